@@ -1,0 +1,153 @@
+/* engine.h - the storage of one shard.
+ *
+ * A write goes to the log; when its group commit is durable it is applied to the memtable and its ticket is handed
+ * back. So the memtable holds durable records only and no read can see what a crash would take back. Frozen memtables
+ * are flushed to SSTables, SSTables are merged by compaction, and the manifest says which files count.
+ *
+ *   put -> log buffer -> (group commit, durable) -> memtable -> ticket done
+ *                                                     | frozen at memtable_bytes, or when the log is too long
+ *                                                     v
+ *                                                  SSTable -> compaction -> SSTable
+ *   get -> memtable -> frozen memtables, newest first -> SSTables, newest first, until none left can be newer
+ *
+ * An engine belongs to one core and is called by that core only. */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "engine/record.h"
+#include "reactor/reactor.h"
+
+struct engine;
+
+/* What the caller gets back for each write when it is durable. Opaque to the engine. */
+struct engine_ticket {
+    uint64_t words[3];
+    uint64_t stamp_ns; /* 0, or: this write is sampled, and engine_stage_times of it is asked for */
+};
+
+/* When a sampled write passed the stages of the log; nanoseconds of reactor_clock_ns. */
+struct engine_write_times {
+    uint64_t submitted_ns; /* its group went to the kernel */
+    uint64_t durable_ns;   /* the kernel answered */
+};
+
+/* Outside of any task, in the order of the puts. `result`: 0; TORC_E_SUPERSEDED: a newer version was held, nothing
+ * changed; TORC_E_STORAGE or TORC_E_DISK_FULL: not durable, not applied. `times` is null unless the ticket was
+ * stamped. */
+typedef void engine_durable_fn(void *owner, const struct engine_ticket *ticket, int result,
+                               const struct engine_write_times *times);
+
+struct engine_options {
+    const char *directory;      /* of this shard alone; made when missing, its parent must exist */
+    uint8_t vnode_bits;         /* b: the ring has 2^b vnodes; 0 to 14 */
+    uint16_t vnode_first;       /* the vnodes of this shard: first to first + count - 1 */
+    uint16_t vnode_count;
+    uint64_t memtable_bytes;    /* frozen at this size; 0 means 64 MiB */
+    uint64_t log_bytes_max;     /* the memtable is also frozen when the log since it began is longer; 0 means 512 MiB */
+    uint64_t segment_bytes;     /* of one log file; 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
+    uint64_t cache_bytes;       /* block cache; 0 means 64 MiB */
+    engine_durable_fn *on_durable;
+    void *owner;
+    void (*on_room)(void *owner); /* puts refused with OVERLOADED may be tried again; may be null */
+    /* One line for the operator about something worth knowing (recovery, quarantine, a full disk). May be null. */
+    void (*on_event)(void *owner, const char *event, const char *text);
+};
+
+/* Waits: recovers what the directory holds. Returns: TORC_E_DATA_FORMAT, TORC_E_CORRUPT (both manifests bad), -errno,
+ * with one line in `why`. Nothing is changed on disk when it fails. */
+MUST_CHECK int engine_open(struct reactor *r, const struct engine_options *options, struct engine **out, char *why,
+                           size_t why_bytes);
+/* Waits: until all that was put is durable and its tickets are back. Tables in the making are dropped. */
+void engine_close(struct engine *e);
+
+/* The highest version clock found on disk; a new stamp must be above it. */
+uint64_t engine_version_clock_max(const struct engine *e);
+
+/* ---- writes ---- */
+
+/* Takes a record (a delete is a record with RECORD_TOMBSTONE) into the log buffer; its bytes are copied. The ticket
+ * comes back through on_durable, never before this returns. Requires: record->key.vnode in range, sizes within limits.
+ * Returns: 0; TORC_E_OVERLOADED when the log buffer is full; TORC_E_DISK_FULL, TORC_E_STORAGE. On error the ticket is
+ * not kept. */
+MUST_CHECK int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket);
+
+/* Sends what has gathered to the disk if fewer than two log writes are in flight; the turn hook calls it. */
+void engine_submit(struct engine *e);
+
+/* ---- reads ---- */
+
+enum engine_answer {
+    ENGINE_FOUND,  /* *out is filled: the newest record, alive */
+    ENGINE_ABSENT, /* no such key, or deleted, or expired */
+    ENGINE_WAITS,  /* a block must come from the disk: call engine_get_wait from a task */
+};
+
+/* A key as reads want it: hashed once, with the seed of this engine. */
+struct engine_key {
+    struct record_key key;
+    uint64_t hash;
+};
+void engine_key_init(const struct engine *e, struct engine_key *k, const struct record_key *key);
+
+/* Two steps for a batch of gets: first touch the slots of all keys, then the entries, then get each. Both only hints. */
+void engine_prefetch_slot(const struct engine *e, const struct engine_key *k);
+void engine_prefetch_entry(const struct engine *e, const struct engine_key *k);
+
+/* Never waits. Returns: an enum engine_answer, or an error: TORC_E_CORRUPT, TORC_E_UNKNOWN, TORC_E_STORAGE. The bytes
+ * of *out are the engine's and live until the caller waits or calls the engine again. The record's checksum is
+ * verified. */
+MUST_CHECK int engine_get(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out);
+/* Waits. As engine_get, but never ENGINE_WAITS. key and value are copied to `buffer`, reactor_alloc'ed here and freed by the
+ * caller with reactor_free (null when nothing was found). */
+MUST_CHECK int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out,
+                               void **buffer);
+
+/* ---- ordered scans ---- */
+
+struct engine_cursor;
+
+/* A cursor over live records, in order, from the first record not below `from` (from->key may be empty: the beginning of
+ * its vnode) to the end of the shard. It sees each record that was live from open to close; records written meanwhile
+ * may or may not be seen. Holds its tables until closed. Waits. */
+MUST_CHECK int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms,
+                                  struct engine_cursor **out);
+/* Waits. Returns: 1 with *out valid until the next call on this cursor, 0 at the end, or an error. */
+MUST_CHECK int engine_cursor_next(struct engine_cursor *c, struct record *out);
+/* Waits. Skips to the first record not below `to`; never goes back. */
+MUST_CHECK int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to);
+void engine_cursor_close(struct engine_cursor *c);
+
+/* ---- what it says ---- */
+
+struct engine_counters {
+    uint64_t puts;
+    uint64_t gets;
+    uint64_t gets_memtable;      /* answered from a memtable */
+    uint64_t gets_table;         /* answered from tables */
+    uint64_t table_block_reads;  /* from disk, by gets */
+    uint64_t cache_hits;
+    uint64_t cache_misses;
+    uint64_t log_writes;
+    uint64_t log_bytes;          /* written, padding included */
+    uint64_t log_records;        /* puts in them */
+    uint64_t log_segments;       /* files now */
+    uint64_t log_replayed_bytes; /* at the last open */
+    uint64_t log_replay_ns;
+    uint64_t memtable_bytes;     /* active and frozen, all of it */
+    uint64_t memtable_entries;
+    uint64_t memtable_index_bytes;
+    uint64_t flushes;
+    uint64_t flushed_bytes;
+    uint64_t compactions;
+    uint64_t compacted_bytes;
+    uint64_t tables;
+    uint64_t table_bytes;
+    uint64_t table_pinned_bytes; /* filters and indexes */
+    uint64_t user_bytes;         /* keys and values put */
+    uint64_t corruptions;        /* checksums that failed */
+    uint64_t disk_full_refusals;
+    uint64_t quarantined;        /* damaged stretches of the log known now */
+};
+struct engine_counters engine_counters(const struct engine *e);
+
+#endif
