@@ -41,8 +41,8 @@ static inline uint64_t entry_checksum(const struct record_key *k, struct slice v
 /* The bytes of the record when encoded. */
 static inline size_t entry_bytes(const struct record *r)
 {
-    return ENTRY_HEADER_BYTES + ((r->flags & RECORD_EXPIRING) ? ENTRY_EXPIRY_BYTES : 0) + r->key.key.bytes +
-           r->key.subkey.bytes + r->value.bytes;
+    size_t expiry_bytes = (r->flags & RECORD_EXPIRING) ? ENTRY_EXPIRY_BYTES : 0;
+    return ENTRY_HEADER_BYTES + expiry_bytes + r->key.key.bytes + r->key.subkey.bytes + r->value.bytes;
 }
 
 /* Writes entry_bytes(r) bytes. Requires: sizes within limits, known flags, vnode <= ENTRY_VNODE_MAX.

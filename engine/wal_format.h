@@ -1,0 +1,80 @@
+/* wal_format.h - the bytes of the log, shared by the writer (wal.c) and the reader (wal_recovery.c).
+ *
+ *   segment file                                               log record = one group commit
+ *   0        4096                                              0        80
+ *   +--------+------------+------------+-----+------------+    +--------+---------+---------+-----+------------+
+ *   | header | log record | log record | ... | zeros, or  |    | header | entry   | entry   | ... | zeros to   |
+ *   | block  |            |            |     | stale      |    |        |         |         |     | 4 KiB      |
+ *   +--------+------------+------------+-----+------------+    +--------+---------+---------+-----+------------+
+ *
+ * The header block goes out in the same write as the first record of its segment. It names where the chain goes on:
+ * `continues_sequence`, whose record has `continues_checksum`; what earlier segments hold above that sequence is
+ * dropped, because its write failed or it was torn. `first_sequence` is above every sequence used before, so sequences
+ * skip where something was dropped, and only there. */
+#ifndef ENGINE_WAL_FORMAT_H
+#define ENGINE_WAL_FORMAT_H
+
+#include "reactor/base/slice.h"
+
+#include <stdint.h>
+
+enum {
+    WAL_FORMAT_VERSION = 1,
+    WAL_BLOCK_BYTES = 4096,
+    WAL_SEGMENT_HEADER_BYTES = 64,
+    WAL_RECORD_HEADER_BYTES = 80,
+    WAL_SEGMENT_MAGIC = 0x53574f54, /* "TOWS" */
+    WAL_RECORD_MAGIC = 0x52574f54,  /* "TOWR" */
+    WAL_NAME_BYTES = 32,
+    WAL_SEGMENT_BYTES_MIN = 4 << 20,
+    WAL_SEGMENT_BYTES_MAX = 1 << 30,
+};
+
+struct wal_segment_header {
+    uint64_t id;                 /* as in the name */
+    uint64_t epoch;              /* random, of this use of the file */
+    uint64_t first_sequence;
+    uint64_t continues_sequence;
+    uint64_t continues_checksum; /* 0 when that record is unknown */
+};
+
+struct wal_record_header {
+    uint32_t entry_count;
+    uint32_t payload_bytes;
+    uint64_t segment_id;
+    uint64_t epoch;
+    uint64_t sequence;
+    uint64_t watermark;          /* every record up to this sequence was durable when this one was built */
+    uint64_t previous_checksum;  /* of the record before it in the chain */
+    uint64_t clock_max;          /* the highest version clock in the log up to and including this record */
+    uint64_t payload_checksum;
+    uint64_t checksum;           /* of the header: all above. It is the record's name in the chain */
+};
+
+enum wal_header_state {
+    WAL_HEADER_VALID,
+    WAL_HEADER_BAD,           /* not a header, or a damaged one */
+    WAL_HEADER_OTHER_VERSION, /* whole, and of another format version */
+};
+
+void wal_segment_header_encode(uint8_t *to, const struct wal_segment_header *h);
+enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_segment_header *out);
+
+/* Fills h->checksum. */
+void wal_record_header_encode(uint8_t *to, struct wal_record_header *h);
+/* Returns: false when the bytes are no whole header; *out then has fields that mean nothing. */
+bool wal_record_header_decode(const uint8_t *from, struct wal_record_header *out);
+
+/* What a record with so much payload takes in the file. */
+static inline uint64_t wal_record_bytes(uint64_t payload_bytes)
+{
+    uint64_t mask = WAL_BLOCK_BYTES - 1;
+    return (WAL_RECORD_HEADER_BYTES + payload_bytes + mask) & ~mask;
+}
+
+/* Writes the name of segment `id` to `name`, WAL_NAME_BYTES long. */
+void wal_segment_name(char *name, uint64_t id);
+/* Returns: whether `name` is that of a segment, with its id in *id. */
+bool wal_segment_name_parse(const char *name, uint64_t *id);
+
+#endif
