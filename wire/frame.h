@@ -11,10 +11,11 @@
  * Requests of one connection are answered in any order; the request id, chosen by the client, pairs them.
  *
  * The check covers all of it: the folded record checksum of (key, value), mixed with the hash of the first 20 bytes
- * and of the extensions. In a response that carries the value of a key, the key is not sent again but the check is
- * still that of (requested key, value): a server that answers with another key's value is found out, and the value is
- * hashed once on its way from the client to the disk and back. A response whose status is not 0 carries a sentence for
- * people as its value and its check is of (no key, value).
+ * and of the extensions. In the response to a GET that found its key (status 0) the key is not sent again, but the
+ * check is still that of (requested key, value): a server that answers with another key's value is found out, and the
+ * value is hashed once on its way from the client to the disk and back. The check of every other response, to a PUT,
+ * DELETE, EXISTS, SCAN, PING, INFO or HELLO or with a status that is not 0, is of (no key, value); a status that is
+ * neither 0 nor NOT_FOUND comes with a sentence for people as its value.
  *
  * A batch is a frame whose value is a run of ordinary frames, each with its own check; the check of the outer frame
  * covers its header only. Its response carries the responses of all, in the order of the requests; a value that would
@@ -115,7 +116,7 @@ struct frame_parts {
     uint8_t flags; /* or the status */
     bool is_response;
     uint64_t request_id;
-    uint64_t record_checksum; /* of (key, value), or (requested key, value) in a response; 0 for FRAME_BATCH */
+    uint64_t record_checksum; /* see above; 0 for FRAME_BATCH */
     struct slice key;
     struct slice value;
     struct slice extensions;
