@@ -1,4 +1,4 @@
-/* main.c - runs the unit tests with CUnit.
+/* main.c - runs the tests with CUnit, and counts them in its last line for tools/run-tests.
  *
  *   build/test/unit [WORD ...]     only tests whose "suite.name" contains one of the words */
 #include "test/test.h"
@@ -108,9 +108,11 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     CU_basic_set_mode(CU_BRM_VERBOSE);
     CU_basic_run_tests();
-    unsigned failures = CU_get_number_of_failures();
     unsigned run = CU_get_number_of_tests_run();
+    unsigned failed = CU_get_number_of_tests_failed();
     CU_cleanup_registry();
     remove_directories();
-    return failures == 0 && run > 0 ? 0 : 1;
+    const char *slash = strrchr(argv[0], '/');
+    printf("%s: %u passed, %u failed\n", slash ? slash + 1 : argv[0], run - failed, failed);
+    return failed == 0 && run > 0 ? 0 : 1;
 }

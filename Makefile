@@ -1,0 +1,236 @@
+# torc: build, test and install. New source files need no edit here: folders are read with wildcards.
+#
+#   make            all programs and libraries into build/
+#   make run        a server on 127.0.0.1:7070 with its data in ./data; installs what is missing, builds, runs
+#   make test       lint, unit tests, tests with real processes
+#   make unit       the unit tests alone; FOLDERS="reactor engine" links and runs only those folders
+#   make asan tsan  the unit tests under the sanitizers; make debug: without optimisation
+#   make bench      a short comparison run
+#   make lint format docs install clean deps
+#
+# Variables: CC=clang, VARIANT=debug|asan|tsan|clang, REACTOR=uring, PREFIX=/usr/local, DESTDIR=, JOBS=2
+
+VERSION := 0.1.0
+SONAME_VERSION := 0
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+VARIANT ?= release
+REACTOR ?= uring
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+FOLDERS ?= reactor engine wire shard client bench
+PYTHON ?= python3
+
+# Our own recursion runs in parallel unless the caller chose how.
+PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
+
+# ---- compiler ----
+
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+IS_CLANG := $(shell $(CC) --version 2>/dev/null | grep -c clang)
+IS_X86 := $(findstring x86_64,$(MACHINE))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+CPPFLAGS_OURS := -D_GNU_SOURCE -I. -MMD -MP
+CFLAGS_OURS := -std=gnu17 -g $(WARNINGS) -fno-omit-frame-pointer
+LDFLAGS_OURS := -Wl,--as-needed
+LIBS := -luring -lmimalloc -lxxhash -lzstd -linih -ljansson -ledit -lcunit -lpthread -lm
+
+HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong
+ifneq ($(IS_X86),)
+# No shadow stack: tasks switch stacks with a plain return.
+HARDENING += -fstack-clash-protection -fcf-protection=branch
+else ifeq ($(IS_CLANG),0)
+HARDENING += -fstack-clash-protection
+endif
+HARDENING_LINK := -Wl,-z,relro,-z,now
+
+ifeq ($(VARIANT),release)
+OUT := build
+CFLAGS_VARIANT := -O2 $(HARDENING)
+LDFLAGS_VARIANT := $(HARDENING_LINK)
+else ifeq ($(VARIANT),clang)
+OUT := build/clang
+CFLAGS_VARIANT := -O2 $(HARDENING)
+LDFLAGS_VARIANT := $(HARDENING_LINK)
+else ifeq ($(VARIANT),debug)
+OUT := build/debug
+CFLAGS_VARIANT := -O0
+else ifeq ($(VARIANT),asan)
+OUT := build/asan
+CFLAGS_VARIANT := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+LDFLAGS_VARIANT := -fsanitize=address,undefined
+else ifeq ($(VARIANT),tsan)
+OUT := build/tsan
+CFLAGS_VARIANT := -O1 -fsanitize=thread
+LDFLAGS_VARIANT := -fsanitize=thread
+else
+$(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan or clang)
+endif
+
+# What is compiled with other flags than before is compiled anew.
+COMPILE := $(CC) $(CPPFLAGS_OURS) $(CPPFLAGS) $(CFLAGS_OURS) $(CFLAGS_VARIANT) $(CFLAGS)
+LINK := $(CC) $(CFLAGS_OURS) $(CFLAGS_VARIANT) $(CFLAGS) -pie $(LDFLAGS_OURS) $(LDFLAGS_VARIANT) $(LDFLAGS)
+
+# ---- sources ----
+
+find_c = $(sort $(shell find $(1) -name '*.[cS]' 2>/dev/null))
+with_main = $(if $(1),$(shell grep -l '^int main\>' $(1)))
+
+SRC_base := $(call find_c,reactor/base)
+SRC_reactor := $(sort $(wildcard reactor/*.[cS])) $(SRC_base) $(call find_c,reactor/$(REACTOR))
+SRC_engine := $(call find_c,engine)
+SRC_wire := $(call find_c,wire)
+SRC_shard_all := $(call find_c,shard)
+SRC_cli_all := $(call find_c,client/cli)
+SRC_library := $(filter-out $(SRC_cli_all),$(call find_c,client))
+SRC_bench_all := $(call find_c,bench)
+MAINS := $(call with_main,$(SRC_shard_all) $(SRC_cli_all) $(SRC_bench_all))
+SRC_shard := $(filter-out $(MAINS),$(SRC_shard_all))
+SRC_cli := $(filter-out $(MAINS),$(SRC_cli_all))
+SRC_client := $(SRC_library) $(SRC_cli)
+SRC_bench := $(filter-out $(MAINS),$(SRC_bench_all))
+SRC_process := $(call find_c,test/process)
+SRC_unit := $(filter-out $(SRC_process),$(foreach f,$(FOLDERS),$(sort $(shell find test/$(f) -name '*.c' 2>/dev/null))))
+SRC_examples := $(wildcard examples/*.c)
+
+objects = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
+pic_objects = $(patsubst %,$(OUT)/obj/pic/%.o,$(basename $(1)))
+
+SERVER := $(OUT)/obj/server.a
+LIBRARY := $(OUT)/libtorc.a
+SHARED := $(OUT)/libtorc.so
+BENCH_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(notdir $(filter bench/%,$(MAINS))))
+EXAMPLE_PROGRAMS := $(patsubst examples/%.c,$(OUT)/examples/%,$(SRC_examples))
+PROGRAMS := $(if $(filter shard/torcd.c,$(MAINS)),$(OUT)/torcd) $(if $(filter client/cli/%,$(MAINS)),$(OUT)/torc) \
+	$(BENCH_PROGRAMS)
+LIBRARIES := $(LIBRARY) $(if $(filter release clang debug,$(VARIANT)),$(SHARED))
+UNIT := $(OUT)/test/unit
+TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process)
+
+.DEFAULT_GOAL := all
+.PHONY: all programs tests run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+all: programs $(EXAMPLE_PROGRAMS)
+programs: $(PROGRAMS) $(LIBRARIES)
+tests: $(TESTS)
+
+# ---- rules ----
+
+# Changes when the command to compile or link does, so that all objects depend on it.
+$(OUT)/obj/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(COMPILE)' '$(LINK)' '$(REACTOR)' | cmp -s - $@ || printf '%s\n' '$(COMPILE)' '$(LINK)' '$(REACTOR)' > $@
+FORCE:
+
+$(OUT)/obj/pic/%.o: %.c $(OUT)/obj/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -fPIC -fvisibility=hidden -c -o $@ $<
+$(OUT)/obj/%.o: %.c $(OUT)/obj/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -fPIE -c -o $@ $<
+$(OUT)/obj/%.o: %.S $(OUT)/obj/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -fPIE -c -o $@ $<
+
+# An archive is written anew, so that a file that was removed leaves it too; its list of members is a dependency.
+define archive
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar qcs $@ $(filter %.o,$^)
+endef
+$(OUT)/obj/lists: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(SRC_shard_all)' '$(SRC_engine)' '$(SRC_wire)' '$(SRC_reactor)' '$(SRC_client)' '$(SRC_bench_all)' \
+		'$(SRC_unit)' '$(SRC_process)' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(SERVER): $(call objects,$(SRC_shard) $(SRC_engine) $(SRC_wire) $(SRC_reactor)) $(OUT)/obj/lists
+	$(archive)
+$(LIBRARY): $(call objects,$(SRC_library) $(SRC_wire) $(SRC_base)) $(OUT)/obj/lists
+	$(archive)
+
+# The version script keeps everything but torc_* inside.
+$(SHARED): $(call pic_objects,$(SRC_library) $(SRC_wire) $(SRC_base)) tools/libtorc.map $(OUT)/obj/lists
+	$(CC) -shared -o $@ $(filter %.o,$^) -Wl,-soname,libtorc.so.$(SONAME_VERSION) \
+		-Wl,--version-script=tools/libtorc.map -Wl,-z,defs $(LDFLAGS_OURS) $(LDFLAGS_VARIANT) $(LDFLAGS) -lxxhash -lpthread
+
+$(OUT)/torcd: $(call objects,shard/torcd.c $(SRC_shard) $(SRC_engine) $(SRC_wire) $(SRC_reactor)) $(OUT)/obj/lists
+	$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+$(OUT)/torc: $(call objects,$(SRC_cli_all)) $(LIBRARY)
+	$(LINK) -o $@ $^ $(LIBS)
+$(BENCH_PROGRAMS): $(OUT)/%: $(OUT)/obj/bench/%.o $(call objects,$(SRC_bench)) $(LIBRARY) $(SERVER)
+	$(LINK) -o $@ $^ $(LIBS)
+$(EXAMPLE_PROGRAMS): $(OUT)/examples/%: $(OUT)/obj/examples/%.o $(LIBRARY)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^ $(LIBS)
+
+UNIT_SOURCES := test/main.c $(SRC_unit) $(foreach f,$(filter-out reactor,$(FOLDERS)),$(SRC_$(f))) $(SRC_reactor)
+$(UNIT): $(call objects,$(UNIT_SOURCES)) $(OUT)/obj/lists
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+$(OUT)/test/process: $(call objects,test/main.c $(SRC_process)) $(LIBRARY) $(SERVER) $(OUT)/obj/lists
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
+
+# ---- what people call ----
+
+run: deps
+	@$(MAKE) --no-print-directory $(PARALLEL) $(OUT)/torcd
+	$(OUT)/torcd --data ./data --listen 127.0.0.1:7070 --cores 1
+
+test: deps
+	@$(MAKE) --no-print-directory $(PARALLEL) all tests
+	@tools/run-tests lint='$(MAKE) --no-print-directory lint' $(TESTS)
+
+# Runs only what TEST names: make unit TEST=wal
+unit: $(UNIT)
+	$(UNIT) $(TEST)
+
+bench: deps deps-bench
+	@$(MAKE) --no-print-directory $(PARALLEL) programs
+	@if [ -x bench/run ]; then bench/run; else echo "bench/run is missing: nothing to compare with" >&2; exit 1; fi
+
+debug:
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=debug all tests
+asan tsan:
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=$@ programs tests
+	@$(MAKE) --no-print-directory VARIANT=$@ unit
+
+deps:
+	@tools/install-packages build
+deps-bench:
+	@tools/install-packages bench
+deps-ci:
+	@tools/install-packages ci
+
+lint: $(PROGRAMS) $(SERVER) $(LIBRARY)
+	@$(PYTHON) tools/lint.py --objects $(OUT)/obj
+	@if [ -x $(OUT)/torcd ]; then tools/docs --check $(OUT)/torcd; fi
+format:
+	@find $(FOLDERS) test examples -name '*.[ch]' 2>/dev/null | xargs $$(command -v clang-format-14 || echo clang-format) -i
+docs: $(OUT)/torcd
+	@tools/docs $(OUT)/torcd
+
+INSTALL_LIB := $(DESTDIR)$(PREFIX)/lib
+install: programs
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(INSTALL_LIB)/pkgconfig \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/torc
+	install -m 755 $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 client/torc.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(LIBRARY) $(INSTALL_LIB)/
+	install -m 755 $(SHARED) $(INSTALL_LIB)/libtorc.so.$(VERSION)
+	ln -sf libtorc.so.$(VERSION) $(INSTALL_LIB)/libtorc.so.$(SONAME_VERSION)
+	ln -sf libtorc.so.$(SONAME_VERSION) $(INSTALL_LIB)/libtorc.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' tools/torc.pc.in > $(INSTALL_LIB)/pkgconfig/torc.pc
+	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 LICENSE docs/torc.conf.sample $(DESTDIR)$(PREFIX)/share/doc/torc/
+
+clean:
+	rm -rf build
