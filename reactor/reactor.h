@@ -105,7 +105,7 @@ MUST_CHECK int task_spawn(struct reactor *r, task_fn *run, void *argument);
 
 struct task *task_current(const struct reactor *r); /* null outside of a task */
 void task_yield(struct reactor *r);                 /* Waits: until the other ready tasks had their turn */
-void task_yield_if_due(struct reactor *r);          /* Waits: only if this slice has lasted REACTOR_SLICE_NS */
+void task_yield_if_due(struct reactor *r);          /* Waits: only if this slice nears REACTOR_SLICE_NS */
 void task_sleep(struct reactor *r, uint64_t ns);    /* Waits */
 
 /* What one task waits for and anything else sets. Zero-initialised by event_init; reusable after a wait. */
@@ -268,6 +268,8 @@ struct reactor_counters {
     uint64_t stalls;            /* slices longer than REACTOR_SLICE_NS */
     uint64_t stall_longest_ns;
     uint64_t sockets_open;
+    uint64_t early_submits;     /* enters in the middle of a turn because the submission ring was full */
+    uint64_t accept_errors;     /* out of descriptors or memory; accepting goes on after a pause */
 };
 struct reactor_counters reactor_counters(const struct reactor *r);
 

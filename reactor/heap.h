@@ -1,0 +1,29 @@
+/* heap.h - the heap of one core: everything in it goes away with it.
+ *
+ * Allocating is for the owning thread only; freeing is for any, so memory can be handed over in a message. */
+#ifndef REACTOR_HEAP_H
+#define REACTOR_HEAP_H
+
+#include "reactor/base/assert.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct heap {
+    void *impl;
+    uint64_t allocations;
+    int64_t bytes; /* allocated here less freed here; memory freed on another core is subtracted there */
+};
+
+/* Returns: 0 or TORC_E_NO_MEMORY. Requires: called by the thread that will allocate and deinit. */
+MUST_CHECK int heap_init(struct heap *h);
+/* Frees all that was allocated from this heap. Requires: no other thread frees memory of it now or later. */
+void heap_deinit(struct heap *h);
+
+void *heap_alloc(struct heap *h, size_t bytes);
+void *heap_alloc_zeroed(struct heap *h, size_t bytes);
+void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment);
+void *heap_realloc(struct heap *h, void *memory, size_t bytes);
+void heap_free(struct heap *h, void *memory);
+
+#endif

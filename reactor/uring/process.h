@@ -1,0 +1,34 @@
+/* process.h - the cores of this process together: what they share while they start and stop. Internal to run.c and
+ * channel.c. */
+#ifndef REACTOR_URING_PROCESS_H
+#define REACTOR_URING_PROCESS_H
+
+#include "reactor/uring/uring.h"
+
+#include <pthread.h>
+
+enum { WHY_BYTES = 256 };
+
+/* All cores come to it before one goes on. Also guards the first error. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    unsigned expected;
+    unsigned waiting;
+    unsigned generation;
+};
+
+struct process {
+    struct reactor_options options;
+    reactor_main_fn *main;
+    void *context;
+    struct reactor **cores;
+    struct gate gate;
+    int first_error; /* written under the gate's lock */
+    char why[WHY_BYTES];
+    void *channel_memory; /* of all pairs; null with one core */
+    size_t channel_memory_bytes;
+    atomic_bool must_stop;
+};
+
+#endif
