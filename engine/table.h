@@ -1,0 +1,145 @@
+/* table.h - SSTables: sorted, immutable files of records, each key at most once.
+ *
+ *   file:  | data blocks, 4 KiB each or runs of them | index | filter | footer, 4 KiB |
+ *
+ * A table is written in one go by a writer, in ascending order of record_key_compare, and read by point gets and
+ * cursors. Index and filter are pinned in memory while it is open; data blocks come through the block cache, or past it
+ * for long scans. Every block carries the number of its table, its place and a checksum, so a write that was lost, torn
+ * or went elsewhere is found as well as a flipped bit; a bad block is TORC_E_CORRUPT to whoever needs it and is never
+ * kept or served. The bytes are in table_format.h and docs/formats-engine.md.
+ *
+ * Errors of all calls that wait: TORC_E_CORRUPT, TORC_E_STORAGE (the disk failed), TORC_E_DISK_FULL, TORC_E_NO_MEMORY. */
+#ifndef ENGINE_TABLE_H
+#define ENGINE_TABLE_H
+
+#include "engine/cache.h"
+#include "engine/record.h"
+#include "reactor/reactor.h"
+
+struct table;
+struct table_writer;
+
+/* The hash of a key for filters: 64 bits of XXH3 over namespace, key and subkey, the same in every process. Computed
+ * once per get. */
+uint64_t table_key_hash(const struct record_key *key);
+
+/* What is known of a table without reading its blocks. */
+struct table_summary {
+    uint64_t number;
+    uint64_t bytes;          /* of the file */
+    uint64_t entries;
+    uint64_t tombstones;
+    uint64_t expiring;       /* entries with an expiry */
+    uint64_t clock_min;      /* version clocks of all entries; min > max when there is none */
+    uint64_t clock_max;
+    uint64_t expiry_min_ms;  /* of the expiring entries; UINT64_MAX and 0 when none expires */
+    uint64_t expiry_max_ms;
+    uint64_t payload_bytes;  /* keys, subkeys and values */
+    struct record_key smallest; /* keys of the first and last entry; empty in an empty table. Borrowed from the */
+    struct record_key largest;  /* writer or the table. */
+};
+
+/* ---- writing ---- */
+
+/* Waits. Creates the file at `path` (borrowed) or empties the one that is there. Owns: the caller closes. */
+MUST_CHECK int table_writer_open(struct reactor *r, const char *path, uint64_t number, struct table_writer **out);
+
+/* Waits sometimes: when a piece of 256 KiB goes out; yields by itself. The record is copied.
+ * Requires: its key above that of the record before. After an error every later call returns it again. */
+MUST_CHECK int table_writer_add(struct table_writer *w, const struct record *record);
+
+/* The bytes of the file if it were finished now, about: for splitting. */
+uint64_t table_writer_bytes(const struct table_writer *w);
+
+/* Waits. When it returns 0 the file is whole and durable; its name is not: sync the directory. The keys in `*out` live
+ * until table_writer_close. */
+MUST_CHECK int table_writer_finish(struct table_writer *w, struct table_summary *out);
+
+/* Waits. Removes the file unless it was finished. Null is allowed. */
+void table_writer_close(struct table_writer *w);
+
+/* ---- a table ---- */
+
+/* Waits. Reads and verifies footer, index and filter. `number` must be that in the file; `cache` outlives the table.
+ * Returns: TORC_E_CORRUPT; TORC_E_DATA_FORMAT when the file is whole and of another version; -ENOENT and its like. */
+MUST_CHECK int table_open(struct reactor *r, struct cache *cache, const char *path, uint64_t number,
+                          struct table **out);
+void table_close(struct table *t); /* Waits. Requires: no get, pin or cursor of it. Null is allowed. */
+
+const struct table_summary *table_summary(const struct table *t);
+uint64_t table_pinned_bytes(const struct table *t); /* index, filter and the rest, in memory */
+
+struct table_counters {
+    uint64_t gets;            /* that came past the filter */
+    uint64_t filter_refusals; /* gets that the filter answered */
+    uint64_t false_positives; /* gets that the filter let through in vain */
+    uint64_t block_reads;     /* from disk, by gets and by seeks of scans */
+    uint64_t cursor_reads;    /* from disk, by read-ahead */
+    uint64_t cursor_read_bytes;
+    uint64_t corruptions;     /* blocks that were not what was written */
+    uint64_t read_errors;     /* reads that the disk failed */
+};
+struct table_counters table_counters(const struct table *t);
+
+/* ---- point reads ---- */
+
+enum table_answer {
+    TABLE_FOUND,  /* a record or a tombstone: the caller looks at flags and expiry */
+    TABLE_ABSENT,
+    TABLE_WAITS,  /* the block is not in memory: call table_get from a task */
+};
+
+/* Returns: false when the key is certainly not in the table. No I/O. */
+bool table_may_contain(const struct table *t, uint64_t hash);
+/* Both only hints, for batches: the line of the filter that table_may_contain will look at. */
+void table_prefetch_filter(const struct table *t, uint64_t hash);
+
+/* The one block that may hold the key. Returns: false when there is none. No I/O. */
+bool table_find_block(const struct table *t, const struct record_key *key, struct cache_block *out);
+
+/* Never waits. Asks the filter first. Returns: an enum table_answer or TORC_E_CORRUPT. `*out` points into the cache and
+ * lives until the caller waits or cache_read is called by anyone. The record's own checksum is the caller's to verify
+ * (entry_verify); the header of its entry was. */
+MUST_CHECK int table_get_cached(struct table *t, const struct record_key *key, uint64_t hash, struct record *out);
+
+/* Waits. As table_get_cached, reading the block if need be; never TABLE_WAITS. When found, `*out` lives until
+ * cache_unpin of `*pin`; otherwise `*pin` is a pin of nothing. */
+MUST_CHECK int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,
+                         struct cache_pin *pin);
+
+/* ---- in order ---- */
+
+enum table_cursor_mode {
+    TABLE_CURSOR_SCAN, /* a user's: begins with one block through the cache, then reads ahead more and more */
+    TABLE_CURSOR_BULK, /* compaction, streaming, scrubbing: large reads from the start, past the cache */
+};
+
+/* Caller's memory. Its fields are the cursor's own. */
+struct table_cursor {
+    struct table *table;
+    enum table_cursor_mode mode;
+    uint8_t *window;          /* some blocks of the file, one after the other */
+    uint32_t window_capacity; /* all in units of CACHE_UNIT_BYTES */
+    uint32_t window_position; /* in the file */
+    uint32_t window_units;
+    uint32_t ahead_units;     /* of the next read */
+    uint32_t block;           /* number of the current block */
+    uint32_t entry;           /* in it, the next to be given out */
+    uint32_t entry_count;     /* in it; 0 when it is not there yet */
+    const uint8_t *data;      /* the current block */
+    uint32_t data_bytes;
+    int error;                /* sticks until a seek */
+};
+
+/* Stands before the first record. No I/O. */
+void table_cursor_init(struct table_cursor *c, struct table *t, enum table_cursor_mode mode);
+void table_cursor_deinit(struct table_cursor *c);
+
+/* Waits. Stands before the first record whose key is not below `key`, wherever it stood. */
+MUST_CHECK int table_cursor_seek(struct table_cursor *c, const struct record_key *key);
+
+/* Waits sometimes. Returns: 1 with *out valid until the next call on this cursor, 0 at the end (again and again), or an
+ * error, which comes again until a seek: nothing is skipped. Yields by itself. */
+MUST_CHECK int table_cursor_next(struct table_cursor *c, struct record *out);
+
+#endif
