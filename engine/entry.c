@@ -19,7 +19,7 @@ enum {
 };
 
 static_assert(AT_CHECK + 4 == ENTRY_HEADER_BYTES, "the header has no gaps");
-static_assert(VALUE_BYTES_MAX <= VALUE_MASK, "a value's length fits its 24 bits");
+static_assert((int)VALUE_BYTES_MAX <= (int)VALUE_MASK, "a value's length fits its 24 bits");
 static_assert(KEY_BYTES_MAX <= UINT16_MAX && SUBKEY_BYTES_MAX <= UINT16_MAX, "key lengths fit 16 bits");
 
 static uint32_t header_check(const uint8_t *entry, uint64_t expiry_ms)

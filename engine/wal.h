@@ -46,6 +46,8 @@ struct wal_segment_info {
 struct wal_recovery {
     uint64_t last_sequence;       /* the last log record accepted; start.sequence - 1 when there is none */
     uint64_t last_checksum;       /* of it; 0 when there is none */
+    uint64_t entries_sequence;    /* the last one accepted that had entries; 0 when there is none */
+    uint64_t watermark;           /* the highest durable watermark found in an accepted one */
     uint64_t sequence_seen_max;   /* on disk anywhere, cut and dropped ones too */
     uint64_t segment_id_max;      /* of all files there */
     uint64_t clock_max;           /* the highest version clock found */
@@ -61,6 +63,7 @@ struct wal_recovery {
     uint64_t missing_clock_bound; /* no version that was lost has a higher clock */
     struct wal_segment_info *segments; /* all files by id, those before start.segment too; reactor_alloc'ed */
     uint32_t segment_count;
+    struct wal_start start;       /* as it was asked for */
 };
 
 /* Waits. Reads the log from `start`, verifies it and replays it. A torn tail is cut, damage is reported in *out and
@@ -93,17 +96,18 @@ struct wal_batch {
 struct wal_options {
     const char *directory;         /* copied */
     uint64_t segment_bytes;        /* 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
-    uint32_t batch_bytes_max;      /* payload of one log record; 0 means 4 MiB; at least ENTRY_BYTES_MAX */
+    uint32_t batch_bytes_max;      /* payload of one log record; 0 means 2 MiB; at least ENTRY_BYTES_MAX */
     uint32_t gather_bytes_max;     /* appended and not yet submitted; 0 means 16 MiB */
     uint32_t writes_in_flight_max; /* 0 means 2 */
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
     uint64_t idle_ns;              /* after so long without writes the watermark is written; 0 means 10 ms */
     void *owner;
-    /* Outside of any task, in the order of the appends. May call wal_append. */
+    /* In the order of the appends; may not wait, may call wal_append. Outside of any task, but
+     * for what wal_close fails. */
     void (*on_durable)(void *owner, const struct wal_batch *batch);
-    /* An append that was refused may be tried again. May be null. */
+    /* An append that was refused may be tried again. In or out of a task; may not wait. May be null. */
     void (*on_room)(void *owner);
-    /* As engine_options.on_event. May be null. */
+    /* As engine_options.on_event; may not wait. May be null. */
     void (*on_event)(void *owner, const char *event, const char *text);
 };
 

@@ -37,8 +37,6 @@ enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_
     if (load_u32le(from) != WAL_SEGMENT_MAGIC ||
         load_u64le(from + SEGMENT_AT_CHECKSUM) != checksum_bytes(from, SEGMENT_AT_CHECKSUM))
         return WAL_HEADER_BAD;
-    if (load_u32le(from + 4) != WAL_FORMAT_VERSION)
-        return WAL_HEADER_OTHER_VERSION;
     *out = (struct wal_segment_header){
         .id = load_u64le(from + 8),
         .epoch = load_u64le(from + 16),
@@ -46,6 +44,8 @@ enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_
         .continues_sequence = load_u64le(from + 32),
         .continues_checksum = load_u64le(from + 40),
     };
+    if (load_u32le(from + 4) != WAL_FORMAT_VERSION)
+        return WAL_HEADER_OTHER_VERSION;
     return out->first_sequence > out->continues_sequence ? WAL_HEADER_VALID : WAL_HEADER_BAD;
 }
 

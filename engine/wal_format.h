@@ -58,6 +58,7 @@ enum wal_header_state {
 };
 
 void wal_segment_header_encode(uint8_t *to, const struct wal_segment_header *h);
+/* Of another format version only out->id may be used: the checksum, the version and the id keep their places. */
 enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_segment_header *out);
 
 /* Fills h->checksum. */

@@ -1,0 +1,542 @@
+/* wal.c - the shard's write-ahead log: gathering, submitting, acknowledging.
+ *
+ * Appends gather in memory; whatever has gathered goes out in one O_DIRECT write as soon as fewer than two are in
+ * flight, so a busy log batches and an idle one does not wait. A record is acknowledged only when all before it are
+ * durable. The tail block is never rewritten: a torn write cannot hurt what was acknowledged.
+ *
+ * A failed write is never tried again on its file. All writes in flight are awaited, the durable prefix is
+ * acknowledged, the rest gets its tickets back with the error, and the log goes on in a new segment, whose header says
+ * after which record it continues: recovery then drops what the failed writes may have left. Two failures in a row and
+ * the shard takes no more writes. */
+#include "engine/wal_internal.h"
+
+#include <errno.h>
+
+enum {
+    BATCH_BYTES_DEFAULT = 2 << 20,
+    GATHER_BYTES_DEFAULT = 16 << 20,
+    SEGMENT_BYTES_DEFAULT = 64 << 20,
+    WRITES_IN_FLIGHT_DEFAULT = 2,
+    SPARES_DEFAULT = 2,
+    IDLE_NS_DEFAULT = 10 * 1000 * 1000,
+    ITEMS_FIRST = 256,
+    FAILURES_IN_ROW_MAX = 2,
+    RECORD_AT = WAL_BLOCK_BYTES, /* in a buffer, behind the block for a segment header */
+    PAYLOAD_AT = RECORD_AT + WAL_RECORD_HEADER_BYTES,
+};
+
+/* ---- small things ---- */
+
+void wal_event(struct wal *wal, const char *event, const char *text)
+{
+    if (wal->options.on_event)
+        wal->options.on_event(wal->options.owner, event, text);
+}
+
+void wal_room(struct wal *wal)
+{
+    if (wal->options.on_room)
+        wal->options.on_room(wal->options.owner);
+}
+
+static struct wal_buffer *buffer_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct wal_buffer, link);
+}
+
+uint64_t wal_sequence_durable(const struct wal *wal)
+{
+    return wal->durable_sequence;
+}
+
+uint64_t wal_bytes(const struct wal *wal)
+{
+    return wal->log_bytes;
+}
+
+int wal_refusal(const struct wal *wal)
+{
+    return wal->refusal;
+}
+
+struct wal_counters wal_counters(const struct wal *wal)
+{
+    struct wal_counters counters = wal->counters;
+    counters.segments = wal->info_count + wal->spare_count + (wal->next ? 1 : 0);
+    counters.gathered_bytes = wal->gathered_bytes;
+    return counters;
+}
+
+/* ---- buffers ---- */
+
+static struct wal_buffer *buffer_make(struct wal *wal)
+{
+    struct wal_buffer *b = reactor_alloc_zeroed(wal->reactor, sizeof *b);
+    if (!b)
+        return NULL;
+    uint64_t bytes = RECORD_AT + wal_record_bytes(wal->options.batch_bytes_max);
+    b->memory = reactor_alloc_aligned(wal->reactor, bytes, FILE_ALIGNMENT);
+    b->items = reactor_alloc(wal->reactor, ITEMS_FIRST * sizeof b->items[0]);
+    if (!b->memory || !b->items) {
+        reactor_free(wal->reactor, b->memory);
+        reactor_free(wal->reactor, b->items);
+        reactor_free(wal->reactor, b);
+        return NULL;
+    }
+    b->item_capacity = ITEMS_FIRST;
+    b->wal = wal;
+    list_init(&b->link);
+    wal->buffer_count++;
+    return b;
+}
+
+/* Opens a new batch at the end of what gathers. The buffer used last comes first: it is still in the cache. */
+static struct wal_buffer *buffer_open(struct wal *wal)
+{
+    struct list *link = list_pop_front(&wal->free);
+    struct wal_buffer *b = link ? buffer_of(link) : NULL;
+    if (!b && wal->buffer_count < wal->buffer_count_max)
+        b = buffer_make(wal);
+    if (!b)
+        return NULL;
+    b->item_count = 0;
+    b->payload_bytes = 0;
+    b->is_done = false;
+    b->segment = NULL;
+    list_push_back(&wal->gathering, &b->link);
+    return b;
+}
+
+static void buffer_release(struct wal *wal, struct wal_buffer *b)
+{
+    list_push_back(wal->free.next, &b->link); /* before the first: at the front */
+    if (wal->has_refused) {
+        wal->has_refused = false;
+        wal_room(wal);
+    }
+}
+
+static void buffers_free(struct wal *wal)
+{
+    for (struct list *link; (link = list_pop_front(&wal->free));) {
+        struct wal_buffer *b = buffer_of(link);
+        reactor_free(wal->reactor, b->memory);
+        reactor_free(wal->reactor, b->items);
+        reactor_free(wal->reactor, b);
+    }
+}
+
+/* ---- append ---- */
+
+static bool items_have_room(struct wal *wal, struct wal_buffer *b)
+{
+    if (b->item_count < b->item_capacity)
+        return true;
+    uint32_t capacity = b->item_capacity * 2; /* bounded by batch_bytes_max / ENTRY_BYTES_MIN, doubled */
+    struct wal_item *items = reactor_realloc(wal->reactor, b->items, capacity * sizeof items[0]);
+    if (!items)
+        return false;
+    b->items = items;
+    b->item_capacity = capacity;
+    return true;
+}
+
+static struct wal_buffer *gathering_with_room(struct wal *wal, size_t bytes)
+{
+    if (!list_is_empty(&wal->gathering)) {
+        struct wal_buffer *last = buffer_of(wal->gathering.previous);
+        if (last->payload_bytes + bytes <= wal->options.batch_bytes_max)
+            return items_have_room(wal, last) ? last : NULL;
+    }
+    return buffer_open(wal);
+}
+
+int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket)
+{
+    if (wal->refusal) {
+        wal->counters.refusals += wal->refusal == TORC_E_DISK_FULL;
+        return wal->refusal;
+    }
+    size_t bytes = entry_bytes(record);
+    ASSERT(bytes <= ENTRY_BYTES_MAX);
+    struct wal_buffer *b = NULL;
+    if (wal->gathered_bytes + bytes <= wal->options.gather_bytes_max)
+        b = gathering_with_room(wal, bytes);
+    if (!b) {
+        wal->has_refused = true;
+        return TORC_E_OVERLOADED;
+    }
+    size_t written = entry_encode(b->memory + PAYLOAD_AT + b->payload_bytes, record);
+    ASSERT(written == bytes);
+    b->items[b->item_count++] = (struct wal_item){.ticket = *ticket, .offset = b->payload_bytes};
+    b->payload_bytes += (uint32_t)bytes;
+    wal->gathered_bytes += bytes;
+    wal->counters.entries++;
+    if (record->version.clock > wal->clock_max)
+        wal->clock_max = record->version.clock;
+    return 0;
+}
+
+/* ---- submit ---- */
+
+static void write_over(struct file_operation *op);
+
+/* Gives a batch back that is in no list any more. */
+static void batch_deliver(struct wal *wal, struct wal_buffer *b, int result)
+{
+    struct wal_batch batch = {
+        .result = result,
+        .sequence = b->header.sequence,
+        .payload = slice_of(b->memory + PAYLOAD_AT, b->payload_bytes),
+        .items = b->items,
+        .item_count = b->item_count,
+        .log_bytes = b->log_bytes,
+        .submitted_ns = b->submitted_ns,
+        .durable_ns = reactor_clock_ns(wal->reactor),
+    };
+    wal->options.on_durable(wal->options.owner, &batch);
+    buffer_release(wal, b);
+}
+
+static void fail_gathered(struct wal *wal)
+{
+    for (struct list *link; wal->refusal && (link = list_pop_front(&wal->gathering));) {
+        struct wal_buffer *b = buffer_of(link);
+        wal->gathered_bytes -= b->payload_bytes;
+        b->header.sequence = 0;
+        batch_deliver(wal, b, wal->refusal);
+    }
+}
+
+static void refuse(struct wal *wal, int error)
+{
+    ASSERT(error == TORC_E_DISK_FULL || error == TORC_E_STORAGE);
+    if (wal->refusal == error)
+        return;
+    wal->refusal = error;
+    wal_event(wal, error == TORC_E_DISK_FULL ? "log_disk_full" : "log_failed", error_sentence(error));
+    wal_segments_wake(wal);
+}
+
+/* Makes the prepared segment the current one. The background task kept room for its info. */
+static bool rotate(struct wal *wal, uint64_t first_sequence)
+{
+    if (!wal->next) {
+        if (wal->next_error)
+            refuse(wal, wal->next_error);
+        return false;
+    }
+    ASSERT(wal->info_count < wal->info_capacity);
+    if (wal->current)
+        wal_segment_retire(wal, wal->current);
+    wal->current = wal->next;
+    wal->next = NULL;
+    wal->infos[wal->info_count++] = (struct wal_segment_info){
+        .id = wal->current->id, .bytes = wal->current->bytes, .first_sequence = first_sequence};
+    wal_segments_wake(wal);
+    return true;
+}
+
+static void write_record(struct wal *wal, struct wal_buffer *b, uint64_t record_bytes)
+{
+    struct wal_segment *s = wal->current;
+    uint8_t *record = b->memory + RECORD_AT;
+    uint64_t used = WAL_RECORD_HEADER_BYTES + (uint64_t)b->payload_bytes;
+    memset(record + used, 0, record_bytes - used);
+    b->header = (struct wal_record_header){
+        .entry_count = b->item_count,
+        .payload_bytes = b->payload_bytes,
+        .segment_id = s->id,
+        .epoch = s->epoch,
+        .sequence = wal->next_sequence++,
+        .watermark = wal->durable_sequence,
+        .previous_checksum = wal->chain_checksum,
+        .clock_max = wal->clock_max,
+        .payload_checksum = checksum_bytes(record + WAL_RECORD_HEADER_BYTES, b->payload_bytes),
+    };
+    wal_record_header_encode(record, &b->header);
+    uint8_t *from = record;
+    uint64_t offset = s->offset;
+    uint64_t bytes = record_bytes;
+    if (offset == 0) {
+        struct wal_segment_header h = {.id = s->id, .epoch = s->epoch, .first_sequence = b->header.sequence,
+            .continues_sequence = wal->chain_sequence, .continues_checksum = wal->chain_checksum};
+        memset(b->memory, 0, WAL_BLOCK_BYTES);
+        wal_segment_header_encode(b->memory, &h);
+        from = b->memory;
+        bytes += WAL_BLOCK_BYTES;
+    }
+    s->offset = offset + bytes;
+    s->in_flight++;
+    wal->chain_sequence = b->header.sequence;
+    wal->chain_checksum = b->header.checksum;
+    wal->log_bytes += bytes;
+    wal->counters.writes++;
+    wal->counters.watermarks += b->item_count == 0;
+    wal->counters.bytes += bytes;
+    b->segment = s;
+    b->log_bytes = wal->log_bytes;
+    b->op.done = write_over;
+    b->submitted_ns = reactor_clock_ns(wal->reactor);
+    file_write_start(wal->reactor, s->file, &b->op, from, bytes, offset, true);
+}
+
+static bool submit_first(struct wal *wal)
+{
+    struct wal_buffer *b = buffer_of(wal->gathering.next);
+    uint64_t record_bytes = wal_record_bytes(b->payload_bytes);
+    struct wal_segment *s = wal->current;
+    if (!s || s->offset + record_bytes > s->bytes)
+        if (!rotate(wal, wal->next_sequence))
+            return false;
+    ASSERT(WAL_BLOCK_BYTES + record_bytes <= wal->current->bytes);
+    list_remove(&b->link);
+    wal->gathered_bytes -= b->payload_bytes;
+    list_push_back(&wal->in_flight, &b->link);
+    wal->in_flight_count++;
+    write_record(wal, b, record_bytes);
+    return true;
+}
+
+void wal_submit(struct wal *wal)
+{
+    while (!wal->is_failing && !wal->refusal && wal->in_flight_count < wal->options.writes_in_flight_max &&
+           !list_is_empty(&wal->gathering))
+        if (!submit_first(wal))
+            break;
+    if (wal->refusal && wal->in_flight_count == 0)
+        fail_gathered(wal);
+}
+
+/* ---- completion ---- */
+
+static void idle_over(struct timer *t);
+
+static bool watermark_is_owed(const struct wal *wal)
+{
+    return wal->entries_durable > wal->watermark_durable;
+}
+
+static void idle_start(struct wal *wal)
+{
+    if (watermark_is_owed(wal) && wal->idle.heap_index == 0 && !wal->is_stopping &&
+        timer_start(wal->reactor, &wal->idle, wal->options.idle_ns, idle_over) != 0)
+        wal_event(wal, "log_no_timer", "out of memory for a timer; the next write carries the watermark");
+}
+
+/* Nothing is on its way, but the last record is not yet covered by a watermark: if it rotted now, recovery would take
+ * it for a torn one. An empty record carries the watermark. */
+static void idle_over(struct timer *t)
+{
+    struct wal *wal = CONTAINER_OF(t, struct wal, idle);
+    if (!watermark_is_owed(wal) || wal->refusal)
+        return;
+    if (wal->in_flight_count == 0 && list_is_empty(&wal->gathering) && !wal->is_failing)
+        (void)buffer_open(wal); /* without memory it is owed still; the next durable write starts the timer again */
+    else
+        idle_start(wal);
+}
+
+static void record_is_durable(struct wal *wal, struct wal_buffer *b)
+{
+    ASSERT(b->header.sequence > wal->durable_sequence);
+    wal->durable_sequence = b->header.sequence;
+    wal->durable_checksum = b->header.checksum;
+    wal->watermark_durable = b->header.watermark;
+    if (b->item_count)
+        wal->entries_durable = b->header.sequence;
+    wal->failures_in_row = 0;
+    batch_deliver(wal, b, 0);
+    idle_start(wal);
+}
+
+/* All writes in flight are over and the first of them failed: none of them counts. The chain goes back to the last
+ * durable record, sequences do not. */
+static void fail_in_flight(struct wal *wal)
+{
+    int error = wal->write_error == -ENOSPC || wal->write_error == -EDQUOT ? TORC_E_DISK_FULL : TORC_E_STORAGE;
+    wal->is_failing = false;
+    wal->chain_sequence = wal->durable_sequence;
+    wal->chain_checksum = wal->durable_checksum;
+    wal_event(wal, "log_write_failed", error_sentence(wal->write_error));
+    if (wal->current) {
+        wal_segment_retire(wal, wal->current);
+        wal->current = NULL;
+    }
+    wal->failures_in_row++;
+    if (wal->failures_in_row >= FAILURES_IN_ROW_MAX)
+        refuse(wal, error);
+    struct list failed;
+    list_init(&failed);
+    for (struct list *link; (link = list_pop_front(&wal->in_flight));)
+        list_push_back(&failed, link);
+    wal->in_flight_count = 0;
+    for (struct list *link; (link = list_pop_front(&failed));)
+        batch_deliver(wal, buffer_of(link), error);
+}
+
+static void acknowledge(struct wal *wal)
+{
+    while (!list_is_empty(&wal->in_flight)) {
+        struct wal_buffer *b = buffer_of(wal->in_flight.next);
+        if (!b->is_done || b->op.result < 0)
+            break;
+        list_remove(&b->link);
+        wal->in_flight_count--;
+        record_is_durable(wal, b);
+    }
+    if (!wal->is_failing)
+        return;
+    for (struct list *link = wal->in_flight.next; link != &wal->in_flight; link = link->next)
+        if (!buffer_of(link)->is_done)
+            return;
+    fail_in_flight(wal);
+}
+
+static void write_over(struct file_operation *op)
+{
+    struct wal_buffer *b = CONTAINER_OF(op, struct wal_buffer, op);
+    struct wal *wal = b->wal;
+    ASSERT(!b->is_done && b->segment->in_flight > 0);
+    b->is_done = true;
+    b->segment->in_flight--;
+    if (b->segment != wal->current && b->segment->in_flight == 0)
+        wal_segments_wake(wal);
+    if (op->result < 0) {
+        wal->counters.failed_writes++;
+        if (!wal->is_failing)
+            wal->write_error = (int)op->result;
+        wal->is_failing = true;
+    }
+    acknowledge(wal);
+    event_set(wal->reactor, &wal->progress, 0);
+}
+
+/* ---- truncation ---- */
+
+struct wal_start wal_start_at(const struct wal *wal, uint64_t sequence)
+{
+    ASSERT(sequence >= 1);
+    struct wal_start start = {.segment = 0, .sequence = sequence};
+    for (uint32_t i = 0; i < wal->info_count; i++)
+        if (wal->infos[i].first_sequence != 0 && wal->infos[i].first_sequence <= sequence)
+            start.segment = wal->infos[i].id;
+    return start;
+}
+
+void wal_truncate(struct wal *wal, struct wal_start start)
+{
+    if (start.segment <= wal->truncate_below)
+        return;
+    ASSERT(start.segment <= wal->segment_id_max);
+    wal->truncate_below = start.segment;
+    wal_segments_wake(wal);
+}
+
+/* ---- open and close ---- */
+
+static void options_complete(struct wal_options *o)
+{
+    if (!o->segment_bytes)
+        o->segment_bytes = SEGMENT_BYTES_DEFAULT;
+    if (!o->batch_bytes_max)
+        o->batch_bytes_max = BATCH_BYTES_DEFAULT;
+    if (!o->gather_bytes_max)
+        o->gather_bytes_max = GATHER_BYTES_DEFAULT;
+    if (!o->writes_in_flight_max)
+        o->writes_in_flight_max = WRITES_IN_FLIGHT_DEFAULT;
+    if (!o->spare_segments_max)
+        o->spare_segments_max = SPARES_DEFAULT;
+    if (!o->idle_ns)
+        o->idle_ns = IDLE_NS_DEFAULT;
+    ASSERT(o->segment_bytes % WAL_BLOCK_BYTES == 0 && o->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
+    ASSERT(o->segment_bytes <= WAL_SEGMENT_BYTES_MAX && o->spare_segments_max <= WAL_SPARES_MAX);
+    ASSERT(o->batch_bytes_max >= ENTRY_BYTES_MAX && o->gather_bytes_max >= ENTRY_BYTES_MAX);
+    ASSERT(WAL_BLOCK_BYTES + wal_record_bytes(o->batch_bytes_max) <= o->segment_bytes);
+    ASSERT(o->on_durable && o->directory && strlen(o->directory) + WAL_NAME_BYTES < WAL_PATH_BYTES_MAX);
+}
+
+static void chain_init(struct wal *wal, const struct wal_recovery *recovery)
+{
+    uint64_t used = recovery->sequence_seen_max;
+    if (used < recovery->last_sequence)
+        used = recovery->last_sequence;
+    wal->next_sequence = used + 1;
+    wal->chain_sequence = wal->durable_sequence = recovery->last_sequence;
+    wal->chain_checksum = wal->durable_checksum = recovery->last_checksum;
+    wal->entries_durable = recovery->entries_sequence;
+    wal->watermark_durable = recovery->watermark;
+    wal->clock_max = recovery->clock_max;
+    wal->log_bytes = recovery->replayed_bytes;
+}
+
+static void wal_free(struct wal *wal)
+{
+    buffers_free(wal);
+    reactor_free(wal->reactor, wal->infos);
+    reactor_free(wal->reactor, wal->directory);
+    reactor_free(wal->reactor, wal);
+}
+
+int wal_open(struct reactor *r, const struct wal_options *options, struct wal_recovery *recovery, struct wal **out)
+{
+    struct wal *wal = reactor_alloc_zeroed(r, sizeof *wal);
+    if (!wal)
+        return TORC_E_NO_MEMORY;
+    wal->reactor = r;
+    wal->options = *options;
+    options_complete(&wal->options);
+    list_init(&wal->free);
+    list_init(&wal->gathering);
+    list_init(&wal->in_flight);
+    list_init(&wal->retired);
+    event_init(&wal->work);
+    event_init(&wal->ended);
+    event_init(&wal->progress);
+    wal->buffer_count_max = wal->options.writes_in_flight_max + 2 +
+                            wal->options.gather_bytes_max / wal->options.batch_bytes_max * 2;
+    chain_init(wal, recovery);
+    size_t path_bytes = strlen(options->directory) + 1;
+    wal->directory = reactor_alloc(r, path_bytes);
+    int rc = wal->directory ? wal_segments_init(wal, recovery) : TORC_E_NO_MEMORY;
+    if (rc == 0) {
+        memcpy(wal->directory, options->directory, path_bytes);
+        wal->options.directory = wal->directory;
+        rc = task_spawn(r, wal_segments_run, wal);
+    }
+    if (rc) {
+        wal_free(wal);
+        return rc;
+    }
+    wal_recovery_deinit(r, recovery);
+    idle_start(wal); /* the last record replayed may not be covered by a watermark yet */
+    *out = wal;
+    return 0;
+}
+
+/* Waits: until nothing gathers and nothing is in flight. */
+static void drain(struct wal *wal)
+{
+    while (true) {
+        event_init(&wal->progress);
+        wal_submit(wal);
+        if (wal->in_flight_count == 0 && list_is_empty(&wal->gathering))
+            return;
+        int rc = event_wait(wal->reactor, &wal->progress, EVENT_FOREVER);
+        ASSERT(rc == 0);
+    }
+}
+
+void wal_close(struct wal *wal)
+{
+    drain(wal);
+    if (watermark_is_owed(wal) && !wal->refusal && buffer_open(wal))
+        drain(wal);
+    wal->is_stopping = true;
+    timer_stop(wal->reactor, &wal->idle);
+    wal_segments_wake(wal);
+    int rc = event_wait(wal->reactor, &wal->ended, EVENT_FOREVER);
+    ASSERT(rc == 0);
+    timer_stop(wal->reactor, &wal->retry);
+    wal_free(wal);
+}

@@ -1,0 +1,113 @@
+/* wal_internal.h - what the writing half of the log shares: wal.c gathers, submits and acknowledges; wal_segments.c is
+ * its background task, which prepares segments ahead of use and closes, recycles and removes old ones.
+ *
+ *            prepare              rotate                writes over           truncated
+ *   (none) ----------> next ----------------> current -------------> retired ----------> spare or removed
+ *                                                                                          |
+ *                       ^------------------------ renamed ---------------------------------+
+ *
+ * All of it belongs to one core; the background task and the completions interleave only where that task waits. */
+#ifndef ENGINE_WAL_INTERNAL_H
+#define ENGINE_WAL_INTERNAL_H
+
+#include "engine/wal.h"
+#include "engine/wal_format.h"
+
+enum {
+    WAL_SPARES_MAX = 16,
+    WAL_PATH_BYTES_MAX = 4096,
+};
+
+/* One file that is open for writing. */
+struct wal_segment {
+    struct list link; /* in wal.retired */
+    struct file *file;
+    uint64_t id;
+    uint64_t epoch;
+    uint64_t bytes;
+    uint64_t offset;    /* where the next record goes; 0: not even the header block was written */
+    uint32_t in_flight;
+};
+
+/* One log record from its first append until its tickets are back. `memory` holds a block for a segment header, a
+ * record header, and the payload. */
+struct wal_buffer {
+    struct list link; /* in wal.free, gathering or in_flight */
+    struct file_operation op;
+    struct wal *wal;
+    uint8_t *memory;
+    struct wal_item *items;
+    uint32_t item_count;
+    uint32_t item_capacity;
+    uint32_t payload_bytes;
+    struct wal_segment *segment;
+    struct wal_record_header header;
+    uint64_t log_bytes;
+    uint64_t submitted_ns;
+    bool is_done;
+};
+
+struct wal {
+    struct reactor *reactor;
+    struct wal_options options;
+    char *directory;
+
+    /* The chain. `next_sequence` is above everything used; `chain_*` is the record the next one continues. */
+    uint64_t next_sequence;
+    uint64_t chain_sequence;
+    uint64_t chain_checksum;
+    uint64_t durable_sequence;
+    uint64_t durable_checksum;
+    uint64_t watermark_durable; /* the highest watermark in a durable record */
+    uint64_t entries_durable;   /* the last durable record that had entries */
+    uint64_t clock_max;
+    uint64_t log_bytes;
+
+    struct list free;
+    struct list gathering;
+    struct list in_flight;
+    uint32_t buffer_count;
+    uint32_t buffer_count_max;
+    uint32_t in_flight_count;
+    uint64_t gathered_bytes;
+
+    struct wal_segment *current; /* null before the first and after a failure */
+    struct wal_segment *next;    /* null while it is being prepared */
+    struct list retired;
+    struct wal_segment_info *infos; /* every used file by id; capacity is kept ahead by the background task */
+    uint32_t info_count;
+    uint32_t info_capacity;
+    struct wal_segment_info spares[WAL_SPARES_MAX];
+    uint32_t spare_count;
+    uint64_t segment_id_max;
+    uint64_t truncate_below; /* ids below may go */
+
+    bool is_failing;          /* a write failed; the others in flight are awaited */
+    bool has_refused;         /* an append was refused as OVERLOADED */
+    bool is_retry_due;
+    bool is_stopping;
+    int refusal;
+    int next_error;           /* why there is no next segment */
+    int write_error;          /* of the write that failed */
+    unsigned failures_in_row; /* without a durable write between */
+
+    struct timer idle;
+    struct timer retry;
+    struct event work;     /* the background task waits for it */
+    struct event ended;    /* set by the background task at its end */
+    struct event progress; /* wal_close waits for it */
+    struct wal_counters counters;
+};
+
+/* wal_segments.c */
+MUST_CHECK int wal_segments_init(struct wal *wal, struct wal_recovery *recovery);
+void wal_segments_run(struct reactor *r, void *argument); /* a task_fn; ends when is_stopping */
+void wal_segments_wake(struct wal *wal);
+/* Nothing more is written to `s`; it is closed when its writes are over. */
+void wal_segment_retire(struct wal *wal, struct wal_segment *s);
+
+/* wal.c */
+void wal_event(struct wal *wal, const char *event, const char *text);
+void wal_room(struct wal *wal);
+
+#endif

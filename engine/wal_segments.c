@@ -1,0 +1,350 @@
+/* wal_segments.c - the files of the log, ahead of use and after it: one background task per log.
+ *
+ * The next segment is ready before the current one is full, so that rotation never waits: its blocks are allocated and
+ * written with zeros, which leaves the later durable writes no metadata to journal, and its name is durable, so that a
+ * later segment can never be found without it. A segment that truncation freed is renamed instead; what it still
+ * holds has another id and epoch and is not mistaken for new records. */
+#include "engine/wal_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+    ZEROS_BYTES = 1 << 20,
+    INFOS_FIRST = 16,
+    INFOS_AHEAD = 2,
+    PREPARE_TRIES = 2, /* each with a file of its own */
+};
+#define RETRY_NS (1000u * 1000 * 1000)
+
+struct path {
+    char text[WAL_PATH_BYTES_MAX];
+};
+
+static void path_of(const struct wal *wal, struct path *path, uint64_t id)
+{
+    char name[WAL_NAME_BYTES];
+    wal_segment_name(name, id);
+    int length = snprintf(path->text, sizeof path->text, "%s/%s", wal->directory, name);
+    ASSERT(length > 0 && (size_t)length < sizeof path->text);
+}
+
+static void event_about(struct wal *wal, const char *event, uint64_t id, int error)
+{
+    char text[160];
+    snprintf(text, sizeof text, "log segment %016llx: %s", (unsigned long long)id, error_sentence(error));
+    wal_event(wal, event, text);
+}
+
+void wal_segments_wake(struct wal *wal)
+{
+    event_set(wal->reactor, &wal->work, 0);
+}
+
+/* ---- what recovery found ---- */
+
+static void keep_spare(struct wal *wal, struct wal_segment_info info)
+{
+    ASSERT(wal->spare_count < WAL_SPARES_MAX);
+    info.first_sequence = 0;
+    wal->spares[wal->spare_count++] = info;
+}
+
+/* Files after the last used one were prepared and not used: they are spare. Those before the start are dropped as soon
+ * as the background task runs. */
+static void take_infos(struct wal *wal, const struct wal_recovery *recovery)
+{
+    uint32_t used_count = recovery->segment_count;
+    while (used_count > 0 && recovery->segments[used_count - 1].first_sequence == 0 &&
+           recovery->segments[used_count - 1].id > recovery->start.segment)
+        used_count--;
+    for (uint32_t i = 0; i < recovery->segment_count; i++) {
+        if (i >= used_count && wal->spare_count < wal->options.spare_segments_max)
+            keep_spare(wal, recovery->segments[i]);
+        else
+            wal->infos[wal->info_count++] = recovery->segments[i];
+    }
+}
+
+int wal_segments_init(struct wal *wal, struct wal_recovery *recovery)
+{
+    wal->info_capacity = recovery->segment_count + INFOS_FIRST;
+    wal->infos = reactor_alloc(wal->reactor, wal->info_capacity * sizeof wal->infos[0]);
+    if (!wal->infos)
+        return TORC_E_NO_MEMORY;
+    take_infos(wal, recovery);
+    wal->segment_id_max = recovery->segment_id_max;
+    if (wal->segment_id_max < recovery->start.segment)
+        wal->segment_id_max = recovery->start.segment;
+    wal->truncate_below = recovery->start.segment;
+    return 0;
+}
+
+/* ---- after use ---- */
+
+void wal_segment_retire(struct wal *wal, struct wal_segment *s)
+{
+    list_push_back(&wal->retired, &s->link);
+    wal_segments_wake(wal);
+}
+
+static void close_retired(struct wal *wal)
+{
+    struct list *link = wal->retired.next;
+    while (link != &wal->retired) {
+        struct wal_segment *s = CONTAINER_OF(link, struct wal_segment, link);
+        link = link->next;
+        if (s->in_flight > 0)
+            continue;
+        list_remove(&s->link);
+        file_close(wal->reactor, s->file); /* waits: the list may have changed */
+        reactor_free(wal->reactor, s);
+        link = wal->retired.next;
+    }
+}
+
+static void remove_file(struct wal *wal, uint64_t id)
+{
+    struct path *path = reactor_alloc(wal->reactor, sizeof *path);
+    if (!path)
+        return; /* the next start finds it before the start of the log and tries again */
+    path_of(wal, path, id);
+    int rc = file_remove(wal->reactor, path->text);
+    if (rc && rc != -ENOENT)
+        event_about(wal, "log_remove_failed", id, rc);
+    reactor_free(wal->reactor, path);
+}
+
+static bool is_open(const struct wal *wal, uint64_t id)
+{
+    if (wal->current && wal->current->id == id)
+        return true;
+    for (struct list *link = wal->retired.next; link != &wal->retired; link = link->next)
+        if (CONTAINER_OF(link, struct wal_segment, link)->id == id)
+            return true;
+    return false;
+}
+
+/* Oldest first, so that whatever a crash leaves is the end of the log without a gap. */
+static void drop_truncated(struct wal *wal)
+{
+    while (wal->info_count > 0 && wal->infos[0].id < wal->truncate_below && !is_open(wal, wal->infos[0].id)) {
+        struct wal_segment_info info = wal->infos[0];
+        wal->info_count--;
+        memmove(wal->infos, wal->infos + 1, wal->info_count * sizeof wal->infos[0]);
+        if (wal->spare_count < wal->options.spare_segments_max && info.bytes == wal->options.segment_bytes)
+            keep_spare(wal, info);
+        else
+            remove_file(wal, info.id);
+    }
+}
+
+/* ---- ahead of use ---- */
+
+static int write_zeros(struct wal *wal, struct file *file)
+{
+    void *zeros = reactor_alloc_aligned(wal->reactor, ZEROS_BYTES, FILE_ALIGNMENT);
+    if (!zeros)
+        return TORC_E_NO_MEMORY;
+    memset(zeros, 0, ZEROS_BYTES);
+    int rc = 0;
+    for (uint64_t offset = 0; rc == 0 && offset < wal->options.segment_bytes; offset += ZEROS_BYTES) {
+        uint64_t left = wal->options.segment_bytes - offset;
+        size_t piece = left < ZEROS_BYTES ? (size_t)left : ZEROS_BYTES;
+        rc = wal->is_stopping ? TORC_E_CANCELLED : file_write(wal->reactor, file, zeros, piece, offset, false);
+    }
+    reactor_free(wal->reactor, zeros);
+    return rc ? rc : file_sync(wal->reactor, file);
+}
+
+static int make_file(struct wal *wal, const char *path, struct file **out)
+{
+    int rc = file_open(wal->reactor, path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT, out);
+    if (rc)
+        return rc;
+    rc = file_allocate(wal->reactor, *out, 0, wal->options.segment_bytes);
+    if (rc == -EOPNOTSUPP)
+        rc = 0; /* the zeros will show whether there is room */
+    if (rc == 0)
+        rc = write_zeros(wal, *out);
+    if (rc) {
+        file_close(wal->reactor, *out);
+        if (file_remove(wal->reactor, path) != 0)
+            wal_event(wal, "log_remove_failed", path);
+    }
+    return rc;
+}
+
+/* A spare file of the right size under its new name. Returns: -ENOENT when there is none. */
+static int reuse_file(struct wal *wal, const char *path, struct file **out)
+{
+    struct path *old = reactor_alloc(wal->reactor, sizeof *old);
+    if (!old)
+        return TORC_E_NO_MEMORY;
+    int rc = -ENOENT;
+    while (rc && wal->spare_count > 0) {
+        struct wal_segment_info spare = wal->spares[--wal->spare_count];
+        path_of(wal, old, spare.id);
+        if (spare.bytes == wal->options.segment_bytes)
+            rc = file_rename(wal->reactor, old->text, path);
+        if (rc)
+            remove_file(wal, spare.id);
+    }
+    reactor_free(wal->reactor, old);
+    if (rc)
+        return -ENOENT;
+    rc = file_open(wal->reactor, path, FILE_WRITE | FILE_DIRECT, out);
+    wal->counters.recycled += rc == 0;
+    return rc;
+}
+
+static int prepare_file(struct wal *wal, const char *path, struct file **out)
+{
+    int rc = reuse_file(wal, path, out);
+    if (rc == -ENOENT)
+        rc = make_file(wal, path, out);
+    if (rc)
+        return rc;
+    rc = directory_sync(wal->reactor, wal->directory);
+    if (rc)
+        file_close(wal->reactor, *out);
+    return rc;
+}
+
+static int infos_reserve(struct wal *wal)
+{
+    if (wal->info_count + INFOS_AHEAD <= wal->info_capacity)
+        return 0;
+    uint32_t capacity = wal->info_capacity * 2;
+    struct wal_segment_info *infos = reactor_realloc(wal->reactor, wal->infos, capacity * sizeof infos[0]);
+    if (!infos)
+        return TORC_E_NO_MEMORY;
+    wal->infos = infos;
+    wal->info_capacity = capacity;
+    return 0;
+}
+
+static int prepare_segment(struct wal *wal)
+{
+    struct path *path = reactor_alloc(wal->reactor, sizeof *path);
+    struct wal_segment *s = reactor_alloc_zeroed(wal->reactor, sizeof *s);
+    int rc = path && s ? infos_reserve(wal) : TORC_E_NO_MEMORY;
+    if (rc == 0) {
+        s->id = ++wal->segment_id_max;
+        path_of(wal, path, s->id);
+        rc = prepare_file(wal, path->text, &s->file);
+    }
+    reactor_free(wal->reactor, path);
+    if (rc) {
+        reactor_free(wal->reactor, s);
+        return rc;
+    }
+    list_init(&s->link);
+    s->epoch = reactor_random(wal->reactor);
+    s->bytes = wal->options.segment_bytes;
+    wal->next = s;
+    return 0;
+}
+
+static void retry_due(struct timer *t)
+{
+    struct wal *wal = CONTAINER_OF(t, struct wal, retry);
+    wal->is_retry_due = true;
+    wal_segments_wake(wal);
+}
+
+static void retry_later(struct wal *wal)
+{
+    if (wal->retry.heap_index == 0 && timer_start(wal->reactor, &wal->retry, RETRY_NS, retry_due) != 0)
+        wal_event(wal, "log_no_timer", "out of memory for a timer; the log stays full until the next start");
+}
+
+static void prepare_failed(struct wal *wal, int rc)
+{
+    bool is_full = rc == -ENOSPC || rc == -EDQUOT || rc == TORC_E_NO_MEMORY;
+    int error = is_full ? TORC_E_DISK_FULL : TORC_E_STORAGE;
+    if (error != wal->next_error)
+        event_about(wal, "log_segment_failed", wal->segment_id_max, rc);
+    wal->next_error = error;
+    if (is_full)
+        retry_later(wal);
+}
+
+static void prepare_next(struct wal *wal)
+{
+    int rc = -EIO;
+    for (int i = 0; rc && i < PREPARE_TRIES && !wal->is_stopping; i++) {
+        rc = prepare_segment(wal);
+        if (rc == -ENOSPC || rc == -EDQUOT)
+            break;
+    }
+    if (rc == 0)
+        wal->next_error = 0;
+    else if (!wal->is_stopping)
+        prepare_failed(wal, rc);
+    event_set(wal->reactor, &wal->progress, 0);
+}
+
+/* Leaves the state of a full disk when there is a segment to write to. */
+static void leave_disk_full(struct wal *wal)
+{
+    uint64_t free_bytes = 0;
+    int rc = directory_free_bytes(wal->reactor, wal->directory, &free_bytes);
+    if (rc || free_bytes < wal->options.segment_bytes) {
+        retry_later(wal);
+        return;
+    }
+    wal->refusal = 0;
+    wal->failures_in_row = 0;
+    wal_event(wal, "log_room", "the disk has room again; writes are taken");
+    wal_room(wal);
+}
+
+static bool next_is_wanted(const struct wal *wal)
+{
+    return !wal->next && !wal->is_stopping && wal->refusal != TORC_E_STORAGE &&
+           (wal->next_error == 0 || wal->is_retry_due);
+}
+
+/* One look at all there may be to do. */
+static void work_through(struct wal *wal)
+{
+    bool is_retry = wal->is_retry_due;
+    close_retired(wal);
+    drop_truncated(wal);
+    if (next_is_wanted(wal))
+        prepare_next(wal);
+    wal->is_retry_due = false;
+    if (wal->refusal != TORC_E_DISK_FULL || wal->is_stopping)
+        return;
+    if (is_retry && wal->next && wal->in_flight_count == 0)
+        leave_disk_full(wal);
+    else
+        retry_later(wal);
+}
+
+static void close_segment(struct wal *wal, struct wal_segment *s)
+{
+    if (!s)
+        return;
+    ASSERT(s->in_flight == 0);
+    file_close(wal->reactor, s->file);
+    reactor_free(wal->reactor, s);
+}
+
+void wal_segments_run(struct reactor *r, void *argument)
+{
+    struct wal *wal = argument;
+    while (!wal->is_stopping) {
+        work_through(wal);
+        int rc = event_wait(r, &wal->work, EVENT_FOREVER);
+        ASSERT(rc == 0);
+    }
+    close_retired(wal);
+    drop_truncated(wal);
+    close_segment(wal, wal->current);
+    close_segment(wal, wal->next);
+    wal->current = NULL;
+    wal->next = NULL;
+    event_set(r, &wal->ended, 0);
+}
