@@ -71,6 +71,9 @@ uint64_t engine_version_clock_max(const struct engine *e);
  * not kept. */
 MUST_CHECK int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket);
 
+/* More than half of what the log buffer holds is waiting: the caller should take fewer requests. */
+bool engine_is_congested(const struct engine *e);
+
 /* Sends what has gathered to the disk if fewer than two log writes are in flight; the turn hook calls it. */
 void engine_submit(struct engine *e);
 

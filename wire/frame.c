@@ -39,7 +39,8 @@ int frame_parse(struct slice bytes, uint32_t length_max, struct frame *out, size
         .check = load_u32le(p + 20),
         .key = slice_of(p + FRAME_HEADER_BYTES, key_bytes),
         .value = slice_of(p + FRAME_HEADER_BYTES + key_bytes, value_bytes),
-        .extensions = slice_of(p + FRAME_HEADER_BYTES + key_bytes + value_bytes, body_bytes - key_bytes - value_bytes),
+        .extensions =
+            slice_of(p + FRAME_HEADER_BYTES + key_bytes + value_bytes, body_bytes - key_bytes - value_bytes),
         .bytes = p,
     };
     return 1;

@@ -39,7 +39,8 @@ enum {
     FRAME_KEY_BYTES_MAX = 1024,
     FRAME_VALUE_BYTES_MAX = 1 << 20,
     FRAME_EXTENSION_BYTES_MAX = 256,
-    FRAME_BYTES_MAX = FRAME_HEADER_BYTES + FRAME_KEY_BYTES_MAX + FRAME_VALUE_BYTES_MAX + FRAME_EXTENSION_BYTES_MAX,
+    FRAME_BYTES_MAX =
+        FRAME_HEADER_BYTES + FRAME_KEY_BYTES_MAX + FRAME_VALUE_BYTES_MAX + FRAME_EXTENSION_BYTES_MAX,
     /* A batch holds at most this many frames and, as any request, FRAME_BYTES_MAX bytes. */
     FRAME_BATCH_COUNT_MAX = 4096,
     /* The response to a batch, or a page of a scan: the largest frame a client must be ready to take. */
@@ -145,9 +146,9 @@ size_t frame_encode(uint8_t *to, const struct frame_parts *p);
 /* ---- extensions ---- */
 
 struct frame_extensions {
-    uint64_t expiry_ms;        /* 0: none */
-    uint32_t deadline_ms;      /* 0: none */
-    uint32_t limit;            /* 0: none */
+    uint64_t expiry_ms;   /* 0: none */
+    uint32_t deadline_ms; /* 0: none */
+    uint32_t limit;       /* 0: none */
     struct slice namespace_name;
     bool has_version;
     uint64_t version_clock;
@@ -164,12 +165,13 @@ size_t frame_extensions_encode(uint8_t *to, const struct frame_extensions *e);
 enum { FRAME_HELLO_BYTES = 16, FRAME_CORE_ANY = 0xffff };
 
 struct frame_hello {
-    uint16_t version_min;  /* request: spoken by the client; response: both are the version chosen */
+    uint16_t version_min; /* request: spoken by the client; response: both are the version chosen */
     uint16_t version_max;
-    uint16_t core;         /* request: the core wanted, or FRAME_CORE_ANY; response: the core that serves from now on */
-    uint16_t core_count;   /* response */
-    uint8_t vnode_bits;    /* response: the ring has 2^b vnodes */
-    uint32_t features;     /* none defined yet: 0 */
+    uint16_t
+        core; /* request: the core wanted, or FRAME_CORE_ANY; response: the core that serves from now on */
+    uint16_t core_count; /* response */
+    uint8_t vnode_bits;  /* response: the ring has 2^b vnodes */
+    uint32_t features;   /* none defined yet: 0 */
 };
 /* value: {u32 magic, u16 version min, u16 version max, u16 core, u16 core count, u8 vnode bits, u8[3] feature bits} */
 MUST_CHECK int frame_hello_parse(struct slice value, struct frame_hello *out);

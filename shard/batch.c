@@ -1,0 +1,148 @@
+/* batch.c - the parts of a batch frame, run apart and answered together. */
+#include "shard/batch.h"
+
+#include "shard/shard.h"
+
+enum { BATCHES_MIN = 16, BATCHES_MAX = 1 << 20 };
+
+static int grow(struct shard *s)
+{
+    struct batch_table *t = &s->batches;
+    uint32_t count = t->count ? t->count * 2 : BATCHES_MIN;
+    if (count > BATCHES_MAX)
+        return TORC_E_OVERLOADED;
+    struct batch *batches = reactor_realloc(s->reactor, t->batches, count * sizeof *batches);
+    if (!batches)
+        return TORC_E_NO_MEMORY;
+    for (uint32_t i = t->count; i < count; i++)
+        batches[i] = (struct batch){.next_free = i + 1 < count ? i + 2 : 0};
+    t->first_free = t->count + 1;
+    t->batches = batches;
+    t->count = count;
+    return 0;
+}
+
+/* Returns: the index of a batch of `count` parts, or an error. */
+static int64_t open_batch(struct shard *s, const struct reply *reply, uint32_t count)
+{
+    struct batch_table *t = &s->batches;
+    int rc = t->first_free ? 0 : grow(s);
+    if (rc)
+        return rc;
+    struct batch_part *parts = reactor_alloc_zeroed(s->reactor, (count ? count : 1) * sizeof *parts);
+    if (!parts)
+        return TORC_E_NO_MEMORY;
+    uint32_t index = t->first_free - 1;
+    struct batch *b = &t->batches[index];
+    t->first_free = b->next_free;
+    b->reply = *reply;
+    b->count = b->missing = count;
+    b->bytes = 0;
+    b->parts = parts;
+    return index;
+}
+
+static void close_batch(struct shard *s, uint32_t index)
+{
+    struct batch *b = &s->batches.batches[index];
+    for (uint32_t i = 0; i < b->count; i++)
+        reactor_free(s->reactor, b->parts[i].frame);
+    reactor_free(s->reactor, b->parts);
+    b->parts = NULL;
+    b->generation++;
+    b->next_free = s->batches.first_free;
+    s->batches.first_free = index + 1;
+}
+
+/* All parts have answered: the run of their frames is the value of the answer. */
+static void finish(struct shard *s, uint32_t index)
+{
+    struct batch *b = &s->batches.batches[index];
+    struct answer answer = {.code = 0};
+    uint8_t *value = reactor_alloc(s->reactor, b->bytes ? b->bytes : 1);
+    size_t used = 0;
+    for (uint32_t i = 0; i < b->count && value; i++) {
+        if (b->parts[i].frame)
+            memcpy(value + used, b->parts[i].frame, b->parts[i].bytes);
+        else
+            answer.code = TORC_E_NO_MEMORY;
+        used += b->parts[i].bytes;
+    }
+    answer.value = slice_of(value, used);
+    if (!value)
+        answer.code = TORC_E_NO_MEMORY;
+    struct reply reply = b->reply;
+    close_batch(s, index);
+    shard_reply(s, &reply, &answer);
+    reactor_free(s->reactor, value);
+}
+
+void batch_reply(struct shard *s, const struct reply *reply, const struct answer *answer)
+{
+    ASSERT(reply->owner < s->batches.count);
+    struct batch *b = &s->batches.batches[reply->owner];
+    ASSERT(b->parts && b->generation == reply->generation && reply->batch_place < b->count);
+    struct batch_part *part = &b->parts[reply->batch_place];
+    ASSERT(!part->frame && b->missing > 0);
+    struct answer too_large = {.code = TORC_E_FRAME_TOO_LARGE};
+    struct frame_parts parts = shard_answer_parts(reply, answer);
+    /* Every part still to come must find room for an answer without a value. */
+    uint64_t reserved = (uint64_t)b->missing * (FRAME_HEADER_BYTES + 256) + FRAME_HEADER_BYTES;
+    if (b->bytes + frame_bytes(&parts) + reserved > FRAME_RESPONSE_BYTES_MAX)
+        parts = shard_answer_parts(reply, &too_large);
+    part->bytes = (uint32_t)frame_bytes(&parts);
+    part->frame = reactor_alloc(s->reactor, part->bytes);
+    if (part->frame)
+        frame_encode(part->frame, &parts);
+    b->bytes += part->bytes;
+    if (--b->missing == 0)
+        finish(s, reply->owner);
+}
+
+/* Returns: the number of frames in the batch, or TORC_E_MALFORMED. */
+static int64_t count_parts(struct slice frames)
+{
+    uint32_t count = 0;
+    while (frames.bytes > 0) {
+        struct frame f;
+        size_t needed;
+        if (frame_parse(frames, FRAME_BYTES_MAX, &f, &needed) != 1 || f.is_response ||
+            count == FRAME_BATCH_COUNT_MAX)
+            return TORC_E_MALFORMED;
+        if (f.op != FRAME_GET && f.op != FRAME_PUT && f.op != FRAME_DELETE && f.op != FRAME_EXISTS)
+            return TORC_E_MALFORMED;
+        count++;
+        frames = slice_of(frames.data + f.length, frames.bytes - f.length);
+    }
+    return count;
+}
+
+void batch_start(struct shard *s, const struct reply *reply, const struct frame *frame)
+{
+    int64_t count = frame->key.bytes ? TORC_E_MALFORMED : count_parts(frame->value);
+    int64_t index = count < 0 ? count : open_batch(s, reply, (uint32_t)count);
+    if (index < 0) {
+        shard_reply_code(s, reply, (int)index);
+        return;
+    }
+    struct reply part_reply = {
+        .owner = (uint32_t)index,
+        .generation = s->batches.batches[index].generation,
+        .core = (uint16_t)s->core,
+        .is_in_batch = 1,
+    };
+    struct slice rest = frame->value;
+    for (uint32_t i = 0; i < count; i++) {
+        struct frame part;
+        size_t needed;
+        int rc = frame_parse(rest, FRAME_BYTES_MAX, &part, &needed);
+        ASSERT(rc == 1);
+        part_reply.op = part.op;
+        part_reply.request_id = part.request_id;
+        part_reply.batch_place = i;
+        requests_add(s, &part_reply, &part, 0);
+        rest = slice_of(rest.data + part.length, rest.bytes - part.length);
+    }
+    if (count == 0)
+        finish(s, (uint32_t)index);
+}

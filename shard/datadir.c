@@ -1,0 +1,163 @@
+/* datadir.c - the identity and the lock of a data directory; see datadir.h. */
+#include "shard/datadir.h"
+
+#include "reactor/base/checksum.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { IDENTITY_BYTES_MAX = 512 };
+
+void datadir_shard_path(char *to, size_t bytes, const char *directory, unsigned core)
+{
+    snprintf(to, bytes, "%s/shard-%03u", directory, core);
+}
+
+static void identity_path(char *to, const char *directory, const char *suffix)
+{
+    snprintf(to, DATADIR_PATH_MAX, "%s/IDENTITY%s", directory, suffix);
+}
+
+static size_t format_identity(char text[IDENTITY_BYTES_MAX], const struct datadir_identity *id)
+{
+    int bytes = snprintf(text, IDENTITY_BYTES_MAX,
+                         "torc data directory\nformat %d\nnode %u\ncores %u\nvnode-bits %u\n", DATADIR_FORMAT,
+                         id->node, id->cores, id->vnode_bits);
+    uint64_t check = checksum_bytes(text, (size_t)bytes);
+    bytes += snprintf(text + bytes, IDENTITY_BYTES_MAX - (size_t)bytes, "check %016" PRIx64 "\n", check);
+    return (size_t)bytes;
+}
+
+/* Compares what the directory says with what was asked for. `text` ends with a null byte. */
+static int check_identity(const char *text, const char *directory, const struct datadir_identity *wanted,
+                          char *why, size_t why_bytes)
+{
+    unsigned format = 0;
+    struct datadir_identity found;
+    if (sscanf(text, "torc data directory\nformat %u\n", &format) != 1) {
+        snprintf(why, why_bytes, "%s/IDENTITY is not readable as one of torc's; restore it from a copy",
+                 directory);
+        return TORC_E_CORRUPT;
+    }
+    if (format != DATADIR_FORMAT) {
+        snprintf(why, why_bytes,
+                 "%s has data format %u, this torcd reads format %d; use the torcd that wrote it", directory,
+                 format, DATADIR_FORMAT);
+        return TORC_E_DATA_FORMAT;
+    }
+    const char *rest = strstr(text, "node ");
+    char again[IDENTITY_BYTES_MAX];
+    bool is_whole = rest && sscanf(rest, "node %u\ncores %u\nvnode-bits %u\n", &found.node, &found.cores,
+                                   &found.vnode_bits) == 3;
+    if (is_whole)
+        format_identity(again, &found);
+    if (!is_whole || strcmp(text, again) != 0) {
+        snprintf(why, why_bytes, "%s/IDENTITY is damaged; restore it from a copy", directory);
+        return TORC_E_CORRUPT;
+    }
+    if (found.node == wanted->node && found.cores == wanted->cores && found.vnode_bits == wanted->vnode_bits)
+        return 0;
+    snprintf(
+        why, why_bytes,
+        "%s was made with --node-id %u --cores %u --vnode-bits %u; start it so, or name another directory",
+        directory, found.node, found.cores, found.vnode_bits);
+    return TORC_E_CONFIGURATION;
+}
+
+static int first_name(void *context, const char *name)
+{
+    snprintf(context, 256, "%s", name);
+    return 1;
+}
+
+static int write_identity(struct reactor *r, const char *directory, const struct datadir_identity *id)
+{
+    char path[DATADIR_PATH_MAX], temporary[DATADIR_PATH_MAX], text[IDENTITY_BYTES_MAX];
+    struct file *f;
+    identity_path(path, directory, "");
+    identity_path(temporary, directory, ".new");
+    size_t bytes = format_identity(text, id);
+    int rc = file_open(r, temporary, FILE_WRITE | FILE_CREATE, &f);
+    if (rc)
+        return rc;
+    rc = file_write(r, f, text, bytes, 0, true);
+    if (rc == 0)
+        rc = file_truncate(r, f, bytes);
+    if (rc == 0)
+        rc = file_sync(r, f);
+    file_close(r, f);
+    if (rc == 0)
+        rc = file_rename(r, temporary, path);
+    return rc ? rc : directory_sync(r, directory);
+}
+
+/* A directory without an identity is made ours only when there is nothing in it but an identity that a crash cut off. */
+static int adopt(struct reactor *r, const char *directory, const struct datadir_identity *id, char *why,
+                 size_t why_bytes)
+{
+    char name[256] = "";
+    int rc = directory_list(r, directory, first_name, name);
+    if (rc == 1 && strcmp(name, "IDENTITY.new") != 0 && strcmp(name, "lost+found") != 0) {
+        snprintf(why, why_bytes, "%s is not empty (%s) and not a torc data directory; name another",
+                 directory, name);
+        return TORC_E_DATA_FORMAT;
+    }
+    rc = rc < 0 ? rc : write_identity(r, directory, id);
+    if (rc)
+        snprintf(why, why_bytes, "cannot write to %s: %s", directory, error_sentence(rc));
+    return rc;
+}
+
+static int read_identity(struct reactor *r, const char *directory, char text[IDENTITY_BYTES_MAX])
+{
+    char path[DATADIR_PATH_MAX];
+    struct file *f;
+    identity_path(path, directory, "");
+    /* Opened for writing, too: a directory that cannot be written is found out here. */
+    int rc = file_open(r, path, FILE_READ | FILE_WRITE, &f);
+    if (rc)
+        return rc;
+    int64_t bytes = file_read(r, f, text, IDENTITY_BYTES_MAX - 1, 0);
+    file_close(r, f);
+    if (bytes < 0)
+        return (int)bytes;
+    text[bytes] = '\0';
+    return 0;
+}
+
+static int lock(struct reactor *r, const char *directory, char *why, size_t why_bytes)
+{
+    int rc = directory_create(r, directory);
+    if (rc && rc != -EEXIST) {
+        snprintf(why, why_bytes, "cannot make the data directory %s: %s", directory, error_sentence(rc));
+        return rc;
+    }
+    rc = directory_lock(r, directory);
+    if (rc == -EWOULDBLOCK) {
+        snprintf(why, why_bytes, "%s is in use by another torcd; stop that one or name another directory",
+                 directory);
+        return TORC_E_IN_USE;
+    }
+    if (rc)
+        snprintf(why, why_bytes, "cannot lock the data directory %s: %s", directory, error_sentence(rc));
+    return rc;
+}
+
+int datadir_open(struct reactor *r, const char *directory, const struct datadir_identity *identity, char *why,
+                 size_t why_bytes)
+{
+    char text[IDENTITY_BYTES_MAX];
+    int rc = lock(r, directory, why, why_bytes);
+    if (rc)
+        return rc;
+    rc = read_identity(r, directory, text);
+    if (rc == -ENOENT)
+        return adopt(r, directory, identity, why, why_bytes);
+    if (rc) {
+        snprintf(why, why_bytes, "cannot use %s/IDENTITY: %s", directory, error_sentence(rc));
+        return rc;
+    }
+    return check_identity(text, directory, identity, why, why_bytes);
+}

@@ -1,0 +1,246 @@
+/* exchange.c - blocks of requests and answers between cores; see exchange.h.
+ *
+ *   REQUESTS block:  {reply, frame} ...                       the frame as it came from the connection
+ *   ANSWERS block:   {reply, answer header, value, extensions} ...
+ *
+ * Blocks stay within the process, so structs are copied as they are. */
+#include "shard/exchange.h"
+
+#include "shard/shard.h"
+
+enum {
+    BLOCKS_KEPT_MAX = 64,
+    /* With more than this out at other cores, connections are not read until some of it has come back. */
+    BYTES_OUT_MAX = 32 << 20,
+};
+
+struct answer_header {
+    int32_t code;
+    uint32_t value_bytes;
+    uint32_t extension_bytes;
+    uint32_t is_record;
+    uint64_t record_checksum;
+};
+
+int exchange_init(struct shard *s)
+{
+    s->exchange = (struct exchange){0};
+    s->exchange.lanes = reactor_alloc_zeroed(s->reactor, s->core_count * sizeof *s->exchange.lanes);
+    return s->exchange.lanes ? 0 : TORC_E_NO_MEMORY;
+}
+
+bool exchange_is_congested(const struct shard *s)
+{
+    return s->exchange.bytes_out > BYTES_OUT_MAX;
+}
+
+/* ---- messages ---- */
+
+static bool backlog_push(struct shard *s, struct exchange_lane *lane, const struct message *m)
+{
+    if (lane->backlog_count == lane->backlog_capacity) {
+        uint32_t capacity = lane->backlog_capacity ? lane->backlog_capacity * 2 : 64;
+        struct message *grown = reactor_alloc(s->reactor, capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        for (uint32_t i = 0; i < lane->backlog_count; i++)
+            grown[i] = lane->backlog[(lane->backlog_first + i) % lane->backlog_capacity];
+        reactor_free(s->reactor, lane->backlog);
+        lane->backlog = grown;
+        lane->backlog_first = 0;
+        lane->backlog_capacity = capacity;
+    }
+    lane->backlog[(lane->backlog_first + lane->backlog_count) % lane->backlog_capacity] = *m;
+    lane->backlog_count++;
+    return true;
+}
+
+static void drain_backlog(struct shard *s, unsigned core)
+{
+    struct exchange_lane *lane = &s->exchange.lanes[core];
+    while (lane->backlog_count > 0 && channel_send(s->reactor, core, &lane->backlog[lane->backlog_first])) {
+        lane->backlog_first = (lane->backlog_first + 1) % lane->backlog_capacity;
+        lane->backlog_count--;
+    }
+}
+
+void exchange_send(struct shard *s, unsigned core, const struct message *m)
+{
+    ASSERT(core != s->core && core < s->core_count);
+    struct exchange_lane *lane = &s->exchange.lanes[core];
+    bool is_sent = lane->backlog_count == 0 && channel_send(s->reactor, core, m);
+    /* A node that can neither send nor remember a message between its cores cannot go on. */
+    if (!is_sent)
+        ASSERT(backlog_push(s, lane, m));
+}
+
+/* ---- blocks ---- */
+
+static struct exchange_block *acquire_block(struct shard *s, uint32_t kind, size_t bytes)
+{
+    struct exchange *x = &s->exchange;
+    struct exchange_block *block = x->free;
+    if (block && bytes <= EXCHANGE_BLOCK_BYTES) {
+        x->free = block->next;
+        x->free_count--;
+    } else {
+        size_t capacity = bytes > EXCHANGE_BLOCK_BYTES ? bytes : EXCHANGE_BLOCK_BYTES;
+        block = reactor_alloc(s->reactor, sizeof *block + capacity);
+        if (!block)
+            return NULL;
+        block->capacity = (uint32_t)capacity;
+    }
+    block->next = NULL;
+    block->kind = kind;
+    block->count = block->bytes = 0;
+    return block;
+}
+
+static void release_block(struct shard *s, struct exchange_block *block)
+{
+    struct exchange *x = &s->exchange;
+    if (block->capacity != EXCHANGE_BLOCK_BYTES || x->free_count >= BLOCKS_KEPT_MAX) {
+        reactor_free(s->reactor, block);
+        return;
+    }
+    block->next = x->free;
+    x->free = block;
+    x->free_count++;
+}
+
+static void send_block(struct shard *s, unsigned core, struct exchange_block **gathering)
+{
+    struct exchange_block *block = *gathering;
+    if (!block)
+        return;
+    *gathering = NULL;
+    s->exchange.bytes_out += block->capacity;
+    exchange_send(s, core, &(struct message){.kind = block->kind, .payload = block});
+}
+
+/* Room for one item in the block that gathers for `core`. Items begin at multiples of eight bytes. */
+static uint8_t *reserve(struct shard *s, unsigned core, uint32_t kind, size_t bytes)
+{
+    struct exchange_lane *lane = &s->exchange.lanes[core];
+    struct exchange_block **gathering = kind == MESSAGE_REQUESTS ? &lane->requests : &lane->answers;
+    size_t padded = (bytes + 7) & ~(size_t)7;
+    if (*gathering && (*gathering)->capacity - (*gathering)->bytes < padded)
+        send_block(s, core, gathering);
+    if (!*gathering)
+        *gathering = acquire_block(s, kind, padded);
+    struct exchange_block *block = *gathering;
+    if (!block)
+        return NULL;
+    uint8_t *to = block->data + block->bytes;
+    block->bytes += (uint32_t)padded;
+    block->count++;
+    return to;
+}
+
+static uint8_t *put(uint8_t *to, const void *from, size_t bytes)
+{
+    if (bytes)
+        memcpy(to, from, bytes);
+    return to + bytes;
+}
+
+int exchange_request(struct shard *s, unsigned core, const struct reply *reply, const struct frame *frame)
+{
+    uint8_t *to = reserve(s, core, MESSAGE_REQUESTS, sizeof *reply + frame->length);
+    if (!to)
+        return TORC_E_NO_MEMORY;
+    put(put(to, reply, sizeof *reply), frame->bytes, frame->length);
+    return 0;
+}
+
+void exchange_answer(struct shard *s, const struct reply *reply, const struct answer *answer)
+{
+    struct answer_header header = {
+        .code = answer->code,
+        .value_bytes = (uint32_t)answer->value.bytes,
+        .extension_bytes = (uint32_t)answer->extensions.bytes,
+        .is_record = answer->is_record,
+        .record_checksum = answer->record_checksum,
+    };
+    size_t bytes = sizeof *reply + sizeof header + answer->value.bytes + answer->extensions.bytes;
+    uint8_t *to = reserve(s, reply->core, MESSAGE_ANSWERS, bytes);
+    if (!to) {
+        /* No room for the value: the requester at least hears of it, or the node stops rather than leave it waiting. */
+        header = (struct answer_header){.code = TORC_E_NO_MEMORY};
+        to = reserve(s, reply->core, MESSAGE_ANSWERS, sizeof *reply + sizeof header);
+        ASSERT(to);
+    }
+    to = put(put(to, reply, sizeof *reply), &header, sizeof header);
+    to = put(to, answer->value.data, header.value_bytes);
+    put(to, answer->extensions.data, header.extension_bytes);
+}
+
+void exchange_flush(struct shard *s)
+{
+    for (unsigned core = 0; core < s->core_count; core++) {
+        if (core == s->core)
+            continue;
+        struct exchange_lane *lane = &s->exchange.lanes[core];
+        drain_backlog(s, core);
+        send_block(s, core, &lane->requests);
+        send_block(s, core, &lane->answers);
+    }
+}
+
+/* ---- what comes in ---- */
+
+static void run_requests(struct shard *s, const struct exchange_block *block)
+{
+    const uint8_t *at = block->data;
+    for (uint32_t i = 0; i < block->count; i++) {
+        struct reply reply;
+        struct frame frame;
+        size_t needed;
+        memcpy(&reply, at, sizeof reply);
+        at += sizeof reply;
+        int rc = frame_parse(slice_of(at, (size_t)(block->data + block->bytes - at)), FRAME_BYTES_MAX, &frame,
+                             &needed);
+        ASSERT(rc == 1); /* its first core has parsed it */
+        shard_dispatch(s, &reply, &frame);
+        at += ((sizeof reply + frame.length + 7) & ~(size_t)7) - sizeof reply;
+    }
+    requests_run(s);
+}
+
+static void take_answers(struct shard *s, const struct exchange_block *block)
+{
+    const uint8_t *at = block->data;
+    for (uint32_t i = 0; i < block->count; i++) {
+        struct reply reply;
+        struct answer_header header;
+        memcpy(&reply, at, sizeof reply);
+        memcpy(&header, at + sizeof reply, sizeof header);
+        const uint8_t *value = at + sizeof reply + sizeof header;
+        size_t bytes = sizeof reply + sizeof header + header.value_bytes + header.extension_bytes;
+        shard_reply(s, &reply,
+                    &(struct answer){
+                        .code = header.code,
+                        .is_record = header.is_record != 0,
+                        .record_checksum = header.record_checksum,
+                        .value = slice_of(value, header.value_bytes),
+                        .extensions = slice_of(value + header.value_bytes, header.extension_bytes),
+                    });
+        at += (bytes + 7) & ~(size_t)7;
+    }
+}
+
+void exchange_receive(struct shard *s, const struct message *m)
+{
+    struct exchange_block *block = m->payload;
+    if (m->kind == MESSAGE_RETURN) {
+        ASSERT(s->exchange.bytes_out >= block->capacity);
+        s->exchange.bytes_out -= block->capacity;
+        release_block(s, block);
+        return;
+    }
+    if (m->kind == MESSAGE_REQUESTS)
+        run_requests(s, block);
+    else
+        take_answers(s, block);
+    exchange_send(s, m->from, &(struct message){.kind = MESSAGE_RETURN, .payload = block});
+}

@@ -1,0 +1,302 @@
+/* info.c - the counters of a node, gathered from its cores and written as JSON. */
+#include "shard/serve/info.h"
+
+#include "reactor/base/version.h"
+#include "shard/serve/json.h"
+#include "shard/shard.h"
+
+enum { INFO_JSON_BYTES = 16 * 1024, INFO_SECTION_BYTES_MAX = 32 };
+
+/* What one core says. */
+struct info_core {
+    struct shard_counters shard;
+    struct reactor_counters reactor;
+    struct engine_counters engine;
+    uint64_t connections;
+    uint64_t output_bytes;
+    uint64_t jobs_queued;
+    struct histogram stages[STAGE_COUNT];
+};
+
+struct info_gather {
+    struct reply reply;
+    uint32_t missing;
+    uint32_t section_bytes;
+    char section[INFO_SECTION_BYTES_MAX];
+    struct info_report **reports; /* one a core */
+};
+
+struct info_report {
+    struct info_gather *gather; /* of the core that asked; not looked at elsewhere */
+    struct info_core core;
+};
+
+static const char *const sections[] = {"server", "operations", "reactor", "engine", "memory", "stages"};
+
+/* ---- gathering ---- */
+
+void info_fill(struct shard *s, struct info_report *report)
+{
+    struct info_core *c = &report->core;
+    c->shard = s->counters;
+    c->reactor = reactor_counters(s->reactor);
+    c->engine = engine_counters(s->engine);
+    c->connections = s->sessions.open_count;
+    c->output_bytes = s->sessions.outputs.bytes_in_use;
+    c->jobs_queued = s->jobs.queue_count;
+    memcpy(c->stages, s->stages.histograms, sizeof c->stages);
+}
+
+static bool is_section(struct slice name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(sections); i++)
+        if (slice_equal(name, slice_of_string(sections[i])))
+            return true;
+    return name.bytes == 0;
+}
+
+static void free_gather(struct shard *s, struct info_gather *g)
+{
+    for (unsigned i = 0; g->reports && i < s->core_count; i++)
+        reactor_free(s->reactor, g->reports[i]);
+    reactor_free(s->reactor, g->reports);
+    reactor_free(s->reactor, g);
+}
+
+static struct info_gather *new_gather(struct shard *s)
+{
+    struct info_gather *g = reactor_alloc_zeroed(s->reactor, sizeof *g);
+    if (!g)
+        return NULL;
+    g->reports = reactor_alloc_zeroed(s->reactor, s->core_count * sizeof(struct info_report *));
+    bool is_whole = g->reports != NULL;
+    for (unsigned i = 0; i < s->core_count && is_whole; i++) {
+        g->reports[i] = reactor_alloc(s->reactor, sizeof *g->reports[i]);
+        is_whole = g->reports[i] != NULL;
+        if (is_whole)
+            g->reports[i]->gather = g;
+    }
+    if (is_whole)
+        return g;
+    free_gather(s, g);
+    return NULL;
+}
+
+void info_start(struct shard *s, const struct reply *reply, struct slice section)
+{
+    if (!is_section(section)) {
+        shard_reply_code(s, reply, TORC_E_MALFORMED);
+        return;
+    }
+    struct info_gather *g = new_gather(s);
+    if (!g) {
+        shard_reply_code(s, reply, TORC_E_NO_MEMORY);
+        return;
+    }
+    g->reply = *reply;
+    g->section_bytes = (uint32_t)section.bytes;
+    if (section.bytes)
+        memcpy(g->section, section.data, section.bytes);
+    g->missing = s->core_count;
+    for (unsigned i = 0; i < s->core_count; i++)
+        if (i != s->core)
+            exchange_send(s, i, &(struct message){.kind = MESSAGE_INFO, .payload = g->reports[i]});
+    info_fill(s, g->reports[s->core]);
+    info_done(s, g->reports[s->core]);
+}
+
+/* ---- adding up ---- */
+
+/* Structs of counters are plain arrays of u64 to this function. */
+static void add_words(void *sum, const void *part, size_t bytes)
+{
+    uint64_t *to = sum;
+    const uint64_t *from = part;
+    for (size_t i = 0; i < bytes / sizeof *to; i++)
+        to[i] += from[i];
+}
+static_assert(sizeof(struct shard_counters) % 8 == 0 && sizeof(struct reactor_counters) % 8 == 0,
+              "counters are u64");
+static_assert(sizeof(struct engine_counters) % 8 == 0, "counters are u64");
+
+static void add_core(struct info_core *sum, const struct info_core *c)
+{
+    uint64_t stall = sum->reactor.stall_longest_ns;
+    add_words(&sum->shard, &c->shard, sizeof c->shard);
+    add_words(&sum->reactor, &c->reactor, sizeof c->reactor);
+    add_words(&sum->engine, &c->engine, sizeof c->engine);
+    sum->reactor.stall_longest_ns = stall > c->reactor.stall_longest_ns ? stall : c->reactor.stall_longest_ns;
+    sum->connections += c->connections;
+    sum->output_bytes += c->output_bytes;
+    sum->jobs_queued += c->jobs_queued;
+    for (int i = 0; i < STAGE_COUNT; i++)
+        histogram_merge(&sum->stages[i], &c->stages[i]);
+}
+
+/* ---- JSON ---- */
+
+static void write_server(struct shard *s, struct json *j, const struct info_core *c)
+{
+    uint64_t up_ns = reactor_now_ns(s->reactor) - s->started_ns;
+    json_text(j, "version", TORC_VERSION);
+    json_number(j, "protocol", FRAME_PROTOCOL_VERSION);
+    json_number(j, "node", (uint64_t)s->clock.node);
+    json_number(j, "cores", s->core_count);
+    json_number(j, "vnodes", 1u << s->vnode_bits);
+    json_number(j, "uptime_seconds", up_ns / 1000000000);
+    json_number(j, "connections", c->connections);
+    json_number(j, "connections_accepted", c->shard.accepted);
+    json_number(j, "connections_refused", c->shard.refused);
+    json_number(j, "connections_handed_over", c->shard.handed_over);
+    json_number(j, "connections_closed_stuck", c->shard.closed_slow);
+    json_text(j, "health", c->engine.quarantined || c->engine.corruptions ? "damaged" : "ok");
+}
+
+static void write_operations(struct json *j, const struct info_core *c)
+{
+    const struct shard_counters *n = &c->shard;
+    json_number(j, "operations", n->operations);
+    json_number(j, "gets", n->gets);
+    json_number(j, "puts", n->puts);
+    json_number(j, "deletes", n->deletes);
+    json_number(j, "others", n->others);
+    json_number(j, "not_found", n->not_found);
+    json_number(j, "errors", n->errors);
+    json_number(j, "crossed_cores", n->crossed);
+    json_number(j, "large_values", n->large_values);
+    json_number(j, "pauses", n->pauses);
+    json_number(j, "disk_reads_queued", c->jobs_queued);
+}
+
+static void write_reactor(struct json *j, const struct info_core *c)
+{
+    const struct reactor_counters *n = &c->reactor;
+    double operations = c->shard.operations ? (double)c->shard.operations : 1;
+    json_number(j, "turns", n->turns);
+    json_number(j, "kernel_enters", n->kernel_enters);
+    json_ratio(j, "kernel_enters_per_operation", (double)n->kernel_enters / operations);
+    json_number(j, "submissions", n->submissions);
+    json_number(j, "completions", n->completions);
+    json_number(j, "receives", n->receives);
+    json_number(j, "sends", n->sends);
+    json_number(j, "sleeps", n->sleeps);
+    json_number(j, "messages_sent", n->messages_sent);
+    json_number(j, "wakeups_sent", n->wakeups_sent);
+    json_number(j, "tasks_spawned", n->tasks_spawned);
+    json_number(j, "tasks_alive", n->tasks_alive);
+    json_number(j, "stalls", n->stalls);
+    json_number(j, "stall_longest_us", n->stall_longest_ns / 1000);
+}
+
+static void write_engine(struct json *j, const struct info_core *c)
+{
+    const struct engine_counters *n = &c->engine;
+    json_number(j, "puts", n->puts);
+    json_number(j, "gets", n->gets);
+    json_number(j, "gets_memtable", n->gets_memtable);
+    json_number(j, "gets_table", n->gets_table);
+    json_number(j, "table_block_reads", n->table_block_reads);
+    json_number(j, "cache_hits", n->cache_hits);
+    json_number(j, "cache_misses", n->cache_misses);
+    json_number(j, "log_writes", n->log_writes);
+    json_number(j, "log_bytes", n->log_bytes);
+    json_number(j, "log_records", n->log_records);
+    json_number(j, "log_segments", n->log_segments);
+    json_number(j, "log_replayed_bytes", n->log_replayed_bytes);
+    json_number(j, "log_replay_us", n->log_replay_ns / 1000);
+    json_number(j, "memtable_bytes", n->memtable_bytes);
+    json_number(j, "memtable_entries", n->memtable_entries);
+    json_number(j, "memtable_index_bytes", n->memtable_index_bytes);
+    json_number(j, "flushes", n->flushes);
+    json_number(j, "flushed_bytes", n->flushed_bytes);
+    json_number(j, "compactions", n->compactions);
+    json_number(j, "compacted_bytes", n->compacted_bytes);
+    json_number(j, "tables", n->tables);
+    json_number(j, "table_bytes", n->table_bytes);
+    json_number(j, "table_pinned_bytes", n->table_pinned_bytes);
+    json_number(j, "user_bytes", n->user_bytes);
+    json_number(j, "corruptions", n->corruptions);
+    json_number(j, "quarantined", n->quarantined);
+    json_number(j, "disk_full_refusals", n->disk_full_refusals);
+}
+
+static void write_memory(struct json *j, const struct info_core *c)
+{
+    double operations = c->shard.operations ? (double)c->shard.operations : 1;
+    json_number(j, "heap_bytes", c->reactor.heap_bytes);
+    json_number(j, "allocations", c->reactor.allocations);
+    json_ratio(j, "allocations_per_operation", (double)c->reactor.allocations / operations);
+    json_number(j, "output_bytes", c->output_bytes);
+    json_number(j, "memtable_bytes", c->engine.memtable_bytes);
+    json_number(j, "table_pinned_bytes", c->engine.table_pinned_bytes);
+}
+
+static void write_stages(struct json *j, const struct info_core *c)
+{
+    json_begin_array(j, "stages");
+    for (int i = 0; i < STAGE_COUNT; i++) {
+        const struct histogram *h = &c->stages[i];
+        json_begin_object(j, NULL);
+        json_text(j, "name", stage_name((enum stage)i));
+        json_number(j, "count", h->count);
+        json_ratio(j, "p50_us", (double)histogram_percentile(h, 50) / 1000);
+        json_ratio(j, "p90_us", (double)histogram_percentile(h, 90) / 1000);
+        json_ratio(j, "p99_us", (double)histogram_percentile(h, 99) / 1000);
+        json_ratio(j, "max_us", (double)(h->count ? h->max : 0) / 1000);
+        json_end(j);
+    }
+    json_end(j);
+}
+
+static void write_section(struct shard *s, struct json *j, const char *name, const struct info_core *sum)
+{
+    bool is_stages = strcmp(name, "stages") == 0;
+    if (!is_stages)
+        json_begin_object(j, name);
+    if (strcmp(name, "server") == 0)
+        write_server(s, j, sum);
+    else if (strcmp(name, "operations") == 0)
+        write_operations(j, sum);
+    else if (strcmp(name, "reactor") == 0)
+        write_reactor(j, sum);
+    else if (strcmp(name, "engine") == 0)
+        write_engine(j, sum);
+    else if (strcmp(name, "memory") == 0)
+        write_memory(j, sum);
+    else
+        write_stages(j, sum);
+    if (!is_stages)
+        json_end(j);
+}
+
+static void answer_gathered(struct shard *s, struct info_gather *g)
+{
+    struct info_core *sum = reactor_alloc_zeroed(s->reactor, sizeof *sum);
+    struct json j = {.capacity = INFO_JSON_BYTES};
+    j.text = reactor_alloc(s->reactor, INFO_JSON_BYTES);
+    struct answer answer = {.code = sum && j.text ? 0 : TORC_E_NO_MEMORY};
+    if (answer.code == 0) {
+        for (unsigned i = 0; i < s->core_count; i++)
+            add_core(sum, &g->reports[i]->core);
+        json_begin_object(&j, NULL);
+        for (size_t i = 0; i < ARRAY_COUNT(sections); i++)
+            if (g->section_bytes == 0 ||
+                slice_equal(slice_of(g->section, g->section_bytes), slice_of_string(sections[i])))
+                write_section(s, &j, sections[i], sum);
+        json_end(&j);
+        ASSERT(!j.is_truncated);
+        answer.value = slice_of(j.text, j.bytes);
+    }
+    shard_reply(s, &g->reply, &answer);
+    reactor_free(s->reactor, sum);
+    reactor_free(s->reactor, j.text);
+}
+
+void info_done(struct shard *s, struct info_report *report)
+{
+    struct info_gather *g = report->gather;
+    if (--g->missing > 0)
+        return;
+    answer_gathered(s, g);
+    free_gather(s, g);
+}

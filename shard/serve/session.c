@@ -1,0 +1,286 @@
+/* session.c - connections: their table, their answers, their end. What they read is in session_input.c. */
+#include "shard/serve/session.h"
+
+#include "shard/serve/session_internal.h"
+#include "shard/shard.h"
+
+/* ---- the table ---- */
+
+int session_table_init(struct shard *s)
+{
+    struct session_table *t = &s->sessions;
+    *t = (struct session_table){.capacity = s->options->connections_max};
+    ASSERT(t->capacity > 0);
+    list_init(&t->dirty);
+    list_init(&t->paused);
+    output_pool_init(&t->outputs, s->reactor);
+    t->slots = reactor_alloc_zeroed(s->reactor, t->capacity * sizeof *t->slots);
+    if (!t->slots)
+        return TORC_E_NO_MEMORY;
+    for (uint32_t i = 0; i < t->capacity; i++)
+        t->slots[i].next_free = i + 1 < t->capacity ? i + 2 : 0;
+    t->first_free = 1;
+    return 0;
+}
+
+static struct session *session_of(const struct shard *s, const struct reply *reply)
+{
+    ASSERT(reply->owner < s->sessions.capacity);
+    const struct session_slot *slot = &s->sessions.slots[reply->owner];
+    return slot->generation == reply->generation ? slot->session : NULL;
+}
+
+struct session *session_open(struct shard *s, struct socket *socket)
+{
+    struct session_table *t = &s->sessions;
+    if (t->first_free == 0)
+        return NULL;
+    struct session *session = reactor_alloc_zeroed(s->reactor, sizeof *session);
+    if (!session)
+        return NULL;
+    uint32_t index = t->first_free - 1;
+    t->first_free = t->slots[index].next_free;
+    t->slots[index].session = session;
+    t->open_count++;
+    session->shard = s;
+    session->socket = socket;
+    session->index = index;
+    session->generation = t->slots[index].generation;
+    session->progress_ns = reactor_now_ns(s->reactor);
+    list_init(&session->dirty_link);
+    list_init(&session->paused_link);
+    return session;
+}
+
+/* ---- the end of a session ---- */
+
+static void session_free(void *owner)
+{
+    struct session *session = owner;
+    struct shard *s = session->shard;
+    if (session->is_sending)
+        output_end_send(&session->output, &s->sessions.outputs);
+    output_clear(&session->output, &s->sessions.outputs);
+    if (session->carry)
+        carry_release(session);
+    ASSERT(s->sessions.open_count > 0);
+    s->sessions.open_count--;
+    reactor_free(s->reactor, session);
+}
+
+/* Its place in the table is free at once: answers that still come find no one. Its buffers live until the kernel has
+ * let go of them. */
+static void session_leave_table(struct session *session)
+{
+    struct session_table *t = &session->shard->sessions;
+    struct session_slot *slot = &t->slots[session->index];
+    ASSERT(slot->session == session);
+    slot->session = NULL;
+    slot->generation++;
+    slot->next_free = t->first_free;
+    t->first_free = session->index + 1;
+    list_remove(&session->dirty_link);
+    list_remove(&session->paused_link);
+}
+
+void session_release(struct session *session)
+{
+    ASSERT(!session->is_sending);
+    session_leave_table(session);
+    session_free(session);
+}
+
+void session_close(struct session *session)
+{
+    struct socket *socket = session->socket;
+    session_leave_table(session);
+    session->socket = NULL;
+    if (session->is_sending) {
+        socket_close(socket, session_free);
+    } else {
+        socket_close(socket, NULL);
+        session_free(session);
+    }
+}
+
+/* ---- output ---- */
+
+static void session_mark_dirty(struct session *session)
+{
+    if (!session->is_sending && list_is_empty(&session->dirty_link))
+        list_push_back(&session->shard->sessions.dirty, &session->dirty_link);
+}
+
+/* Takes no more bytes; what is in the output still goes out. */
+void session_begin_close(struct session *session)
+{
+    session->state = SESSION_CLOSING;
+    session_mark_dirty(session);
+}
+
+void session_on_sent(void *owner, int result)
+{
+    struct session *session = owner;
+    struct shard *s = session->shard;
+    session->is_sending = false;
+    output_end_send(&session->output, &s->sessions.outputs);
+    session->progress_ns = reactor_now_ns(s->reactor);
+    if (session->sending_since_ns) {
+        stages_record(&s->stages, STAGE_SENT, session->sending_since_ns, reactor_clock_ns(s->reactor));
+        session->sending_since_ns = 0;
+    }
+    if (result < 0)
+        session_close(session);
+    else if (session->output.bytes > 0 || session->state == SESSION_CLOSING)
+        session_mark_dirty(session);
+}
+
+static bool session_is_over(const struct session *session)
+{
+    bool is_answered = session->output.bytes == 0 && session->in_flight == 0;
+    return session->state == SESSION_CLOSING && (is_answered || session->is_broken);
+}
+
+void sessions_flush(struct shard *s)
+{
+    struct slice parts[SOCKET_PARTS_MAX];
+    struct list *link;
+    while ((link = list_pop_front(&s->sessions.dirty)) != NULL) {
+        struct session *session = CONTAINER_OF(link, struct session, dirty_link);
+        ASSERT(!session->is_sending);
+        if (session_is_over(session)) {
+            session_close(session);
+            continue;
+        }
+        if (session->output.bytes == 0)
+            continue;
+        unsigned count = output_begin_send(&session->output, parts, SOCKET_PARTS_MAX);
+        session->is_sending = true;
+        session->sending_since_ns = session->answered_ns;
+        session->answered_ns = 0;
+        socket_send(session->socket, parts, count);
+    }
+}
+
+/* After these the bytes that follow cannot be told from garbage. */
+static bool ends_trust(int code)
+{
+    return code == TORC_E_CHECKSUM || code == TORC_E_FRAME_LENGTH || code == TORC_E_FRAME_TOO_LARGE ||
+           code == TORC_E_HELLO_REQUIRED || code == TORC_E_PROTOCOL_VERSION;
+}
+
+static int session_write(struct session *session, const struct frame_parts *parts)
+{
+    struct output_pool *pool = &session->shard->sessions.outputs;
+    size_t bytes = frame_bytes(parts);
+    uint8_t *to = output_reserve(&session->output, pool, bytes);
+    if (to) {
+        frame_encode(to, parts);
+        output_commit(&session->output, bytes);
+        return 0;
+    }
+    uint8_t header[FRAME_HEADER_BYTES];
+    frame_encode_header(header, parts);
+    int rc = output_append(&session->output, pool, slice_of(header, sizeof header));
+    if (rc == 0)
+        rc = output_append(&session->output, pool, parts->value);
+    if (rc == 0)
+        rc = output_append(&session->output, pool, parts->extensions);
+    return rc;
+}
+
+void session_reply(struct shard *s, const struct reply *reply, const struct answer *answer)
+{
+    ASSERT(s->in_flight > 0);
+    s->in_flight--;
+    struct session *session = session_of(s, reply);
+    if (!session)
+        return;
+    ASSERT(session->in_flight > 0);
+    session->in_flight--;
+    struct frame_parts parts = shard_answer_parts(reply, answer);
+    int rc = session_write(session, &parts);
+    session_mark_dirty(session);
+    session->is_broken |= rc != 0; /* half an answer: nothing more can be sent */
+    if (rc || ends_trust(answer->code))
+        session_begin_close(session);
+}
+
+void session_sample(struct shard *s, const struct reply *reply, uint64_t answered_ns)
+{
+    bool is_of_session = reply->core == s->core && !reply->is_in_batch;
+    struct session *session = is_of_session ? session_of(s, reply) : NULL;
+    if (session)
+        session->answered_ns = answered_ns;
+}
+
+bool sessions_are_settled(const struct shard *s)
+{
+    return s->sessions.outputs.bytes_in_use == 0 && s->sessions.handing_over_count == 0;
+}
+
+/* ---- reading less, and closing what is stuck ---- */
+
+void session_pause(struct session *session)
+{
+    if (session->is_paused || session->state == SESSION_HANDING_OVER)
+        return;
+    session->is_paused = true;
+    session->shard->counters.pauses++;
+    socket_pause(session->socket);
+    list_push_back(&session->shard->sessions.paused, &session->paused_link);
+}
+
+bool session_is_congested(const struct session *session)
+{
+    return session->output.bytes > SESSION_OUTPUT_BYTES_MAX || session->in_flight > SESSION_IN_FLIGHT_MAX;
+}
+
+void sessions_resume(struct shard *s)
+{
+    if (list_is_empty(&s->sessions.paused) || shard_is_congested(s) || s->state != SHARD_RUNNING)
+        return;
+    struct list waiting = s->sessions.paused;
+    waiting.next->previous = &waiting;
+    waiting.previous->next = &waiting;
+    list_init(&s->sessions.paused);
+    struct list *link;
+    while ((link = list_pop_front(&waiting)) != NULL) {
+        struct session *session = CONTAINER_OF(link, struct session, paused_link);
+        if (session_is_congested(session)) {
+            list_push_back(&s->sessions.paused, link);
+            continue;
+        }
+        session->is_paused = false;
+        session->progress_ns = reactor_now_ns(s->reactor);
+        socket_resume(session->socket);
+    }
+}
+
+static bool session_is_stuck(const struct session *session, uint64_t now_ns)
+{
+    const struct options *o = session->shard->options;
+    uint64_t still_ns = now_ns - session->progress_ns;
+    if (session->output.bytes > 0)
+        return o->write_timeout_ms > 0 && still_ns / 1000000 > o->write_timeout_ms;
+    return o->idle_timeout_ms > 0 && session->in_flight == 0 && still_ns / 1000000 > o->idle_timeout_ms;
+}
+
+void sessions_sweep(struct shard *s)
+{
+    uint64_t now_ns = reactor_now_ns(s->reactor);
+    for (uint32_t i = 0; i < s->sessions.capacity && s->sessions.open_count > 0; i++) {
+        struct session *session = s->sessions.slots[i].session;
+        if (!session || session->state == SESSION_HANDING_OVER || !session_is_stuck(session, now_ns))
+            continue;
+        s->counters.closed_slow += session->output.bytes > 0;
+        session_close(session);
+    }
+}
+
+void sessions_close_all(struct shard *s)
+{
+    for (uint32_t i = 0; i < s->sessions.capacity; i++)
+        if (s->sessions.slots[i].session && s->sessions.slots[i].session->state != SESSION_HANDING_OVER)
+            session_close(s->sessions.slots[i].session);
+}

@@ -1,0 +1,101 @@
+/* session.h - a connection of a client, from accept to close.
+ *
+ *   accept --> HELLO --hello--> OPEN ----------------------------> CLOSING --> (gone)
+ *                |                     end, error, untrusted bytes,    ^
+ *                | asks for another core      does not read            |
+ *                +--> HANDING_OVER --- the core it asked for attaches it, answers the hello, OPEN there
+ *
+ *   HELLO         nothing but a hello is answered
+ *   OPEN          frames become requests; answers gather in `output`, one send under way at a time
+ *   HANDING_OVER  the receive is being cancelled; bytes that still come go along in the message
+ *   CLOSING       no more bytes are taken; what was asked is answered and sent, then the connection is closed
+ *
+ * An idle session holds no buffer: a partial frame is carried in a pooled buffer until it is whole, answers live in
+ * pooled chunks until they are sent. */
+#ifndef SHARD_SERVE_SESSION_H
+#define SHARD_SERVE_SESSION_H
+
+#include "reactor/reactor.h"
+#include "shard/request.h"
+#include "shard/serve/output.h"
+
+struct shard;
+
+enum session_state { SESSION_HELLO, SESSION_OPEN, SESSION_HANDING_OVER, SESSION_CLOSING };
+
+enum {
+    CARRY_POOLED_BYTES = 16384,
+    /* A connection with more than this unsent is not read until it has taken its answers. */
+    SESSION_OUTPUT_BYTES_MAX = 1 << 20,
+    SESSION_IN_FLIGHT_MAX = 65536,
+};
+
+struct session {
+    struct shard *shard;
+    struct socket *socket;
+    struct list dirty_link;  /* has output and no send under way */
+    struct list paused_link; /* is not being read */
+    struct output output;
+    uint8_t *carry; /* a frame that is not whole yet; null when there is none */
+    uint32_t carry_bytes;
+    uint32_t carry_capacity;
+    uint32_t index;
+    uint32_t generation;
+    uint32_t in_flight;   /* requests without an answer */
+    uint16_t wanted_core; /* while HANDING_OVER */
+    uint8_t state;        /* enum session_state */
+    bool is_sending;
+    bool is_paused;
+    bool is_broken;            /* half an answer was written when memory ran out: nothing more can be sent */
+    uint64_t hello_id;         /* request id, while HANDING_OVER */
+    uint64_t progress_ns;      /* bytes last moved either way */
+    uint64_t answered_ns;      /* stamp of a sampled answer that waits to be sent, else 0 */
+    uint64_t sending_since_ns; /* that stamp, once its send is under way */
+};
+
+struct session_slot {
+    struct session *session; /* null: free */
+    uint32_t generation;
+    uint32_t next_free; /* index + 1 */
+};
+
+struct session_table {
+    struct session_slot *slots;
+    uint32_t capacity;
+    uint32_t open_count;
+    uint32_t handing_over_count;
+    uint32_t first_free; /* index + 1; 0 when the table is full */
+    struct list dirty;
+    struct list paused;
+    struct output_pool outputs;
+    uint8_t *carries; /* free pooled carry buffers, linked through their first bytes */
+    uint32_t carry_count;
+};
+
+/* A connection on its way to the core that its client asked for. Made by one core, freed by the other. */
+struct handover {
+    int64_t handle;
+    uint64_t hello_id;
+    uint32_t bytes; /* that came after the hello */
+    uint8_t data[];
+};
+
+MUST_CHECK int session_table_init(struct shard *s);
+
+void session_accept(void *shard, struct socket *socket); /* socket_listen's on_accept */
+void session_attach(struct shard *s, struct handover *h);
+
+/* Writes an answer to the connection, if it is still there. */
+void session_reply(struct shard *s, const struct reply *reply, const struct answer *answer);
+
+/* The answer just written is a sampled one: how long it takes to be sent is measured. */
+void session_sample(struct shard *s, const struct reply *reply, uint64_t answered_ns);
+
+void sessions_flush(struct shard *s);  /* one send for each connection with answers; in the turn hook */
+void sessions_resume(struct shard *s); /* reads again where there is room; in the turn hook */
+void sessions_sweep(struct shard *s);  /* closes the stuck and the idle; once a second */
+void sessions_close_all(struct shard *s);
+/* No connection has answers to send or is on its way to another core. */
+bool sessions_are_settled(const struct shard *s);
+
+#endif

@@ -1,0 +1,366 @@
+/* session_input.c - bytes of a connection to requests.
+ *
+ * Frames are parsed where they were received; only one that is not whole yet is copied, into a buffer that the
+ * connection holds until the rest has come. What a call brought is run before it returns, in batches, because the
+ * bytes are borrowed. */
+#include "shard/scan.h"
+#include "shard/serve/info.h"
+#include "shard/serve/session_internal.h"
+#include "shard/shard.h"
+
+enum { CARRY_KEPT_MAX = 1024 };
+
+/* ---- carried bytes: a frame that is not whole yet ---- */
+
+void carry_release(struct session *session)
+{
+    struct session_table *t = &session->shard->sessions;
+    if (session->carry_capacity == CARRY_POOLED_BYTES && t->carry_count < CARRY_KEPT_MAX) {
+        memcpy(session->carry, &t->carries, sizeof t->carries);
+        t->carries = session->carry;
+        t->carry_count++;
+    } else {
+        reactor_free(session->shard->reactor, session->carry);
+    }
+    session->carry = NULL;
+    session->carry_bytes = session->carry_capacity = 0;
+}
+
+/* Room for at least `bytes`, keeping what is carried. */
+static int carry_reserve(struct session *session, size_t bytes)
+{
+    struct session_table *t = &session->shard->sessions;
+    if (session->carry_capacity >= bytes)
+        return 0;
+    size_t capacity = bytes <= CARRY_POOLED_BYTES ? CARRY_POOLED_BYTES : bytes;
+    uint8_t *memory = t->carries;
+    if (capacity == CARRY_POOLED_BYTES && memory) {
+        memcpy(&t->carries, memory, sizeof t->carries);
+        t->carry_count--;
+    } else {
+        memory = reactor_alloc(session->shard->reactor, capacity);
+        if (!memory)
+            return TORC_E_NO_MEMORY;
+    }
+    uint32_t kept = session->carry_bytes;
+    if (session->carry) {
+        memcpy(memory, session->carry, kept);
+        carry_release(session);
+    }
+    session->carry = memory;
+    session->carry_bytes = kept;
+    session->carry_capacity = (uint32_t)capacity;
+    return 0;
+}
+
+static int carry_append(struct session *session, struct slice bytes, size_t needed)
+{
+    size_t total = session->carry_bytes + bytes.bytes;
+    int rc = carry_reserve(session, needed > total ? needed : total);
+    if (rc)
+        return rc;
+    memcpy(session->carry + session->carry_bytes, bytes.data, bytes.bytes);
+    session->carry_bytes += (uint32_t)bytes.bytes;
+    return 0;
+}
+
+/* ---- what a frame asks for ---- */
+
+static struct reply reply_of(const struct session *session, const struct frame *frame)
+{
+    return (struct reply){
+        .owner = session->index,
+        .generation = session->generation,
+        .request_id = frame->request_id,
+        .core = (uint16_t)session->shard->core,
+        .op = frame->op,
+    };
+}
+
+static void count_in(struct session *session)
+{
+    session->in_flight++;
+    session->shard->in_flight++;
+}
+
+static void refuse(struct session *session, const struct frame *frame, int code)
+{
+    struct reply reply = reply_of(session, frame);
+    count_in(session);
+    shard_reply_code(session->shard, &reply, code);
+}
+
+static void answer_hello(struct session *session, uint64_t request_id)
+{
+    struct shard *s = session->shard;
+    uint8_t value[FRAME_HELLO_BYTES];
+    frame_hello_encode(value, &(struct frame_hello){
+                                  .version_min = FRAME_PROTOCOL_VERSION,
+                                  .version_max = FRAME_PROTOCOL_VERSION,
+                                  .core = (uint16_t)s->core,
+                                  .core_count = (uint16_t)s->core_count,
+                                  .vnode_bits = s->vnode_bits,
+                              });
+    struct frame frame = {.op = FRAME_HELLO, .request_id = request_id};
+    struct reply reply = reply_of(session, &frame);
+    struct slice body = slice_of(value, sizeof value);
+    session->state = SESSION_OPEN;
+    count_in(session);
+    shard_reply(s, &reply, &(struct answer){.value = body});
+}
+
+static void on_detached(void *owner, int64_t handle_or_error)
+{
+    struct session *session = owner;
+    struct shard *s = session->shard;
+    struct handover *h =
+        handle_or_error < 0 ? NULL : reactor_alloc(s->reactor, sizeof *h + session->carry_bytes);
+    if (h) {
+        *h = (struct handover){.handle = handle_or_error,
+                               .hello_id = session->hello_id,
+                               .bytes = session->carry_bytes};
+        if (h->bytes)
+            memcpy(h->data, session->carry, h->bytes);
+        exchange_send(s, session->wanted_core, &(struct message){.kind = MESSAGE_CONNECTION, .payload = h});
+        s->counters.handed_over++;
+    } else if (handle_or_error >= 0) {
+        socket_discard_handle(s->reactor, handle_or_error);
+    }
+    s->sessions.handing_over_count--;
+    session_release(session);
+}
+
+static void handle_hello(struct session *session, const struct frame *frame)
+{
+    struct shard *s = session->shard;
+    struct frame_hello hello;
+    int rc = frame_hello_parse(frame->value, &hello);
+    if (rc == 0 && (hello.version_min > FRAME_PROTOCOL_VERSION || hello.version_max < FRAME_PROTOCOL_VERSION))
+        rc = TORC_E_PROTOCOL_VERSION;
+    if (rc) {
+        refuse(session, frame, rc);
+        if (rc == TORC_E_MALFORMED)
+            session_begin_close(session);
+        return;
+    }
+    bool is_here = hello.core == FRAME_CORE_ANY || hello.core == s->core || hello.core >= s->core_count;
+    if (is_here || s->state != SHARD_RUNNING) {
+        answer_hello(session, frame->request_id);
+        return;
+    }
+    session->state = SESSION_HANDING_OVER;
+    s->sessions.handing_over_count++;
+    session->wanted_core = hello.core;
+    session->hello_id = frame->request_id;
+    socket_detach(session->socket, on_detached);
+}
+
+static void handle_ping(struct session *session, const struct frame *frame)
+{
+    struct reply reply = reply_of(session, frame);
+    count_in(session);
+    shard_reply(session->shard, &reply,
+                &(struct answer){.code = frame->key.bytes ? TORC_E_MALFORMED : 0, .value = frame->value});
+}
+
+static void handle_scan(struct session *session, const struct frame *frame)
+{
+    struct reply reply = reply_of(session, frame);
+    count_in(session);
+    scan_start(session->shard, &reply, frame);
+}
+
+/* A sampled request was received when this turn began. */
+static void handle_data(struct session *session, const struct frame *frame)
+{
+    struct shard *s = session->shard;
+    struct reply reply = reply_of(session, frame);
+    count_in(session);
+    requests_add(s, &reply, frame, stages_is_due(&s->stages) ? reactor_now_ns(s->reactor) : 0);
+}
+
+/* HELLO, PING, SCAN, INFO and BATCH are checked here; requests for a key where they are run. */
+static bool is_intact(const struct frame *frame)
+{
+    uint64_t checksum = frame->op == FRAME_BATCH ? 0 : checksum_record(frame->key, frame->value);
+    return frame_is_intact(frame, checksum);
+}
+
+static void handle_frame(struct session *session, const struct frame *frame)
+{
+    struct shard *s = session->shard;
+    bool is_data = frame->op == FRAME_GET || frame->op == FRAME_PUT || frame->op == FRAME_DELETE ||
+                   frame->op == FRAME_EXISTS;
+    if (session->state == SESSION_OPEN && is_data && !frame->is_response && s->state == SHARD_RUNNING) {
+        handle_data(session, frame);
+        return;
+    }
+    if (!is_intact(frame))
+        refuse(session, frame, TORC_E_CHECKSUM);
+    else if (frame->is_response)
+        refuse(session, frame, TORC_E_MALFORMED);
+    else if ((session->state == SESSION_HELLO) != (frame->op == FRAME_HELLO))
+        refuse(session, frame, frame->op == FRAME_HELLO ? TORC_E_MALFORMED : TORC_E_HELLO_REQUIRED);
+    else if (s->state != SHARD_RUNNING)
+        refuse(session, frame, TORC_E_SHUTTING_DOWN);
+    else if (frame->op == FRAME_HELLO)
+        handle_hello(session, frame);
+    else if (frame->op == FRAME_PING)
+        handle_ping(session, frame);
+    else if (frame->op == FRAME_SCAN)
+        handle_scan(session, frame);
+    else if (frame->op == FRAME_INFO) {
+        struct reply reply = reply_of(session, frame);
+        count_in(session);
+        info_start(s, &reply, frame->key);
+    } else if (frame->op == FRAME_BATCH) {
+        struct reply reply = reply_of(session, frame);
+        count_in(session);
+        batch_start(s, &reply, frame);
+    } else
+        refuse(session, frame, TORC_E_UNKNOWN_OPERATION);
+}
+
+/* ---- bytes ---- */
+
+/* Handles the whole frames at the front of `bytes`. Returns: the bytes used, or an error code when the lengths lie;
+ * *needed is how many bytes the frame that is not whole wants. */
+static int64_t consume(struct session *session, struct slice bytes, size_t *needed)
+{
+    size_t used = 0;
+    int rc = 0;
+    *needed = 0;
+    while (session->state == SESSION_HELLO || session->state == SESSION_OPEN) {
+        struct frame frame;
+        rc = frame_parse(slice_of(bytes.data + used, bytes.bytes - used), FRAME_BYTES_MAX, &frame, needed);
+        if (rc <= 0)
+            break;
+        used += frame.length;
+        handle_frame(session, &frame);
+    }
+    requests_run(session->shard);
+    return rc < 0 ? rc : (int64_t)used;
+}
+
+/* The stream cannot be trusted any more: says why and takes no more of it. The request id is not known. */
+static void refuse_stream(struct session *session, int code)
+{
+    struct frame frame = {0};
+    refuse(session, &frame, code);
+    session_begin_close(session);
+}
+
+/* Completes the carried frame from the front of *bytes and handles it. */
+static int continue_carried(struct session *session, struct slice *bytes)
+{
+    struct frame frame;
+    size_t needed;
+    while (session->carry_bytes > 0 && bytes->bytes > 0) {
+        int rc =
+            frame_parse(slice_of(session->carry, session->carry_bytes), FRAME_BYTES_MAX, &frame, &needed);
+        ASSERT(rc <= 0);
+        if (rc < 0)
+            return rc;
+        size_t missing = needed - session->carry_bytes;
+        size_t piece = bytes->bytes < missing ? bytes->bytes : missing;
+        rc = carry_append(session, slice_of(bytes->data, piece), needed);
+        if (rc)
+            return rc;
+        *bytes = slice_of(bytes->data + piece, bytes->bytes - piece);
+        int64_t used = consume(session, slice_of(session->carry, session->carry_bytes), &needed);
+        if (used < 0)
+            return (int)used;
+        if (used > 0) {
+            ASSERT((size_t)used == session->carry_bytes);
+            carry_release(session);
+        }
+    }
+    return 0;
+}
+
+static void take_bytes(struct session *session, struct slice bytes)
+{
+    int64_t rc = session->carry_bytes > 0 ? continue_carried(session, &bytes) : 0;
+    size_t needed = 0;
+    if (rc == 0 && bytes.bytes > 0) {
+        rc = consume(session, bytes, &needed);
+        if (rc >= 0)
+            bytes = slice_of(bytes.data + rc, bytes.bytes - (size_t)rc);
+    }
+    if (rc >= 0 && bytes.bytes > 0 && session->state != SESSION_CLOSING)
+        rc = carry_append(session, bytes, needed);
+    if (rc < 0)
+        refuse_stream(session, (int)rc);
+}
+
+static void on_data(void *owner, struct slice bytes)
+{
+    struct session *session = owner;
+    struct shard *s = session->shard;
+    session->progress_ns = reactor_now_ns(s->reactor);
+    if (session->state == SESSION_CLOSING)
+        return;
+    if (session->state == SESSION_HANDING_OVER) {
+        /* It was told to wait for the answer. What it sent all the same goes along; too much of it ends the connection
+         * on the other side, where the first frame that is not whole or too large is refused. */
+        if (session->carry_bytes + bytes.bytes > FRAME_BYTES_MAX || carry_append(session, bytes, 0) != 0)
+            session->carry_bytes = 0;
+        return;
+    }
+    take_bytes(session, bytes);
+    if (session_is_congested(session) || shard_is_congested(s))
+        session_pause(session);
+}
+
+/* The peer has closed its side, and still gets what it asked for; or the connection failed, and answers that are on
+ * their way find no one. */
+static void on_end(void *owner, int reason)
+{
+    struct session *session = owner;
+    if (session->state == SESSION_HANDING_OVER)
+        return; /* on_detached hears of it, too */
+    if (reason == TORC_E_CLOSED && (session->in_flight > 0 || session->output.bytes > 0))
+        session_begin_close(session);
+    else
+        session_close(session);
+}
+
+static const struct socket_handlers session_handlers = {
+    .on_data = on_data,
+    .on_sent = session_on_sent,
+    .on_end = on_end,
+};
+
+void session_accept(void *context, struct socket *socket)
+{
+    struct shard *s = context;
+    struct session *session = s->state == SHARD_RUNNING ? session_open(s, socket) : NULL;
+    if (!session) {
+        s->counters.refused++;
+        socket_close(socket, NULL);
+        return;
+    }
+    s->counters.accepted++;
+    socket_start(socket, &session_handlers, session);
+}
+
+void session_attach(struct shard *s, struct handover *h)
+{
+    struct socket *socket;
+    int rc = socket_attach(s->reactor, h->handle, &socket);
+    if (rc) {
+        socket_discard_handle(s->reactor, h->handle);
+    } else {
+        struct session *session = session_open(s, socket);
+        if (session) {
+            socket_start(socket, &session_handlers, session);
+            answer_hello(session, h->hello_id);
+            if (h->bytes)
+                take_bytes(session, slice_of(h->data, h->bytes));
+        } else {
+            s->counters.refused++;
+            socket_close(socket, NULL);
+        }
+    }
+    reactor_free(s->reactor, h);
+}

@@ -1,0 +1,359 @@
+/* shard.c - the life of one core: start, turns, end.
+ *
+ *   core 0                                    core i
+ *   data directory: lock, identity
+ *   START ----------------------------------> engine_open
+ *   engine_open          <------------ READY
+ *   all ready: listen
+ *   SERVE(port) ----------------------------> listen
+ *   ... requests ...
+ *   asked to end: STOP ---------------------> stop accepting, answer what is in flight
+ *   same                 <---------- DRAINED
+ *   all drained: CLOSE ---------------------> connections closed, engine closed, loop stopped */
+#include "shard/shard.h"
+
+#include "shard/datadir.h"
+#include "shard/scan.h"
+#include "shard/serve/info.h"
+
+#include <stdio.h>
+
+enum { SECOND_NS = 1000000000, LISTEN_BACKLOG = 4096, WHY_BYTES = 512 };
+
+static void drain_begin(struct shard *s, uint64_t timeout_ms);
+
+/* ---- messages ---- */
+
+static void broadcast(struct shard *s, uint32_t kind, uint64_t word)
+{
+    for (unsigned core = 0; core < s->core_count; core++)
+        if (core != s->core)
+            exchange_send(s, core, &(struct message){.kind = kind, .word = word});
+}
+
+static void close_task(struct reactor *r, void *context);
+
+static void begin_close(struct shard *s)
+{
+    ASSERT(s->state == SHARD_DRAINING);
+    s->state = SHARD_CLOSING;
+    int rc = task_spawn(s->reactor, close_task, s);
+    /* All tasks are taken, so reads hang at the disk: what was acknowledged is durable without a tidy end. */
+    if (rc)
+        reactor_stop(s->reactor);
+}
+
+static void on_drained(struct shard *s)
+{
+    ASSERT(s->core == 0);
+    if (++s->drained_cores < s->core_count)
+        return;
+    broadcast(s, MESSAGE_CLOSE, 0);
+    begin_close(s);
+}
+
+static void on_ready(struct shard *s)
+{
+    ASSERT(s->core == 0);
+    if (++s->ready_cores == s->core_count)
+        event_set(s->reactor, &s->step, 0);
+}
+
+void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame)
+{
+    if (frame->op == FRAME_SCAN)
+        scan_start(s, reply, frame);
+    else
+        requests_add(s, reply, frame, 0);
+}
+
+static void on_message(void *context, const struct message *m)
+{
+    struct shard *s = context;
+    switch ((enum exchange_message)m->kind) {
+    case MESSAGE_REQUESTS:
+    case MESSAGE_ANSWERS:
+    case MESSAGE_RETURN:
+        exchange_receive(s, m);
+        return;
+    case MESSAGE_START:
+    case MESSAGE_SERVE:
+        event_set(s->reactor, &s->step, (int)m->word);
+        return;
+    case MESSAGE_READY:
+        on_ready(s);
+        return;
+    case MESSAGE_CONNECTION:
+        session_attach(s, m->payload);
+        return;
+    case MESSAGE_STOP:
+        drain_begin(s, m->word);
+        return;
+    case MESSAGE_DRAINED:
+        on_drained(s);
+        return;
+    case MESSAGE_CLOSE:
+        begin_close(s);
+        return;
+    case MESSAGE_INFO:
+        info_fill(s, m->payload);
+        exchange_send(s, m->from, &(struct message){.kind = MESSAGE_INFO_DONE, .payload = m->payload});
+        return;
+    case MESSAGE_INFO_DONE:
+        info_done(s, m->payload);
+        return;
+    }
+    ASSERT(!"a message of a known kind");
+}
+
+/* ---- the end ---- */
+
+static bool is_drained(const struct shard *s)
+{
+    bool is_answered = s->in_flight == 0 && sessions_are_settled(s);
+    return is_answered || reactor_now_ns(s->reactor) > s->drain_deadline_ns;
+}
+
+static void watch_drain(struct shard *s)
+{
+    if (s->state != SHARD_DRAINING || s->has_told_drained || !is_drained(s))
+        return;
+    s->has_told_drained = true;
+    if (s->in_flight > 0)
+        log_write(&s->log, LOG_LEVEL_WARN, "drain_timeout",
+                  "requests were still in flight; their outcome is unknown",
+                  log_number("in_flight", s->in_flight));
+    if (s->core == 0)
+        on_drained(s);
+    else
+        exchange_send(s, 0, &(struct message){.kind = MESSAGE_DRAINED});
+}
+
+static void drain_begin(struct shard *s, uint64_t timeout_ms)
+{
+    if (s->state != SHARD_RUNNING)
+        return;
+    s->state = SHARD_DRAINING;
+    s->drain_deadline_ns = reactor_now_ns(s->reactor) + timeout_ms * 1000000;
+    if (s->listener)
+        listener_close(s->listener);
+    s->listener = NULL;
+}
+
+/* Asked to end: by the system, on core 0. */
+static void on_stop(void *context)
+{
+    struct shard *s = context;
+    if (!s->is_serving) {
+        s->is_stop_wanted = true;
+        return;
+    }
+    if (s->state != SHARD_RUNNING)
+        return;
+    log_write(&s->log, LOG_LEVEL_INFO, "stopping", NULL, log_number("in_flight", s->in_flight));
+    broadcast(s, MESSAGE_STOP, s->options->shutdown_timeout_ms);
+    drain_begin(s, s->options->shutdown_timeout_ms);
+}
+
+/* Waits for the reads that still run, so that the engine is not closed under them. */
+static void close_task(struct reactor *r, void *context)
+{
+    struct shard *s = context;
+    sessions_close_all(s);
+    for (unsigned i = 0; i < 10000 && (s->jobs.task_count > 0 || s->sessions.open_count > 0); i++)
+        task_sleep(r, 1000000);
+    engine_close(s->engine);
+    log_write(&s->log, LOG_LEVEL_INFO, "stopped", NULL, log_number("operations", s->counters.operations));
+    reactor_stop(r);
+}
+
+/* ---- turns ---- */
+
+bool shard_is_congested(const struct shard *s)
+{
+    return engine_is_congested(s->engine) || exchange_is_congested(s);
+}
+
+static void on_turn(void *context)
+{
+    struct shard *s = context;
+    engine_submit(s->engine);
+    sessions_resume(s);
+    exchange_flush(s);
+    sessions_flush(s);
+    watch_drain(s);
+}
+
+static void on_second(struct timer *t)
+{
+    struct shard *s = CONTAINER_OF(t, struct shard, second);
+    sessions_sweep(s);
+    int rc = timer_start(s->reactor, t, SECOND_NS, on_second);
+    if (rc)
+        log_write(&s->log, LOG_LEVEL_ERROR, "timer", "no memory; stuck connections are not closed",
+                  log_error(rc));
+}
+
+/* ---- the start ---- */
+
+static void on_engine_event(void *context, const char *event, const char *text)
+{
+    struct shard *s = context;
+    log_write(&s->log, LOG_LEVEL_WARN, event, text);
+}
+
+/* The first vnode of a core; that of core_count is the number of vnodes. */
+static uint32_t first_vnode(const struct shard *s, unsigned core)
+{
+    return ((core << s->vnode_bits) + s->core_count - 1) / s->core_count;
+}
+
+static int open_engine(struct shard *s)
+{
+    const struct options *o = s->options;
+    char directory[DATADIR_PATH_MAX], why[WHY_BYTES] = "";
+    datadir_shard_path(directory, sizeof directory, o->data, s->core);
+    uint32_t first = first_vnode(s, s->core);
+    struct engine_options options = {
+        .directory = directory,
+        .vnode_bits = s->vnode_bits,
+        .vnode_first = (uint16_t)first,
+        .vnode_count = (uint16_t)(first_vnode(s, s->core + 1) - first),
+        .memtable_bytes = o->memtable_bytes,
+        .log_bytes_max = o->log_bytes_max,
+        .segment_bytes = o->segment_bytes,
+        .cache_bytes = o->cache_bytes / s->core_count,
+        .on_durable = shard_on_durable,
+        .owner = s,
+        .on_event = on_engine_event,
+    };
+    int rc = engine_open(s->reactor, &options, &s->engine, why, sizeof why);
+    if (rc) {
+        log_write(&s->log, LOG_LEVEL_ERROR, "open_failed", why, log_text("directory", directory),
+                  log_error(rc));
+        return rc;
+    }
+    hlc_observe(&s->clock, engine_version_clock_max(s->engine));
+    return 0;
+}
+
+static int prepare_directory(struct shard *s)
+{
+    char why[WHY_BYTES] = "";
+    struct datadir_identity identity = {
+        .node = s->options->node_id,
+        .cores = s->core_count,
+        .vnode_bits = s->vnode_bits,
+    };
+    int rc = datadir_open(s->reactor, s->options->data, &identity, why, sizeof why);
+    if (rc)
+        log_write(&s->log, LOG_LEVEL_ERROR, "data_directory", why);
+    return rc;
+}
+
+static int listen_on(struct shard *s, const struct address *address)
+{
+    int rc = socket_listen(s->reactor, address, LISTEN_BACKLOG, session_accept, s, &s->listener);
+    if (rc)
+        log_write(&s->log, LOG_LEVEL_ERROR, "listen_failed",
+                  "the address cannot be listened on; is it in use?", log_text("host", address->host),
+                  log_number("port", address->port), log_error(rc));
+    return rc;
+}
+
+static void log_serving(struct shard *s, const struct address *address)
+{
+    struct engine_counters c = engine_counters(s->engine);
+    log_write(&s->log, LOG_LEVEL_INFO, "serving", NULL, log_text("host", address->host),
+              log_number("port", address->port), log_number("cores", s->core_count),
+              log_text("data", s->options->data), log_number("log_replayed_bytes", c.log_replayed_bytes),
+              log_number("log_replay_ms", c.log_replay_ns / 1000000));
+}
+
+/* The steps of core 0 and of the others, in the picture above. Waits. */
+static int start_first(struct shard *s, const struct address *wanted)
+{
+    struct address address = *wanted;
+    int rc = prepare_directory(s);
+    if (rc)
+        return rc;
+    broadcast(s, MESSAGE_START, 0);
+    rc = open_engine(s);
+    if (rc)
+        return rc;
+    on_ready(s);
+    rc = event_wait(s->reactor, &s->step, EVENT_FOREVER);
+    if (rc == 0)
+        rc = listen_on(s, &address);
+    if (rc)
+        return rc;
+    address.port = listener_port(s->listener);
+    broadcast(s, MESSAGE_SERVE, address.port);
+    log_serving(s, &address);
+    return 0;
+}
+
+static int start_other(struct shard *s, const struct address *wanted)
+{
+    int rc = event_wait(s->reactor, &s->step, EVENT_FOREVER);
+    event_init(&s->step);
+    if (rc == 0)
+        rc = open_engine(s);
+    if (rc)
+        return rc;
+    exchange_send(s, 0, &(struct message){.kind = MESSAGE_READY});
+    int port = event_wait(s->reactor, &s->step, EVENT_FOREVER);
+    if (port < 0)
+        return port;
+    struct address address = *wanted;
+    address.port = (uint16_t)port;
+    return listen_on(s, &address);
+}
+
+/* Messages of other cores go out even before the engine is open. */
+static void on_turn_of_start(void *context)
+{
+    exchange_flush(context);
+}
+
+static int init(struct shard *s, struct reactor *r, const struct options *o)
+{
+    s->reactor = r;
+    s->options = o;
+    s->core = reactor_core(r);
+    s->core_count = reactor_core_count(r);
+    s->vnode_bits = o->vnode_bits;
+    s->clock.node = o->node_id;
+    s->started_ns = reactor_now_ns(r);
+    log_init(&s->log, r, o->log_level, o->log_format);
+    event_init(&s->step);
+    jobs_init(s);
+    int rc = session_table_init(s);
+    if (rc == 0)
+        rc = exchange_init(s);
+    if (rc == 0)
+        rc = stages_init(&s->stages, r, o->stage_sample);
+    return rc;
+}
+
+int shard_main(struct reactor *r, void *context)
+{
+    const struct shard_context *c = context;
+    struct shard *s = reactor_alloc_zeroed(r, sizeof *s);
+    int rc = s ? init(s, r, c->options) : TORC_E_NO_MEMORY;
+    if (rc)
+        return rc;
+    reactor_set_message_handler(r, on_message, s);
+    reactor_set_turn_hook(r, on_turn_of_start, s);
+    if (s->core == 0)
+        reactor_set_stop_handler(r, on_stop, s);
+    rc = s->core == 0 ? start_first(s, &c->options->listen) : start_other(s, &c->options->listen);
+    if (rc)
+        return rc;
+    s->is_serving = true;
+    reactor_set_turn_hook(r, on_turn, s);
+    rc = timer_start(r, &s->second, SECOND_NS, on_second);
+    if (s->is_stop_wanted)
+        on_stop(s);
+    return rc;
+}

@@ -1,0 +1,140 @@
+/* shard.h - one core of a node: its engine, its connections, and what it knows of the other cores.
+ *
+ *            socket bytes                    requests of keys that
+ *   session ------------> requests_add -----> other cores own ------> exchange -> the owner's requests_add
+ *      ^                       |
+ *      |                       v  in batches: prepare, prefetch, execute
+ *      |                   engine_put / engine_get / a read job (task) when the disk is needed
+ *      |                       |
+ *      +------ shard_reply <---+   straight to the session, into a batch, or through the exchange
+ *
+ * Everything here belongs to one core and is called by it only. A request is never copied on its way to the engine, an
+ * answer is written once, into the output of its connection. */
+#ifndef SHARD_SHARD_H
+#define SHARD_SHARD_H
+
+#include "engine/engine.h"
+#include "reactor/reactor.h"
+#include "shard/batch.h"
+#include "shard/exchange.h"
+#include "shard/hlc.h"
+#include "shard/jobs.h"
+#include "shard/request.h"
+#include "shard/serve/log.h"
+#include "shard/serve/options.h"
+#include "shard/serve/session.h"
+#include "shard/stages.h"
+
+enum {
+    REQUESTS_AT_ONCE = 32, /* prepared and prefetched together */
+};
+
+/* Where a node is on its way down; each core goes through them in order.
+ *   RUNNING   serves
+ *   DRAINING  accepts nothing new; answers what is in flight; tells core 0 when it has
+ *   CLOSING   all cores have drained: connections closed, engine closed, loop stopped */
+enum shard_state { SHARD_RUNNING, SHARD_DRAINING, SHARD_CLOSING };
+
+struct shard_counters {
+    uint64_t operations; /* answered by this core, batches counted by their parts */
+    uint64_t gets;
+    uint64_t puts;
+    uint64_t deletes;
+    uint64_t others;
+    uint64_t errors; /* answers with a code other than 0 and NOT_FOUND */
+    uint64_t not_found;
+    uint64_t crossed;      /* requests handed to another core */
+    uint64_t large_values; /* above 64 KiB */
+    uint64_t accepted;     /* connections */
+    uint64_t refused;      /* connections over the limit */
+    uint64_t handed_over;  /* connections given to the core they asked for */
+    uint64_t closed_slow;  /* closed because they did not read their answers */
+    uint64_t pauses;       /* times a connection was not read because it or the core had too much to do */
+};
+
+struct shard {
+    struct reactor *reactor;
+    const struct options *options;
+    struct log log;
+    struct engine *engine;
+    struct hlc clock;
+    unsigned core;
+    unsigned core_count;
+    uint8_t vnode_bits;
+    enum shard_state state;
+    struct listener *listener;
+    uint64_t started_ns;
+
+    struct session_table sessions;
+    struct batch_table batches;
+    struct exchange exchange;
+    struct jobs jobs;
+    struct stages stages;
+    uint64_t in_flight; /* requests of this core's connections without an answer yet */
+
+    struct request requests[REQUESTS_AT_ONCE];
+    unsigned request_count;
+
+    struct timer second;    /* sweeps connections, watches the drain */
+    struct event step;      /* what the start waits for: START or SERVE, on core 0 that all are READY */
+    unsigned ready_cores;   /* core 0 counts */
+    unsigned drained_cores; /* core 0 counts */
+    uint64_t drain_deadline_ns;
+    bool is_serving;
+    bool is_stop_wanted; /* asked to end before it served */
+    bool has_told_drained;
+
+    struct shard_counters counters;
+};
+
+/* What a process starts with; the same for all cores, read only. */
+struct shard_context {
+    const struct options *options;
+};
+
+/* The reactor's main: opens the shard's engine and serves. Waits. */
+MUST_CHECK int shard_main(struct reactor *r, void *shard_context);
+
+/* ---- requests (shard/execute.c) ---- */
+
+/* Takes a request whose frame was parsed. Its bytes must live until requests_run, which runs when there are enough. */
+void requests_add(struct shard *s, const struct reply *reply, const struct frame *frame,
+                  uint64_t received_ns);
+/* Runs what was added; afterwards the bytes of the frames are not needed any more. */
+void requests_run(struct shard *s);
+
+/* The answer of a request, wherever it goes. */
+void shard_reply(struct shard *s, const struct reply *reply, const struct answer *answer);
+static inline void shard_reply_code(struct shard *s, const struct reply *reply, int code)
+{
+    shard_reply(s, reply, &(struct answer){.code = code});
+}
+
+/* engine_options.on_durable */
+void shard_on_durable(void *shard, const struct engine_ticket *ticket, int result,
+                      const struct engine_write_times *times);
+
+/* The frame of an answer. For an error the value is its sentence; the parts point to the answer's bytes. */
+struct frame_parts shard_answer_parts(const struct reply *reply, const struct answer *answer);
+
+/* What every request with extensions wants first. Returns: 0, TORC_E_MALFORMED, TORC_E_NAMESPACE_UNKNOWN. */
+MUST_CHECK int shard_parse_extensions(struct slice bytes, struct frame_extensions *out);
+
+/* Runs a request that another core has parsed and handed over. */
+void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame);
+
+/* The answer of a found record: its value, and its version when it was asked for. */
+void shard_reply_record(struct shard *s, const struct reply *reply, uint8_t flags,
+                        const struct record *record);
+
+/* This core has more to do than it can hold: connections are not read for a while. */
+bool shard_is_congested(const struct shard *s);
+
+/* The core that owns a key, and the key as the engine wants it. */
+uint16_t shard_vnode_of_key(const struct shard *s, struct slice key);
+static inline uint16_t shard_core_of_vnode(const struct shard *s, uint16_t vnode)
+{
+    return (uint16_t)(((uint32_t)vnode * s->core_count) >> s->vnode_bits);
+}
+
+#endif
