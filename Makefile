@@ -10,7 +10,7 @@
 #
 # Variables: CC=clang, VARIANT=debug|asan|tsan|clang, REACTOR=uring, PREFIX=/usr/local, DESTDIR=, JOBS=2
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/.*TORC_VERSION "\(.*\)"/\1/p' reactor/base/version.h)
 SONAME_VERSION := 0
 
 ifeq ($(origin CC),default)
