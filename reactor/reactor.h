@@ -236,8 +236,8 @@ enum { SOCKET_PARTS_MAX = 64 };
 void socket_send(struct socket *s, const struct slice *parts, unsigned count);
 
 /* Ends the connection. Its buffers may be reused at once only if no send was under way; else `on_closed` (may be null)
- * is called with `owner` when the kernel has let go of them. Exactly one of socket_close and socket_detach ends a
- * socket's life with its owner. */
+ * is called with `owner` when the kernel has let go of them: always, once, and never from within this call. Exactly one
+ * of socket_close and socket_detach ends a socket's life with its owner. */
 void socket_close(struct socket *s, void (*on_closed)(void *owner));
 
 /* Takes the connection off this core so that another can attach it. Requires: no send under way. `on_detached` gets a

@@ -155,6 +155,8 @@ void sockets_close_all(struct reactor *r);
 void listeners_close_all(struct reactor *r);
 /* A socket over a connected descriptor, which is its from now on. Null when memory is out. */
 struct socket *socket_new(struct reactor *r, int fd);
+/* Closes and frees a socket that was never started. */
+void socket_drop(struct socket *s);
 void listener_on_accept(struct completion *c, int32_t result, uint32_t flags);
 
 /* ---- signal.c ---- */
