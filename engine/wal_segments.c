@@ -55,7 +55,7 @@ static void keep_spare(struct wal *wal, struct wal_segment_info info)
 static void take_infos(struct wal *wal, const struct wal_recovery *recovery)
 {
     uint32_t used_count = recovery->segment_count;
-    while (used_count > 0 && recovery->segments[used_count - 1].first_sequence == 0 &&
+    while (used_count > 0 && recovery->damaged_count == 0 && recovery->segments[used_count - 1].first_sequence == 0 &&
            recovery->segments[used_count - 1].id > recovery->start.segment)
         used_count--;
     for (uint32_t i = 0; i < recovery->segment_count; i++) {

@@ -1,0 +1,438 @@
+/* wal_recovery.c - reads the log at start, verifies its chain and replays it.
+ *
+ * Records are taken in order as long as each is whole, belongs to its segment's present use, has the next sequence and
+ * names the checksum of the one before. Where that ends there are four cases:
+ *
+ *   1. the next segment says that it continues after the last record taken: go on there
+ *   2. no record after this place says that the missing one was durable: a torn tail, never acknowledged; cut
+ *   3. one says so: damage in what was acknowledged. What verifies by itself is saved, the stretch is counted and
+ *      bounded, and the log goes on with the next whole record
+ *   4. the missing record is in a later segment whose header is damaged: go on there, nothing is lost
+ *
+ * The states of the walk: CHAINED (every record so far follows from the one before) and LOST (searching for the next
+ * whole record after a break). Nothing on disk is changed. */
+#include "engine/wal_reader.h"
+#include "engine/wal_survey.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+struct walk {
+    struct reactor *reactor;
+    const struct wal_recovery_options *options;
+    struct wal_recovery *out;
+    struct wal_survey survey;
+    struct wal_reader reader;
+    uint32_t index;         /* the segment that is open */
+    uint64_t offset;
+    uint64_t next;          /* the sequence looked for */
+    uint64_t last_sequence; /* of the last record taken; before the first: start.sequence - 1 */
+    uint64_t last_checksum; /* 0: none was taken */
+    bool has_taken;
+    bool is_lost;
+    bool is_cut;
+    bool has_first_file;    /* the file named by the start is there, or none was */
+    uint64_t lost_segment;  /* where the search began */
+    uint64_t lost_offset;
+    uint64_t lost_clock;    /* bound for what is missing if no record follows */
+    uint32_t sync_index[2]; /* the last segments that records were taken from */
+    uint32_t sync_count;
+};
+
+static struct wal_survey_segment *segment_of(struct walk *w)
+{
+    return &w->survey.segments[w->index];
+}
+
+/* ---- taking records ---- */
+
+static int replay_payload(struct walk *w, const struct wal_record_header *h, const uint8_t *payload)
+{
+    struct slice rest = slice_of(payload, h->payload_bytes);
+    uint32_t count = 0;
+    while (rest.bytes > 0) {
+        struct record record;
+        size_t consumed;
+        if (entry_decode(rest, &record, &consumed) != 0)
+            break;
+        int rc = w->options->replay(w->options->owner, &record, h->sequence);
+        if (rc)
+            return rc;
+        count++;
+        rest = slice_of(rest.data + consumed, rest.bytes - consumed);
+        if (count % 64 == 0)
+            task_yield_if_due(w->reactor);
+    }
+    w->out->entry_count += count;
+    return rest.bytes == 0 && count == h->entry_count ? 0 : TORC_E_CORRUPT;
+}
+
+static void remember_to_sync(struct walk *w)
+{
+    if (w->sync_count > 0 && w->sync_index[w->sync_count - 1] == w->index)
+        return;
+    if (w->sync_count == ARRAY_COUNT(w->sync_index)) {
+        w->sync_index[0] = w->sync_index[1];
+        w->sync_count--;
+    }
+    w->sync_index[w->sync_count++] = w->index;
+}
+
+static void count_damage(struct walk *w, uint64_t clock_bound)
+{
+    struct wal_recovery *out = w->out;
+    if (out->damaged_count++ == 0) {
+        out->damaged_segment = w->lost_segment;
+        out->damaged_offset = w->lost_offset;
+    }
+    if (clock_bound > out->missing_clock_bound)
+        out->missing_clock_bound = clock_bound;
+}
+
+/* A whole record that is next, or the first one after a break. */
+static int take(struct walk *w, const struct wal_record_header *h)
+{
+    struct wal_recovery *out = w->out;
+    if (w->is_lost && h->sequence > w->next && h->sequence > w->options->start.sequence)
+        count_damage(w, h->clock_max);
+    w->is_lost = false;
+    w->has_taken = true;
+    w->last_sequence = h->sequence;
+    w->last_checksum = h->checksum;
+    w->next = h->sequence + 1;
+    if (segment_of(w)->first_accepted == 0)
+        segment_of(w)->first_accepted = h->sequence;
+    if (h->clock_max > out->clock_max)
+        out->clock_max = h->clock_max;
+    if (h->watermark > out->watermark)
+        out->watermark = h->watermark;
+    if (h->entry_count)
+        out->entries_sequence = h->sequence;
+    remember_to_sync(w);
+    const uint8_t *payload = w->reader.buffer + w->offset + WAL_RECORD_HEADER_BYTES;
+    uint64_t bytes = wal_record_bytes(h->payload_bytes);
+    w->lost_segment = segment_of(w)->id;
+    w->lost_offset = w->offset;
+    w->offset += bytes;
+    if (h->sequence < w->options->start.sequence)
+        return 0;
+    out->record_count++;
+    out->replayed_bytes += bytes;
+    int rc = replay_payload(w, h, payload);
+    if (rc == TORC_E_CORRUPT) { /* it was written so: nothing can be said of the rest of it */
+        count_damage(w, h->clock_max);
+        rc = 0;
+    }
+    return rc;
+}
+
+/* ---- what lies at the present offset ---- */
+
+enum found {
+    FOUND_NOTHING, /* no header of this use of the segment */
+    FOUND_BROKEN,  /* a whole header, its payload does not match */
+    FOUND_WHOLE,   /* a log record; not necessarily the one looked for */
+};
+
+static enum found look(struct walk *w, struct wal_record_header *h)
+{
+    wal_reader_need(&w->reader, w->offset + WAL_BLOCK_BYTES);
+    const uint8_t *record = w->reader.buffer + w->offset;
+    if (!wal_record_header_decode(record, h) || !wal_survey_owns(segment_of(w), h))
+        return FOUND_NOTHING;
+    uint64_t end = w->offset + wal_record_bytes(h->payload_bytes);
+    if (end > w->reader.bytes)
+        return FOUND_BROKEN;
+    wal_reader_need(&w->reader, end);
+    uint64_t checksum = checksum_bytes(record + WAL_RECORD_HEADER_BYTES, h->payload_bytes);
+    return checksum == h->payload_checksum ? FOUND_WHOLE : FOUND_BROKEN;
+}
+
+static bool is_next(const struct walk *w, const struct wal_record_header *h)
+{
+    if (!w->has_taken)
+        return h->sequence <= w->next;
+    return h->sequence == w->next && h->previous_checksum == w->last_checksum;
+}
+
+/* Saves the entries of a damaged record that verify by themselves; ends where the lengths cannot be trusted. */
+static int salvage(struct walk *w, uint64_t end)
+{
+    wal_reader_need(&w->reader, end);
+    uint64_t at = w->offset + WAL_RECORD_HEADER_BYTES;
+    while (at < end) {
+        struct record record;
+        size_t consumed;
+        const uint8_t *entry = w->reader.buffer + at;
+        if (entry_decode(slice_of(entry, end - at), &record, &consumed) != 0 || !entry_header_is_sound(entry))
+            return 0;
+        at += consumed;
+        if (!entry_verify(&record))
+            continue;
+        int rc = w->options->replay(w->options->owner, &record, w->next);
+        if (rc)
+            return rc;
+        w->out->salvaged_count++;
+        if (record.version.clock > w->out->clock_max)
+            w->out->clock_max = record.version.clock;
+        task_yield_if_due(w->reactor);
+    }
+    return 0;
+}
+
+/* One step of the search: saves what can be saved at this block and goes behind it. A damaged header is known as this
+ * use's by its epoch; the epoch is random, so stale bytes do not have it. */
+static int search_on(struct walk *w, enum found found, const struct wal_record_header *h)
+{
+    bool is_needed = w->next >= w->options->start.sequence;
+    uint64_t step = WAL_BLOCK_BYTES;
+    uint64_t end = w->offset + WAL_BLOCK_BYTES;
+    bool is_ours = found == FOUND_BROKEN;
+    if (found != FOUND_NOTHING) {
+        end = w->offset + wal_record_bytes(h->payload_bytes);
+        is_needed = h->sequence >= w->options->start.sequence && h->sequence >= w->next;
+        if (end <= w->reader.bytes)
+            step = end - w->offset;
+    } else if (segment_of(w)->has_header && h->epoch == segment_of(w)->header.epoch) {
+        is_ours = true;
+        end = w->reader.bytes;
+    }
+    if (end > w->reader.bytes)
+        end = w->reader.bytes;
+    int rc = is_ours && is_needed ? salvage(w, end) : 0;
+    w->offset += step;
+    return rc;
+}
+
+/* ---- from segment to segment ---- */
+
+static int open_segment(struct walk *w, uint32_t index)
+{
+    wal_reader_close(&w->reader);
+    w->index = index;
+    w->offset = WAL_BLOCK_BYTES;
+    return wal_reader_open(&w->reader, wal_survey_path(&w->survey, index));
+}
+
+static bool is_continuation(const struct walk *w, const struct wal_survey_segment *s)
+{
+    return s->has_header && !s->is_dead && s->header.continues_sequence == w->last_sequence &&
+           (s->header.continues_checksum == w->last_checksum || s->header.continues_checksum == 0 || !w->has_taken);
+}
+
+/* Returns: the segment after `from` that continues after the last record taken; the count when there is none. */
+static uint32_t find_continuation(const struct walk *w, uint32_t from)
+{
+    for (uint32_t i = from; i < w->survey.count; i++)
+        if (w->survey.segments[i].is_needed && is_continuation(w, &w->survey.segments[i]))
+            return i;
+    return w->survey.count;
+}
+
+static int go_to_continuation(struct walk *w, uint32_t index)
+{
+    w->is_lost = false;
+    w->next = w->survey.segments[index].header.first_sequence;
+    return open_segment(w, index);
+}
+
+/* The next segment in which records may count. Returns: the count when there is none. */
+static uint32_t find_following(const struct walk *w, uint32_t from)
+{
+    for (uint32_t i = from; i < w->survey.count; i++)
+        if (w->survey.segments[i].is_needed && !w->survey.segments[i].is_dead)
+            return i;
+    return w->survey.count;
+}
+
+/* The chain ends at the present place. Decides which of the four cases it is. */
+static int chain_ends(struct walk *w, bool is_after_header)
+{
+    uint32_t after = find_continuation(w, w->index + 1);
+    if (after < w->survey.count)
+        return go_to_continuation(w, after);
+    struct wal_lookahead found = {.missing_sequence = w->next, .previous_checksum = w->last_checksum};
+    int rc = wal_survey_look_ahead(&w->survey, w->index, w->offset, &found);
+    if (rc)
+        return rc;
+    bool was_durable = found.was_durable || w->next < w->options->start.sequence ||
+                       (!w->has_first_file && !w->has_taken);
+    if (!was_durable && !found.continues) {
+        w->is_cut = true;
+        w->out->torn_bytes = found.torn_bytes;
+        if (found.torn_bytes == 0 && is_after_header)
+            w->out->torn_bytes = WAL_BLOCK_BYTES;
+        return 0;
+    }
+    w->is_lost = true;
+    w->lost_segment = segment_of(w)->id;
+    w->lost_offset = w->offset;
+    w->lost_clock = found.clock_max;
+    return 0;
+}
+
+/* Looks at one place. Returns in *is_over whether the walk has come to its end. */
+static int step(struct walk *w, bool *is_over)
+{
+    struct wal_record_header h = {0};
+    enum found found = FOUND_NOTHING;
+    bool is_inside = w->offset < w->reader.bytes;
+    if (is_inside)
+        found = look(w, &h);
+    if (found == FOUND_WHOLE && h.sequence > segment_of(w)->drop_above) {
+        is_inside = false; /* what follows in this segment was never acknowledged and is dropped */
+        found = FOUND_NOTHING;
+    }
+    if (found == FOUND_WHOLE && (is_next(w, &h) || (w->is_lost && h.sequence >= w->next)))
+        return take(w, &h);
+    if (!w->is_lost) {
+        int rc = chain_ends(w, is_inside && segment_of(w)->has_header && h.epoch == segment_of(w)->header.epoch);
+        *is_over = w->is_cut;
+        return rc;
+    }
+    if (is_inside)
+        return search_on(w, found, &h);
+    uint32_t following = find_continuation(w, w->index + 1);
+    if (following < w->survey.count)
+        return go_to_continuation(w, following);
+    following = find_following(w, w->index + 1);
+    *is_over = following == w->survey.count;
+    return *is_over ? 0 : open_segment(w, following);
+}
+
+/* The first segment sets what is looked for: its records before the start are verified and skipped. */
+static int enter_first(struct walk *w, uint32_t first)
+{
+    const struct wal_survey_segment *s = &w->survey.segments[first];
+    int rc = open_segment(w, first);
+    if (rc || !s->has_header)
+        return rc;
+    if (s->header.first_sequence <= w->next || is_continuation(w, s))
+        w->next = s->header.first_sequence;
+    return 0;
+}
+
+static int walk_all(struct walk *w)
+{
+    uint32_t first = find_following(w, 0);
+    if (first == w->survey.count) {
+        w->is_lost = !w->has_first_file;
+        w->lost_segment = w->options->start.segment;
+        return 0;
+    }
+    int rc = enter_first(w, first);
+    for (bool is_over = false; rc == 0 && !is_over;) {
+        rc = step(w, &is_over);
+        task_yield_if_due(w->reactor);
+    }
+    return rc;
+}
+
+/* ---- the end ---- */
+
+/* What was taken but is not known to be durable may be in the disk's cache only. It is about to be served. */
+static int sync_taken(struct walk *w)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < w->sync_count && w->out->watermark < w->last_sequence; i++) {
+        struct file *file = NULL;
+        rc = file_open(w->reactor, wal_survey_path(&w->survey, w->sync_index[i]), FILE_READ, &file);
+        if (rc == 0)
+            rc = file_sync(w->reactor, file);
+        file_close(w->reactor, file);
+    }
+    return rc;
+}
+
+/* A break after which no whole record came: the bound is what later headers say, or else the present. */
+static void finish_lost(struct walk *w)
+{
+    enum { CLOCK_COUNTER_BITS = 16 };
+    if (!w->is_lost || (w->has_first_file && w->next < w->options->start.sequence && w->lost_clock == 0))
+        return;
+    uint64_t now = reactor_wall_ms(w->reactor) << CLOCK_COUNTER_BITS | UINT16_MAX;
+    count_damage(w, w->lost_clock ? w->lost_clock : now);
+}
+
+static int export_segments(struct walk *w)
+{
+    struct wal_recovery *out = w->out;
+    uint32_t count = w->survey.count;
+    if (count == 0)
+        return 0;
+    out->segments = reactor_alloc(w->reactor, count * sizeof out->segments[0]);
+    if (!out->segments)
+        return TORC_E_NO_MEMORY;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct wal_survey_segment *s = &w->survey.segments[i];
+        uint64_t first = s->has_header ? s->header.first_sequence : s->first_accepted;
+        out->segments[i] = (struct wal_segment_info){.id = s->id, .bytes = s->bytes, .first_sequence = first};
+    }
+    out->segment_count = count;
+    out->segment_id_max = w->survey.segments[count - 1].id;
+    return 0;
+}
+
+static int finish(struct walk *w)
+{
+    struct wal_recovery *out = w->out;
+    finish_lost(w);
+    uint64_t before_start = w->options->start.sequence - 1;
+    bool is_before = w->last_sequence < before_start;
+    out->last_sequence = is_before ? before_start : w->last_sequence;
+    out->last_checksum = is_before ? 0 : w->last_checksum;
+    out->sequence_seen_max = w->survey.sequence_seen_max;
+    if (out->sequence_seen_max < out->last_sequence)
+        out->sequence_seen_max = out->last_sequence;
+    int rc = sync_taken(w);
+    return rc ? rc : export_segments(w);
+}
+
+static bool has_first_file(const struct walk *w)
+{
+    uint64_t id = w->options->start.segment;
+    for (uint32_t i = 0; i < w->survey.count; i++)
+        if (w->survey.segments[i].id == id)
+            return true;
+    return id == 0;
+}
+
+int wal_recover(struct reactor *r, const struct wal_recovery_options *options, struct wal_recovery *out, char *why,
+                size_t why_bytes)
+{
+    ASSERT(options->start.sequence >= 1 && why_bytes > 0);
+    why[0] = '\0';
+    *out = (struct wal_recovery){.start = options->start};
+    struct walk *w = reactor_alloc_zeroed(r, sizeof *w);
+    if (!w) {
+        snprintf(why, why_bytes, "%s", error_sentence(TORC_E_NO_MEMORY));
+        return TORC_E_NO_MEMORY;
+    }
+    w->reactor = r;
+    w->options = options;
+    w->out = out;
+    w->next = options->start.sequence;
+    w->last_sequence = options->start.sequence - 1;
+    wal_reader_init(&w->reader, r);
+    int rc = wal_survey_take(&w->survey, r, options->directory, options->start, why, why_bytes);
+    if (rc == 0) {
+        w->has_first_file = has_first_file(w);
+        rc = walk_all(w);
+        wal_reader_close(&w->reader);
+    }
+    if (rc == 0)
+        rc = finish(w);
+    if (rc && why[0] == '\0')
+        snprintf(why, why_bytes, "%s: the log cannot be read: %s", options->directory, error_sentence(rc));
+    wal_reader_deinit(&w->reader);
+    wal_survey_deinit(&w->survey);
+    reactor_free(r, w);
+    return rc;
+}
+
+void wal_recovery_deinit(struct reactor *r, struct wal_recovery *recovery)
+{
+    reactor_free(r, recovery->segments);
+    recovery->segments = NULL;
+    recovery->segment_count = 0;
+}
