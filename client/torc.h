@@ -9,25 +9,27 @@
  *       fprintf(stderr, "%s\n", torc_error_sentence(rc));
  *   torc_close(client);
  *
- * Two faces. The blocking one (torc_get, torc_put, ...) does one thing and returns when it is done. The asynchronous one
- * (torc_get_async, ... and torc_poll) keeps many requests in flight: a request is encoded into the output of the
- * connection that leads to the core which owns its key, torc_poll sends what has gathered with one system call a
- * connection, receives, and calls back once for each request. Both may be mixed on one client: a blocking call drives
- * the callbacks of the others as it waits.
+ * Two faces. The blocking one (torc_get, torc_put, ...) does one thing and returns when it is done. The
+ * asynchronous one (torc_get_async, ... and torc_poll) keeps many requests in flight: a request is encoded
+ * into the output of the connection that leads to the core which owns its key, torc_poll sends what has
+ * gathered with one system call a connection, receives, and calls back once for each request. Both may be
+ * mixed on one client: a blocking call drives the callbacks of the others as it waits.
  *
- * Outcomes are three. 0: done. TORC_TIMEOUT, TORC_DISCONNECTED, TORC_CHECKSUM and TORC_UNKNOWN, when they come for a put
- * or a delete: unknown, it may have happened or may happen yet. Any other code: it did not happen. Nothing that was sent
- * is ever sent again by the library: whether to repeat it is the caller's choice (a get may always be repeated, a put of
- * the same value and a delete may where no one else writes the key).
+ * Outcomes are three. 0: done. TORC_TIMEOUT, TORC_DISCONNECTED, TORC_CHECKSUM and TORC_UNKNOWN, when they
+ * come for a put or a delete: unknown, it may have happened or may happen yet. Any other code: it did not
+ * happen. Nothing that was sent is ever sent again by the library: whether to repeat it is the caller's
+ * choice (a get may always be repeated, a put of the same value and a delete may where no one else writes the
+ * key).
  *
- * Order. Requests in flight together are answered, and take effect, in any order, those for one key too. Who wants one
- * after the other starts it after the other's callback.
+ * Order. Requests in flight together are answered, and take effect, in any order, those for one key too. Who
+ * wants one after the other starts it after the other's callback.
  *
- * Threads. A client is used by one thread at a time; different clients are independent. The library makes no threads,
- * installs no signal handlers and raises no SIGPIPE.
+ * Threads. A client is used by one thread at a time; different clients are independent. The library makes no
+ * threads, installs no signal handlers and raises no SIGPIPE.
  *
- * Memory. Keys and values given to a call are copied before it returns. What a callback gets is borrowed and lives until
- * the callback returns. What a blocking call returns through a pointer is the caller's, freed with torc_free. */
+ * Memory. Keys and values given to a call are copied before it returns. What a callback gets is borrowed
+ * and lives until the callback returns. What a blocking call returns through a pointer is the caller's,
+ * freed with torc_free. */
 #ifndef TORC_H
 #define TORC_H
 
@@ -38,13 +40,14 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default) /* what the shared library shows */
 
 #define TORC_MUST_CHECK __attribute__((warn_unused_result))
 
 /* ---- codes ---- */
 
-/* What a call returns when it is not 0, and what a result has as its status. Codes above -1000 are -errno. The numbers
- * never change. */
+/* What a call returns when it is not 0, and what a result has as its status. Codes above -1000 are -errno.
+ * The numbers never change. */
 enum torc_code {
     TORC_OK = 0,
     TORC_NOT_FOUND = -1001,
@@ -87,10 +90,10 @@ const char *torc_error_name(int code);
 /* ---- bytes ---- */
 
 enum {
-    TORC_KEY_BYTES_MAX = 1024,           /* a key has 1 to this many bytes, any bytes */
-    TORC_VALUE_BYTES_MAX = 1024 * 1024,  /* a value has 0 to this many */
-    TORC_SCAN_LIMIT_MAX = 10000,         /* entries in a page of a scan */
-    TORC_CURSOR_BYTES_MAX = 2 + 1024     /* of a scan */
+    TORC_KEY_BYTES_MAX = 1024,          /* a key has 1 to this many bytes, any bytes */
+    TORC_VALUE_BYTES_MAX = 1024 * 1024, /* a value has 0 to this many */
+    TORC_SCAN_LIMIT_MAX = 10000,        /* entries in a page of a scan */
+    TORC_CURSOR_BYTES_MAX = 2 + 1024    /* of a scan */
 };
 
 /* Borrowed bytes; data may be null when bytes is 0. */
@@ -117,29 +120,31 @@ typedef struct torc_client torc_client;
 
 /* All zeros is good: zero means the default in brackets. Durations are milliseconds. */
 struct torc_options {
-    const char *address;           /* "host:port", "host", "[::1]:7070" ["127.0.0.1:7070"] */
-    uint32_t connect_timeout_ms;   /* how long a request may wait for a connection [5,000] */
-    uint32_t request_timeout_ms;   /* from the poll that sends a request to its answer [5,000] */
-    uint32_t reconnect_min_ms;     /* back-off after a first failed attempt, doubled each time, full jitter [10] */
+    const char *address;         /* "host:port", "host", "[::1]:7070" ["127.0.0.1:7070"] */
+    uint32_t connect_timeout_ms; /* how long a request may wait for a connection [5,000] */
+    uint32_t request_timeout_ms; /* from the first poll after its start to its answer [5,000] */
+    uint32_t
+        reconnect_min_ms; /* back-off after a first failed attempt, doubled each time, full jitter [10] */
     uint32_t reconnect_max_ms;     /* ... up to this [2,000] */
     uint32_t connections_per_core; /* connections to each core of the server, at most 64 [1] */
     uint32_t pipeline_max;         /* requests in flight per client, at most 1,048,576 [1,024] */
     size_t unsent_bytes_max;       /* output that may gather on one connection, at least 2 MiB [64 MiB] */
 };
 
-/* Looks the address up (which may ask the name servers), begins to connect and returns without waiting for that.
- * `options` may be null. Returns: 0 and *out, to be closed with torc_close; TORC_CONFIGURATION when an option is out of
- * range or the address is not one, TORC_CANNOT_CONNECT when the host's name is not known, TORC_NO_MEMORY, -errno. *out is
- * null then. */
+/* Looks the address up (which may ask the name servers), begins to connect and returns without waiting for
+ * that. `options` may be null. Returns: 0 and *out, to be closed with torc_close; TORC_CONFIGURATION when
+ * an option is out of range or the address is not one, TORC_CANNOT_CONNECT when the host's name is not
+ * known, TORC_NO_MEMORY, -errno. *out is null then. */
 TORC_MUST_CHECK int torc_open(const struct torc_options *options, torc_client **out);
 
-/* Completes what is in flight with TORC_CANCELLED (the callbacks run), closes the connections and frees the client.
- * Null is allowed. Not to be called from a callback. */
+/* Completes what is in flight with TORC_CANCELLED (the callbacks run), closes the connections and frees
+ * the client. Null is allowed. Not to be called from a callback. */
 void torc_close(torc_client *client);
 
-/* Waits until there is a connection to every core of the server. It need not be called: requests wait by themselves; it
- * is there to tell early that a server cannot be reached. Returns: 0, or after connect_timeout_ms TORC_CANNOT_CONNECT, or
- * TORC_PROTOCOL_VERSION when the server refuses this client's. Runs callbacks like torc_poll. */
+/* Waits until there is a connection to every core of the server. It need not be called: requests wait by
+ * themselves; it is there to tell early that a server cannot be reached. Returns: 0, or after
+ * connect_timeout_ms TORC_CANNOT_CONNECT, or TORC_PROTOCOL_VERSION when the server refuses this client's.
+ * Runs callbacks like torc_poll. */
 TORC_MUST_CHECK int torc_connect(torc_client *client);
 
 /* What last went wrong with a connection, with the address and the reason: "cannot connect to 127.0.0.1:7070:
@@ -172,17 +177,20 @@ void torc_count(const torc_client *client, struct torc_counters *out);
 
 /* The outcome of one request, valid during the callback only. */
 struct torc_result {
-    int status;              /* 0 or a torc_code; TORC_NOT_FOUND for a get or exists of an absent key */
-    torc_bytes value;        /* status 0. get: the value; ping: the payload; info: JSON; scan: the entries, encoded */
-    torc_bytes message;      /* status not 0: a sentence for people, from the server if it sent one; no null at its end */
-    torc_bytes cursor;       /* scan, status 0: for the next page; empty: that was the last one */
-    bool has_version;        /* get with TORC_WANT_VERSION, status 0 */
-    uint16_t version_node;   /* who stamped the value ... */
-    uint64_t version_clock;  /* ... and when: 48 bits of milliseconds since 1970, 16 bits of counter */
+    int status; /* 0 or a torc_code; TORC_NOT_FOUND for a get or exists of an absent key */
+    torc_bytes
+        value; /* status 0. get: the value; ping: the payload; info: JSON; scan: the entries, encoded */
+    torc_bytes
+        message; /* status not 0: a sentence for people, from the server if it sent one; no null at its end */
+    torc_bytes cursor;      /* scan, status 0: for the next page; empty: that was the last one */
+    bool has_version;       /* get with TORC_WANT_VERSION, status 0 */
+    uint16_t version_node;  /* who stamped the value ... */
+    uint64_t version_clock; /* ... and when: 48 bits of milliseconds since 1970, 16 bits of counter */
 };
 
-/* Called exactly once for each request that was started, from within torc_poll, torc_close or a blocking call. It may
- * start requests; it must not call torc_poll, torc_close, torc_flush or a blocking call on the same client. */
+/* Called exactly once for each request that was started, from within torc_poll, torc_close or a blocking
+ * call. It may start requests; it must not call torc_poll, torc_close, torc_flush or a blocking call on
+ * the same client. */
 typedef void torc_done(void *user, const struct torc_result *result);
 
 enum torc_flag {
@@ -190,12 +198,14 @@ enum torc_flag {
     TORC_KEYS_ONLY = 2     /* scan: entries without values */
 };
 
-/* These start a request. Returns: 0, and `done` will be called; or a code, and it will not be, nothing was begun:
+/* These start a request. Returns: 0, and `done` will be called; or a code, and it will not be, nothing was
+ * begun:
  *   TORC_OVERLOADED  pipeline_max requests are in flight or unsent_bytes_max have gathered: torc_poll first
  *   TORC_KEY_EMPTY, TORC_KEY_TOO_LONG, TORC_VALUE_TOO_LARGE, TORC_MALFORMED (a flag, limit, cursor or core that is none)
  *   TORC_NO_MEMORY
  * Nothing is sent before torc_poll or torc_flush. `done` may be null: nobody cares. */
-TORC_MUST_CHECK int torc_get_async(torc_client *client, torc_bytes key, uint32_t flags, torc_done *done, void *user);
+TORC_MUST_CHECK int torc_get_async(torc_client *client, torc_bytes key, uint32_t flags, torc_done *done,
+                                   void *user);
 /* `ttl_ms`: milliseconds to live from when the server takes it; 0: for ever. */
 TORC_MUST_CHECK int torc_put_async(torc_client *client, torc_bytes key, torc_bytes value, uint64_t ttl_ms,
                                    torc_done *done, void *user);
@@ -204,7 +214,8 @@ TORC_MUST_CHECK int torc_delete_async(torc_client *client, torc_bytes key, torc_
 /* status 0: the key exists; TORC_NOT_FOUND: it does not. */
 TORC_MUST_CHECK int torc_exists_async(torc_client *client, torc_bytes key, torc_done *done, void *user);
 /* To the first connection of `core`, 0 to torc_core_count() - 1; 0 is always allowed. `payload` comes back. */
-TORC_MUST_CHECK int torc_ping_async(torc_client *client, uint32_t core, torc_bytes payload, torc_done *done, void *user);
+TORC_MUST_CHECK int torc_ping_async(torc_client *client, uint32_t core, torc_bytes payload, torc_done *done,
+                                    void *user);
 /* `section` may be empty: everything. */
 TORC_MUST_CHECK int torc_info_async(torc_client *client, torc_bytes section, torc_done *done, void *user);
 
@@ -212,10 +223,12 @@ TORC_MUST_CHECK int torc_info_async(torc_client *client, torc_bytes section, tor
 struct torc_page {
     torc_bytes prefix;
     torc_bytes cursor; /* empty to begin; then that of the page before */
-    uint32_t limit;    /* entries, 1 to TORC_SCAN_LIMIT_MAX; 0: the server's choice. A page may have fewer, even none */
-    uint32_t flags;    /* TORC_KEYS_ONLY */
+    uint32_t
+        limit; /* entries, 1 to TORC_SCAN_LIMIT_MAX; 0: the server's choice. A page may have fewer, even none */
+    uint32_t flags; /* TORC_KEYS_ONLY */
 };
-TORC_MUST_CHECK int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done *done, void *user);
+TORC_MUST_CHECK int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done *done,
+                                    void *user);
 
 struct torc_entry {
     torc_bytes key;
@@ -225,39 +238,41 @@ struct torc_entry {
  * torc_entry_next(&rest, &entry) == 1;) ... Returns: 1; 0 at the end; TORC_MALFORMED. */
 TORC_MUST_CHECK int torc_entry_next(torc_bytes *rest, struct torc_entry *out);
 
-/* Many at once: pipelined, each to the core that owns its key. Request i's `user` is (char *)user + i * user_stride, so an
- * array's elements are told apart without any memory; a stride of 0 gives all the same. Returns: how many were started,
- * from the first; fewer than `count` when the pipeline is full (torc_poll, then go on with the rest); a code when even the
- * first could not be. */
-TORC_MUST_CHECK int64_t torc_mget_async(torc_client *client, const torc_bytes *keys, size_t count, torc_done *done,
-                                        void *user, size_t user_stride);
+/* Many at once: pipelined, each to the core that owns its key. Request i's `user` is (char *)user + i *
+ * user_stride, so an array's elements are told apart without any memory; a stride of 0 gives all the same.
+ * Returns: how many were started, from the first; fewer than `count` when the pipeline is full (torc_poll,
+ * then go on with the rest); a code when even the first could not be. */
+TORC_MUST_CHECK int64_t torc_mget_async(torc_client *client, const torc_bytes *keys, size_t count,
+                                        torc_done *done, void *user, size_t user_stride);
 TORC_MUST_CHECK int64_t torc_mput_async(torc_client *client, const struct torc_entry *entries, size_t count,
                                         uint64_t ttl_ms, torc_done *done, void *user, size_t user_stride);
 
-/* Sends what has gathered, receives what has come, calls back, ends what is past its time and renews lost connections.
- * Waits up to timeout_ms for a first completion; 0: does not wait; -1: waits until one, or returns 0 at once when none is
- * in flight. Returns: completions, or -errno when the operating system failed. */
+/* Sends what has gathered, receives what has come, calls back, ends what is past its time and renews lost
+ * connections. Waits up to timeout_ms for a first completion; 0: does not wait; -1: waits until one, or
+ * returns 0 at once when none is in flight. Returns: completions, or -errno when the operating system
+ * failed. */
 int torc_poll(torc_client *client, int timeout_ms);
 
 /* Sends what has gathered, as far as the sockets take it, and nothing else. */
 void torc_flush(torc_client *client);
 
-/* A descriptor that is readable when torc_poll(client, 0) has something to do, for a loop of the caller's. That loop must
- * also call torc_poll after starting requests, and at least every torc_wait_ms(client) milliseconds. Owned by the client. */
+/* A descriptor that is readable when torc_poll(client, 0) has something to do, for a loop of the caller's.
+ * That loop must also call torc_poll after starting requests, and at least every torc_wait_ms(client)
+ * milliseconds. Owned by the client. */
 int torc_fd(const torc_client *client);
 /* Milliseconds until a timeout or a reconnection is due; 0: now; -1: none is. */
 int torc_wait_ms(const torc_client *client);
 
 /* ---- blocking ---- */
 
-/* These wait for the answer, request_timeout_ms at most (and connect_timeout_ms for a connection). Returns: 0 or a
- * torc_code, as the status of the result would be. The message of a server: torc_message. */
+/* These wait for the answer, request_timeout_ms at most (and connect_timeout_ms for a connection).
+ * Returns: 0 or a torc_code, as the status of the result would be. The message of a server: torc_message. */
 
-/* *value is the caller's, freed with torc_free, with a null byte behind it that does not count; null when not 0 is
- * returned. TORC_NOT_FOUND when there is no such key. */
+/* *value is the caller's, freed with torc_free, with a null byte behind it that does not count; null when
+ * not 0 is returned. TORC_NOT_FOUND when there is no such key. */
 TORC_MUST_CHECK int torc_get(torc_client *client, torc_bytes key, void **value, size_t *value_bytes);
-/* Into the caller's buffer. *value_bytes is the size of the value even when TORC_VALUE_TOO_LARGE is returned because it is
- * more than `capacity`; nothing is copied then. */
+/* Into the caller's buffer. *value_bytes is the size of the value even when TORC_VALUE_TOO_LARGE is
+ * returned because it is more than `capacity`; nothing is copied then. */
 TORC_MUST_CHECK int torc_get_into(torc_client *client, torc_bytes key, void *buffer, size_t capacity,
                                   size_t *value_bytes);
 TORC_MUST_CHECK int torc_put(torc_client *client, torc_bytes key, torc_bytes value, uint64_t ttl_ms);
@@ -269,39 +284,41 @@ TORC_MUST_CHECK int torc_ping(torc_client *client);
 TORC_MUST_CHECK int torc_info(torc_client *client, torc_bytes section, char **json);
 
 struct torc_value {
-    int status;   /* 0, TORC_NOT_FOUND, or another code */
-    void *data;   /* null unless status is 0 */
+    int status; /* 0, TORC_NOT_FOUND, or another code */
+    void *data; /* null unless status is 0 */
     size_t bytes;
 };
-/* values[i] belongs to keys[i]; any count. Returns: 0 when each was answered with 0 or TORC_NOT_FOUND, else the first
- * other status. The values are the caller's in both cases, freed with torc_values_free. */
-TORC_MUST_CHECK int torc_mget(torc_client *client, const torc_bytes *keys, size_t count, struct torc_value *values);
+/* values[i] belongs to keys[i]; any count. Returns: 0 when each was answered with 0 or TORC_NOT_FOUND,
+ * else the first other status. The values are the caller's in both cases, freed with torc_values_free. */
+TORC_MUST_CHECK int torc_mget(torc_client *client, const torc_bytes *keys, size_t count,
+                              struct torc_value *values);
 void torc_values_free(struct torc_value *values, size_t count);
 
-/* statuses[i] belongs to entries[i]; `statuses` may be null. Not one whole: each is put by itself. Returns: 0 when all are
- * done, else the first other status. */
-TORC_MUST_CHECK int torc_mput(torc_client *client, const struct torc_entry *entries, size_t count, uint64_t ttl_ms,
-                              int *statuses);
+/* statuses[i] belongs to entries[i]; `statuses` may be null. Not one whole: each is put by itself.
+ * Returns: 0 when all are done, else the first other status. */
+TORC_MUST_CHECK int torc_mput(torc_client *client, const struct torc_entry *entries, size_t count,
+                              uint64_t ttl_ms, int *statuses);
 
-/* A walk over all keys with a prefix, page after page. It sees every key that is there from its beginning to its end, and
- * may or may not see what is written meanwhile. */
+/* A walk over all keys with a prefix, page after page. It sees every key that is there from its beginning
+ * to its end, and may or may not see what is written meanwhile. */
 typedef struct torc_scan torc_scan;
-/* `page`: prefix, limit (of a page) and flags; its cursor is where to begin. Copied. Returns: 0 and *out; TORC_NO_MEMORY,
- * TORC_MALFORMED or TORC_KEY_TOO_LONG. */
+/* `page`: prefix, limit (of a page) and flags; its cursor is where to begin. Copied. Returns: 0 and *out;
+ * TORC_NO_MEMORY, TORC_MALFORMED or TORC_KEY_TOO_LONG. */
 TORC_MUST_CHECK int torc_scan_open(torc_client *client, const struct torc_page *page, torc_scan **out);
-/* Returns: 1 and an entry that lives until the next call on this scan; 0 at the end; a code, after which it may be called
- * again to try the same page once more. */
+/* Returns: 1 and an entry that lives until the next call on this scan; 0 at the end; a code, after which
+ * it may be called again to try the same page once more. */
 TORC_MUST_CHECK int torc_scan_next(torc_scan *scan, struct torc_entry *out);
 /* Null is allowed. */
 void torc_scan_close(torc_scan *scan);
 
-/* What the server said with the last blocking call that did not return 0, else the sentence of its code; "" when there was
- * none. Lives until the next call on the client. */
+/* What the server said with the last blocking call that did not return 0, else the sentence of its code;
+ * "" when there was none. Lives until the next call on the client. */
 const char *torc_message(const torc_client *client);
 
 /* Frees what a blocking call gave; null is allowed. */
 void torc_free(void *memory);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
