@@ -1,0 +1,72 @@
+/* workload.c - the mixes by name. */
+#include "bench/workload.h"
+
+#include "reactor/base/assert.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const struct workload workloads[] = {
+    {"a", "YCSB A: 50 % get, 50 % put", {[OPERATION_GET] = 0.5, [OPERATION_PUT] = 0.5}, DISTRIBUTION_ZIPFIAN},
+    {"b", "YCSB B: 95 % get, 5 % put", {[OPERATION_GET] = 0.95, [OPERATION_PUT] = 0.05}, DISTRIBUTION_ZIPFIAN},
+    {"c", "YCSB C: gets only", {[OPERATION_GET] = 1.0}, DISTRIBUTION_ZIPFIAN},
+    {"d", "YCSB D: 95 % get, 5 % insert", {[OPERATION_GET] = 0.95, [OPERATION_INSERT] = 0.05}, DISTRIBUTION_LATEST},
+    {"e", "YCSB E: 95 % scan, 5 % insert", {[OPERATION_SCAN] = 0.95, [OPERATION_INSERT] = 0.05}, DISTRIBUTION_ZIPFIAN},
+    {"f", "YCSB F: 50 % get, 50 % read-modify-write", {[OPERATION_GET] = 0.5, [OPERATION_MODIFY] = 0.5},
+     DISTRIBUTION_ZIPFIAN},
+    {"get", "gets only", {[OPERATION_GET] = 1.0}, DISTRIBUTION_UNIFORM},
+    {"put", "puts of existing keys", {[OPERATION_PUT] = 1.0}, DISTRIBUTION_UNIFORM},
+    {"delete", "deletes", {[OPERATION_DELETE] = 1.0}, DISTRIBUTION_UNIFORM},
+    {"mixed", "gets and puts by --read-ratio", {0}, DISTRIBUTION_UNIFORM},
+};
+
+const char *operation_name(enum operation op)
+{
+    switch (op) {
+    case OPERATION_GET:
+        return "get";
+    case OPERATION_PUT:
+        return "put";
+    case OPERATION_INSERT:
+        return "insert";
+    case OPERATION_SCAN:
+        return "scan";
+    case OPERATION_MODIFY:
+        return "read_modify_write";
+    case OPERATION_DELETE:
+        return "delete";
+    case OPERATION_COUNT:
+        break;
+    }
+    return "?";
+}
+
+bool workload_find(const char *name, double read_ratio, struct workload *out)
+{
+    ASSERT(read_ratio >= 0.0 && read_ratio <= 1.0);
+    for (size_t i = 0; i < ARRAY_COUNT(workloads); i++) {
+        if (strcmp(workloads[i].name, name) != 0)
+            continue;
+        *out = workloads[i];
+        if (strcmp(name, "mixed") == 0) {
+            out->share[OPERATION_GET] = read_ratio;
+            out->share[OPERATION_PUT] = 1.0 - read_ratio;
+        }
+        return true;
+    }
+    return false;
+}
+
+void workload_mix_init(struct workload_mix *m, const struct workload *w)
+{
+    double sum = 0.0;
+    int last = -1;
+    for (int op = 0; op < OPERATION_COUNT; op++) {
+        sum += w->share[op];
+        /* A word is of this kind when it is at most `below`; a share of nothing has no word, not even 0. */
+        m->below[op] = sum >= 1.0 - 1e-12 ? UINT64_MAX : (uint64_t)(sum * 0x1p64);
+        if (w->share[op] > 0.0)
+            last = op;
+    }
+    ASSERT(last >= 0 && sum > 0.999 && sum < 1.001);
+}
