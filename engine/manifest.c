@@ -1,0 +1,342 @@
+/* manifest.c - the manifest in memory, and its changes.
+ *
+ * The state is decoded from the very bytes that are on disk and its slices point into them, so what a restart would
+ * find is what is in use. A change makes the next generation aside, writes it to the copy that is older or damaged,
+ * then to the other, and only then takes the place of the present one. Changes go one at a time; a task that comes
+ * meanwhile waits in line and is applied to the outcome of those before it. */
+#include "engine/manifest.h"
+
+#include "engine/manifest_file.h"
+#include "engine/manifest_format.h"
+#include "engine/wal_format.h"
+
+#include <stdio.h>
+
+enum { COPIES = 2 };
+
+struct manifest {
+    struct reactor *reactor;
+    char *directory;
+    struct manifest_copy copies[COPIES];
+    struct manifest_state state;
+    struct manifest_table *tables;
+    struct manifest_image image; /* the bytes `tables` points into; empty for a new shard */
+    struct list waiting;         /* struct waiter, first come first */
+    bool is_committing;
+    bool has_failed;
+};
+
+struct waiter {
+    struct list link;
+    struct event turn;
+};
+
+const struct manifest_state *manifest_state(const struct manifest *m)
+{
+    return &m->state;
+}
+
+uint64_t manifest_next_number(struct manifest *m)
+{
+    return m->state.numbers.file_number_next++;
+}
+
+unsigned manifest_copies(const struct manifest *m)
+{
+    unsigned count = 0;
+    for (int i = 0; i < COPIES; i++)
+        count += m->copies[i].state == MANIFEST_COPY_WHOLE && m->copies[i].generation == m->state.generation;
+    return count;
+}
+
+/* ---- open ---- */
+
+static int note_file(void *context, const char *name)
+{
+    bool *has_data = context;
+    uint64_t id;
+    size_t length = strlen(name);
+    if (wal_segment_name_parse(name, &id) || strncmp(name, "table-", 6) == 0 ||
+        (length > 4 && strcmp(name + length - 4, ".sst") == 0))
+        *has_data = true;
+    return 0;
+}
+
+static int adopt(struct manifest *m, struct manifest_image *image)
+{
+    uint32_t count = manifest_table_count(slice_of(image->data, image->bytes));
+    struct manifest_table *tables = reactor_alloc_zeroed(m->reactor, (count + 1) * sizeof tables[0]);
+    if (!tables)
+        return TORC_E_NO_MEMORY;
+    struct manifest_state state;
+    int rc = manifest_decode(slice_of(image->data, image->bytes), tables, &state);
+    if (rc) {
+        reactor_free(m->reactor, tables);
+        return rc;
+    }
+    if (state.numbers.file_number_next < m->state.numbers.file_number_next)
+        state.numbers.file_number_next = m->state.numbers.file_number_next; /* given out while it was written */
+    reactor_free(m->reactor, m->tables);
+    reactor_free(m->reactor, m->image.data);
+    m->state = state;
+    m->tables = tables;
+    m->image = *image;
+    *image = (struct manifest_image){0};
+    return 0;
+}
+
+/* No copy is whole. A directory without data is a new shard; so is one whose very first commit was cut short, which
+ * leaves one copy: the second is not made before the first is durable, nor any data before both. */
+static int begin_new(struct manifest *m, char *why, size_t why_bytes)
+{
+    bool has_data = false;
+    int rc = directory_list(m->reactor, m->directory, note_file, &has_data);
+    if (rc) {
+        snprintf(why, why_bytes, "%s: %s", m->directory, error_sentence(rc));
+        return rc;
+    }
+    bool has_first = m->copies[0].state != MANIFEST_COPY_ABSENT;
+    bool has_second = m->copies[1].state != MANIFEST_COPY_ABSENT;
+    if (has_data && !has_first && !has_second) {
+        snprintf(why, why_bytes, "%s holds tables or logs but no manifest; restore MANIFEST-A or MANIFEST-B",
+                 m->directory);
+        return TORC_E_CORRUPT;
+    }
+    if (has_data || has_second) {
+        snprintf(why, why_bytes, "%s: no copy of the manifest is whole; restore MANIFEST-A or MANIFEST-B",
+                 m->directory);
+        return TORC_E_CORRUPT;
+    }
+    m->state.numbers = (struct manifest_numbers){.log_start = {.segment = 0, .sequence = 1}, .file_number_next = 1};
+    return 0;
+}
+
+static int choose(struct manifest *m, struct manifest_image images[COPIES], char *why, size_t why_bytes)
+{
+    int best = -1;
+    for (int i = 0; i < COPIES; i++) {
+        if (m->copies[i].state == MANIFEST_COPY_OTHER_VERSION) {
+            snprintf(why, why_bytes, "%s: %s", m->copies[i].path, error_sentence(TORC_E_DATA_FORMAT));
+            return TORC_E_DATA_FORMAT;
+        }
+        if (m->copies[i].state == MANIFEST_COPY_WHOLE &&
+            (best < 0 || m->copies[i].generation > m->copies[best].generation))
+            best = i;
+    }
+    if (best < 0)
+        return begin_new(m, why, why_bytes);
+    int rc = adopt(m, &images[best]);
+    if (rc)
+        snprintf(why, why_bytes, "%s: %s", m->copies[best].path, error_sentence(rc));
+    return rc;
+}
+
+static int load(struct manifest *m, char *why, size_t why_bytes)
+{
+    struct manifest_image images[COPIES] = {{0}};
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < COPIES; i++) {
+        rc = manifest_file_load(m->reactor, &m->copies[i], &images[i]);
+        if (rc)
+            snprintf(why, why_bytes, "%s: %s", m->copies[i].path, error_sentence(rc));
+    }
+    if (rc == 0)
+        rc = choose(m, images, why, why_bytes);
+    for (int i = 0; i < COPIES; i++)
+        reactor_free(m->reactor, images[i].data);
+    return rc;
+}
+
+static bool paths_init(struct manifest *m, const char *directory)
+{
+    static const char names[COPIES][12] = {"MANIFEST-A", "MANIFEST-B"};
+    for (int i = 0; i < COPIES; i++) {
+        struct manifest_copy *copy = &m->copies[i];
+        int length = snprintf(copy->path, sizeof copy->path, "%s/%s", directory, names[i]);
+        if (length < 0 || (size_t)length >= sizeof copy->path)
+            return false;
+    }
+    return true;
+}
+
+int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why, size_t why_bytes)
+{
+    ASSERT(why_bytes > 0);
+    why[0] = '\0';
+    struct manifest *m = reactor_alloc_zeroed(r, sizeof *m);
+    size_t bytes = strlen(directory) + 1;
+    char *copy = reactor_alloc(r, bytes);
+    int rc = m && copy ? 0 : TORC_E_NO_MEMORY;
+    if (rc == 0) {
+        m->reactor = r;
+        m->directory = memcpy(copy, directory, bytes);
+        list_init(&m->waiting);
+        ASSERT(paths_init(m, directory));
+        rc = load(m, why, why_bytes);
+    } else {
+        snprintf(why, why_bytes, "%s", error_sentence(rc));
+    }
+    if (rc) {
+        reactor_free(r, copy);
+        reactor_free(r, m);
+        return rc;
+    }
+    *out = m;
+    return 0;
+}
+
+void manifest_close(struct manifest *m)
+{
+    if (!m)
+        return;
+    ASSERT(!m->is_committing);
+    reactor_free(m->reactor, m->tables);
+    reactor_free(m->reactor, m->image.data);
+    reactor_free(m->reactor, m->directory);
+    reactor_free(m->reactor, m);
+}
+
+/* ---- the next generation ---- */
+
+static bool is_removed(const struct manifest_change *change, uint64_t number)
+{
+    for (uint32_t i = 0; i < change->removed_count; i++)
+        if (change->removed[i] == number)
+            return true;
+    return false;
+}
+
+static void insert_table(struct manifest_table *tables, uint32_t count, const struct manifest_table *added)
+{
+    uint32_t at = count;
+    for (; at > 0 && tables[at - 1].number > added->number; at--)
+        tables[at] = tables[at - 1];
+    ASSERT(at == 0 || tables[at - 1].number != added->number);
+    tables[at] = *added;
+}
+
+/* Fills `tables` with those that count after the change. Returns: how many. */
+static uint32_t merge_tables(const struct manifest *m, const struct manifest_change *change,
+                             struct manifest_table *tables)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < m->state.table_count; i++)
+        if (!is_removed(change, m->tables[i].number))
+            tables[count++] = m->tables[i];
+    ASSERT(count + change->removed_count == m->state.table_count);
+    for (uint32_t i = 0; i < change->added_count; i++)
+        insert_table(tables, count++, &change->added[i]);
+    return count;
+}
+
+static int make_image(struct manifest *m, const struct manifest_change *change, struct manifest_image *image)
+{
+    uint32_t room = m->state.table_count + change->added_count;
+    struct manifest_table *tables = reactor_alloc(m->reactor, (room + 1) * sizeof tables[0]);
+    if (!tables)
+        return TORC_E_NO_MEMORY;
+    struct manifest_state next = m->state;
+    next.tables = tables;
+    next.table_count = merge_tables(m, change, tables);
+    ASSERT(next.table_count <= MANIFEST_TABLES_MAX);
+    if (change->edit)
+        change->edit(change->context, &next.numbers);
+    ASSERT(next.numbers.log_start.sequence >= m->state.numbers.log_start.sequence);
+    for (int i = 0; i < COPIES; i++)
+        if (next.generation < m->copies[i].generation)
+            next.generation = m->copies[i].generation;
+    next.generation++;
+    image->bytes = manifest_encoded_bytes(&next);
+    image->padded = (image->bytes + MANIFEST_BLOCK_BYTES - 1) / MANIFEST_BLOCK_BYTES * MANIFEST_BLOCK_BYTES;
+    image->data = reactor_alloc_aligned(m->reactor, image->padded, FILE_ALIGNMENT);
+    if (image->data) {
+        memset(image->data + image->bytes, 0, image->padded - image->bytes);
+        manifest_encode(image->data, &next);
+    }
+    reactor_free(m->reactor, tables);
+    return image->data ? 0 : TORC_E_NO_MEMORY;
+}
+
+/* ---- commit ---- */
+
+static void await_turn(struct manifest *m)
+{
+    if (!m->is_committing) {
+        m->is_committing = true;
+        return;
+    }
+    struct waiter waiter;
+    event_init(&waiter.turn);
+    list_push_back(&m->waiting, &waiter.link);
+    int rc = event_wait(m->reactor, &waiter.turn, EVENT_FOREVER); /* is_committing is handed over */
+    ASSERT(rc == 0 && m->is_committing);
+}
+
+static void end_turn(struct manifest *m)
+{
+    struct list *link = list_pop_front(&m->waiting);
+    if (link)
+        event_set(m->reactor, &CONTAINER_OF(link, struct waiter, link)->turn, 0);
+    else
+        m->is_committing = false;
+}
+
+/* The copy to write first: the one that a restart would not choose. */
+static int older_copy(const struct manifest *m)
+{
+    if (m->copies[0].state != MANIFEST_COPY_WHOLE)
+        return 0;
+    if (m->copies[1].state != MANIFEST_COPY_WHOLE)
+        return 1;
+    return m->copies[1].generation < m->copies[0].generation ? 1 : 0;
+}
+
+static int write_copy(struct manifest *m, int index, const struct manifest_image *image)
+{
+    struct manifest_copy *copy = &m->copies[index];
+    struct manifest_header header;
+    int rc = manifest_header_decode(image->data, &header);
+    ASSERT(rc == 0);
+    rc = manifest_file_write(m->reactor, copy, image, m->directory);
+    if (rc == 0)
+        copy->generation = header.generation;
+    return rc;
+}
+
+static int write_both(struct manifest *m, const struct manifest_image *image)
+{
+    int first = older_copy(m);
+    int second = COPIES - 1 - first;
+    int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
+    if (rc)
+        return rc == TORC_E_DISK_FULL ? rc : TORC_E_STORAGE;
+    if (write_copy(m, first, image) != 0) {
+        m->has_failed = true; /* either generation may be what the next start finds */
+        return TORC_E_STORAGE;
+    }
+    /* The change is made. Without the second copy it rests on one, until the next change. */
+    if (manifest_file_reserve(m->reactor, &m->copies[second], image) == 0)
+        rc = write_copy(m, second, image);
+    (void)rc; /* manifest_copies tells */
+    return 0;
+}
+
+int manifest_commit(struct manifest *m, const struct manifest_change *change)
+{
+    await_turn(m);
+    struct manifest_image image = {0};
+    int rc = m->has_failed ? TORC_E_STORAGE : make_image(m, change, &image);
+    if (rc == 0)
+        rc = write_both(m, &image);
+    if (rc == 0) {
+        rc = adopt(m, &image);
+        ASSERT(rc == 0 || rc == TORC_E_NO_MEMORY);
+        if (rc) { /* on disk and not in memory: no later change may build on the old state */
+            m->has_failed = true;
+            rc = TORC_E_STORAGE;
+        }
+    }
+    reactor_free(m->reactor, image.data);
+    end_turn(m);
+    return rc;
+}

@@ -1,0 +1,113 @@
+/* manifest_file.c - reads and writes one copy of the manifest; see manifest_file.h.
+ *
+ * A copy is overwritten in place: the other one is whole meanwhile. Blocks are allocated before the first byte changes,
+ * so a full disk is found while both copies are still what they were. */
+#include "engine/manifest_file.h"
+
+#include "reactor/base/checksum.h"
+
+#include <errno.h>
+
+static uint64_t padded(uint64_t bytes)
+{
+    return (bytes + MANIFEST_BLOCK_BYTES - 1) / MANIFEST_BLOCK_BYTES * MANIFEST_BLOCK_BYTES;
+}
+
+/* ---- load ---- */
+
+static int read_whole(struct reactor *r, struct file *f, struct manifest_image *image)
+{
+    uint64_t bytes = 0;
+    int rc = file_size(r, f, &bytes);
+    if (rc)
+        return rc;
+    if (bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES || bytes > MANIFEST_BYTES_MAX)
+        return TORC_E_CORRUPT;
+    image->padded = padded(bytes);
+    image->data = reactor_alloc_aligned(r, image->padded, FILE_ALIGNMENT);
+    if (!image->data)
+        return TORC_E_NO_MEMORY;
+    int64_t got = file_read(r, f, image->data, image->padded, 0);
+    if (got < 0 || (uint64_t)got < bytes)
+        return TORC_E_CORRUPT; /* what cannot be read is as good as damaged: the other copy decides */
+    image->bytes = bytes;
+    return 0;
+}
+
+/* Returns: 0, TORC_E_CORRUPT or TORC_E_DATA_FORMAT. */
+static int verify(struct manifest_image *image, struct manifest_copy *copy)
+{
+    struct manifest_header header;
+    int rc = manifest_header_decode(image->data, &header);
+    if (rc)
+        return rc;
+    if (header.content_bytes > image->bytes - MANIFEST_HEADER_BYTES ||
+        checksum_bytes(image->data + MANIFEST_HEADER_BYTES, header.content_bytes) != header.content_checksum)
+        return TORC_E_CORRUPT;
+    image->bytes = MANIFEST_HEADER_BYTES + header.content_bytes;
+    copy->generation = header.generation;
+    return 0;
+}
+
+int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct manifest_image *image)
+{
+    *image = (struct manifest_image){0};
+    copy->state = MANIFEST_COPY_ABSENT;
+    struct file *f = NULL;
+    int rc = file_open(r, copy->path, FILE_READ | FILE_DIRECT, &f);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc)
+        return rc;
+    rc = read_whole(r, f, image);
+    file_close(r, f);
+    if (rc == 0)
+        rc = verify(image, copy);
+    copy->state = MANIFEST_COPY_WHOLE;
+    if (rc == 0)
+        return 0;
+    reactor_free(r, image->data);
+    *image = (struct manifest_image){0};
+    copy->state = rc == TORC_E_DATA_FORMAT ? MANIFEST_COPY_OTHER_VERSION : MANIFEST_COPY_BAD;
+    return rc == TORC_E_DATA_FORMAT || rc == TORC_E_CORRUPT ? 0 : rc;
+}
+
+/* ---- write ---- */
+
+int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image)
+{
+    if (copy->state == MANIFEST_COPY_FAILED) {
+        int rc = file_remove(r, copy->path);
+        if (rc && rc != -ENOENT)
+            return rc;
+        copy->state = MANIFEST_COPY_ABSENT;
+    }
+    struct file *f = NULL;
+    int rc = file_open(r, copy->path, FILE_WRITE | FILE_CREATE | FILE_DIRECT, &f);
+    if (rc)
+        return rc == -ENOSPC || rc == -EDQUOT ? TORC_E_DISK_FULL : rc;
+    uint64_t bytes = 0;
+    rc = file_size(r, f, &bytes);
+    if (rc == 0 && bytes < image->padded)
+        rc = file_allocate(r, f, bytes, image->padded - bytes);
+    if (rc == -EOPNOTSUPP)
+        rc = 0;
+    file_close(r, f);
+    return rc == -ENOSPC || rc == -EDQUOT ? TORC_E_DISK_FULL : rc;
+}
+
+int manifest_file_write(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image,
+                        const char *directory)
+{
+    bool is_new = copy->state != MANIFEST_COPY_WHOLE;
+    struct file *f = NULL;
+    int rc = file_open(r, copy->path, FILE_WRITE | FILE_CREATE | FILE_DIRECT, &f);
+    if (rc == 0) {
+        rc = file_write(r, f, image->data, image->padded, 0, true);
+        file_close(r, f);
+    }
+    if (rc == 0 && is_new)
+        rc = directory_sync(r, directory);
+    copy->state = rc ? MANIFEST_COPY_FAILED : MANIFEST_COPY_WHOLE;
+    return rc;
+}

@@ -1,0 +1,297 @@
+/* manifest_test.c - the manifest: changes are there after a restart, one bad copy is survived, two are not. */
+#include "engine/manifest.h"
+
+#include "engine/manifest_format.h"
+#include "test/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *file_in(const char *directory, const char *name)
+{
+    static char path[4][256];
+    static unsigned next;
+    char *text = path[next++ % 4];
+    snprintf(text, sizeof path[0], "%s/%s", directory, name);
+    return text;
+}
+
+static void flip_byte(const char *path, off_t offset)
+{
+    int fd = open(path, O_RDWR);
+    uint8_t byte = 0;
+    CU_ASSERT_EQUAL(pread(fd, &byte, 1, offset), 1);
+    byte ^= 0x10;
+    CU_ASSERT_EQUAL(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+static void make_file(const char *path)
+{
+    close(open(path, O_WRONLY | O_CREAT, 0666));
+}
+
+static struct manifest *open_it(struct reactor *r, const char *directory)
+{
+    char why[256];
+    struct manifest *m = NULL;
+    int rc = manifest_open(r, directory, &m, why, sizeof why);
+    CU_ASSERT_EQUAL(rc, 0);
+    if (rc)
+        fprintf(stderr, "manifest_open: %s\n", why);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+    return m;
+}
+
+static int open_error(struct reactor *r, const char *directory)
+{
+    char why[256] = "";
+    struct manifest *m = NULL;
+    int rc = manifest_open(r, directory, &m, why, sizeof why);
+    CU_ASSERT(rc == 0 || why[0] != '\0');
+    CU_ASSERT_PTR_NULL(m);
+    return rc;
+}
+
+static struct manifest_table table_of(uint64_t number)
+{
+    return (struct manifest_table){
+        .number = number,
+        .level = (uint32_t)number % 5,
+        .order = number * 3,
+        .bytes = number * 1000,
+        .entries = number * 10,
+        .tombstones = number,
+        .clock_min = number,
+        .clock_max = number + 100,
+        .expiry_min_ms = UINT64_MAX,
+        .created_ms = 17,
+        .smallest = {.vnode = 1, .namespace_id = 2, .key = slice_of_string("a"), .subkey = slice_of_string("s")},
+        .largest = {.vnode = 3, .namespace_id = 4, .key = slice_of_string("zebra")},
+        .meta = slice_of_string("meta"),
+    };
+}
+
+static void add_table(struct manifest *m)
+{
+    struct manifest_table table = table_of(manifest_next_number(m));
+    struct manifest_change change = {.added = &table, .added_count = 1};
+    CU_ASSERT_EQUAL(manifest_commit(m, &change), 0);
+}
+
+static bool same_table(const struct manifest_table *a, const struct manifest_table *b)
+{
+    return a->number == b->number && a->level == b->level && a->order == b->order && a->bytes == b->bytes &&
+           a->entries == b->entries && a->tombstones == b->tombstones && a->clock_min == b->clock_min &&
+           a->clock_max == b->clock_max && a->expiry_min_ms == b->expiry_min_ms && a->created_ms == b->created_ms &&
+           record_key_compare(&a->smallest, &b->smallest) == 0 && record_key_compare(&a->largest, &b->largest) == 0 &&
+           slice_equal(a->meta, b->meta);
+}
+
+TEST_IN_REACTOR(manifest_of_an_empty_directory_is_a_new_shard)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_state(m)->generation, 0);
+    CU_ASSERT_EQUAL(manifest_state(m)->numbers.log_start.sequence, 1);
+    CU_ASSERT_EQUAL(manifest_state(m)->numbers.file_number_next, 1);
+    CU_ASSERT_EQUAL(manifest_copies(m), 0);
+    manifest_close(m);
+    CU_ASSERT_EQUAL(access(file_in(directory, "MANIFEST-A"), F_OK), -1);
+}
+
+static void edit_all(void *context, struct manifest_numbers *n)
+{
+    (void)context;
+    uint64_t next = n->file_number_next;
+    *n = (struct manifest_numbers){10, 64, 32, {5, 77}, next, 1234, 99, 2};
+}
+
+TEST_IN_REACTOR(manifest_finds_after_a_restart_what_was_committed)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    for (int i = 0; i < 100; i++)
+        add_table(m);
+    uint64_t removed[] = {3, 50, 100};
+    struct manifest_change change = {.removed = removed, .removed_count = 3, .edit = edit_all};
+    CU_ASSERT_EQUAL(manifest_commit(m, &change), 0);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
+    manifest_close(m);
+    m = open_it(r, directory);
+    const struct manifest_state *s = manifest_state(m);
+    CU_ASSERT_EQUAL(s->generation, 101);
+    CU_ASSERT_EQUAL(s->table_count, 97);
+    for (uint32_t i = 0; i < s->table_count; i++) {
+        struct manifest_table expected = table_of(s->tables[i].number);
+        CU_ASSERT(same_table(&s->tables[i], &expected));
+        CU_ASSERT(expected.number != 3 && expected.number != 50 && expected.number != 100);
+    }
+    CU_ASSERT_EQUAL(s->numbers.vnode_bits, 10);
+    CU_ASSERT_EQUAL(s->numbers.vnode_first, 64);
+    CU_ASSERT_EQUAL(s->numbers.vnode_count, 32);
+    CU_ASSERT_EQUAL(s->numbers.log_start.segment, 5);
+    CU_ASSERT_EQUAL(s->numbers.log_start.sequence, 77);
+    CU_ASSERT_EQUAL(s->numbers.file_number_next, 101);
+    CU_ASSERT_EQUAL(s->numbers.clock_max, 1234);
+    CU_ASSERT_EQUAL(s->numbers.quarantine_clock, 99);
+    CU_ASSERT_EQUAL(s->numbers.quarantine_count, 2);
+    manifest_close(m);
+}
+
+TEST_IN_REACTOR(manifest_survives_one_bad_copy_and_repairs_it)
+{
+    const char *const names[] = {"MANIFEST-A", "MANIFEST-B"};
+    const off_t offsets[] = {0, 9, 40, 60, 130};
+    for (unsigned i = 0; i < 2 * ARRAY_COUNT(offsets); i++) {
+        const char *directory = test_directory();
+        struct manifest *m = open_it(r, directory);
+        add_table(m);
+        add_table(m);
+        manifest_close(m);
+        flip_byte(file_in(directory, names[i % 2]), offsets[i / 2]);
+        m = open_it(r, directory);
+        CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2);
+        CU_ASSERT_EQUAL(manifest_copies(m), 1);
+        add_table(m);
+        CU_ASSERT_EQUAL(manifest_copies(m), 2);
+        manifest_close(m);
+        flip_byte(file_in(directory, names[(i + 1) % 2]), offsets[i / 2]);
+        m = open_it(r, directory);
+        CU_ASSERT_EQUAL(manifest_state(m)->table_count, 3);
+        manifest_close(m);
+    }
+}
+
+TEST_IN_REACTOR(manifest_with_both_copies_bad_does_not_start)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    add_table(m);
+    manifest_close(m);
+    flip_byte(file_in(directory, "MANIFEST-A"), 70);
+    flip_byte(file_in(directory, "MANIFEST-B"), 70);
+    CU_ASSERT_EQUAL(open_error(r, directory), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(truncate(file_in(directory, "MANIFEST-A"), 0), 0);
+    CU_ASSERT_EQUAL(unlink(file_in(directory, "MANIFEST-B")), 0);
+    make_file(file_in(directory, "wal-0000000000000001.log"));
+    CU_ASSERT_EQUAL(open_error(r, directory), TORC_E_CORRUPT);
+}
+
+TEST_IN_REACTOR(manifest_missing_over_data_does_not_start)
+{
+    const char *const names[] = {"wal-0000000000000001.log", "table-0000000000000001.sst"};
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        const char *directory = test_directory();
+        make_file(file_in(directory, names[i]));
+        CU_ASSERT_EQUAL(open_error(r, directory), TORC_E_CORRUPT);
+    }
+}
+
+TEST_IN_REACTOR(manifest_whose_first_commit_was_cut_short_is_new)
+{
+    const char *directory = test_directory();
+    make_file(file_in(directory, "MANIFEST-A"));
+    struct manifest *m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_state(m)->generation, 0);
+    add_table(m);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
+    manifest_close(m);
+}
+
+TEST_IN_REACTOR(manifest_of_another_version_does_not_start)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    add_table(m);
+    manifest_close(m);
+    uint8_t header[MANIFEST_HEADER_BYTES];
+    int fd = open(file_in(directory, "MANIFEST-B"), O_RDWR);
+    CU_ASSERT_EQUAL(pread(fd, header, sizeof header, 0), sizeof header);
+    store_u32le(header + 4, MANIFEST_FORMAT_VERSION + 1);
+    store_u64le(header + MANIFEST_HEADER_BYTES - 8, checksum_bytes(header, MANIFEST_HEADER_BYTES - 8));
+    CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
+    close(fd);
+    CU_ASSERT_EQUAL(open_error(r, directory), TORC_E_DATA_FORMAT);
+}
+
+/* A crash between the two copies: one has the new generation, the other the old one. */
+TEST_IN_REACTOR(manifest_takes_the_newer_of_two_whole_copies)
+{
+    const char *directory = test_directory();
+    const char *other = test_directory();
+    struct manifest *m = open_it(r, directory);
+    add_table(m);
+    CU_ASSERT_EQUAL(link(file_in(directory, "MANIFEST-A"), file_in(other, "old")), 0);
+    CU_ASSERT_EQUAL(unlink(file_in(directory, "MANIFEST-A")), 0); /* the next change makes a new file */
+    add_table(m);
+    manifest_close(m);
+    CU_ASSERT_EQUAL(rename(file_in(other, "old"), file_in(directory, "MANIFEST-A")), 0);
+    m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2);
+    CU_ASSERT_EQUAL(manifest_copies(m), 1);
+    manifest_close(m);
+}
+
+struct committer {
+    struct manifest *manifest;
+    uint32_t left;
+    struct event done;
+};
+
+static void edit_count(void *context, struct manifest_numbers *n)
+{
+    (void)context;
+    n->quarantine_count++;
+}
+
+static void commit_some(struct reactor *r, void *argument)
+{
+    struct committer *c = argument;
+    for (int i = 0; i < 10; i++) {
+        struct manifest_table table = table_of(manifest_next_number(c->manifest));
+        struct manifest_change change = {.added = &table, .added_count = 1, .edit = edit_count};
+        CU_ASSERT_EQUAL(manifest_commit(c->manifest, &change), 0);
+    }
+    if (--c->left == 0)
+        event_set(r, &c->done, 0);
+}
+
+TEST_IN_REACTOR(manifest_commits_of_several_tasks_do_not_undo_each_other)
+{
+    const char *directory = test_directory();
+    struct committer c = {.manifest = open_it(r, directory), .left = 4};
+    event_init(&c.done);
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(task_spawn(r, commit_some, &c), 0);
+    CU_ASSERT_EQUAL(event_wait(r, &c.done, EVENT_FOREVER), 0);
+    CU_ASSERT_EQUAL(manifest_state(c.manifest)->table_count, 40);
+    CU_ASSERT_EQUAL(manifest_state(c.manifest)->numbers.quarantine_count, 40);
+    CU_ASSERT_EQUAL(manifest_state(c.manifest)->generation, 40);
+    manifest_close(c.manifest);
+    struct manifest *m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 40);
+    manifest_close(m);
+}
+
+TEST_IN_REACTOR(manifest_that_cannot_be_written_says_so)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    add_table(m);
+    CU_ASSERT_EQUAL(unlink(file_in(directory, "MANIFEST-A")), 0);
+    CU_ASSERT_EQUAL(mkdir(file_in(directory, "MANIFEST-A"), 0777), 0); /* cannot be opened for writing */
+    struct manifest_table table = table_of(manifest_next_number(m));
+    struct manifest_change change = {.added = &table, .added_count = 1};
+    CU_ASSERT_EQUAL(manifest_commit(m, &change), TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 1);
+    CU_ASSERT_EQUAL(rmdir(file_in(directory, "MANIFEST-A")), 0);
+    manifest_close(m);
+    m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 1);
+    manifest_close(m);
+}
