@@ -1,0 +1,112 @@
+/* table_format.c - the footer of an SSTable.
+ *
+ * Magic, version and checksum stand at the same place in every version, so a table of another version is told from a
+ * damaged one. What the footer says is checked against itself before anyone computes with it. */
+#include "engine/table_format.h"
+
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 8,
+    AT_COMPRESSION = 12, /* u8; then u8 flags, u8 filter probes, u8 zero */
+    AT_FLAGS = 13,
+    AT_PROBES = 14,
+    AT_NUMBER = 16,
+    AT_BYTES = 24,
+    AT_ENTRIES = 32,
+    AT_TOMBSTONES = 40,
+    AT_EXPIRING = 48,
+    AT_CLOCK_MIN = 56,
+    AT_CLOCK_MAX = 64,
+    AT_EXPIRY_MIN = 72,
+    AT_EXPIRY_MAX = 80,
+    AT_PAYLOAD = 88,
+    AT_BLOCKS = 96,
+    AT_DATA_UNITS = 100,
+    AT_INDEX_BYTES = 104,
+    AT_INDEX_CHECKSUM = 112,
+    AT_FILTER_LINES = 120,
+    AT_FILTER_CHECKSUM = 128,
+    AT_CHECKSUM = TABLE_UNIT_BYTES - 8,
+    FLAG_RUNS = 1,
+};
+
+void table_footer_encode(uint8_t *to, const struct table_footer *f)
+{
+    const struct table_summary *s = &f->summary;
+    memset(to, 0, TABLE_UNIT_BYTES);
+    store_u64le(to + AT_MAGIC, TABLE_MAGIC);
+    store_u32le(to + AT_VERSION, TABLE_FORMAT_VERSION);
+    to[AT_COMPRESSION] = TABLE_COMPRESSION_NONE;
+    to[AT_FLAGS] = f->has_runs ? FLAG_RUNS : 0;
+    to[AT_PROBES] = FILTER_PROBES;
+    store_u64le(to + AT_NUMBER, s->number);
+    store_u64le(to + AT_BYTES, s->bytes);
+    store_u64le(to + AT_ENTRIES, s->entries);
+    store_u64le(to + AT_TOMBSTONES, s->tombstones);
+    store_u64le(to + AT_EXPIRING, s->expiring);
+    store_u64le(to + AT_CLOCK_MIN, s->clock_min);
+    store_u64le(to + AT_CLOCK_MAX, s->clock_max);
+    store_u64le(to + AT_EXPIRY_MIN, s->expiry_min_ms);
+    store_u64le(to + AT_EXPIRY_MAX, s->expiry_max_ms);
+    store_u64le(to + AT_PAYLOAD, s->payload_bytes);
+    store_u32le(to + AT_BLOCKS, f->block_count);
+    store_u32le(to + AT_DATA_UNITS, f->data_units);
+    store_u64le(to + AT_INDEX_BYTES, f->index_bytes);
+    store_u64le(to + AT_INDEX_CHECKSUM, f->index_checksum);
+    store_u64le(to + AT_FILTER_LINES, f->filter_lines);
+    store_u64le(to + AT_FILTER_CHECKSUM, f->filter_checksum);
+    store_u64le(to + AT_CHECKSUM, checksum_bytes(to, AT_CHECKSUM));
+}
+
+static void decode_summary(const uint8_t *from, struct table_summary *s)
+{
+    *s = (struct table_summary){
+        .number = load_u64le(from + AT_NUMBER),
+        .bytes = load_u64le(from + AT_BYTES),
+        .entries = load_u64le(from + AT_ENTRIES),
+        .tombstones = load_u64le(from + AT_TOMBSTONES),
+        .expiring = load_u64le(from + AT_EXPIRING),
+        .clock_min = load_u64le(from + AT_CLOCK_MIN),
+        .clock_max = load_u64le(from + AT_CLOCK_MAX),
+        .expiry_min_ms = load_u64le(from + AT_EXPIRY_MIN),
+        .expiry_max_ms = load_u64le(from + AT_EXPIRY_MAX),
+        .payload_bytes = load_u64le(from + AT_PAYLOAD),
+    };
+}
+
+static bool is_consistent(const struct table_footer *f)
+{
+    const struct table_summary *s = &f->summary;
+    uint64_t index_bytes_max = (uint64_t)TABLE_UNITS_MAX * TABLE_UNIT_BYTES;
+    if (f->data_units > TABLE_UNITS_MAX || f->block_count > f->data_units || f->index_bytes > index_bytes_max ||
+        f->filter_lines > UINT32_MAX || f->filter_lines == 0)
+        return false;
+    if (f->index_bytes % TABLE_UNIT_BYTES != 0 || f->index_bytes == 0)
+        return false;
+    if ((s->entries == 0) != (f->block_count == 0) || s->entries < f->block_count)
+        return false;
+    if (!f->has_runs && f->block_count != f->data_units)
+        return false;
+    uint64_t data_bytes = (uint64_t)f->data_units * TABLE_UNIT_BYTES;
+    return s->bytes == data_bytes + f->index_bytes + f->filter_bytes + TABLE_UNIT_BYTES;
+}
+
+int table_footer_decode(const uint8_t *from, struct table_footer *out)
+{
+    if (load_u64le(from + AT_MAGIC) != TABLE_MAGIC ||
+        load_u64le(from + AT_CHECKSUM) != checksum_bytes(from, AT_CHECKSUM))
+        return TORC_E_CORRUPT;
+    if (load_u32le(from + AT_VERSION) != TABLE_FORMAT_VERSION || from[AT_COMPRESSION] != TABLE_COMPRESSION_NONE ||
+        from[AT_PROBES] != FILTER_PROBES)
+        return TORC_E_DATA_FORMAT;
+    decode_summary(from, &out->summary);
+    out->block_count = load_u32le(from + AT_BLOCKS);
+    out->data_units = load_u32le(from + AT_DATA_UNITS);
+    out->has_runs = (from[AT_FLAGS] & FLAG_RUNS) != 0;
+    out->index_bytes = load_u64le(from + AT_INDEX_BYTES);
+    out->index_checksum = load_u64le(from + AT_INDEX_CHECKSUM);
+    out->filter_lines = load_u64le(from + AT_FILTER_LINES);
+    out->filter_bytes = table_padded(out->filter_lines * FILTER_LINE_BYTES);
+    out->filter_checksum = load_u64le(from + AT_FILTER_CHECKSUM);
+    return is_consistent(out) ? 0 : TORC_E_CORRUPT;
+}

@@ -1,0 +1,32 @@
+/* table_pieces.h - bytes that gather while a table is written, of unknown length, without ever moving.
+ *
+ * A growing array would copy megabytes at once when it doubles and stall its core; a list of 64 KiB pieces does not. */
+#ifndef ENGINE_TABLE_PIECES_H
+#define ENGINE_TABLE_PIECES_H
+
+#include "reactor/reactor.h"
+
+/* A multiple of 8, so that words of one size never straddle two pieces; with its header a piece fills 64 KiB. */
+enum { TABLE_PIECE_BYTES = 64 * 1024 - 16 };
+
+struct table_piece {
+    struct table_piece *next;
+    uint64_t used;
+    uint8_t bytes[TABLE_PIECE_BYTES];
+};
+static_assert(sizeof(struct table_piece) == 64 * 1024, "a piece is 64 KiB");
+static_assert(TABLE_PIECE_BYTES % 8 == 0, "words do not straddle");
+
+struct table_pieces {
+    struct reactor *r;
+    struct table_piece *first;
+    struct table_piece *last;
+    uint64_t bytes;
+};
+
+void table_pieces_init(struct table_pieces *p, struct reactor *r);
+void table_pieces_deinit(struct table_pieces *p);
+/* Returns: 0 or TORC_E_NO_MEMORY. */
+MUST_CHECK int table_pieces_append(struct table_pieces *p, const void *from, size_t bytes);
+
+#endif
