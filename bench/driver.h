@@ -1,9 +1,10 @@
 /* driver.h - what the load loop asks of a target: torc, redis or none.
  *
- * A driver belongs to one thread and runs all its connections from one poll. The loop numbers its requests in flight:
- * slot 0 .. connections * depth - 1; slot s travels on connection s / depth and carries at most one request at a time.
- * Every request that was taken is answered exactly once, by on_reply from within driver_poll (a lost connection answers
- * its requests with an error); from there the loop may send the next one in the same slot at once.
+ * A driver belongs to one thread and runs all its connections from one poll. The loop numbers its requests in
+ * flight: slot 0 .. connections * depth - 1; slot s travels on connection s / depth, where the target's library
+ * leaves that choice, and carries at most one request at a time. Every request that was taken is
+ * answered exactly once, by on_reply from within driver_poll (a lost connection answers its requests with an
+ * error); from there the loop may send the next one in the same slot at once.
  *
  *   loop: driver_send* -> driver_poll: flush, wait, receive, {on_reply -> driver_send}*, flush -> loop
  *
@@ -23,10 +24,10 @@ enum {
 };
 
 struct driver_request {
-    enum operation op;  /* GET, PUT (INSERT is the same), DELETE or SCAN */
-    struct slice key;   /* SCAN: the prefix. Borrowed until driver_send returns. */
+    enum operation op; /* GET, PUT (INSERT is the same), DELETE or SCAN */
+    struct slice key;  /* SCAN: the prefix. Borrowed until driver_send returns. */
     struct slice value;
-    uint32_t limit;     /* SCAN: entries at most */
+    uint32_t limit; /* SCAN: entries at most */
 };
 
 struct driver_reply {
@@ -72,8 +73,9 @@ extern const struct driver_class driver_redis;
 extern const struct driver_class driver_torc;
 
 /* Returns: 0 and a connected driver; an error and a sentence in `why`. */
-MUST_CHECK static inline int driver_open(const struct driver_class *class, const struct driver_options *options,
-                                         struct driver **out, char *why, size_t why_bytes)
+MUST_CHECK static inline int driver_open(const struct driver_class *class,
+                                         const struct driver_options *options, struct driver **out, char *why,
+                                         size_t why_bytes)
 {
     return class->open(options, out, why, why_bytes);
 }
@@ -84,15 +86,16 @@ static inline void driver_close(struct driver *d)
     d->class->close(d);
 }
 
-/* Queues a request; key and value are copied. Requires: the slot is free. Returns: 0, or an error, and then the slot is
- * still free and no reply comes. */
-MUST_CHECK static inline int driver_send(struct driver *d, uint32_t slot, const struct driver_request *request)
+/* Queues a request; key and value are copied. Requires: the slot is free. Returns: 0, or an error, and then
+ * the slot is still free and no reply comes. */
+MUST_CHECK static inline int driver_send(struct driver *d, uint32_t slot,
+                                         const struct driver_request *request)
 {
     return d->class->send(d, slot, request);
 }
 
-/* Sends what is queued, waits at most timeout_ns for replies and hands them out. Returns: 0; an error when the driver is
- * beyond repair. */
+/* Sends what is queued, waits at most timeout_ns for replies and hands them out. Returns: 0; an error when
+ * the driver is beyond repair. */
 MUST_CHECK static inline int driver_poll(struct driver *d, uint64_t timeout_ns)
 {
     return d->class->poll(d, timeout_ns);
@@ -104,7 +107,8 @@ static inline uint64_t driver_clock(struct driver *d)
     return d->class->clock(d);
 }
 
-/* Asks the server about itself. Requires: nothing in flight. Returns: 0 and text to free(); TORC_E_UNSUPPORTED. */
+/* Asks the server about itself. Requires: nothing in flight. Returns: 0 and text to free();
+ * TORC_E_UNSUPPORTED. */
 MUST_CHECK static inline int driver_info(struct driver *d, const char *section, char **text)
 {
     return d->class->info(d, section, text);

@@ -1,4 +1,5 @@
-/* insert_window.h - which inserts are surely there: reads of the latest keys must not run ahead of the writes.
+/* insert_window.h - which inserts are surely there: reads of the latest keys must not run ahead of the
+ * writes.
  *
  * Inserts are answered in any order; `acknowledged` is the longest prefix of them that is. After YCSB's
  * AcknowledgedCounterGenerator: a ring of bits ahead of the prefix.

@@ -1,7 +1,8 @@
 /* keyspace.c - keys and values from numbers.
  *
- * The permutation is two rounds of xor-shift and odd multiplication modulo 2^bits: each step can be undone, so no two
- * indexes share a key. Values are made of independent words, which a processor computes several at a time. */
+ * The permutation is two rounds of xor-shift and odd multiplication modulo 2^bits: each step can be undone,
+ * so no two indexes share a key. Values are made of independent words, which a processor computes several at
+ * a time. */
 #include "bench/keyspace.h"
 
 #include "bench/random.h"
@@ -19,7 +20,8 @@ static unsigned bits_of_digits(unsigned digits)
     return 63u - (unsigned)__builtin_clzll(limit);
 }
 
-bool keyspace_init(struct keyspace *k, struct byte_range key_bytes, struct byte_range value_bytes, uint64_t key_count)
+bool keyspace_init(struct keyspace *k, struct byte_range key_bytes, struct byte_range value_bytes,
+                   uint64_t key_count)
 {
     ASSERT(key_bytes.min >= KEYSPACE_KEY_BYTES_MIN && key_bytes.max <= KEYSPACE_KEY_BYTES_MAX);
     ASSERT(key_bytes.min <= key_bytes.max && value_bytes.min <= value_bytes.max);
@@ -71,9 +73,10 @@ static uint32_t length_between(uint32_t min, uint32_t max, uint64_t hash)
     return min == max ? min : min + (uint32_t)random_scale(hash, (uint64_t)(max - min) + 1);
 }
 
-static const char two_digits[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                                 "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                                 "8081828384858687888990919293949596979899";
+static const char two_digits[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+    "8081828384858687888990919293949596979899";
 
 /* Fills [first, end) with the decimal digits of `number`, zeros in front. */
 static void put_digits(uint8_t *first, uint8_t *end, uint64_t number)

@@ -1,7 +1,8 @@
-/* kvbench.c - the load generator and latency profiler: reads what is asked, runs the phases, writes the reports.
+/* kvbench.c - the load generator and latency profiler: reads what is asked, runs the phases, writes the
+ * reports.
  *
- * Results go to standard output, and the line a second with them; with --json - the JSON has standard output for itself
- * and the rest goes to standard error. */
+ * Results go to standard output, and the line a second with them; with --json - the JSON has standard output
+ * for itself and the rest goes to standard error. */
 #include "bench/clock.h"
 #include "bench/report.h"
 
@@ -39,8 +40,8 @@ static bool raise_file_limit(const struct options *o)
     limit.rlim_max = limit.rlim_max < wanted ? wanted : limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return true;
-    fprintf(stderr, "kvbench: %u connections need a higher limit of open files: ulimit -n %lu\n", o->connections,
-            (unsigned long)wanted);
+    fprintf(stderr, "kvbench: %u connections need a higher limit of open files: ulimit -n %lu\n",
+            o->connections, (unsigned long)wanted);
     return false;
 }
 
@@ -125,7 +126,10 @@ int main(int argc, char **argv)
     report_title(to, &options);
     int64_t at_wall_s = (int64_t)time(NULL);
     int rc = run_phases(&options, phases, &count, to);
-    struct report report = {.options = &options, .phases = phases, .phase_count = count, .at_wall_s = at_wall_s};
+    struct report report = {.options = &options,
+                            .phases = phases,
+                            .phase_count = count,
+                            .at_wall_s = at_wall_s};
     bool is_written = rc == 0;
     if (rc == 0 && options.json_path)
         is_written = write_json(&report, options.json_path) && is_written;

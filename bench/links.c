@@ -19,7 +19,7 @@ enum {
     EVENTS_MAX = 512,
     RECEIVE_BYTES = 256 * 1024, /* room for one recv */
     OUTPUT_BYTES_MIN = 4096,
-    OPENING_MAX = 256,          /* connections under way at once: fewer than any server's backlog */
+    OPENING_MAX = 256, /* connections under way at once: fewer than any server's backlog */
 };
 
 enum link_state { LINK_WAITING, LINK_CONNECTING, LINK_READY };
@@ -139,7 +139,8 @@ static void flush(struct links *l, uint32_t index)
         lose(l, index, TORC_E_DISCONNECTED);
 }
 
-/* A link that is lost meanwhile may queue again, but is not dirty before it is connected: the list only shrinks. */
+/* A link that is lost meanwhile may queue again, but is not dirty before it is connected: the list only
+ * shrinks. */
 static void flush_dirty(struct links *l)
 {
     while (l->dirty_count > 0) {
@@ -267,7 +268,8 @@ int links_poll(struct links *l, uint64_t timeout_ns)
         retry_waiting(l);
     flush_dirty(l);
     struct epoll_event events[EVENTS_MAX];
-    struct timespec t = {.tv_sec = (time_t)(timeout_ns / (1000 * MS_NS)), .tv_nsec = (long)(timeout_ns % (1000 * MS_NS))};
+    struct timespec t = {.tv_sec = (time_t)(timeout_ns / (1000 * MS_NS)),
+                         .tv_nsec = (long)(timeout_ns % (1000 * MS_NS))};
     int count = epoll_pwait2(l->epoll_fd, events, EVENTS_MAX, &t, NULL);
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
@@ -331,8 +333,9 @@ int links_open(const struct links_options *options, struct links **out, char *wh
         rc = links_poll(l, 10 * MS_NS);
     if (rc == 0 && l->waiting + l->connecting > 0) {
         rc = TORC_E_CANNOT_CONNECT;
-        snprintf(why, why_bytes, "%s:%s: %u of %u connections could not be made: %s", options->host, options->port,
-                 l->waiting + l->connecting, options->count, error_sentence(l->last_error ? l->last_error : -ETIMEDOUT));
+        snprintf(why, why_bytes, "%s:%s: %u of %u connections could not be made: %s", options->host,
+                 options->port, l->waiting + l->connecting, options->count,
+                 error_sentence(l->last_error ? l->last_error : -ETIMEDOUT));
     }
     if (rc) {
         links_close(l);

@@ -1,9 +1,9 @@
 /* links.h - many TCP connections run from one epoll by one thread.
  *
- * Output gathers per link and goes out in one send each: after the bytes that were received on it have been handled, or
- * at the next poll. Input of all links is received into one buffer; only an incomplete message is kept per link. A link
- * that is lost is told to the owner, who is rid of what was under way, and is connected again after a pause; what is
- * queued meanwhile waits for that.
+ * Output gathers per link and goes out in one send each: after the bytes that were received on it have been
+ * handled, or at the next poll. Input of all links is received into one buffer; only an incomplete message is
+ * kept per link. A link that is lost is told to the owner, who is rid of what was under way, and is connected
+ * again after a pause; what is queued meanwhile waits for that.
  *
  *   WAITING --pause over--> CONNECTING --writable--> READY
  *      ^                        |failed                | lost
@@ -18,9 +18,11 @@ enum { LINKS_RETRY_MS = 100 };
 
 struct links;
 
-/* Handles what it can of `bytes`. Returns: bytes it is done with, or an error, after which the link is lost. */
+/* Handles what it can of `bytes`. Returns: bytes it is done with, or an error, after which the link is
+ * lost. */
 typedef int64_t links_bytes_fn(void *owner, uint32_t link, struct slice bytes, uint64_t now_ns);
-/* Whatever was queued or under way on the link is gone; `code`: TORC_E_DISCONNECTED or TORC_E_CANNOT_CONNECT. */
+/* Whatever was queued or under way on the link is gone; `code`: TORC_E_DISCONNECTED or
+ * TORC_E_CANNOT_CONNECT. */
 typedef void links_lost_fn(void *owner, uint32_t link, int code, uint64_t now_ns);
 
 struct links_options {
@@ -34,11 +36,12 @@ struct links_options {
 };
 
 /* Waits: until all are connected. Returns: 0; TORC_E_CANNOT_CONNECT or -errno, with a sentence in `why`. */
-MUST_CHECK int links_open(const struct links_options *options, struct links **out, char *why, size_t why_bytes);
+MUST_CHECK int links_open(const struct links_options *options, struct links **out, char *why,
+                          size_t why_bytes);
 void links_close(struct links *l);
 
-/* Room for `bytes` at the end of a link's output, of which links_commit takes what was used. Returns: null when there is
- * no memory. */
+/* Room for `bytes` at the end of a link's output, of which links_commit takes what was used. Returns: null
+ * when there is no memory. */
 uint8_t *links_reserve(struct links *l, uint32_t link, size_t bytes);
 void links_commit(struct links *l, uint32_t link, size_t bytes);
 

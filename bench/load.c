@@ -1,7 +1,8 @@
 /* load.c - the loop of one thread.
  *
- * A slot is free, or its request is with the driver. Free slots stand in a ring; whatever is to be sent takes the first.
- * In the closed loop something always is to be sent until the end, in the open loop when it is due. */
+ * A slot is free, or its request is with the driver. Free slots stand in a ring; whatever is to be sent takes
+ * the first. In the closed loop something always is to be sent until the end, in the open loop when it is
+ * due. */
 #include "bench/load.h"
 
 #include <stdlib.h>
@@ -171,11 +172,11 @@ static bool begin_operation(struct load *l, uint64_t start_ns)
     return false;
 }
 
-/* The requests that are due by now; what finds no slot stays due. `was_asleep`: nothing but the loop itself can be why a
- * request is late. */
-static void begin_due(struct load *l, uint64_t now_ns, bool was_asleep)
+/* The requests that are due by now; what finds no slot stays due. When a slot was free all along, nothing but
+ * the client itself can be why a request is late. */
+static void begin_due(struct load *l, uint64_t now_ns)
 {
-    bool may_blame_client = was_asleep && !l->was_waiting_for_slot;
+    bool may_blame_client = l->had_free_slot && !l->was_waiting_for_slot;
     while (l->next_due_ns <= now_ns && l->next_due_ns < l->end_ns && l->started < l->limit) {
         if (l->free_count == 0) {
             l->blocked_count += !l->was_waiting_for_slot;
@@ -195,10 +196,10 @@ static void begin_due(struct load *l, uint64_t now_ns, bool was_asleep)
     l->was_waiting_for_slot = false;
 }
 
-static void begin_more(struct load *l, uint64_t now_ns, bool was_asleep)
+static void begin_more(struct load *l, uint64_t now_ns)
 {
     if (l->plan.rate > 0.0) {
-        begin_due(l, now_ns, was_asleep);
+        begin_due(l, now_ns);
         return;
     }
     while (l->free_count > 0 && l->started < l->limit && now_ns < l->end_ns)
@@ -239,7 +240,7 @@ void load_on_reply(void *owner, const struct driver_reply *reply)
     }
     end_operation(l, reply->slot, code, reply->now_ns);
     if (!l->is_over)
-        begin_more(l, reply->now_ns, false);
+        begin_more(l, reply->now_ns);
 }
 
 /* ---- the loop ---- */
@@ -281,7 +282,8 @@ static uint64_t drain_end_ns(const struct load *l, uint64_t over_ns)
     return from + LOAD_DRAIN_MS * MS_NS;
 }
 
-/* Requests that were due but not sent when the time to drain had passed are told, or the omission would be back. */
+/* Requests that were due but not sent when the time to drain had passed are told, or the omission would be
+ * back. */
 static void finish(struct load *l)
 {
     l->unanswered_count = l->slot_count - l->free_count;
@@ -289,7 +291,8 @@ static void finish(struct load *l)
         recorder_error(&l->recorder, OPERATION_GET, TORC_E_TIMEOUT);
     if (l->plan.rate > 0.0 && l->end_ns != UINT64_MAX && l->next_due_ns < l->end_ns && l->started < l->limit)
         l->unsent_count = (uint64_t)((double)(l->end_ns - l->next_due_ns) / l->interval_ns) + 1;
-    if (l->on_second && recorder_done_count(&l->recorder.second) + recorder_error_count(&l->recorder.second) > 0)
+    if (l->on_second &&
+        recorder_done_count(&l->recorder.second) + recorder_error_count(&l->recorder.second) > 0)
         l->on_second(l->owner, l, l->second_index);
     recorder_turn(&l->recorder);
 }
@@ -303,7 +306,7 @@ int load_run(struct load *l)
     int rc = 0;
     while (rc == 0) {
         if (!l->is_over && has_more_to_begin(l, now_ns)) {
-            begin_more(l, now_ns, true);
+            begin_more(l, now_ns);
             if (l->plan.rate > 0.0 && l->end_ns != UINT64_MAX)
                 give_up_ns = drain_end_ns(l, now_ns);
         } else if (!l->is_over) {
@@ -312,6 +315,7 @@ int load_run(struct load *l)
         }
         if ((l->is_over && l->free_count == l->slot_count) || now_ns >= give_up_ns)
             break;
+        l->had_free_slot = l->free_count > 0;
         rc = driver_poll(l->driver, poll_timeout_ns(l, now_ns));
         now_ns = driver_clock(l->driver);
         turn_seconds(l, now_ns);

@@ -1,6 +1,7 @@
 /* null_driver.c - a target that answers at once: what is left is the cost of the load generator itself.
  *
- * What was sent since the last poll is answered in the next one, in order. Gets are answered with an empty value. */
+ * What was sent since the last poll is answered in the next one, in order. Gets are answered with an empty
+ * value. */
 #include "bench/clock.h"
 #include "bench/driver.h"
 

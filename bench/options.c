@@ -8,14 +8,26 @@
 #include <stdlib.h>
 
 enum {
-    KEY_TARGET = 256, KEY_READ_RATIO, KEY_THETA, KEY_KEY_BYTES, KEY_LOAD, KEY_RUN, KEY_SEED, KEY_JSON, KEY_HTML,
-    KEY_STAGES, KEY_NO_PROGRESS, KEY_VERIFY, KEY_SERVER_PID,
+    KEY_TARGET = 256,
+    KEY_READ_RATIO,
+    KEY_THETA,
+    KEY_KEY_BYTES,
+    KEY_LOAD,
+    KEY_RUN,
+    KEY_SEED,
+    KEY_JSON,
+    KEY_HTML,
+    KEY_STAGES,
+    KEY_NO_PROGRESS,
+    KEY_VERIFY,
+    KEY_SERVER_PID,
 };
 
 enum { GROUP_WHERE = 1, GROUP_WHAT, GROUP_HOW, GROUP_OUTPUT };
 
 static const struct argp_option argp_options[] = {
-    {"target", KEY_TARGET, "NAME", 0, "torc, redis, or null, which answers at once (default torc)", GROUP_WHERE},
+    {"target", KEY_TARGET, "NAME", 0, "torc, redis, or null, which answers at once (default torc)",
+     GROUP_WHERE},
     {"server", 's', "HOST:PORT", 0, "Server to load (default 127.0.0.1:7070, of redis :6379)", 0},
     {"server-pid", KEY_SERVER_PID, "PID", 0, "A server on this machine: its processor time is told, too", 0},
     {"workload", 'w', "NAME", 0, "a to f of YCSB, get, put, delete or mixed (default b)", GROUP_WHAT},
@@ -35,8 +47,8 @@ static const struct argp_option argp_options[] = {
     {"duration", 'D', "S", 0, "Seconds to run (default 10, unless --operations)", 0},
     {"operations", 'N', "N", 0, "End after so many operations in all", 0},
     {"verify", KEY_VERIFY, NULL, 0, "Check that each value read was once written under its key", 0},
-    {"json", KEY_JSON, "FILE", 0, "Write all results as JSON; - for standard output, and the tables to standard error",
-     GROUP_OUTPUT},
+    {"json", KEY_JSON, "FILE", 0,
+     "Write all results as JSON; - for standard output, and the tables to standard error", GROUP_OUTPUT},
     {"html", KEY_HTML, "FILE", 0, "Write a report with plots, in one file that needs no network", 0},
     {"stages", KEY_STAGES, NULL, 0, "Ask the server where a request's time goes (torc only)", 0},
     {"no-progress", KEY_NO_PROGRESS, NULL, 0, "No line a second while it runs", 0},
@@ -61,7 +73,8 @@ static uint64_t count(struct argp_state *state, const char *what, const char *te
     return (uint64_t)value;
 }
 
-static struct byte_range range(struct argp_state *state, const char *what, const char *text, struct byte_range limits)
+static struct byte_range range(struct argp_state *state, const char *what, const char *text,
+                               struct byte_range limits)
 {
     unsigned min = 0, max = 0;
     char rest = 0;
@@ -71,8 +84,8 @@ static struct byte_range range(struct argp_state *state, const char *what, const
     bool has_dash = strchr(text, '-') != NULL;
     if (fields != (has_dash ? 2 : 1) || min < limits.min || max > limits.max || min > max ||
         strspn(text, "0123456789-") != strlen(text))
-        argp_error(state, "%s: `%s' is not a length or range of lengths from %u to %u", what, text, limits.min,
-                   limits.max);
+        argp_error(state, "%s: `%s' is not a length or range of lengths from %u to %u", what, text,
+                   limits.min, limits.max);
     return (struct byte_range){min, max};
 }
 
@@ -104,7 +117,8 @@ static void parse_server(struct argp_state *state, struct options *o, const char
 
 static void parse_distribution(struct argp_state *state, struct options *o, const char *name)
 {
-    static const enum distribution_kind kinds[] = {DISTRIBUTION_UNIFORM, DISTRIBUTION_ZIPFIAN, DISTRIBUTION_LATEST};
+    static const enum distribution_kind kinds[] = {DISTRIBUTION_UNIFORM, DISTRIBUTION_ZIPFIAN,
+                                                   DISTRIBUTION_LATEST};
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
         if (strcmp(distribution_name(kinds[i]), name) == 0) {
             o->distribution = kinds[i];
@@ -131,7 +145,8 @@ static void check(struct argp_state *state, struct options *o)
         argp_error(state, "--key-bytes: too short for %lu keys", o->keys);
     bool has_scan = o->workload.share[OPERATION_SCAN] > 0.0;
     if (has_scan && !o->class->has_scan)
-        argp_error(state, "--workload %s: the target %s has no ordered scan", o->workload_name, o->class->name);
+        argp_error(state, "--workload %s: the target %s has no ordered scan", o->workload_name,
+                   o->class->name);
     if (has_scan && o->key_bytes.min != o->key_bytes.max)
         argp_error(state, "--workload %s: scans need keys of one length", o->workload_name);
     if (has_scan && !keyspace_use_tags(&o->keyspace, o->keys, WORKLOAD_SCAN_ENTRIES_MAX))
@@ -168,7 +183,8 @@ static error_t parse_load(int key, char *text, struct argp_state *state, struct 
                              (struct byte_range){KEYSPACE_KEY_BYTES_MIN, KEYSPACE_KEY_BYTES_MAX});
         return 0;
     case 'v':
-        o->value_bytes = range(state, "--value-bytes", text, (struct byte_range){0, KEYSPACE_VALUE_BYTES_MAX});
+        o->value_bytes =
+            range(state, "--value-bytes", text, (struct byte_range){0, KEYSPACE_VALUE_BYTES_MAX});
         return 0;
     case KEY_SEED:
         o->seed = count(state, "--seed", text, 0, 0x1p53);
@@ -265,9 +281,10 @@ void options_parse(struct options *o, int argc, char **argv)
         .seed = 1,
         .wants_progress = true,
     };
-    static const char doc[] = "Loads a key-value server and measures how long it takes to answer."
-                              "\vkvbench ends with 1 when any request failed or any value was wrong, with 2 when it could "
-                              "not run. docs/kvbench.md says how to read what it prints.";
+    static const char doc[] =
+        "Loads a key-value server and measures how long it takes to answer."
+        "\vkvbench ends with 1 when any request failed or any value was wrong, with 2 when it could "
+        "not run. docs/kvbench.md says how to read what it prints.";
     static const struct argp argp = {argp_options, parse_option, NULL, doc, NULL, NULL, NULL};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, o);

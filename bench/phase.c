@@ -38,7 +38,7 @@ struct pending {
 struct collector {
     pthread_mutex_t lock; /* over all below */
     struct phase *phase;
-    FILE *progress; /* null: none */
+    FILE *progress;  /* null: none */
     uint32_t active; /* threads still running */
     uint64_t first;  /* the oldest pending second */
     struct pending pending[PENDING_MAX];
@@ -81,7 +81,8 @@ static void print_second(FILE *to, const char *name, const struct phase_second *
 static void complete_second(struct collector *c)
 {
     struct pending *oldest = &c->pending[c->first % PENDING_MAX];
-    bool is_telling = oldest->length_s >= SECOND_LENGTH_MIN || (c->phase->second_count == 0 && oldest->length_s > 0.0);
+    bool is_telling =
+        oldest->length_s >= SECOND_LENGTH_MIN || (c->phase->second_count == 0 && oldest->length_s > 0.0);
     if (oldest->reports > 0 && is_telling) {
         struct phase_second s = {
             .at_s = (double)c->first + oldest->length_s,
@@ -116,7 +117,8 @@ static void on_second(void *owner, struct load *l, uint64_t second_index)
     struct collector *c = w->collector;
     struct histogram latency;
     recorder_latency(&l->recorder.second, &latency);
-    double length_s = l->is_over && l->last_reply_ns > l->second_ns ? (double)(l->last_reply_ns - l->second_ns) / 1e9 : 1.0;
+    double length_s =
+        l->is_over && l->last_reply_ns > l->second_ns ? (double)(l->last_reply_ns - l->second_ns) / 1e9 : 1.0;
     pthread_mutex_lock(&c->lock);
     while (second_index >= c->first + PENDING_MAX)
         complete_second(c);
@@ -156,7 +158,8 @@ static uint64_t share_of(uint64_t total, uint32_t index, uint32_t count)
     return total * (index + 1) / count - total * index / count;
 }
 
-static int open_worker(struct worker *w, const struct options *o, bool is_loading, char *why, size_t why_bytes)
+static int open_worker(struct worker *w, const struct options *o, bool is_loading, char *why,
+                       size_t why_bytes)
 {
     uint32_t index = w->load.plan.thread_index;
     struct load_plan plan = {
@@ -201,7 +204,8 @@ static void close_workers(struct worker *workers, uint32_t count)
     free(workers);
 }
 
-static int open_workers(struct worker *workers, const struct options *o, bool is_loading, char *why, size_t why_bytes)
+static int open_workers(struct worker *workers, const struct options *o, bool is_loading, char *why,
+                        size_t why_bytes)
 {
     struct distribution distribution;
     distribution_init(&distribution, o->workload.distribution, o->keys, o->theta);
@@ -310,7 +314,8 @@ const char *phase_limit_sentence(enum phase_limit limit)
     case PHASE_LIMIT_BOTH:
         return "client and server were both busy: neither can be called the limit";
     case PHASE_LIMIT_NEITHER:
-        return "both had processor time left: they waited for the disk, the network or more requests in flight";
+        return "both had processor time left: they waited for the disk, the network or more requests in "
+               "flight";
     case PHASE_LIMIT_RATE:
         return "the client kept its schedule and the server kept up with it";
     }
@@ -349,10 +354,12 @@ static void ask_stages(struct phase *p, struct driver *d)
         rc = phase_parse_stages(p, json);
     free(json);
     if (rc)
-        snprintf(p->stages_problem, sizeof p->stages_problem, "no stages from the server: %s", error_sentence(rc));
+        snprintf(p->stages_problem, sizeof p->stages_problem, "no stages from the server: %s",
+                 error_sentence(rc));
 }
 
-int phase_run(struct phase *p, const struct options *o, bool is_loading, FILE *to, char *why, size_t why_bytes)
+int phase_run(struct phase *p, const struct options *o, bool is_loading, FILE *to, char *why,
+              size_t why_bytes)
 {
     *p = (struct phase){
         .name = is_loading ? "load" : "run",

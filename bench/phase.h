@@ -1,7 +1,7 @@
 /* phase.h - a load or a run by all threads, and what came of it.
  *
- * Each thread has its own driver, loop and recorder. Once a second it hands its second in; when all have, that second's
- * line is complete: it is kept for the report and printed. */
+ * Each thread has its own driver, loop and recorder. Once a second it hands its second in; when all have,
+ * that second's line is complete: it is kept for the report and printed. */
 #ifndef BENCH_PHASE_H
 #define BENCH_PHASE_H
 
@@ -55,7 +55,8 @@ struct phase {
 const char *phase_limit_name(enum phase_limit limit);
 const char *phase_limit_sentence(enum phase_limit limit);
 
-/* Runs one phase; progress goes to `to` when it is wanted. Returns: 0, or an error and a sentence in `why`. */
+/* Runs one phase; progress goes to `to` when it is wanted. Returns: 0, or an error and a sentence in
+ * `why`. */
 MUST_CHECK int phase_run(struct phase *p, const struct options *o, bool is_loading, FILE *to, char *why,
                          size_t why_bytes);
 void phase_deinit(struct phase *p);
@@ -63,8 +64,9 @@ void phase_deinit(struct phase *p);
 /* Judges by processor time; shares of one core, the server's below 0 when it is not known. */
 enum phase_limit phase_judge(double client_share, double server_share);
 
-/* From the server's JSON: {"stages":[{"name":..,"count":..,"p50_us":..,"p90_us":..,"p99_us":..,"max_us":..},...]}.
- * Returns: 0 or TORC_E_MALFORMED. */
+/* From the server's JSON:
+ * {"stages":[{"name":..,"count":..,"p50_us":..,"p90_us":..,"p99_us":..,"max_us":..},...]}. Returns: 0 or
+ * TORC_E_MALFORMED. */
 MUST_CHECK int phase_parse_stages(struct phase *p, const char *json);
 
 /* Stops all phases early, from a signal handler. */

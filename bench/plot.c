@@ -5,7 +5,16 @@
 
 #include <math.h>
 
-enum { WIDTH = 720, HEIGHT = 300, LEFT = 72, RIGHT = 16, TOP = 40, BOTTOM = 44, TICKS_MAX = 64, LABEL_BYTES = 32 };
+enum {
+    WIDTH = 720,
+    HEIGHT = 300,
+    LEFT = 72,
+    RIGHT = 16,
+    TOP = 40,
+    BOTTOM = 44,
+    TICKS_MAX = 64,
+    LABEL_BYTES = 32
+};
 
 /* Where values lie on the paper. */
 struct scale {
@@ -106,8 +115,10 @@ static void draw_y_tick(FILE *to, const struct scale *s, enum plot_unit unit, do
     char label[LABEL_BYTES];
     label_of(label, unit, value);
     double y = at_y(s, value);
-    fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y, y);
-    fprintf(to, "<text class=\"label\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 8, y + 4, label);
+    fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y,
+            y);
+    fprintf(to, "<text class=\"label\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 8, y + 4,
+            label);
 }
 
 static void draw_y_axis(FILE *to, const struct plot *p, const struct scale *s)
@@ -131,9 +142,10 @@ static void draw_y_axis(FILE *to, const struct plot *p, const struct scale *s)
 static void draw_x_tick(FILE *to, const struct scale *s, double x, const char *label)
 {
     double at = at_x(s, x);
-    fprintf(to, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at, TOP, HEIGHT - BOTTOM);
-    fprintf(to, "<text class=\"label\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", at, HEIGHT - BOTTOM + 18,
-            label);
+    fprintf(to, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at, TOP,
+            HEIGHT - BOTTOM);
+    fprintf(to, "<text class=\"label\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", at,
+            HEIGHT - BOTTOM + 18, label);
 }
 
 static void draw_x_axis(FILE *to, const struct plot *p, const struct scale *s)
@@ -173,7 +185,9 @@ static void draw_series(FILE *to, const struct plot *p, const struct scale *s, u
     for (uint32_t i = 0; i < series->count; i++) {
         char label[LABEL_BYTES];
         label_of(label, p->y_unit, series->points[i].y);
-        fprintf(to, "<circle class=\"dot s%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"><title>%s %s at %.1f s</title></circle>\n",
+        fprintf(to,
+                "<circle class=\"dot s%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"><title>%s %s at %.1f "
+                "s</title></circle>\n",
                 index, at_x(s, series->points[i].x), at_y(s, series->points[i].y), series->name, label,
                 series->points[i].x);
     }
@@ -204,8 +218,8 @@ void plot_svg(FILE *to, const struct plot *p)
     fprintf(to, "\">\n");
     draw_y_axis(to, p, &scale);
     draw_x_axis(to, p, &scale);
-    fprintf(to, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM,
-            HEIGHT - BOTTOM);
+    fprintf(to, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", LEFT, WIDTH - RIGHT,
+            HEIGHT - BOTTOM, HEIGHT - BOTTOM);
     for (uint32_t i = p->series_count; i > 0; i--)
         draw_series(to, p, &scale, i - 1);
     draw_legend(to, p);

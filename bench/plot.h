@@ -1,6 +1,7 @@
 /* plot.h - line plots as SVG, drawn without any library.
  *
- * Colours and fonts come from the page's style sheet: lines have the classes s0, s1, s2, the rest axis, grid and label. */
+ * Colours and fonts come from the page's style sheet: lines have the classes s0, s1, s2, the rest axis, grid
+ * and label. */
 #ifndef BENCH_PLOT_H
 #define BENCH_PLOT_H
 
@@ -26,7 +27,8 @@ struct plot {
     const char *title;
     enum plot_unit y_unit;
     bool is_y_logarithmic;
-    bool is_x_percentile; /* x is -log10(1 - p), as HdrHistogram plots it: each nine has the same width; else seconds */
+    /* x is -log10(1 - p), as HdrHistogram plots it, so that each nine has the same width; else seconds. */
+    bool is_x_percentile;
     const struct plot_series *series;
     uint32_t series_count;
 };

@@ -1,5 +1,5 @@
-/* process.c - /proc/PID/stat, whose second field is the program's name in parentheses and may hold anything; the
- * times are the 12th and 13th after it. See proc(5). */
+/* process.c - /proc/PID/stat, whose second field is the program's name in parentheses and may hold anything;
+ * the times are the 12th and 13th after it. See proc(5). */
 #include "bench/process.h"
 
 #include <stdio.h>

@@ -1,7 +1,9 @@
-/* random.h - the load generator's random numbers: PCG-like speed, one word of state, the same run from the same seed.
+/* random.h - the load generator's random numbers: PCG-like speed, one word of state, the same run from the
+ * same seed.
  *
- * SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): a counter and a
- * mixing function. Each thread has its own; numbers of two threads with different seeds do not overlap in practice. */
+ * SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014): a counter
+ * and a mixing function. Each thread has its own; numbers of two threads with different seeds do not overlap
+ * in practice. */
 #ifndef BENCH_RANDOM_H
 #define BENCH_RANDOM_H
 

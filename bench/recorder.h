@@ -1,7 +1,7 @@
 /* recorder.h - what one thread measures: this second's latencies, and those since the phase began.
  *
- * Recording touches the second's histogram only; at the end of each second that is handed out, added to the totals and
- * emptied. */
+ * Recording touches the second's histogram only; at the end of each second that is handed out, added to the
+ * totals and emptied. */
 #ifndef BENCH_RECORDER_H
 #define BENCH_RECORDER_H
 

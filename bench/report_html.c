@@ -1,4 +1,5 @@
-/* report_html.c - the results as one page: cards, plots and the tables behind them, without script or network. */
+/* report_html.c - the results as one page: cards, plots and the tables behind them, without script or
+ * network. */
 #include "bench/format.h"
 #include "bench/plot.h"
 #include "bench/report.h"
@@ -11,7 +12,8 @@
 static const char style[] =
     ":root{color-scheme:light dark;--back:#f6f7f9;--card:#fff;--text:#16202c;--soft:#5c6b7c;--line:#e3e8ee;"
     "--c0:#2563eb;--c1:#ea7a17;--c2:#c02652;--bad:#c02652}\n"
-    "@media(prefers-color-scheme:dark){:root{--back:#0f141a;--card:#171e27;--text:#e6ecf2;--soft:#93a1b1;--line:#2a3441;"
+    "@media(prefers-color-scheme:dark){:root{--back:#0f141a;--card:#171e27;--text:#e6ecf2;--soft:#93a1b1;--"
+    "line:#2a3441;"
     "--c0:#60a5fa;--c1:#fbab5c;--c2:#fb7196;--bad:#fb7196}}\n"
     "*{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--text);"
     "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}\n"
@@ -19,11 +21,13 @@ static const char style[] =
     "h2{font-size:20px;margin:40px 0 12px}p{margin:4px 0;color:var(--soft);white-space:pre-line}\n"
     ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:16px 0}\n"
     ".card,figure,.table{background:var(--card);border:1px solid var(--line);border-radius:10px}\n"
-    ".card{padding:14px 16px}.card b{display:block;font-size:22px;font-weight:600;font-variant-numeric:tabular-nums}"
+    ".card{padding:14px 16px}.card "
+    "b{display:block;font-size:22px;font-weight:600;font-variant-numeric:tabular-nums}"
     ".card span{color:var(--soft);font-size:13px}.bad b{color:var(--bad)}\n"
     ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:12px}"
     "figure{margin:0;padding:10px}svg{width:100%;height:auto;display:block}\n"
-    ".table{overflow-x:auto;margin:12px 0}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
+    ".table{overflow-x:auto;margin:12px "
+    "0}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th,td{padding:7px 14px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}"
     "tr:last-child td{border-bottom:0}th{color:var(--soft);font-weight:500;font-size:13px}"
     "th:first-child,td:first-child,.words td,.words th{text-align:left}\n"
@@ -33,7 +37,8 @@ static const char style[] =
     ".dot.s0{fill:var(--c0)}.dot.s1{fill:var(--c1)}.dot.s2{fill:var(--c2)}\n"
     ".grid{stroke:var(--line)}.axis{stroke:var(--soft)}.label{fill:var(--soft);font-size:12px}"
     ".title{fill:var(--text);font-size:14px;font-weight:600}\n"
-    ".bar{display:inline-block;height:10px;border-radius:5px;background:var(--c0);min-width:2px;vertical-align:middle}\n";
+    ".bar{display:inline-block;height:10px;border-radius:5px;background:var(--c0);min-width:2px;vertical-"
+    "align:middle}\n";
 
 static void put_head(FILE *to, const struct report *r)
 {
@@ -114,7 +119,8 @@ static void plot_latency_seconds(FILE *to, const struct phase *p, struct plot_po
 static void plot_rate_seconds(FILE *to, const struct phase *p, struct plot_point *points)
 {
     for (uint32_t i = 0; i < p->second_count; i++)
-        points[i] = (struct plot_point){p->seconds[i].at_s, (double)p->seconds[i].done / p->seconds[i].length_s};
+        points[i] =
+            (struct plot_point){p->seconds[i].at_s, (double)p->seconds[i].done / p->seconds[i].length_s};
     struct plot_series series = {"operations", points, p->second_count};
     put_plot(to, &(struct plot){.title = "Operations a second", .series = &series, .series_count = 1});
 }
@@ -211,7 +217,8 @@ static void put_schedule(FILE *to, const struct phase *p)
     char late[FORMAT_BYTES];
     if (p->is_open_loop)
         fprintf(to,
-                "<p>Open loop: %lu requests left late by the client's own doing (at most %s), %lu times all connections were "
+                "<p>Open loop: %lu requests left late by the client's own doing (at most %s), %lu times all "
+                "connections were "
                 "full when one was due, %lu were never sent.</p>\n",
                 p->late_count, format_duration(late, p->late_max_ns), p->blocked_count, p->unsent_count);
 }
@@ -219,7 +226,8 @@ static void put_schedule(FILE *to, const struct phase *p)
 static void put_seconds(FILE *to, const struct phase *p)
 {
     fprintf(to, "<details><summary>The numbers of each second</summary><div class=\"table\"><table>"
-                "<tr><th>end, s</th><th>ops/s</th><th>errors</th><th>p50 µs</th><th>p99 µs</th><th>max µs</th></tr>\n");
+                "<tr><th>end, s</th><th>ops/s</th><th>errors</th><th>p50 µs</th><th>p99 µs</th><th>max "
+                "µs</th></tr>\n");
     for (uint32_t i = 0; i < p->second_count; i++) {
         const struct phase_second *s = &p->seconds[i];
         fprintf(to, "<tr><td>%.1f</td>", s->at_s);
@@ -240,9 +248,11 @@ static void put_stages(FILE *to, const struct phase *p)
         longest = fmax(longest, p->stages[i].p50_us);
     if (p->stage_count == 0)
         return;
-    fprintf(to, "<h2>Where a request's time goes in the server</h2>\n<div class=\"table\"><table><tr><th>stage</th>"
-                "<th>samples</th><th>p50 µs</th><th>p90 µs</th><th>p99 µs</th><th>max µs</th>"
-                "<th style=\"text-align:left;width:30%%\">p50</th></tr>\n");
+    fprintf(
+        to,
+        "<h2>Where a request's time goes in the server</h2>\n<div class=\"table\"><table><tr><th>stage</th>"
+        "<th>samples</th><th>p50 µs</th><th>p90 µs</th><th>p99 µs</th><th>max µs</th>"
+        "<th style=\"text-align:left;width:30%%\">p50</th></tr>\n");
     for (uint32_t i = 0; i < p->stage_count; i++) {
         const struct phase_stage *s = &p->stages[i];
         fprintf(to, "<tr><td>");
@@ -253,8 +263,10 @@ static void put_stages(FILE *to, const struct phase *p)
         put_us(to, s->p90_us);
         put_us(to, s->p99_us);
         put_us(to, s->max_us);
-        fprintf(to, "<td style=\"text-align:left\"><span class=\"bar\" style=\"width:%.1f%%\"></span></td></tr>\n",
-                longest > 0.0 ? 100.0 * s->p50_us / longest : 0.0);
+        fprintf(
+            to,
+            "<td style=\"text-align:left\"><span class=\"bar\" style=\"width:%.1f%%\"></span></td></tr>\n",
+            longest > 0.0 ? 100.0 * s->p50_us / longest : 0.0);
     }
     fprintf(to, "</table></div>\n");
 }

@@ -1,14 +1,15 @@
 /* report_json.c - all that was measured, for programs.
  *
- * Latencies are microseconds. "histogram" is the whole distribution: [upper bound in microseconds, count] for each bucket
- * that holds something, each bound within 1/64 of the values under it. */
+ * Latencies are microseconds. "histogram" is the whole distribution: [upper bound in microseconds, count] for
+ * each bucket that holds something, each bound within 1/64 of the values under it. */
 #include "bench/report.h"
 
 #include <jansson.h>
 
 enum { FORMAT_VERSION = 1 };
 
-/* jansson answers -1 when there is no memory or the value could not be made; one flag is enough for the whole. */
+/* jansson answers -1 when there is no memory or the value could not be made; one flag is enough for the
+ * whole. */
 struct writer {
     bool has_failed;
 };
@@ -54,7 +55,8 @@ static json_t *operation_json(struct writer *w, const struct phase *p, enum oper
     set(w, out, "mean_us", json_real(histogram_mean(h) / 1e3));
     set(w, out, "min_us", us_of(histogram_min(h)));
     for (int i = 0; i < REPORT_PERCENTILE_COUNT; i++)
-        set(w, out, report_percentiles[i].key, us_of(histogram_percentile(h, report_percentiles[i].per_cent)));
+        set(w, out, report_percentiles[i].key,
+            us_of(histogram_percentile(h, report_percentiles[i].per_cent)));
     set(w, out, "max_us", us_of(histogram_max(h)));
     set(w, out, "histogram", histogram_json(w, h));
     return out;
@@ -83,8 +85,9 @@ static json_t *outcomes_json(struct writer *w, const struct phase *p)
     json_t *out = json_array();
     for (uint32_t i = 0; i < p->tally.outcomes.kinds; i++) {
         const struct outcome_row *row = &p->tally.outcomes.rows[i];
-        append(w, out, json_pack("{s:s,s:i,s:I,s:s}", "name", outcome_name(row->code), "code", row->code, "count",
-                                 (json_int_t)row->count, "sentence", outcome_sentence(row->code)));
+        append(w, out,
+               json_pack("{s:s,s:i,s:I,s:s}", "name", outcome_name(row->code), "code", row->code, "count",
+                         (json_int_t)row->count, "sentence", outcome_sentence(row->code)));
     }
     return out;
 }
@@ -94,8 +97,9 @@ static json_t *stages_json(struct writer *w, const struct phase *p)
     json_t *out = json_array();
     for (uint32_t i = 0; i < p->stage_count; i++) {
         const struct phase_stage *s = &p->stages[i];
-        append(w, out, json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "name", s->name, "count", (json_int_t)s->count, "p50_us",
-                                 s->p50_us, "p90_us", s->p90_us, "p99_us", s->p99_us, "max_us", s->max_us));
+        append(w, out,
+               json_pack("{s:s,s:I,s:f,s:f,s:f,s:f}", "name", s->name, "count", (json_int_t)s->count,
+                         "p50_us", s->p50_us, "p90_us", s->p90_us, "p99_us", s->p99_us, "max_us", s->max_us));
     }
     return out;
 }
@@ -117,9 +121,9 @@ static json_t *phase_json(struct writer *w, const struct phase *p)
     set(w, out, "limit_sentence", json_string(phase_limit_sentence(p->limit)));
     if (p->is_open_loop)
         set(w, out, "schedule",
-            json_pack("{s:I,s:f,s:I,s:I}", "late_by_client", (json_int_t)p->late_count, "late_by_client_max_us",
-                      (double)p->late_max_ns / 1e3, "connections_full", (json_int_t)p->blocked_count, "never_sent",
-                      (json_int_t)p->unsent_count));
+            json_pack("{s:I,s:f,s:I,s:I}", "late_by_client", (json_int_t)p->late_count,
+                      "late_by_client_max_us", (double)p->late_max_ns / 1e3, "connections_full",
+                      (json_int_t)p->blocked_count, "never_sent", (json_int_t)p->unsent_count));
     for (int op = 0; op < OPERATION_COUNT; op++)
         if (histogram_count(&p->tally.latency[op]) + p->tally.errors[op] > 0)
             append(w, operations, operation_json(w, p, (enum operation)op));

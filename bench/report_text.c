@@ -3,8 +3,8 @@
 #include "bench/report.h"
 
 const struct report_percentile report_percentiles[REPORT_PERCENTILE_COUNT] = {
-    {"p50", "p50_us", 50.0},        {"p90", "p90_us", 90.0},         {"p99", "p99_us", 99.0},
-    {"p99.9", "p99_9_us", 99.9},    {"p99.99", "p99_99_us", 99.99},
+    {"p50", "p50_us", 50.0},     {"p90", "p90_us", 90.0},        {"p99", "p99_us", 99.0},
+    {"p99.9", "p99_9_us", 99.9}, {"p99.99", "p99_99_us", 99.99},
 };
 
 static void print_range(FILE *to, struct byte_range r)
@@ -46,7 +46,8 @@ static void print_operation(FILE *to, const struct phase *p, enum operation op)
     fprintf(to, "%-18s %14s %12s", operation_name(op), format_count(count, (double)histogram_count(h)),
             format_count(rate, (double)histogram_count(h) / p->wall_s));
     for (int i = 0; i < REPORT_PERCENTILE_COUNT; i++)
-        fprintf(to, " %9s", format_us(us, (double)histogram_percentile(h, report_percentiles[i].per_cent) / 1e3));
+        fprintf(to, " %9s",
+                format_us(us, (double)histogram_percentile(h, report_percentiles[i].per_cent) / 1e3));
     fprintf(to, " %9s", format_us(us, (double)histogram_max(h) / 1e3));
     fprintf(to, " %10s\n", format_count(count, (double)p->tally.errors[op]));
 }
@@ -66,8 +67,8 @@ static void print_outcomes(FILE *to, const struct phase *p)
     char count[FORMAT_BYTES];
     for (uint32_t i = 0; i < p->tally.outcomes.kinds; i++) {
         const struct outcome_row *row = &p->tally.outcomes.rows[i];
-        fprintf(to, "error %-18s %12s   %s\n", outcome_name(row->code), format_count(count, (double)row->count),
-                outcome_sentence(row->code));
+        fprintf(to, "error %-18s %12s   %s\n", outcome_name(row->code),
+                format_count(count, (double)row->count), outcome_sentence(row->code));
     }
     if (p->tally.misses)
         fprintf(to, "%s of these found no such key\n", format_count(count, (double)p->tally.misses));
@@ -118,8 +119,8 @@ void report_text(FILE *to, const struct phase *p)
 {
     char count[FORMAT_BYTES], rate[FORMAT_BYTES];
     uint64_t done = recorder_done_count(&p->tally);
-    fprintf(to, "\n%s: %s operations in %.2f s, %s ops/s\n", p->name, format_count(count, (double)done), p->wall_s,
-            format_count(rate, (double)done / p->wall_s));
+    fprintf(to, "\n%s: %s operations in %.2f s, %s ops/s\n", p->name, format_count(count, (double)done),
+            p->wall_s, format_count(rate, (double)done / p->wall_s));
     print_operations(to, p);
     print_outcomes(to, p);
     print_limit(to, p);

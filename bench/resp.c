@@ -1,7 +1,7 @@
 /* resp.c - RESP2 replies read, bulk strings written.
  *
- * A line that is longer than any server sends, a number that is none, a bulk without its end: refused, for after that
- * the stream cannot be trusted. */
+ * A line that is longer than any server sends, a number that is none, a bulk without its end: refused, for
+ * after that the stream cannot be trusted. */
 #include "bench/resp.h"
 
 #include "reactor/base/error.h"

@@ -1,7 +1,7 @@
 /* resp_driver.c - redis as a target: pipelined GET, SET and DEL over RESP2.
  *
- * Replies of a connection come in the order of its requests, so each connection has a queue of the slots it has asked
- * for, of at most `depth`. */
+ * Replies of a connection come in the order of its requests, so each connection has a queue of the slots it
+ * has asked for, of at most `depth`. */
 #include "bench/clock.h"
 #include "bench/driver.h"
 #include "bench/links.h"
@@ -147,7 +147,7 @@ static size_t encode(uint8_t *to, const struct driver_request *q)
     case OPERATION_SCAN:
     case OPERATION_MODIFY:
     case OPERATION_COUNT:
-        ASSERT(!"an operation that this target has");
+        ASSERT(q->op == OPERATION_GET); /* the others were refused with the options */
     }
     at += resp_put_bulk(to + at, q->key);
     if (q->op == OPERATION_PUT || q->op == OPERATION_INSERT)
@@ -162,7 +162,8 @@ static int resp_send(struct driver *d, uint32_t slot, const struct driver_reques
     struct resp_driver *r = CONTAINER_OF(d, struct resp_driver, head);
     uint32_t link = slot / r->options.depth;
     ASSERT(link < r->options.connections && r->queues[link].count < r->options.depth);
-    uint8_t *to = links_reserve(r->links, link, HEAD_BYTES + 2 * RESP_BULK_OVERHEAD + q->key.bytes + q->value.bytes);
+    uint8_t *to =
+        links_reserve(r->links, link, HEAD_BYTES + 2 * RESP_BULK_OVERHEAD + q->key.bytes + q->value.bytes);
     if (!to)
         return TORC_E_NO_MEMORY;
     *queue_at(r, link, r->queues[link].count) = slot;

@@ -1,11 +1,13 @@
-/* torc_driver.c - torc as a target, through libtorc's asynchronous calls: what is measured is what a program gets.
+/* torc_driver.c - torc as a target, through libtorc's asynchronous calls: what is measured is what a program
+ * gets.
  *
- * libtorc keeps up to 64 connections to each core of the server in one client and sends a request on one that leads to
- * the core of its key. So the connections asked for are shared out among the server's cores, and when they are more than
- * one client takes, among several clients ("groups"), which one epoll waits for. In place of a fixed number of requests
- * per connection, connections * depth are in flight in all.
+ * libtorc keeps up to 64 connections to each core of the server in one client and sends a request on one that
+ * leads to the core of its key. So the connections asked for are shared out among the server's cores, and
+ * when they are more than one client takes, among several clients ("groups"), which one epoll waits for. In
+ * place of a fixed number of requests per connection, connections * depth are in flight in all.
  *
- * The clock is read at a poll's first reply and then at every 16th: a reply's time is exact to what 16 take. */
+ * The clock is read at a poll's first reply and then at every 16th: a reply's time is exact to what 16
+ * take. */
 #include "bench/clock.h"
 #include "bench/driver.h"
 #include "client/torc.h"
@@ -21,7 +23,7 @@
 enum {
     CONNECTIONS_PER_CORE_MAX = 64,
     CLOCK_EVERY = 16,
-    TICK_MS = 10,        /* each client is polled this often, for its timeouts */
+    TICK_MS = 10, /* each client is polled this often, for its timeouts */
     EVENTS_MAX = 256,
     PREFIX_BYTES_MAX = 32,
     SCAN_PAGES_MAX = 20000, /* a scan that is not over by then never is: more than there are vnodes */
@@ -260,8 +262,8 @@ static void torc_driver_close(struct driver *d)
     free(t);
 }
 
-static int open_client(const struct torc_driver *t, uint32_t per_core, uint32_t pipeline, torc_client **out, char *why,
-                       size_t why_bytes)
+static int open_client(const struct torc_driver *t, uint32_t per_core, uint32_t pipeline, torc_client **out,
+                       char *why, size_t why_bytes)
 {
     char address[512];
     bool is_v6 = strchr(t->options.host, ':') != NULL;
@@ -277,7 +279,8 @@ static int open_client(const struct torc_driver *t, uint32_t per_core, uint32_t 
     if (rc == 0)
         rc = torc_connect(*out);
     if (rc)
-        snprintf(why, why_bytes, "%s", *out && torc_problem(*out)[0] ? torc_problem(*out) : torc_error_sentence(rc));
+        snprintf(why, why_bytes, "%s",
+                 *out && torc_problem(*out)[0] ? torc_problem(*out) : torc_error_sentence(rc));
     return rc;
 }
 
@@ -320,7 +323,8 @@ static int open_groups(struct torc_driver *t, char *why, size_t why_bytes)
     return rc;
 }
 
-static int torc_driver_open(const struct driver_options *options, struct driver **out, char *why, size_t why_bytes)
+static int torc_driver_open(const struct driver_options *options, struct driver **out, char *why,
+                            size_t why_bytes)
 {
     struct torc_driver *t = calloc(1, sizeof *t);
     if (!t)

@@ -1,6 +1,7 @@
 /* workload.h - which operations a run is made of.
  *
- * The core workloads of YCSB (Cooper et al., "Benchmarking cloud serving systems with YCSB", SoCC 2010, table 2):
+ * The core workloads of YCSB (Cooper et al., "Benchmarking cloud serving systems with YCSB", SoCC 2010, table
+ * 2):
  *
  *   a  update heavy         50 % get, 50 % put                       zipfian
  *   b  read mostly          95 % get,  5 % put                       zipfian
@@ -23,7 +24,7 @@ enum operation {
     OPERATION_PUT,
     OPERATION_INSERT,
     OPERATION_SCAN,
-    OPERATION_MODIFY, /* get, then put of the same key; one operation, from the get's start to the put's end */
+    OPERATION_MODIFY, /* get, then put of that key; one operation, from the get's start to the put's end */
     OPERATION_DELETE,
     OPERATION_COUNT,
 };
@@ -39,7 +40,8 @@ struct workload {
     enum distribution_kind distribution;
 };
 
-/* Finds "a" .. "f", "get", "put", "delete" or "mixed"; `read_ratio` is that of mixed. Returns: false for any other. */
+/* Finds "a" .. "f", "get", "put", "delete" or "mixed"; `read_ratio` is that of mixed. Returns: false for any
+ * other. */
 bool workload_find(const char *name, double read_ratio, struct workload *out);
 
 /* The mix as thresholds of a random word, so drawing is a few compares. */
