@@ -231,3 +231,433 @@ TEST_IN_REACTOR(wal_gives_back_what_was_acknowledged)
     CU_ASSERT_EQUAL(rig->recovery.torn_bytes, 0);
     rig_free(rig);
 }
+
+/* ---- batches and order ---- */
+
+TEST_IN_REACTOR(wal_gathers_while_two_writes_are_in_flight)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 1000;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 1); /* the first segment is there */
+    rig->holds = true;
+    CU_ASSERT_EQUAL(rig_put(rig, 1), 0);
+    wal_submit(rig->wal);
+    CU_ASSERT_EQUAL(rig_put(rig, 2), 0);
+    wal_submit(rig->wal);
+    for (uint32_t n = 3; n < 103; n++) {
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+        wal_submit(rig->wal); /* two are in flight: this one waits */
+    }
+    CU_ASSERT_EQUAL(wal_counters(rig->wal).gathered_bytes > 100u * 1000, true);
+    rig->holds = false;
+    rig_await(rig, 103);
+    CU_ASSERT_EQUAL(rig->batch_count, 4);
+    CU_ASSERT_EQUAL(rig->batch_items[3], 100);
+    for (uint32_t i = 1; i < rig->batch_count; i++)
+        CU_ASSERT_EQUAL(rig->batch_sequences[i], rig->batch_sequences[i - 1] + 1);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(was_replayed(rig, 0, 103));
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_refuses_what_exceeds_its_bound_and_tells_when_there_is_room)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = VALUE_BYTES_MAX;
+    rig_open(rig);
+    rig->holds = true;
+    uint32_t n = 0;
+    int rc = 0;
+    while (n < 100 && (rc = rig_put(rig, n)) == 0)
+        n++;
+    CU_ASSERT_EQUAL(rc, TORC_E_OVERLOADED);
+    CU_ASSERT(n >= 8 && n <= 16);
+    CU_ASSERT_EQUAL(rig->rooms, 0);
+    rig->holds = false;
+    rig_await(rig, n);
+    CU_ASSERT_EQUAL(rig->rooms, 1);
+    CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(was_replayed(rig, 0, n + 1));
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_goes_on_after_a_restart)
+{
+    struct rig *rig = rig_make(r);
+    for (uint32_t i = 0; i < 5; i++) {
+        rig_open(rig);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        CU_ASSERT(was_replayed(rig, 0, i * 10));
+        rig_put_singly(rig, i * 10, 10);
+        rig_close(rig);
+    }
+    rig_look(rig);
+    CU_ASSERT(was_replayed(rig, 0, 50));
+    CU_ASSERT_EQUAL(rig->replayed_count, 50);
+    rig_free(rig);
+}
+
+/* ---- segments ---- */
+
+TEST_IN_REACTOR(wal_rotates_and_replays_all_segments)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 300 * 1000;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 60);
+    CU_ASSERT(wal_counters(rig->wal).segments >= 5);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(was_replayed(rig, 0, 60));
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    CU_ASSERT_EQUAL(rig->recovery.torn_bytes, 0);
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_truncated_segments_are_recycled_and_their_content_is_gone)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 300 * 1000;
+    rig_open(rig);
+    for (uint32_t round = 0; round < 8; round++) {
+        rig_put_singly(rig, round * 15, 15);
+        rig->start = wal_start_at(rig->wal, wal_sequence_durable(rig->wal) + 1);
+        CU_ASSERT(rig->start.segment > 0);
+        wal_truncate(rig->wal, rig->start);
+    }
+    rig_put_singly(rig, 120, 2);
+    CU_ASSERT(wal_counters(rig->wal).recycled > 0);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed_count, 2);
+    CU_ASSERT(was_replayed(rig, 120, 2));
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    CU_ASSERT(rig->recovery.segment_count <= 8);
+    rig_open(rig);
+    rig_put_singly(rig, 122, 20);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed_count, 22);
+    CU_ASSERT(was_replayed(rig, 120, 22));
+    rig_free(rig);
+}
+
+/* ---- damage ---- */
+
+struct place {
+    char path[512];
+    uint64_t offset;
+    struct wal_record_header header;
+};
+
+static bool place_in_file(struct rig *rig, uint64_t segment, uint64_t sequence, struct place *out)
+{
+    char name[WAL_NAME_BYTES];
+    wal_segment_name(name, segment);
+    snprintf(out->path, sizeof out->path, "%s/%s", rig->directory, name);
+    int fd = open(out->path, O_RDONLY);
+    if (fd < 0)
+        return false;
+    uint8_t bytes[WAL_RECORD_HEADER_BYTES];
+    bool is_found = false;
+    for (out->offset = WAL_BLOCK_BYTES; !is_found; out->offset += WAL_BLOCK_BYTES) {
+        if (pread(fd, bytes, sizeof bytes, (off_t)out->offset) != (ssize_t)sizeof bytes)
+            break;
+        is_found = wal_record_header_decode(bytes, &out->header) && out->header.segment_id == segment &&
+                   out->header.sequence == sequence;
+    }
+    out->offset -= is_found ? WAL_BLOCK_BYTES : 0;
+    close(fd);
+    return is_found;
+}
+
+/* Where the log record with this sequence is on disk. */
+static struct place place_of(struct rig *rig, uint64_t sequence)
+{
+    struct place place = {0};
+    bool is_found = false;
+    for (uint64_t segment = 1; segment < 40 && !is_found; segment++)
+        is_found = place_in_file(rig, segment, sequence, &place);
+    CU_ASSERT_FATAL(is_found);
+    return place;
+}
+
+static void overwrite(const char *path, uint64_t offset, uint64_t bytes, int byte)
+{
+    uint8_t *with = malloc(bytes);
+    ASSERT(with);
+    memset(with, byte, bytes);
+    int fd = open(path, O_WRONLY);
+    CU_ASSERT_EQUAL(pwrite(fd, with, bytes, (off_t)offset), (ssize_t)bytes);
+    close(fd);
+    free(with);
+}
+
+static void flip(const struct place *place, uint64_t at)
+{
+    uint8_t byte = 0;
+    int fd = open(place->path, O_RDWR);
+    CU_ASSERT_EQUAL(pread(fd, &byte, 1, (off_t)(place->offset + at)), 1);
+    byte ^= 4;
+    CU_ASSERT_EQUAL(pwrite(fd, &byte, 1, (off_t)(place->offset + at)), 1);
+    close(fd);
+}
+
+/* Ends the log as a crash does: without the watermark that closing writes. */
+static void erase_watermark(struct rig *rig, uint64_t last_sequence)
+{
+    struct place place = place_of(rig, last_sequence + 1);
+    CU_ASSERT_EQUAL(place.header.entry_count, 0);
+    overwrite(place.path, place.offset, WAL_BLOCK_BYTES, 0);
+}
+
+/* Writes `count` records singly and ends as a crash does. Returns: the sequence of the last one. */
+static uint64_t rig_fill_and_crash(struct rig *rig, uint32_t count)
+{
+    rig_open(rig);
+    rig_put_singly(rig, 0, count);
+    uint64_t last = rig->batch_sequences[rig->batch_count - 1];
+    bool has_idled = rig->batch_items[rig->batch_count - 1] == 0;
+    rig_close(rig);
+    if (has_idled)
+        last--;
+    erase_watermark(rig, last);
+    return last;
+}
+
+TEST_IN_REACTOR(wal_cuts_a_tail_torn_at_any_block)
+{
+    enum { COUNT = 5 };
+    for (uint64_t block = 0; block < 4; block++) {
+        struct rig *rig = rig_make(r);
+        rig->value_bytes = 13 * 1000;
+        uint64_t last = rig_fill_and_crash(rig, COUNT);
+        struct place place = place_of(rig, last);
+        overwrite(place.path, place.offset + block * WAL_BLOCK_BYTES, WAL_BLOCK_BYTES, 0);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->replayed_count, COUNT - 1);
+        CU_ASSERT(was_replayed(rig, 0, COUNT - 1));
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        CU_ASSERT_EQUAL(rig->recovery.torn_bytes > 0, block > 0); /* without its header it is an end like any other */
+        CU_ASSERT_EQUAL(rig->recovery.last_sequence, last - 1);
+        rig_open(rig); /* and goes on */
+        rig_put_singly(rig, 100, 3);
+        rig_close(rig);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->replayed_count, COUNT - 1 + 3);
+        CU_ASSERT(was_replayed(rig, 100, 3));
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        rig_free(rig);
+    }
+}
+
+/* Makes the last two records look as if both were in flight: the last one's watermark is below the one before. */
+static void lower_watermark(struct rig *rig, uint64_t sequence)
+{
+    struct place place = place_of(rig, sequence);
+    uint8_t bytes[WAL_RECORD_HEADER_BYTES];
+    place.header.watermark = sequence - 2;
+    wal_record_header_encode(bytes, &place.header);
+    int fd = open(place.path, O_WRONLY);
+    CU_ASSERT_EQUAL(pwrite(fd, bytes, sizeof bytes, (off_t)place.offset), (ssize_t)sizeof bytes);
+    close(fd);
+}
+
+TEST_IN_REACTOR(wal_cuts_both_records_in_flight_when_the_first_is_torn)
+{
+    for (int is_header = 0; is_header < 2; is_header++) {
+        struct rig *rig = rig_make(r);
+        rig->value_bytes = 9 * 1000;
+        uint64_t last = rig_fill_and_crash(rig, 6);
+        lower_watermark(rig, last);
+        struct place place = place_of(rig, last - 1);
+        overwrite(place.path, place.offset + (is_header ? 0 : WAL_BLOCK_BYTES), WAL_BLOCK_BYTES, 0);
+        rig_look(rig);
+        CU_ASSERT(was_replayed(rig, 0, 4));
+        CU_ASSERT_EQUAL(rig->replayed_count, 4);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        CU_ASSERT(rig->recovery.torn_bytes > 0);
+        CU_ASSERT_EQUAL(rig->recovery.sequence_seen_max, last);
+        rig_open(rig);
+        rig_put_singly(rig, 100, 3);
+        CU_ASSERT(rig->batch_sequences[0] > last);
+        rig_close(rig);
+        rig_look(rig); /* the whole one after the torn one stays dropped */
+        CU_ASSERT_EQUAL(rig->replayed_count, 7);
+        CU_ASSERT(was_replayed(rig, 100, 3));
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        rig_free(rig);
+    }
+}
+
+TEST_IN_REACTOR(wal_reports_damage_in_the_middle_and_goes_on_after_it)
+{
+    const uint64_t places[] = {0, 20, 60, WAL_RECORD_HEADER_BYTES + 3, WAL_RECORD_HEADER_BYTES + 80};
+    for (unsigned i = 0; i < ARRAY_COUNT(places); i++) {
+        struct rig *rig = rig_make(r);
+        rig_open(rig);
+        rig_put_singly(rig, 0, 20);
+        uint64_t tenth = rig->batch_sequences[9];
+        CU_ASSERT_EQUAL_FATAL(rig->batch_items[9], 1);
+        rig_close(rig);
+        struct place place = place_of(rig, tenth);
+        flip(&place, places[i]);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_offset, place.offset);
+        CU_ASSERT_EQUAL(rig->recovery.torn_bytes, 0);
+        CU_ASSERT(was_replayed(rig, 0, 9));
+        CU_ASSERT(was_replayed(rig, 10, 10));
+        bool is_saved = places[i] < WAL_RECORD_HEADER_BYTES; /* the entry itself is whole */
+        CU_ASSERT_EQUAL(rig->replayed[9], is_saved);
+        CU_ASSERT_EQUAL(rig->recovery.salvaged_count, is_saved);
+        CU_ASSERT(rig->recovery.missing_clock_bound >= 9 && rig->recovery.missing_clock_bound <= 10);
+        rig_free(rig);
+    }
+}
+
+TEST_IN_REACTOR(wal_saves_the_whole_entries_of_a_damaged_record)
+{
+    struct rig *rig = rig_make(r);
+    rig_open(rig);
+    rig_put_singly(rig, 0, 1);
+    rig->holds = true;
+    for (uint32_t n = 1; n <= 30; n++)
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+    rig->holds = false;
+    rig_await(rig, 31);
+    rig_put_singly(rig, 31, 2);
+    rig_close(rig);
+    uint64_t sequence = 0;
+    for (uint32_t i = 0; i < rig->batch_count; i++)
+        if (rig->batch_items[i] == 30)
+            sequence = rig->batch_sequences[i];
+    struct place place = place_of(rig, sequence);
+    flip(&place, place.header.payload_bytes / 2 + WAL_RECORD_HEADER_BYTES + 20); /* in a value, or a header */
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+    CU_ASSERT(rig->recovery.salvaged_count >= 14 && rig->recovery.salvaged_count <= 29);
+    CU_ASSERT(was_replayed(rig, 1, 14));
+    CU_ASSERT(was_replayed(rig, 31, 2));
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_takes_rot_in_the_last_record_for_damage_once_it_was_idle)
+{
+    struct rig *rig = rig_make(r);
+    rig_open(rig);
+    rig_put_singly(rig, 0, 10);
+    uint64_t last = wal_sequence_durable(rig->wal);
+    while (wal_counters(rig->wal).watermarks == 0 || wal_sequence_durable(rig->wal) <= last)
+        task_sleep(r, 1000 * 1000); /* until the idle timer has written */
+    rig_close(rig);
+    struct place place = place_of(rig, last);
+    flip(&place, WAL_RECORD_HEADER_BYTES + 70);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+    CU_ASSERT_EQUAL(rig->recovery.missing_clock_bound, 9);
+    CU_ASSERT_EQUAL(rig->replayed_count, 9);
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_with_a_missing_segment_reports_it_and_replays_the_rest)
+{
+    for (uint64_t missing = 1; missing <= 2; missing++) {
+        struct rig *rig = rig_make(r);
+        rig->value_bytes = 300 * 1000;
+        rig_open(rig);
+        rig_put_singly(rig, 0, 40);
+        rig->start = wal_start_at(rig->wal, 1);
+        CU_ASSERT_EQUAL(rig->start.segment, 1);
+        rig_close(rig);
+        char path[512], name[WAL_NAME_BYTES];
+        wal_segment_name(name, missing);
+        snprintf(path, sizeof path, "%s/%s", rig->directory, name);
+        CU_ASSERT_EQUAL(unlink(path), 0);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+        CU_ASSERT(rig->recovery.missing_clock_bound >= 13);
+        CU_ASSERT(rig->replayed_count >= 26 && rig->replayed_count < 30);
+        CU_ASSERT(was_replayed(rig, 30, 10));
+        CU_ASSERT_EQUAL(rig->replayed[0], missing == 2);
+        rig_free(rig);
+    }
+}
+
+TEST_IN_REACTOR(wal_whose_only_file_is_missing_is_damaged)
+{
+    struct rig *rig = rig_make(r);
+    rig->start = (struct wal_start){3, 12};
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+    CU_ASSERT(rig->recovery.missing_clock_bound > 1000);
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_with_a_rotten_segment_header_loses_nothing)
+{
+    for (uint64_t segment = 1; segment <= 3; segment++) {
+        struct rig *rig = rig_make(r);
+        rig->value_bytes = 300 * 1000;
+        rig_open(rig);
+        rig_put_singly(rig, 0, 40);
+        rig_close(rig);
+        struct place place = {0};
+        char name[WAL_NAME_BYTES];
+        wal_segment_name(name, segment);
+        snprintf(place.path, sizeof place.path, "%s/%s", rig->directory, name);
+        flip(&place, 20);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        CU_ASSERT(was_replayed(rig, 0, 40));
+        rig_free(rig);
+    }
+}
+
+TEST_IN_REACTOR(wal_skips_what_is_before_its_start)
+{
+    struct rig *rig = rig_make(r);
+    rig_open(rig);
+    rig_put_singly(rig, 0, 20);
+    uint32_t at = 0;
+    uint64_t eleventh = 0;
+    for (uint32_t i = 0; i < rig->batch_count; i++)
+        if (rig->batch_items[i] && at++ == 10)
+            eleventh = rig->batch_sequences[i];
+    rig->start = wal_start_at(rig->wal, eleventh);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed_count, 10);
+    CU_ASSERT(was_replayed(rig, 10, 10));
+    struct place place = place_of(rig, eleventh - 3); /* damage there matters to nobody */
+    flip(&place, 8);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed_count, 10);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_of_another_format_version_is_refused)
+{
+    struct rig *rig = rig_make(r);
+    rig_open(rig);
+    rig_put_singly(rig, 0, 2);
+    rig_close(rig);
+    struct place place = place_of(rig, 1);
+    uint8_t header[WAL_SEGMENT_HEADER_BYTES];
+    int fd = open(place.path, O_RDWR);
+    CU_ASSERT_EQUAL(pread(fd, header, sizeof header, 0), sizeof header);
+    store_u32le(header + 4, WAL_FORMAT_VERSION + 1);
+    store_u64le(header + sizeof header - 8, checksum_bytes(header, sizeof header - 8));
+    CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
+    close(fd);
+    char why[256] = "";
+    struct wal_recovery_options options = {rig->directory, rig->start, on_replay, rig};
+    CU_ASSERT_EQUAL(wal_recover(r, &options, &rig->recovery, why, sizeof why), TORC_E_DATA_FORMAT);
+    CU_ASSERT(why[0] != '\0');
+    rig_free(rig);
+}
