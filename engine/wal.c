@@ -19,6 +19,7 @@ enum {
     WRITES_IN_FLIGHT_DEFAULT = 2,
     SPARES_DEFAULT = 2,
     IDLE_NS_DEFAULT = 10 * 1000 * 1000,
+    RETRY_NS_DEFAULT = 1000 * 1000 * 1000,
     ITEMS_FIRST = 256,
     FAILURES_IN_ROW_MAX = 2,
     RECORD_AT = WAL_BLOCK_BYTES, /* in a buffer, behind the block for a segment header */
@@ -449,6 +450,8 @@ static void options_complete(struct wal_options *o)
         o->spare_segments_max = SPARES_DEFAULT;
     if (!o->idle_ns)
         o->idle_ns = IDLE_NS_DEFAULT;
+    if (!o->retry_ns)
+        o->retry_ns = RETRY_NS_DEFAULT;
     ASSERT(o->segment_bytes % WAL_BLOCK_BYTES == 0 && o->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
     ASSERT(o->segment_bytes <= WAL_SEGMENT_BYTES_MAX && o->spare_segments_max <= WAL_SPARES_MAX);
     ASSERT(o->batch_bytes_max >= ENTRY_BYTES_MAX && o->gather_bytes_max >= ENTRY_BYTES_MAX);

@@ -101,6 +101,7 @@ struct wal_options {
     uint32_t writes_in_flight_max; /* 0 means 2 */
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
     uint64_t idle_ns;              /* after so long without writes the watermark is written; 0 means 10 ms */
+    uint64_t retry_ns;             /* how often a full disk is looked at again; 0 means 1 s */
     void *owner;
     /* In the order of the appends; may not wait, may call wal_append. Outside of any task, but
      * for what wal_close fails. */

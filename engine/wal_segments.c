@@ -15,7 +15,6 @@ enum {
     INFOS_AHEAD = 2,
     PREPARE_TRIES = 2, /* each with a file of its own */
 };
-#define RETRY_NS (1000u * 1000 * 1000)
 
 struct path {
     char text[WAL_PATH_BYTES_MAX];
@@ -255,13 +254,19 @@ static void retry_due(struct timer *t)
 
 static void retry_later(struct wal *wal)
 {
-    if (wal->retry.heap_index == 0 && timer_start(wal->reactor, &wal->retry, RETRY_NS, retry_due) != 0)
+    if (wal->retry.heap_index == 0 && timer_start(wal->reactor, &wal->retry, wal->options.retry_ns, retry_due) != 0)
         wal_event(wal, "log_no_timer", "out of memory for a timer; the log stays full until the next start");
+}
+
+/* Errors that an operator can mend while the shard runs. EFBIG is the limit on the size of files. */
+static bool is_want_of_room(int rc)
+{
+    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == TORC_E_NO_MEMORY;
 }
 
 static void prepare_failed(struct wal *wal, int rc)
 {
-    bool is_full = rc == -ENOSPC || rc == -EDQUOT || rc == TORC_E_NO_MEMORY;
+    bool is_full = is_want_of_room(rc);
     int error = is_full ? TORC_E_DISK_FULL : TORC_E_STORAGE;
     if (error != wal->next_error)
         event_about(wal, "log_segment_failed", wal->segment_id_max, rc);
@@ -275,7 +280,7 @@ static void prepare_next(struct wal *wal)
     int rc = -EIO;
     for (int i = 0; rc && i < PREPARE_TRIES && !wal->is_stopping; i++) {
         rc = prepare_segment(wal);
-        if (rc == -ENOSPC || rc == -EDQUOT)
+        if (is_want_of_room(rc))
             break;
     }
     if (rc == 0)

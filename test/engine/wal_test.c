@@ -9,11 +9,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -146,6 +146,7 @@ static void rig_open(struct rig *rig)
         .segment_bytes = SEGMENT_BYTES,
         .writes_in_flight_max = rig->writes_in_flight_max,
         .owner = rig,
+        .retry_ns = 5 * 1000 * 1000,
         .on_durable = on_durable,
         .on_room = on_room,
     };
@@ -659,5 +660,106 @@ TEST_IN_REACTOR(wal_of_another_format_version_is_refused)
     struct wal_recovery_options options = {rig->directory, rig->start, on_replay, rig};
     CU_ASSERT_EQUAL(wal_recover(r, &options, &rig->recovery, why, sizeof why), TORC_E_DATA_FORMAT);
     CU_ASSERT(why[0] != '\0');
+    rig_free(rig);
+}
+
+/* ---- failures ---- */
+
+/* Files may not grow, nor be written, beyond `bytes`: writes there fail with EFBIG. RLIM_INFINITY lifts it. */
+static void limit_files(rlim_t bytes)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit limit;
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Until the background task has the next segment ready. */
+static void await_next_segment(struct rig *rig)
+{
+    uint64_t segments = 0;
+    for (int i = 0; i < 1000 && segments < 2; i++) {
+        task_sleep(rig->reactor, 1000 * 1000);
+        segments = wal_counters(rig->wal).segments;
+    }
+    CU_ASSERT_EQUAL_FATAL(segments, 2);
+}
+
+TEST_IN_REACTOR(wal_gives_failed_writes_back_and_goes_on_in_a_new_segment)
+{
+    struct rig *rig = rig_make(r);
+    rig_open(rig);
+    rig_put_singly(rig, 0, 3);
+    await_next_segment(rig);
+    rig->holds = true;
+    limit_files(2 * WAL_BLOCK_BYTES);
+    for (uint32_t n = 3; n < 5; n++) {
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+        wal_submit(rig->wal);
+    }
+    CU_ASSERT_EQUAL(rig_put(rig, 5), 0); /* gathers while the others fail */
+    rig_await(rig, 5);
+    limit_files(RLIM_INFINITY);
+    CU_ASSERT_EQUAL(rig->results[3], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(rig->results[4], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(wal_counters(rig->wal).failed_writes, 2);
+    rig->holds = false;
+    rig_await(rig, 6);
+    CU_ASSERT_EQUAL(rig->results[5], 0);
+    rig_put_singly(rig, 6, 3);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(was_replayed(rig, 0, 3));
+    CU_ASSERT(was_replayed(rig, 5, 4));
+    CU_ASSERT_EQUAL(rig->replayed_count, 7);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_takes_no_writes_after_two_failures_in_a_row)
+{
+    struct rig *rig = rig_make(r);
+    rig_open(rig);
+    rig_put_singly(rig, 0, 3);
+    await_next_segment(rig);
+    limit_files(WAL_BLOCK_BYTES);
+    CU_ASSERT_EQUAL(rig_put(rig, 3), 0);
+    rig_await(rig, 4);
+    CU_ASSERT_EQUAL(rig->results[3], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(rig_put(rig, 4), 0);
+    rig_await(rig, 5);
+    CU_ASSERT_EQUAL(rig->results[4], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(rig_put(rig, 5), TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(wal_refusal(rig->wal), TORC_E_STORAGE);
+    limit_files(RLIM_INFINITY);
+    CU_ASSERT_EQUAL(rig_put(rig, 5), TORC_E_STORAGE);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed_count, 3);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(wal_without_room_refuses_and_takes_writes_again_when_there_is_room)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = VALUE_BYTES_MAX;
+    limit_files(SEGMENT_BYTES / 2);
+    rig_open(rig);
+    CU_ASSERT_EQUAL(rig_put(rig, 0), 0);
+    rig_await(rig, 1);
+    CU_ASSERT_EQUAL(rig->results[0], TORC_E_DISK_FULL);
+    CU_ASSERT_EQUAL(rig_put(rig, 1), TORC_E_DISK_FULL);
+    CU_ASSERT_EQUAL(rig->rooms, 0);
+    limit_files(RLIM_INFINITY);
+    while (rig->rooms == 0)
+        CU_ASSERT_EQUAL_FATAL(event_wait(r, &rig->returned_event, 10ull * 1000 * 1000 * 1000), 0);
+    CU_ASSERT_EQUAL(wal_refusal(rig->wal), 0);
+    rig_put_singly(rig, 1, 10);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed_count, 10);
+    CU_ASSERT(was_replayed(rig, 1, 10));
     rig_free(rig);
 }
