@@ -216,7 +216,7 @@ static bool continue_operation(struct load *l, uint32_t slot, int code)
     }
     if (l->plan.is_loading && code == TORC_E_OVERLOADED && s->retries < LOAD_RETRIES_MAX) {
         s->retries++;
-        recorder_error(&l->recorder, OPERATION_INSERT, code);
+        l->recorder.second.retries++;
         return true;
     }
     return false;

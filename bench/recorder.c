@@ -14,6 +14,7 @@ void recorder_merge(struct recorder_tally *into, const struct recorder_tally *fr
         into->errors[op] += from->errors[op];
     }
     into->misses += from->misses;
+    into->retries += from->retries;
     outcome_merge(&into->outcomes, &from->outcomes);
 }
 
@@ -21,6 +22,7 @@ void recorder_turn(struct recorder *r)
 {
     recorder_merge(&r->total, &r->second);
     r->second.misses = 0;
+    r->second.retries = 0;
     r->second.outcomes = (struct outcome_counts){0};
     for (int op = 0; op < OPERATION_COUNT; op++) {
         r->second.errors[op] = 0;

@@ -114,6 +114,7 @@ static json_t *phase_json(struct writer *w, const struct phase *p)
     set(w, out, "ops_per_s", json_real((double)done / p->wall_s));
     set(w, out, "errors", integer(recorder_error_count(&p->tally)));
     set(w, out, "misses", integer(p->tally.misses));
+    set(w, out, "retries", integer(p->tally.retries));
     set(w, out, "unanswered", integer(p->unanswered_count));
     set(w, out, "client_cpu_share", json_real(p->client_cpu_share));
     set(w, out, "server_cpu_share", p->server_cpu_share < 0.0 ? json_null() : json_real(p->server_cpu_share));

@@ -72,6 +72,9 @@ static void print_outcomes(FILE *to, const struct phase *p)
     }
     if (p->tally.misses)
         fprintf(to, "%s of these found no such key\n", format_count(count, (double)p->tally.misses));
+    if (p->tally.retries)
+        fprintf(to, "%s puts found no room and were repeated\n",
+                format_count(count, (double)p->tally.retries));
     if (p->unanswered_count)
         fprintf(to, "%s requests were not answered within %d s of the end\n",
                 format_count(count, (double)p->unanswered_count), LOAD_DRAIN_MS / 1000);
