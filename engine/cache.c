@@ -1,0 +1,529 @@
+/* cache.c - the block cache of a shard; see cache.h for the picture.
+ *
+ *   frame:   free --cache_read--> loading --load ok--> ready --hand takes it, unpinned--> free
+ *                                    |                                                     ^
+ *                                    +------------------ load failed ----------------------+
+ *
+ * Only ready frames are in the queue and can be evicted; loading ones are in the index, so that others find them and
+ * wait. Memory of one-unit blocks comes in slabs of 32; a larger block has an allocation of its own. When a larger block
+ * needs room and the hand finds a small one, the whole slab of that one is emptied and given back: so the budget moves
+ * between small and large blocks as the load does, and memory stays within it to the byte of the sums kept here. */
+#include "engine/cache.h"
+
+#include <string.h>
+
+enum {
+    SLAB_UNITS = 32,
+    SLAB_BYTES = SLAB_UNITS * CACHE_UNIT_BYTES,
+    NONE = UINT32_MAX >> 1, /* of a frame or slab number */
+    SLOTS_PER_FRAME = 2,    /* at least: the index is at most half full */
+    LARGE_SHARE = 8,        /* a block above 1/8 of the budget is not kept: it would push out too much */
+    SWEEP_STEPS_MAX = 4096, /* then the hand takes a visited one too, so that no sweep stalls the core */
+};
+static_assert((int)CACHE_UNIT_BYTES == (int)FILE_ALIGNMENT, "a read goes straight into its frame");
+#define SLAB_ALL_FREE UINT32_MAX
+static_assert(SLAB_UNITS == 32, "one bit of a u32 a unit");
+
+enum frame_state { FRAME_FREE, FRAME_LOADING, FRAME_READY };
+
+/* One task that waits for another's read. On that task's stack. */
+struct waiter {
+    struct waiter *next;
+    struct event event;
+};
+
+struct frame {
+    uint64_t table;
+    uint8_t *data;
+    struct waiter *waiters;
+    uint32_t position;
+    uint32_t units;
+    uint32_t newer; /* in the queue; of a free frame: the next free one */
+    uint32_t older;
+    uint32_t pins;
+    uint32_t slab;  /* NONE: memory of its own */
+    uint8_t state;
+    bool is_visited;
+};
+
+struct slab {
+    uint8_t *memory; /* null: this number is not in use */
+    uint32_t free_mask;
+    uint32_t next_with_room; /* in the list of slabs with room, while is_listed; or of unused numbers */
+    bool is_listed;
+    uint32_t frames[SLAB_UNITS];
+};
+
+/* Of the index. Equal when both names are; frame NONE: empty. */
+struct slot {
+    uint64_t table;
+    uint32_t position;
+    uint32_t frame;
+};
+
+struct cache {
+    struct reactor *r;
+    uint64_t budget;
+    uint64_t fixed_bytes; /* this struct and its arrays */
+    uint64_t block_bytes; /* slabs and large blocks */
+    struct frame *frames;
+    uint32_t frame_count;
+    uint32_t frame_free;
+    struct slot *slots;
+    uint32_t slot_mask;
+    struct slab *slabs;
+    uint32_t slab_count;
+    uint32_t slab_unused;
+    uint32_t slab_with_room;
+    uint32_t newest;
+    uint32_t oldest;
+    uint32_t hand;
+    uint32_t queue_count;
+    struct cache_counters counters;
+};
+
+/* ---- index ---- */
+
+static inline uint32_t slot_of(const struct cache *c, uint64_t table, uint32_t position)
+{
+    uint64_t x = (table * UINT64_C(0x9e3779b97f4a7c15) + position) * UINT64_C(0xd6e8feb86659fd93);
+    return (uint32_t)(x >> 32) & c->slot_mask;
+}
+
+/* Returns: the slot of the block, or the empty one where it would go. */
+static inline uint32_t index_find(const struct cache *c, uint64_t table, uint32_t position)
+{
+    uint32_t i = slot_of(c, table, position);
+    while (c->slots[i].frame != NONE && (c->slots[i].table != table || c->slots[i].position != position))
+        i = (i + 1) & c->slot_mask;
+    return i;
+}
+
+static void index_add(struct cache *c, uint32_t frame)
+{
+    const struct frame *f = &c->frames[frame];
+    uint32_t i = index_find(c, f->table, f->position);
+    ASSERT(c->slots[i].frame == NONE);
+    c->slots[i] = (struct slot){f->table, f->position, frame};
+}
+
+/* Takes one out and moves back those that had to step over it (Knuth, TAOCP 6.4, algorithm R). */
+static void index_remove(struct cache *c, uint32_t frame)
+{
+    uint32_t hole = index_find(c, c->frames[frame].table, c->frames[frame].position);
+    ASSERT(c->slots[hole].frame == frame);
+    for (uint32_t i = (hole + 1) & c->slot_mask; c->slots[i].frame != NONE; i = (i + 1) & c->slot_mask) {
+        uint32_t home = slot_of(c, c->slots[i].table, c->slots[i].position);
+        if (((i - home) & c->slot_mask) < ((i - hole) & c->slot_mask))
+            continue;
+        c->slots[hole] = c->slots[i];
+        hole = i;
+    }
+    c->slots[hole].frame = NONE;
+}
+
+/* ---- slabs ---- */
+
+static void slab_list(struct cache *c, uint32_t slab)
+{
+    struct slab *s = &c->slabs[slab];
+    if (s->is_listed)
+        return;
+    s->is_listed = true;
+    s->next_with_room = c->slab_with_room;
+    c->slab_with_room = slab;
+}
+
+static void slab_unlist(struct cache *c, uint32_t slab)
+{
+    uint32_t *link = &c->slab_with_room;
+    while (*link != slab)
+        link = &c->slabs[*link].next_with_room;
+    *link = c->slabs[slab].next_with_room;
+    c->slabs[slab].is_listed = false;
+}
+
+static bool slab_open(struct cache *c)
+{
+    uint32_t slab = c->slab_unused;
+    if (slab == NONE || c->fixed_bytes + c->block_bytes + SLAB_BYTES > c->budget)
+        return false;
+    struct slab *s = &c->slabs[slab];
+    uint32_t next = s->next_with_room;
+    s->memory = reactor_alloc_aligned(c->r, SLAB_BYTES, FILE_ALIGNMENT);
+    if (!s->memory)
+        return false;
+    c->slab_unused = next;
+    s->free_mask = SLAB_ALL_FREE;
+    c->block_bytes += SLAB_BYTES;
+    slab_list(c, slab);
+    return true;
+}
+
+/* Requires: all free. */
+static void slab_close(struct cache *c, uint32_t slab)
+{
+    struct slab *s = &c->slabs[slab];
+    ASSERT(s->free_mask == SLAB_ALL_FREE);
+    if (s->is_listed)
+        slab_unlist(c, slab);
+    reactor_free(c->r, s->memory);
+    s->memory = NULL;
+    s->next_with_room = c->slab_unused;
+    c->slab_unused = slab;
+    c->block_bytes -= SLAB_BYTES;
+}
+
+/* ---- frames ---- */
+
+/* Requires: a slab with room. */
+static void frame_take_unit(struct cache *c, uint32_t frame)
+{
+    uint32_t slab = c->slab_with_room;
+    struct slab *s = &c->slabs[slab];
+    unsigned unit = (unsigned)__builtin_ctz(s->free_mask);
+    s->free_mask &= ~(UINT32_C(1) << unit);
+    s->frames[unit] = frame;
+    if (s->free_mask == 0)
+        slab_unlist(c, slab);
+    c->frames[frame].slab = slab;
+    c->frames[frame].data = s->memory + (size_t)unit * CACHE_UNIT_BYTES;
+}
+
+static void frame_release(struct cache *c, uint32_t frame)
+{
+    struct frame *f = &c->frames[frame];
+    ASSERT(f->pins == 0 && !f->waiters);
+    index_remove(c, frame);
+    if (f->slab != NONE) {
+        struct slab *s = &c->slabs[f->slab];
+        s->free_mask |= UINT32_C(1) << ((size_t)(f->data - s->memory) / CACHE_UNIT_BYTES);
+        slab_list(c, f->slab);
+        if (s->free_mask == SLAB_ALL_FREE)
+            slab_close(c, f->slab);
+    } else {
+        reactor_free(c->r, f->data);
+        c->block_bytes -= (uint64_t)f->units * CACHE_UNIT_BYTES;
+    }
+    *f = (struct frame){.newer = c->frame_free};
+    c->frame_free = frame;
+    c->counters.blocks--;
+}
+
+/* ---- queue ---- */
+
+static void queue_add(struct cache *c, uint32_t frame)
+{
+    struct frame *f = &c->frames[frame];
+    f->newer = NONE;
+    f->older = c->newest;
+    if (c->newest != NONE)
+        c->frames[c->newest].newer = frame;
+    else
+        c->oldest = frame;
+    c->newest = frame;
+    c->queue_count++;
+}
+
+static void queue_remove(struct cache *c, uint32_t frame)
+{
+    struct frame *f = &c->frames[frame];
+    if (c->hand == frame)
+        c->hand = f->newer; /* NONE: begins again at the oldest */
+    if (f->newer != NONE)
+        c->frames[f->newer].older = f->older;
+    else
+        c->newest = f->older;
+    if (f->older != NONE)
+        c->frames[f->older].newer = f->newer;
+    else
+        c->oldest = f->newer;
+    c->queue_count--;
+}
+
+static void evict(struct cache *c, uint32_t frame)
+{
+    ASSERT(c->frames[frame].state == FRAME_READY && c->frames[frame].pins == 0);
+    queue_remove(c, frame);
+    frame_release(c, frame);
+    c->counters.evictions++;
+}
+
+/* Moves the hand to the next frame that may go. Two rounds clear every visited bit, so what is left then is pinned. */
+static uint32_t find_victim(struct cache *c)
+{
+    uint64_t steps_max = 2 * (uint64_t)c->queue_count + 1;
+    for (uint64_t step = 0; step < steps_max; step++) {
+        if (c->hand == NONE)
+            c->hand = c->oldest;
+        if (c->hand == NONE)
+            return NONE;
+        struct frame *f = &c->frames[c->hand];
+        if (f->pins == 0 && (!f->is_visited || step >= SWEEP_STEPS_MAX))
+            return c->hand;
+        if (f->pins == 0)
+            f->is_visited = false;
+        c->hand = f->newer;
+    }
+    return NONE;
+}
+
+/* ---- room ---- */
+
+/* Empties a slab and gives its memory back, unless something in it is pinned or being read. */
+static bool empty_slab(struct cache *c, uint32_t slab)
+{
+    struct slab *s = &c->slabs[slab];
+    for (unsigned unit = 0; unit < SLAB_UNITS; unit++) {
+        const struct frame *f = &c->frames[s->frames[unit]];
+        bool is_used = !(s->free_mask >> unit & 1);
+        if (is_used && (f->state != FRAME_READY || f->pins > 0))
+            return false;
+    }
+    for (unsigned unit = 0; unit < SLAB_UNITS; unit++)
+        if (!(s->free_mask >> unit & 1))
+            evict(c, s->frames[unit]); /* the last one closes the slab */
+    ASSERT(!s->memory);
+    return true;
+}
+
+/* Makes room for one unit: a slab has some in the end. */
+static bool make_unit_room(struct cache *c)
+{
+    while (c->slab_with_room == NONE && !slab_open(c)) {
+        uint32_t victim = find_victim(c);
+        if (victim == NONE)
+            return false;
+        evict(c, victim);
+    }
+    return true;
+}
+
+/* Makes room for a large block in the sum of bytes. Ends: each step evicts something or counts as one of the tries. */
+static bool make_large_room(struct cache *c, uint64_t bytes)
+{
+    uint32_t tries = c->slab_count;
+    if (bytes > c->budget / LARGE_SHARE)
+        return false;
+    while (c->fixed_bytes + c->block_bytes + bytes > c->budget) {
+        uint32_t victim = find_victim(c);
+        if (victim == NONE || tries == 0)
+            return false;
+        uint32_t slab = c->frames[victim].slab;
+        if (slab == NONE) {
+            evict(c, victim);
+        } else if (!empty_slab(c, slab)) {
+            c->hand = c->frames[victim].newer;
+            tries--;
+        }
+    }
+    return true;
+}
+
+/* Returns: a frame with memory for the block, in the index as being read; NONE when there is no room. */
+static uint32_t frame_acquire(struct cache *c, struct cache_block block)
+{
+    uint64_t bytes = (uint64_t)block.units * CACHE_UNIT_BYTES;
+    if (block.units == 1 ? !make_unit_room(c) : !make_large_room(c, bytes))
+        return NONE;
+    uint32_t frame = c->frame_free;
+    ASSERT(frame != NONE); /* there is one for each unit that the budget holds */
+    struct frame *f = &c->frames[frame];
+    uint32_t next = f->newer;
+    if (block.units == 1) {
+        frame_take_unit(c, frame);
+    } else {
+        f->slab = NONE;
+        f->data = reactor_alloc_aligned(c->r, bytes, FILE_ALIGNMENT);
+        if (!f->data)
+            return NONE;
+        c->block_bytes += bytes;
+    }
+    c->frame_free = next;
+    f->table = block.table;
+    f->position = block.position;
+    f->units = block.units;
+    f->state = FRAME_LOADING;
+    index_add(c, frame);
+    c->counters.blocks++;
+    return frame;
+}
+
+/* ---- open and close ---- */
+
+static bool allocate_arrays(struct cache *c)
+{
+    uint64_t frame_bytes = (uint64_t)c->frame_count * sizeof(struct frame);
+    uint64_t slot_bytes = ((uint64_t)c->slot_mask + 1) * sizeof(struct slot);
+    uint64_t slab_bytes = (uint64_t)c->slab_count * sizeof(struct slab);
+    c->fixed_bytes = sizeof *c + frame_bytes + slot_bytes + slab_bytes;
+    c->frames = reactor_alloc_zeroed(c->r, frame_bytes);
+    c->slots = reactor_alloc(c->r, slot_bytes);
+    c->slabs = reactor_alloc_zeroed(c->r, slab_bytes);
+    return c->frames && c->slots && c->slabs;
+}
+
+static void link_free(struct cache *c)
+{
+    for (uint32_t i = 0; i < c->frame_count; i++)
+        c->frames[i].newer = i + 1 < c->frame_count ? i + 1 : NONE;
+    for (uint32_t i = 0; i < c->slab_count; i++)
+        c->slabs[i].next_with_room = i + 1 < c->slab_count ? i + 1 : NONE;
+    for (uint32_t i = 0; i <= c->slot_mask; i++)
+        c->slots[i].frame = NONE;
+}
+
+int cache_open(struct reactor *r, uint64_t budget_bytes, struct cache **out)
+{
+    uint64_t budget = budget_bytes < CACHE_BUDGET_BYTES_MIN ? CACHE_BUDGET_BYTES_MIN : budget_bytes;
+    uint64_t frame_bytes = CACHE_UNIT_BYTES + sizeof(struct frame) + SLOTS_PER_FRAME * sizeof(struct slot);
+    struct cache *c = reactor_alloc_zeroed(r, sizeof *c);
+    if (!c)
+        return TORC_E_NO_MEMORY;
+    c->r = r;
+    c->budget = budget;
+    c->frame_count = (uint32_t)(budget / frame_bytes < NONE / 4 ? budget / frame_bytes : NONE / 4);
+    c->slab_count = c->frame_count / SLAB_UNITS + 1;
+    uint32_t slots = 16;
+    while (slots < c->frame_count * SLOTS_PER_FRAME)
+        slots *= 2;
+    c->slot_mask = slots - 1;
+    c->slab_with_room = NONE;
+    c->newest = c->oldest = c->hand = NONE;
+    if (!allocate_arrays(c)) {
+        cache_close(c);
+        return TORC_E_NO_MEMORY;
+    }
+    link_free(c);
+    *out = c;
+    return 0;
+}
+
+void cache_close(struct cache *c)
+{
+    if (!c)
+        return;
+    for (uint32_t i = 0; c->frames && i < c->frame_count; i++) {
+        ASSERT(c->frames[i].pins == 0 && c->frames[i].state != FRAME_LOADING);
+        if (c->frames[i].state == FRAME_READY && c->frames[i].slab == NONE)
+            reactor_free(c->r, c->frames[i].data);
+    }
+    for (uint32_t i = 0; c->slabs && i < c->slab_count; i++)
+        reactor_free(c->r, c->slabs[i].memory);
+    reactor_free(c->r, c->slabs);
+    reactor_free(c->r, c->slots);
+    reactor_free(c->r, c->frames);
+    reactor_free(c->r, c);
+}
+
+/* ---- use ---- */
+
+static void pin_frame(struct cache *c, uint32_t frame, struct cache_pin *pin)
+{
+    c->frames[frame].pins++;
+    *pin = (struct cache_pin){.cache = c, .data = c->frames[frame].data, .frame = frame};
+}
+
+const uint8_t *cache_get(struct cache *c, struct cache_block block)
+{
+    uint32_t frame = c->slots[index_find(c, block.table, block.position)].frame;
+    if (frame == NONE)
+        return NULL;
+    struct frame *f = &c->frames[frame];
+    if (f->state != FRAME_READY)
+        return NULL;
+    f->is_visited = true;
+    c->counters.hits++;
+    return f->data;
+}
+
+/* Waits: until the read under way is over. The reader leaves a pin for each who waited. */
+static int share_read(struct cache *c, uint32_t frame, struct cache_pin *pin)
+{
+    struct waiter w = {.next = c->frames[frame].waiters};
+    event_init(&w.event);
+    c->frames[frame].waiters = &w;
+    c->counters.shared++;
+    int rc = event_wait(c->r, &w.event, EVENT_FOREVER);
+    if (rc == 0)
+        *pin = (struct cache_pin){.cache = c, .data = c->frames[frame].data, .frame = frame};
+    return rc;
+}
+
+static void end_load(struct cache *c, uint32_t frame, int result)
+{
+    struct frame *f = &c->frames[frame];
+    ASSERT(f->state == FRAME_LOADING && f->pins == 0);
+    struct waiter *next = f->waiters;
+    f->waiters = NULL;
+    while (next) {
+        struct waiter *w = next;
+        next = w->next; /* before it is woken: it is on that task's stack */
+        f->pins += result == 0;
+        event_set(c->r, &w->event, result);
+    }
+    if (result) {
+        frame_release(c, frame);
+        return;
+    }
+    f->state = FRAME_READY;
+    queue_add(c, frame);
+}
+
+static int read_past(struct cache *c, struct cache_block block, cache_load_fn *load, void *context,
+                     struct cache_pin *pin)
+{
+    uint8_t *memory = reactor_alloc_aligned(c->r, (size_t)block.units * CACHE_UNIT_BYTES, FILE_ALIGNMENT);
+    if (!memory)
+        return TORC_E_NO_MEMORY;
+    c->counters.bypasses++;
+    int rc = load(context, block, memory);
+    if (rc) {
+        reactor_free(c->r, memory);
+        return rc;
+    }
+    *pin = (struct cache_pin){.cache = c, .data = memory, .private_memory = memory};
+    return 0;
+}
+
+int cache_read(struct cache *c, struct cache_block block, cache_load_fn *load, void *context, struct cache_pin *pin)
+{
+    ASSERT(block.units > 0);
+    *pin = (struct cache_pin){0};
+    uint32_t frame = c->slots[index_find(c, block.table, block.position)].frame;
+    if (frame != NONE && c->frames[frame].state == FRAME_LOADING)
+        return share_read(c, frame, pin);
+    if (frame != NONE) {
+        c->frames[frame].is_visited = true;
+        c->counters.hits++;
+        pin_frame(c, frame, pin);
+        return 0;
+    }
+    c->counters.misses++;
+    frame = frame_acquire(c, block);
+    if (frame == NONE)
+        return read_past(c, block, load, context, pin);
+    int rc = load(context, block, c->frames[frame].data);
+    end_load(c, frame, rc);
+    if (rc == 0)
+        pin_frame(c, frame, pin);
+    return rc;
+}
+
+void cache_unpin(struct cache_pin *pin)
+{
+    if (pin->private_memory) {
+        reactor_free(pin->cache->r, pin->private_memory);
+    } else if (pin->cache) {
+        ASSERT(pin->cache->frames[pin->frame].pins > 0);
+        pin->cache->frames[pin->frame].pins--;
+    }
+    *pin = (struct cache_pin){0};
+}
+
+struct cache_counters cache_counters(const struct cache *c)
+{
+    struct cache_counters counters = c->counters;
+    counters.bytes = c->fixed_bytes + c->block_bytes;
+    return counters;
+}

@@ -1,0 +1,177 @@
+/* table_cursor.c - the records of an SSTable in order.
+ *
+ *   file:    ... | block | block | block | block | block | ...
+ *                |<----------- window ---------->|              one read, past the cache
+ *                          ^ current block, verified when it is stepped on
+ *
+ * The window is the cursor's own memory, so nothing stays pinned in the cache while a user's scan idles. A scan begins
+ * with one block through the cache, because many scans are short and come again; then it reads ahead twice as much each
+ * time, but takes a block from the cache when it is there. */
+#include "engine/table_internal.h"
+
+enum {
+    AHEAD_UNITS_FIRST = 4,
+    AHEAD_UNITS_MAX = 64, /* 256 KiB */
+};
+
+void table_cursor_init(struct table_cursor *c, struct table *t, enum table_cursor_mode mode)
+{
+    *c = (struct table_cursor){.table = t, .mode = mode};
+    c->ahead_units = mode == TABLE_CURSOR_BULK ? AHEAD_UNITS_MAX : AHEAD_UNITS_FIRST;
+}
+
+void table_cursor_deinit(struct table_cursor *c)
+{
+    reactor_free(c->table->r, c->window);
+    c->window = NULL;
+}
+
+static int reserve_window(struct table_cursor *c, uint32_t units)
+{
+    c->window_units = 0; /* whatever was in it */
+    if (units <= c->window_capacity)
+        return 0;
+    struct reactor *r = c->table->r;
+    reactor_free(r, c->window);
+    c->window_capacity = 0;
+    c->window = reactor_alloc_aligned(r, (size_t)units * TABLE_UNIT_BYTES, FILE_ALIGNMENT);
+    if (!c->window)
+        return TORC_E_NO_MEMORY;
+    c->window_capacity = units;
+    return 0;
+}
+
+static bool is_in_window(const struct table_cursor *c, struct cache_block block)
+{
+    return block.position >= c->window_position &&
+           block.position + block.units <= c->window_position + c->window_units;
+}
+
+/* A verified block becomes the whole window. */
+static int copy_block(struct table_cursor *c, struct cache_block block, const uint8_t *from)
+{
+    ASSERT(block.units <= c->window_capacity);
+    memcpy(c->window, from, (size_t)block.units * TABLE_UNIT_BYTES);
+    c->window_position = block.position;
+    c->window_units = block.units;
+    return 0;
+}
+
+static int read_through_cache(struct table_cursor *c, struct cache_block block)
+{
+    struct cache_pin pin;
+    int rc = reserve_window(c, block.units);
+    if (rc == 0)
+        rc = cache_read(c->table->cache, block, table_load_block, c->table, &pin);
+    if (rc)
+        return rc;
+    rc = copy_block(c, block, pin.data);
+    cache_unpin(&pin);
+    return rc;
+}
+
+static int read_ahead(struct table_cursor *c, struct cache_block block)
+{
+    struct table *t = c->table;
+    uint32_t rest = t->index.data_units - block.position;
+    uint32_t units = c->ahead_units < rest ? c->ahead_units : rest;
+    units = units > block.units ? units : block.units;
+    int rc = reserve_window(c, units);
+    if (rc == 0)
+        rc = table_read_units(t, c->window, block.position, units);
+    if (rc)
+        return rc;
+    t->counters.cursor_reads++;
+    t->counters.cursor_read_bytes += (uint64_t)units * TABLE_UNIT_BYTES;
+    c->window_position = block.position;
+    c->window_units = units;
+    c->ahead_units = c->ahead_units * 2 < AHEAD_UNITS_MAX ? c->ahead_units * 2 : AHEAD_UNITS_MAX;
+    return 0;
+}
+
+/* Waits. Makes the current block the one that records come from. */
+static int load_block(struct table_cursor *c, bool is_seek)
+{
+    struct table *t = c->table;
+    struct cache_block block = table_block_at(t, c->block);
+    bool is_verified = false;
+    int rc = 0;
+    if (!is_in_window(c, block)) {
+        bool is_scan = c->mode == TABLE_CURSOR_SCAN;
+        is_verified = is_scan && (is_seek || cache_get(t->cache, block));
+        rc = is_verified ? read_through_cache(c, block) : read_ahead(c, block);
+    }
+    if (rc)
+        return rc;
+    const uint8_t *data = c->window + (size_t)(block.position - c->window_position) * TABLE_UNIT_BYTES;
+    if (!is_verified)
+        rc = table_check_block(t, data, block);
+    if (rc)
+        return rc;
+    c->data = data;
+    c->data_bytes = block.units * TABLE_UNIT_BYTES;
+    c->entry_count = table_block_count(data, block.units);
+    c->entry = 0;
+    task_yield_if_due(t->r);
+    return 0;
+}
+
+static int seek(struct table_cursor *c, const struct record_key *key)
+{
+    struct table *t = c->table;
+    c->block = 0;
+    c->entry = 0;
+    c->entry_count = 0;
+    c->data = NULL;
+    if (t->index.block_count == 0)
+        return 0;
+    c->block = table_index_find(&t->index, key);
+    int rc = load_block(c, true);
+    if (rc)
+        return rc;
+    bool is_equal = false;
+    c->entry = table_block_lower_bound(c->data, c->data_bytes / TABLE_UNIT_BYTES, key, &is_equal);
+    return 0;
+}
+
+int table_cursor_seek(struct table_cursor *c, const struct record_key *key)
+{
+    c->error = seek(c, key);
+    return c->error;
+}
+
+/* Waits. Returns: 1 when the current block has an entry to give out, 0 at the end, or an error. */
+static int advance(struct table_cursor *c)
+{
+    while (c->entry == c->entry_count) {
+        if (c->entry_count > 0) {
+            c->block++;
+            c->entry = 0;
+            c->entry_count = 0;
+        }
+        if (c->block >= c->table->index.block_count)
+            return 0;
+        int rc = load_block(c, false);
+        if (rc)
+            return rc;
+    }
+    return 1;
+}
+
+int table_cursor_next(struct table_cursor *c, struct record *out)
+{
+    if (c->error)
+        return c->error;
+    int rc = advance(c);
+    if (rc <= 0) {
+        c->error = rc;
+        return rc;
+    }
+    if (table_block_entry(c->data, c->data_bytes / TABLE_UNIT_BYTES, c->entry, out)) {
+        c->entry++;
+        return 1;
+    }
+    c->table->counters.corruptions++;
+    c->error = TORC_E_CORRUPT;
+    return c->error;
+}
