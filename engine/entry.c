@@ -1,7 +1,7 @@
 /* entry.c - the one encoding of a record; its layout and the reason for the two checks are in entry.h.
  *
- * Every offset is named once here. The decoder computes the length of the whole entry from the header in 64 bits before
- * it looks at anything behind the header, so no length can lead it astray. */
+ * Every offset is named once here. The decoder computes the length of the whole entry from the header in 64
+ * bits before it looks at anything behind the header, so no length can lead it astray. */
 #include "engine/entry.h"
 
 enum {

@@ -7,10 +7,10 @@
  *   +--------------+-----------+--------------+-----------+-------+------+-------+----------+--------+
  *   36: u64 expiry_ms (only if RECORD_EXPIRING) | key | subkey | value
  *
- * Little-endian. What a lookup compares comes first. The record checksum covers key, subkey and value and comes from
- * the client; the header check covers the 32 bytes before it and the expiry, so that a flipped bit in a length, a
- * version, a flag, a vnode or an expiry is found as well. Decoding checks lengths only and is for hot paths; whoever
- * hands data out or first reads it from a disk verifies. */
+ * Little-endian. What a lookup compares comes first. The record checksum covers key, subkey and value and
+ * comes from the client; the header check covers the 32 bytes before it and the expiry, so that a flipped bit
+ * in a length, a version, a flag, a vnode or an expiry is found as well. Decoding checks lengths only and is
+ * for hot paths; whoever hands data out or first reads it from a disk verifies. */
 #ifndef ENGINE_ENTRY_H
 #define ENGINE_ENTRY_H
 
@@ -24,12 +24,14 @@ enum {
     ENTRY_HEADER_BYTES = 36,
     ENTRY_EXPIRY_BYTES = 8,
     ENTRY_BYTES_MIN = ENTRY_HEADER_BYTES + 1,
-    ENTRY_BYTES_MAX = ENTRY_HEADER_BYTES + ENTRY_EXPIRY_BYTES + KEY_BYTES_MAX + SUBKEY_BYTES_MAX + VALUE_BYTES_MAX,
+    ENTRY_BYTES_MAX =
+        ENTRY_HEADER_BYTES + ENTRY_EXPIRY_BYTES + KEY_BYTES_MAX + SUBKEY_BYTES_MAX + VALUE_BYTES_MAX,
     ENTRY_VNODE_MAX = (1 << 14) - 1,
     ENTRY_FLAGS_KNOWN = 0x3f,
 };
 
-/* The checksum a record must carry. For a plain key it is checksum_record(key, value); a subkey is chained between. */
+/* The checksum a record must carry. For a plain key it is checksum_record(key, value); a subkey is chained
+ * between. */
 static inline uint64_t entry_checksum(const struct record_key *k, struct slice value)
 {
     uint64_t hash = checksum_bytes(k->key.data, k->key.bytes);
@@ -49,15 +51,16 @@ static inline size_t entry_bytes(const struct record *r)
  * Returns: the bytes written. */
 size_t entry_encode(uint8_t *to, const struct record *r);
 
-/* Takes the entry at the beginning of `bytes`; its slices point into them. Never reads past them. Neither checksum is
- * looked at. Returns: 0, with the length of the entry in *consumed, or TORC_E_CORRUPT. */
+/* Takes the entry at the beginning of `bytes`; its slices point into them. Never reads past them. Neither
+ * checksum is looked at. Returns: 0, with the length of the entry in *consumed, or TORC_E_CORRUPT. */
 MUST_CHECK int entry_decode(struct slice bytes, struct record *out, size_t *consumed);
 
-/* As entry_decode for bytes of this process that were encoded here or verified before (a memtable): no checks. */
+/* As entry_decode for bytes of this process that were encoded here or verified before (a memtable): no
+ * checks. */
 void entry_decode_trusted(const uint8_t *entry, struct record *out);
 
-/* Does the header check of an entry that entry_decode has taken hold? Then its lengths, version, flags, vnode,
- * namespace and expiry are as they were encoded. */
+/* Does the header check of an entry that entry_decode has taken hold? Then its lengths, version, flags,
+ * vnode, namespace and expiry are as they were encoded. */
 bool entry_header_is_sound(const uint8_t *entry);
 
 /* Does the record's own checksum match its key, subkey and value? */

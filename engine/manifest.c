@@ -1,9 +1,9 @@
 /* manifest.c - the manifest in memory, and its changes.
  *
- * The state is decoded from the very bytes that are on disk and its slices point into them, so what a restart would
- * find is what is in use. A change makes the next generation aside, writes it to the copy that is older or damaged,
- * then to the other, and only then takes the place of the present one. Changes go one at a time; a task that comes
- * meanwhile waits in line and is applied to the outcome of those before it. */
+ * The state is decoded from the very bytes that are on disk and its slices point into them, so what a restart
+ * would find is what is in use. A change makes the next generation aside, writes it to the copy that is older
+ * or damaged, then to the other, and only then takes the place of the present one. Changes go one at a time;
+ * a task that comes meanwhile waits in line and is applied to the outcome of those before it. */
 #include "engine/manifest.h"
 
 #include "engine/manifest_file.h"
@@ -75,7 +75,8 @@ static int adopt(struct manifest *m, struct manifest_image *image)
         return rc;
     }
     if (state.numbers.file_number_next < m->state.numbers.file_number_next)
-        state.numbers.file_number_next = m->state.numbers.file_number_next; /* given out while it was written */
+        state.numbers.file_number_next =
+            m->state.numbers.file_number_next; /* given out while it was written */
     reactor_free(m->reactor, m->tables);
     reactor_free(m->reactor, m->image.data);
     m->state = state;
@@ -85,8 +86,8 @@ static int adopt(struct manifest *m, struct manifest_image *image)
     return 0;
 }
 
-/* No copy is whole. A directory without data is a new shard; so is one whose very first commit was cut short, which
- * leaves one copy: the second is not made before the first is durable, nor any data before both. */
+/* No copy is whole. A directory without data is a new shard; so is one whose very first commit was cut short,
+ * which leaves one copy: the second is not made before the first is durable, nor any data before both. */
 static int begin_new(struct manifest *m, char *why, size_t why_bytes)
 {
     bool has_data = false;
@@ -107,7 +108,8 @@ static int begin_new(struct manifest *m, char *why, size_t why_bytes)
                  m->directory);
         return TORC_E_CORRUPT;
     }
-    m->state.numbers = (struct manifest_numbers){.log_start = {.segment = 0, .sequence = 1}, .file_number_next = 1};
+    m->state.numbers =
+        (struct manifest_numbers){.log_start = {.segment = 0, .sequence = 1}, .file_number_next = 1};
     return 0;
 }
 
@@ -159,7 +161,8 @@ static bool paths_init(struct manifest *m, const char *directory)
     return true;
 }
 
-int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why, size_t why_bytes)
+int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why,
+                  size_t why_bytes)
 {
     ASSERT(why_bytes > 0);
     why[0] = '\0';

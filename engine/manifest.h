@@ -1,9 +1,9 @@
 /* manifest.h - what counts on the disk of a shard: which tables, where the log begins, what was lost.
  *
- * Two files, MANIFEST-A and MANIFEST-B. A change writes the whole new generation durably to the older copy, then to the
- * other one; only after that may files that it dropped be removed. So there is always one whole copy, and after a
- * change two. Loading takes the newer valid one; with none valid the shard does not start: it never starts empty over
- * data. docs/formats-engine.md has the bytes.
+ * Two files, MANIFEST-A and MANIFEST-B. A change writes the whole new generation durably to the older copy,
+ * then to the other one; only after that may files that it dropped be removed. So there is always one whole
+ * copy, and after a change two. Loading takes the newer valid one; with none valid the shard does not start:
+ * it never starts empty over data. docs/formats-engine.md has the bytes.
  *
  * A shard's files: MANIFEST-A, MANIFEST-B, wal-<16 hex>.log, table-<16 hex>.sst. */
 #ifndef ENGINE_MANIFEST_H
@@ -19,22 +19,22 @@ enum {
     MANIFEST_TABLES_MAX = 1 << 16,
 };
 
-/* One table. When given to manifest_commit its slices are borrowed; in struct manifest_state they are the manifest's
- * and live until a commit removes the table. */
+/* One table. When given to manifest_commit its slices are borrowed; in struct manifest_state they are the
+ * manifest's and live until a commit removes the table. */
 struct manifest_table {
-    uint64_t number;            /* of the file; never used twice */
-    uint32_t level;             /* tier or level: the compaction's own meaning */
-    uint64_t order;             /* among tables of a level: the compaction's own meaning */
+    uint64_t number; /* of the file; never used twice */
+    uint32_t level;  /* tier or level: the compaction's own meaning */
+    uint64_t order;  /* among tables of a level: the compaction's own meaning */
     uint64_t bytes;
     uint64_t entries;
     uint64_t tombstones;
-    uint64_t clock_min;         /* version clocks of its entries */
+    uint64_t clock_min; /* version clocks of its entries */
     uint64_t clock_max;
-    uint64_t expiry_min_ms;     /* of its expiring entries; UINT64_MAX when none expires */
+    uint64_t expiry_min_ms; /* of its expiring entries; UINT64_MAX when none expires */
     uint64_t created_ms;
     struct record_key smallest; /* of its entries */
     struct record_key largest;
-    struct slice meta;          /* at most MANIFEST_META_BYTES_MAX bytes, opaque */
+    struct slice meta; /* at most MANIFEST_META_BYTES_MAX bytes, opaque */
 };
 
 /* The small numbers of a shard. */
@@ -43,10 +43,10 @@ struct manifest_numbers {
     uint16_t vnode_first;
     uint16_t vnode_count;
     struct wal_start log_start;
-    uint64_t file_number_next;    /* numbers below were given to tables */
-    uint64_t clock_max;           /* no version on disk outside of the log is higher */
-    uint64_t quarantine_clock;    /* lost writes have version clocks up to this; 0: nothing is missing */
-    uint64_t quarantine_count;    /* damaged stretches of the log behind it */
+    uint64_t file_number_next; /* numbers below were given to tables */
+    uint64_t clock_max;        /* no version on disk outside of the log is higher */
+    uint64_t quarantine_clock; /* lost writes have version clocks up to this; 0: nothing is missing */
+    uint64_t quarantine_count; /* damaged stretches of the log behind it */
 };
 
 struct manifest_state {
@@ -58,10 +58,10 @@ struct manifest_state {
 
 struct manifest;
 
-/* Waits. Loads the manifest of `directory` (copied) and changes nothing on disk. A directory without manifest, log and
- * tables is a new shard: generation 0, numbers zero but log_start {0, 1} and file_number_next 1.
- * Returns: 0; TORC_E_CORRUPT when no copy is whole or when there are tables or logs without a manifest;
- * TORC_E_DATA_FORMAT; -errno; one line in `why`. */
+/* Waits. Loads the manifest of `directory` (copied) and changes nothing on disk. A directory without
+ * manifest, log and tables is a new shard: generation 0, numbers zero but log_start {0, 1} and
+ * file_number_next 1. Returns: 0; TORC_E_CORRUPT when no copy is whole or when there are tables or logs
+ * without a manifest; TORC_E_DATA_FORMAT; -errno; one line in `why`. */
 MUST_CHECK int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why,
                              size_t why_bytes);
 void manifest_close(struct manifest *m); /* Requires: no commit under way. Null is allowed. */
@@ -69,8 +69,8 @@ void manifest_close(struct manifest *m); /* Requires: no commit under way. Null 
 /* What counts now. Valid until the next commit ends. */
 const struct manifest_state *manifest_state(const struct manifest *m);
 
-/* Gives out a number for a new file. It is durable with the next commit; a number given out and not committed may be
- * given out again after a restart, so a file of that name may be there and is overwritten. */
+/* Gives out a number for a new file. It is durable with the next commit; a number given out and not committed
+ * may be given out again after a restart, so a file of that name may be there and is overwritten. */
 uint64_t manifest_next_number(struct manifest *m);
 
 struct manifest_change {
@@ -78,16 +78,16 @@ struct manifest_change {
     uint32_t added_count;
     const uint64_t *removed; /* numbers of tables that are there */
     uint32_t removed_count;
-    /* Called, when not null, with the current numbers just before this change is written: sets those that change.
-     * So commits that wait for one another do not undo each other's. */
+    /* Called, when not null, with the current numbers just before this change is written: sets those that
+     * change. So commits that wait for one another do not undo each other's. */
     void (*edit)(void *context, struct manifest_numbers *numbers);
     void *context;
 };
 
-/* Waits; one at a time, others wait their turn. When it returns 0, one copy at least is durable (manifest_copies tells)
- * and the state is the new one. Returns: TORC_E_DISK_FULL: nothing
- * was changed. TORC_E_STORAGE: the disk may hold the old or the new generation, so files of neither may be removed;
- * every later commit fails too. TORC_E_NO_MEMORY. */
+/* Waits; one at a time, others wait their turn. When it returns 0, one copy at least is durable
+ * (manifest_copies tells) and the state is the new one. Returns: TORC_E_DISK_FULL: nothing
+ * was changed. TORC_E_STORAGE: the disk may hold the old or the new generation, so files of neither may be
+ * removed; every later commit fails too. TORC_E_NO_MEMORY. */
 MUST_CHECK int manifest_commit(struct manifest *m, const struct manifest_change *change);
 
 unsigned manifest_copies(const struct manifest *m); /* whole ones on disk, 0 to 2 */

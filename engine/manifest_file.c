@@ -1,7 +1,7 @@
 /* manifest_file.c - reads and writes one copy of the manifest; see manifest_file.h.
  *
- * A copy is overwritten in place: the other one is whole meanwhile. Blocks are allocated before the first byte changes,
- * so a full disk is found while both copies are still what they were. */
+ * A copy is overwritten in place: the other one is whole meanwhile. Blocks are allocated before the first
+ * byte changes, so a full disk is found while both copies are still what they were. */
 #include "engine/manifest_file.h"
 
 #include "reactor/base/checksum.h"

@@ -25,18 +25,21 @@ struct manifest_copy {
 /* Bytes of a copy in memory, aligned and padded to whole blocks, reactor_alloc'ed. */
 struct manifest_image {
     uint8_t *data;
-    uint64_t bytes;  /* without padding */
+    uint64_t bytes; /* without padding */
     uint64_t padded;
 };
 
-/* Waits. Reads the copy if it is there, verifies its checksums and sets state and generation. *image is filled (and the
- * caller's to free) only for WHOLE. Returns: an error only when it cannot be told what the copy is. */
-MUST_CHECK int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct manifest_image *image);
+/* Waits. Reads the copy if it is there, verifies its checksums and sets state and generation. *image is
+ * filled (and the caller's to free) only for WHOLE. Returns: an error only when it cannot be told what the
+ * copy is. */
+MUST_CHECK int manifest_file_load(struct reactor *r, struct manifest_copy *copy,
+                                  struct manifest_image *image);
 
 /* Waits. Makes room for the image, changing nothing that counts. Returns: 0, TORC_E_DISK_FULL, -errno. */
-MUST_CHECK int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image);
+MUST_CHECK int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy,
+                                     const struct manifest_image *image);
 /* Waits. Writes the image durably. After an error the copy is FAILED. */
-MUST_CHECK int manifest_file_write(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image,
-                                   const char *directory);
+MUST_CHECK int manifest_file_write(struct reactor *r, struct manifest_copy *copy,
+                                   const struct manifest_image *image, const char *directory);
 
 #endif

@@ -1,7 +1,7 @@
 /* manifest_format.c - encodes and decodes one copy of the manifest; the layout is in manifest_format.h.
  *
- * The decoder trusts nothing but the checksum, and not that either where a length would lead it out of the bytes: a
- * manifest written wrongly is found, not followed. */
+ * The decoder trusts nothing but the checksum, and not that either where a length would lead it out of the
+ * bytes: a manifest written wrongly is found, not followed. */
 #include "engine/manifest_format.h"
 
 #include "reactor/base/checksum.h"
@@ -177,8 +177,8 @@ static bool take_key(struct input *in, struct record_key *out)
     size_t subkey_bytes = load_u16le(fixed.data + 8);
     out->namespace_id = load_u32le(fixed.data);
     out->vnode = load_u16le(fixed.data + 4);
-    return main_bytes <= KEY_BYTES_MAX && subkey_bytes <= SUBKEY_BYTES_MAX && take_bytes(in, main_bytes, &out->key) &&
-           take_bytes(in, subkey_bytes, &out->subkey);
+    return main_bytes <= KEY_BYTES_MAX && subkey_bytes <= SUBKEY_BYTES_MAX &&
+           take_bytes(in, main_bytes, &out->key) && take_bytes(in, subkey_bytes, &out->subkey);
 }
 
 static bool take_table(struct input *in, struct manifest_table *t)
@@ -238,7 +238,8 @@ int manifest_decode(struct slice bytes, struct manifest_table *tables, struct ma
     if (header.content_bytes > bytes.bytes - MANIFEST_HEADER_BYTES ||
         header.content_checksum != checksum_bytes(bytes.data + MANIFEST_HEADER_BYTES, header.content_bytes))
         return TORC_E_CORRUPT;
-    struct input in = {bytes.data + MANIFEST_HEADER_BYTES, bytes.data + MANIFEST_HEADER_BYTES + header.content_bytes};
+    struct input in = {bytes.data + MANIFEST_HEADER_BYTES,
+                       bytes.data + MANIFEST_HEADER_BYTES + header.content_bytes};
     *out = (struct manifest_state){.generation = header.generation, .tables = tables};
     take_numbers(&in, &out->numbers);
     uint32_t count = load_u32le(in.at);

@@ -5,8 +5,8 @@
  *   | header | numbers | table   | table   | ... | zeros         |
  *   +--------+---------+---------+---------+-----+---------------+
  *
- * The header has the generation, the length of what follows and checksums of that and of itself. A decoded state points
- * into the bytes it came from. */
+ * The header has the generation, the length of what follows and checksums of that and of itself. A decoded
+ * state points into the bytes it came from. */
 #ifndef ENGINE_MANIFEST_FORMAT_H
 #define ENGINE_MANIFEST_FORMAT_H
 
@@ -36,7 +36,8 @@ uint64_t manifest_encoded_bytes(const struct manifest_state *state);
 /* Writes manifest_encoded_bytes(state) bytes. */
 void manifest_encode(uint8_t *to, const struct manifest_state *state);
 
-/* Decodes header and content. `tables` has room for manifest_table_count(bytes). Returns: 0, TORC_E_CORRUPT. */
+/* Decodes header and content. `tables` has room for manifest_table_count(bytes). Returns: 0, or
+ * TORC_E_CORRUPT. */
 MUST_CHECK int manifest_decode(struct slice bytes, struct manifest_table *tables, struct manifest_state *out);
 /* Requires: the header decodes and the content is as long as it says and has its checksum. */
 uint32_t manifest_table_count(struct slice bytes);

@@ -1,13 +1,13 @@
 /* wal.c - the shard's write-ahead log: gathering, submitting, acknowledging.
  *
- * Appends gather in memory; whatever has gathered goes out in one O_DIRECT write as soon as fewer than two are in
- * flight, so a busy log batches and an idle one does not wait. A record is acknowledged only when all before it are
- * durable. The tail block is never rewritten: a torn write cannot hurt what was acknowledged.
+ * Appends gather in memory; whatever has gathered goes out in one O_DIRECT write as soon as fewer than two
+ * are in flight, so a busy log batches and an idle one does not wait. A record is acknowledged only when all
+ * before it are durable. The tail block is never rewritten: a torn write cannot hurt what was acknowledged.
  *
  * A failed write is never tried again on its file. All writes in flight are awaited, the durable prefix is
- * acknowledged, the rest gets its tickets back with the error, and the log goes on in a new segment, whose header says
- * after which record it continues: recovery then drops what the failed writes may have left. Two failures in a row and
- * the shard takes no more writes. */
+ * acknowledged, the rest gets its tickets back with the error, and the log goes on in a new segment, whose
+ * header says after which record it continues: recovery then drops what the failed writes may have left. Two
+ * failures in a row and the shard takes no more writes. */
 #include "engine/wal_internal.h"
 
 #include <errno.h>
@@ -91,7 +91,7 @@ static struct wal_buffer *buffer_make(struct wal *wal)
     return b;
 }
 
-/* Opens a new batch at the end of what gathers. The buffer used last comes first: it is still in the cache. */
+/* Opens a new batch at the end of what gathers. The buffer used last comes first: the cache has it still. */
 static struct wal_buffer *buffer_open(struct wal *wal)
 {
     struct list *link = list_pop_front(&wal->free);
@@ -102,6 +102,8 @@ static struct wal_buffer *buffer_open(struct wal *wal)
         return NULL;
     b->item_count = 0;
     b->payload_bytes = 0;
+    b->hashed_bytes = 0;
+    b->checksum = 0;
     b->is_done = false;
     b->segment = NULL;
     list_push_back(&wal->gathering, &b->link);
@@ -152,6 +154,20 @@ static struct wal_buffer *gathering_with_room(struct wal *wal, size_t bytes)
     return buffer_open(wal);
 }
 
+static void hash_full_chunks(struct wal_buffer *b)
+{
+    const uint8_t *payload = b->memory + PAYLOAD_AT;
+    for (; b->payload_bytes - b->hashed_bytes >= WAL_CHECKSUM_CHUNK_BYTES;
+         b->hashed_bytes += WAL_CHECKSUM_CHUNK_BYTES)
+        b->checksum = wal_checksum_chunk(b->checksum, payload + b->hashed_bytes, WAL_CHECKSUM_CHUNK_BYTES);
+}
+
+static uint64_t payload_checksum(const struct wal_buffer *b)
+{
+    const uint8_t *rest = b->memory + PAYLOAD_AT + b->hashed_bytes;
+    return wal_checksum_chunk(b->checksum, rest, b->payload_bytes - b->hashed_bytes);
+}
+
 int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket)
 {
     if (wal->refusal) {
@@ -171,6 +187,7 @@ int wal_append(struct wal *wal, const struct record *record, const struct engine
     ASSERT(written == bytes);
     b->items[b->item_count++] = (struct wal_item){.ticket = *ticket, .offset = b->payload_bytes};
     b->payload_bytes += (uint32_t)bytes;
+    hash_full_chunks(b);
     wal->gathered_bytes += bytes;
     wal->counters.entries++;
     if (record->version.clock > wal->clock_max)
@@ -232,8 +249,9 @@ static bool rotate(struct wal *wal, uint64_t first_sequence)
         wal_segment_retire(wal, wal->current);
     wal->current = wal->next;
     wal->next = NULL;
-    wal->infos[wal->info_count++] = (struct wal_segment_info){
-        .id = wal->current->id, .bytes = wal->current->bytes, .first_sequence = first_sequence};
+    wal->infos[wal->info_count++] = (struct wal_segment_info){.id = wal->current->id,
+                                                              .bytes = wal->current->bytes,
+                                                              .first_sequence = first_sequence};
     wal_segments_wake(wal);
     return true;
 }
@@ -253,15 +271,18 @@ static void write_record(struct wal *wal, struct wal_buffer *b, uint64_t record_
         .watermark = wal->durable_sequence,
         .previous_checksum = wal->chain_checksum,
         .clock_max = wal->clock_max,
-        .payload_checksum = checksum_bytes(record + WAL_RECORD_HEADER_BYTES, b->payload_bytes),
+        .payload_checksum = payload_checksum(b),
     };
     wal_record_header_encode(record, &b->header);
     uint8_t *from = record;
     uint64_t offset = s->offset;
     uint64_t bytes = record_bytes;
     if (offset == 0) {
-        struct wal_segment_header h = {.id = s->id, .epoch = s->epoch, .first_sequence = b->header.sequence,
-            .continues_sequence = wal->chain_sequence, .continues_checksum = wal->chain_checksum};
+        struct wal_segment_header h = {.id = s->id,
+                                       .epoch = s->epoch,
+                                       .first_sequence = b->header.sequence,
+                                       .continues_sequence = wal->chain_sequence,
+                                       .continues_checksum = wal->chain_checksum};
         memset(b->memory, 0, WAL_BLOCK_BYTES);
         wal_segment_header_encode(b->memory, &h);
         from = b->memory;
@@ -325,15 +346,15 @@ static void idle_start(struct wal *wal)
         wal_event(wal, "log_no_timer", "out of memory for a timer; the next write carries the watermark");
 }
 
-/* Nothing is on its way, but the last record is not yet covered by a watermark: if it rotted now, recovery would take
- * it for a torn one. An empty record carries the watermark. */
+/* Nothing is on its way, but the last record is not yet covered by a watermark: if it rotted now, recovery
+ * would take it for a torn one. An empty record carries the watermark. */
 static void idle_over(struct timer *t)
 {
     struct wal *wal = CONTAINER_OF(t, struct wal, idle);
     if (!watermark_is_owed(wal) || wal->refusal)
         return;
     if (wal->in_flight_count == 0 && list_is_empty(&wal->gathering) && !wal->is_failing)
-        (void)buffer_open(wal); /* without memory it is owed still; the next durable write starts the timer again */
+        (void)buffer_open(wal); /* without memory: owed until the next durable write */
     else
         idle_start(wal);
 }
@@ -351,11 +372,12 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
     idle_start(wal);
 }
 
-/* All writes in flight are over and the first of them failed: none of them counts. The chain goes back to the last
- * durable record, sequences do not. */
+/* All writes in flight are over and the first of them failed: none of them counts. The chain goes back to the
+ * last durable record, sequences do not. */
 static void fail_in_flight(struct wal *wal)
 {
-    int error = wal->write_error == -ENOSPC || wal->write_error == -EDQUOT ? TORC_E_DISK_FULL : TORC_E_STORAGE;
+    bool is_full = wal->write_error == -ENOSPC || wal->write_error == -EDQUOT;
+    int error = is_full ? TORC_E_DISK_FULL : TORC_E_STORAGE;
     wal->is_failing = false;
     wal->chain_sequence = wal->durable_sequence;
     wal->chain_checksum = wal->durable_checksum;
@@ -481,7 +503,8 @@ static void wal_free(struct wal *wal)
     reactor_free(wal->reactor, wal);
 }
 
-int wal_open(struct reactor *r, const struct wal_options *options, struct wal_recovery *recovery, struct wal **out)
+int wal_open(struct reactor *r, const struct wal_options *options, struct wal_recovery *recovery,
+             struct wal **out)
 {
     struct wal *wal = reactor_alloc_zeroed(r, sizeof *wal);
     if (!wal)

@@ -1,17 +1,17 @@
 /* wal.h - the write-ahead log of one shard.
  *
- * Entries gather in memory; wal_submit sends what has gathered as one log record, in one O_DIRECT durable write, while
- * fewer than `writes_in_flight_max` are under way. So a busy log batches and an idle one does not wait. A batch is
- * acknowledged when it and all before it are durable. The tail block is never rewritten.
+ * Entries gather in memory; wal_submit sends what has gathered as one log record, in one O_DIRECT durable
+ * write, while fewer than `writes_in_flight_max` are under way. So a busy log batches and an idle one does
+ * not wait. A batch is acknowledged when it and all before it are durable. The tail block is never rewritten.
  *
  *   append -> gathering --submit--> in flight --completion, in order--> on_durable -> buffer free again
  *
- * Segments are files `wal-<id, 16 hex digits>.log`. A background task prepares the next one ahead of use (zero-filled,
- * or one that truncation freed, renamed) and removes old ones. Ids and sequence numbers only grow: they are never
- * used twice, not even for writes that failed. docs/formats-engine.md has the bytes.
+ * Segments are files `wal-<id, 16 hex digits>.log`. A background task prepares the next one ahead of use
+ * (zero-filled, or one that truncation freed, renamed) and removes old ones. Ids and sequence numbers only
+ * grow: they are never used twice, not even for writes that failed. docs/formats-engine.md has the bytes.
  *
- * Opening is in two steps, so that nothing on disk changes before all of it has succeeded: wal_recover reads, wal_open
- * begins to write. */
+ * Opening is in two steps, so that nothing on disk changes before all of it has succeeded: wal_recover reads,
+ * wal_open begins to write. */
 #ifndef ENGINE_WAL_H
 #define ENGINE_WAL_H
 
@@ -31,8 +31,9 @@ struct wal_start {
 struct wal_recovery_options {
     const char *directory; /* of the shard; borrowed for the call */
     struct wal_start start;
-    /* Called for every entry of the log in order, in the task that recovers; may wait. `sequence` is that of its log
-     * record. The record's bytes live until it returns. Its entry passed a checksum. Non-zero ends the recovery. */
+    /* Called for every entry of the log in order, in the task that recovers; may wait. `sequence` is that of
+     * its log record. The record's bytes live until it returns. Its entry passed a checksum. Non-zero ends
+     * the recovery. */
     int (*replay)(void *owner, const struct record *record, uint64_t sequence);
     void *owner;
 };
@@ -44,34 +45,34 @@ struct wal_segment_info {
 };
 
 struct wal_recovery {
-    uint64_t last_sequence;       /* the last log record accepted; start.sequence - 1 when there is none */
-    uint64_t last_checksum;       /* of it; 0 when there is none */
-    uint64_t entries_sequence;    /* the last one accepted that had entries; 0 when there is none */
-    uint64_t watermark;           /* the highest durable watermark found in an accepted one */
-    uint64_t sequence_seen_max;   /* on disk anywhere, cut and dropped ones too */
-    uint64_t segment_id_max;      /* of all files there */
-    uint64_t clock_max;           /* the highest version clock found */
-    uint64_t record_count;        /* log records replayed */
-    uint64_t entry_count;         /* entries replayed */
-    uint64_t replayed_bytes;      /* of log, padding included */
-    uint64_t torn_bytes;          /* cut at the end: never acknowledged */
+    uint64_t last_sequence;     /* the last log record accepted; start.sequence - 1 when there is none */
+    uint64_t last_checksum;     /* of it; 0 when there is none */
+    uint64_t entries_sequence;  /* the last one accepted that had entries; 0 when there is none */
+    uint64_t watermark;         /* the highest durable watermark found in an accepted one */
+    uint64_t sequence_seen_max; /* on disk anywhere, cut and dropped ones too */
+    uint64_t segment_id_max;    /* of all files there */
+    uint64_t clock_max;         /* the highest version clock found */
+    uint64_t record_count;      /* log records replayed */
+    uint64_t entry_count;       /* entries replayed */
+    uint64_t replayed_bytes;    /* of log, padding included */
+    uint64_t torn_bytes;        /* cut at the end: never acknowledged */
     /* Damage in what was acknowledged; all zero when there is none. What could be saved was replayed. */
-    uint64_t damaged_count;       /* stretches of log records lost in whole or part */
-    uint64_t damaged_segment;     /* the first of them: which file, and where */
+    uint64_t damaged_count;   /* stretches of log records lost in whole or part */
+    uint64_t damaged_segment; /* the first of them: which file, and where */
     uint64_t damaged_offset;
-    uint64_t salvaged_count;      /* entries saved from them */
-    uint64_t missing_clock_bound; /* no version that was lost has a higher clock */
+    uint64_t salvaged_count;           /* entries saved from them */
+    uint64_t missing_clock_bound;      /* no version that was lost has a higher clock */
     struct wal_segment_info *segments; /* all files by id, those before start.segment too; reactor_alloc'ed */
     uint32_t segment_count;
-    struct wal_start start;       /* as it was asked for */
+    struct wal_start start; /* as it was asked for */
 };
 
-/* Waits. Reads the log from `start`, verifies it and replays it. A torn tail is cut, damage is reported in *out and
- * not an error. Changes nothing on disk. *out goes to wal_open or to wal_recovery_deinit. On error *out needs no
- * deinit. Returns: 0; TORC_E_DATA_FORMAT for another format version; -errno; what `replay` returned; one line in
- * `why`. */
-MUST_CHECK int wal_recover(struct reactor *r, const struct wal_recovery_options *options, struct wal_recovery *out,
-                           char *why, size_t why_bytes);
+/* Waits. Reads the log from `start`, verifies it and replays it. A torn tail is cut, damage is reported in
+ * *out and not an error. Changes nothing on disk. *out goes to wal_open or to wal_recovery_deinit. On error
+ * *out needs no deinit. Returns: 0; TORC_E_DATA_FORMAT for another format version; -errno; what `replay`
+ * returned; one line in `why`. */
+MUST_CHECK int wal_recover(struct reactor *r, const struct wal_recovery_options *options,
+                           struct wal_recovery *out, char *why, size_t why_bytes);
 void wal_recovery_deinit(struct reactor *r, struct wal_recovery *recovery);
 
 /* ---- writing ---- */
@@ -83,12 +84,12 @@ struct wal_item {
 
 /* One log record on its way back. Valid until on_durable returns. */
 struct wal_batch {
-    int result;              /* 0: durable. TORC_E_STORAGE, TORC_E_DISK_FULL: not, and not to be applied */
-    uint64_t sequence;       /* meaningful when result is 0 */
-    struct slice payload;    /* its entries, encoded, one after another */
+    int result;           /* 0: durable. TORC_E_STORAGE, TORC_E_DISK_FULL: not, and not to be applied */
+    uint64_t sequence;    /* meaningful when result is 0 */
+    struct slice payload; /* its entries, encoded, one after another */
     const struct wal_item *items;
-    uint32_t item_count;     /* 0 for the log's own watermark records */
-    uint64_t log_bytes;      /* wal_bytes up to and including this one */
+    uint32_t item_count; /* 0 for the log's own watermark records */
+    uint64_t log_bytes;  /* wal_bytes up to and including this one */
     uint64_t submitted_ns;
     uint64_t durable_ns;
 };
@@ -112,49 +113,49 @@ struct wal_options {
     void (*on_event)(void *owner, const char *event, const char *text);
 };
 
-/* Begins to write after what was recovered; takes recovery->segments over. Does not wait: the first segment is made in
- * the background, appends gather until it is there. Requires: the manifest is durable. Returns: TORC_E_NO_MEMORY,
- * TORC_E_OVERLOADED (no task); then recovery is untouched. */
+/* Begins to write after what was recovered; takes recovery->segments over. Does not wait: the first segment
+ * is made in the background, appends gather until it is there. Requires: the manifest is durable. Returns:
+ * TORC_E_NO_MEMORY, TORC_E_OVERLOADED (no task); then recovery is untouched. */
 MUST_CHECK int wal_open(struct reactor *r, const struct wal_options *options, struct wal_recovery *recovery,
                         struct wal **out);
 
 /* Waits: submits what has gathered, until all is back through on_durable; writes the watermark; frees. */
 void wal_close(struct wal *wal);
 
-/* Copies the record into the gathering buffer. Returns: 0; TORC_E_OVERLOADED (on_room will tell); TORC_E_DISK_FULL;
- * TORC_E_STORAGE. On error the ticket is not kept. */
+/* Copies the record into the gathering buffer. Returns: 0; TORC_E_OVERLOADED (on_room will tell);
+ * TORC_E_DISK_FULL; TORC_E_STORAGE. On error the ticket is not kept. */
 MUST_CHECK int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket);
 
-/* Sends what has gathered if fewer than writes_in_flight_max are under way. To be called once a turn: nothing is
- * submitted elsewhere. */
+/* Sends what has gathered if fewer than writes_in_flight_max are under way. To be called once a turn: nothing
+ * is submitted elsewhere. */
 void wal_submit(struct wal *wal);
 
-/* The start to put into the manifest when all log records below `sequence` are no longer needed. `sequence` may be one
- * that is yet to be written: last durable sequence + 1. */
+/* The start to put into the manifest when all log records below `sequence` are no longer needed. `sequence`
+ * may be one that is yet to be written: last durable sequence + 1. */
 struct wal_start wal_start_at(const struct wal *wal, uint64_t sequence);
 
-/* Segments before start.segment are recycled or removed in the background. Requires: the manifest with this start is
- * durable. */
+/* Segments before start.segment are recycled or removed in the background. Requires: the manifest with this
+ * start is durable. */
 void wal_truncate(struct wal *wal, struct wal_start start);
 
 uint64_t wal_sequence_durable(const struct wal *wal); /* the last one acknowledged */
 
-/* Bytes of log, padding included: what was replayed at open plus what was submitted since. Differences tell how much
- * log a memtable needs. */
+/* Bytes of log, padding included: what was replayed at open plus what was submitted since. Differences tell
+ * how much log a memtable needs. */
 uint64_t wal_bytes(const struct wal *wal);
 
 /* 0, or the error with which appends are refused now: TORC_E_DISK_FULL, TORC_E_STORAGE. */
 int wal_refusal(const struct wal *wal);
 
 struct wal_counters {
-    uint64_t writes;        /* log records, watermark records too */
-    uint64_t bytes;         /* written, padding included */
+    uint64_t writes; /* log records, watermark records too */
+    uint64_t bytes;  /* written, padding included */
     uint64_t entries;
-    uint64_t watermarks;    /* records without entries */
+    uint64_t watermarks; /* records without entries */
     uint64_t failed_writes;
-    uint64_t refusals;      /* appends refused with DISK_FULL */
-    uint64_t segments;      /* files now, spare ones included */
-    uint64_t recycled;      /* segments used again */
+    uint64_t refusals;       /* appends refused with DISK_FULL */
+    uint64_t segments;       /* files now, spare ones included */
+    uint64_t recycled;       /* segments used again */
     uint64_t gathered_bytes; /* now */
 };
 struct wal_counters wal_counters(const struct wal *wal);

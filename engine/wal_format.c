@@ -81,8 +81,17 @@ bool wal_record_header_decode(const uint8_t *from, struct wal_record_header *out
         .payload_checksum = load_u64le(from + 64),
         .checksum = load_u64le(from + RECORD_AT_CHECKSUM),
     };
-    return load_u32le(from) == WAL_RECORD_MAGIC && out->checksum == checksum_bytes(from, RECORD_AT_CHECKSUM) &&
-           out->watermark < out->sequence;
+    return load_u32le(from) == WAL_RECORD_MAGIC &&
+           out->checksum == checksum_bytes(from, RECORD_AT_CHECKSUM) && out->watermark < out->sequence;
+}
+
+uint64_t wal_payload_checksum(const uint8_t *payload, size_t bytes)
+{
+    uint64_t checksum = 0;
+    size_t at = 0;
+    for (; bytes - at >= WAL_CHECKSUM_CHUNK_BYTES; at += WAL_CHECKSUM_CHUNK_BYTES)
+        checksum = wal_checksum_chunk(checksum, payload + at, WAL_CHECKSUM_CHUNK_BYTES);
+    return wal_checksum_chunk(checksum, payload + at, bytes - at);
 }
 
 void wal_segment_name(char *name, uint64_t id)

@@ -1,20 +1,20 @@
 /* wal_format.h - the bytes of the log, shared by the writer (wal.c) and the reader (wal_recovery.c).
  *
- *   segment file                                               log record = one group commit
- *   0        4096                                              0        80
- *   +--------+------------+------------+-----+------------+    +--------+---------+---------+-----+------------+
- *   | header | log record | log record | ... | zeros, or  |    | header | entry   | entry   | ... | zeros to   |
- *   | block  |            |            |     | stale      |    |        |         |         |     | 4 KiB      |
- *   +--------+------------+------------+-----+------------+    +--------+---------+---------+-----+------------+
+ *   segment file                                           log record = one group commit
+ *   0        4096                                          0        80
+ *   +--------+------------+------------+-----+----------+  +--------+-------+-------+-----+----------+
+ *   | header | log record | log record | ... | zeros or |  | header | entry | entry | ... | zeros to |
+ *   | block  |            |            |     | stale    |  |        |       |       |     | 4 KiB    |
+ *   +--------+------------+------------+-----+----------+  +--------+-------+-------+-----+----------+
  *
- * The header block goes out in the same write as the first record of its segment. It names where the chain goes on:
- * `continues_sequence`, whose record has `continues_checksum`; what earlier segments hold above that sequence is
- * dropped, because its write failed or it was torn. `first_sequence` is above every sequence used before, so sequences
- * skip where something was dropped, and only there. */
+ * The header block goes out in the same write as the first record of its segment. It names where the chain
+ * goes on: `continues_sequence`, whose record has `continues_checksum`; what earlier segments hold above that
+ * sequence is dropped, because its write failed or it was torn. `first_sequence` is above every sequence used
+ * before, so sequences skip where something was dropped, and only there. */
 #ifndef ENGINE_WAL_FORMAT_H
 #define ENGINE_WAL_FORMAT_H
 
-#include "reactor/base/slice.h"
+#include "reactor/base/checksum.h"
 
 #include <stdint.h>
 
@@ -28,11 +28,12 @@ enum {
     WAL_NAME_BYTES = 32,
     WAL_SEGMENT_BYTES_MIN = 4 << 20,
     WAL_SEGMENT_BYTES_MAX = 1 << 30,
+    WAL_CHECKSUM_CHUNK_BYTES = 64 << 10, /* of a payload: hashed as it fills, so that no submission is long */
 };
 
 struct wal_segment_header {
-    uint64_t id;                 /* as in the name */
-    uint64_t epoch;              /* random, of this use of the file */
+    uint64_t id;    /* as in the name */
+    uint64_t epoch; /* random, of this use of the file */
     uint64_t first_sequence;
     uint64_t continues_sequence;
     uint64_t continues_checksum; /* 0 when that record is unknown */
@@ -44,11 +45,11 @@ struct wal_record_header {
     uint64_t segment_id;
     uint64_t epoch;
     uint64_t sequence;
-    uint64_t watermark;          /* every record up to this sequence was durable when this one was built */
-    uint64_t previous_checksum;  /* of the record before it in the chain */
-    uint64_t clock_max;          /* the highest version clock in the log up to and including this record */
+    uint64_t watermark;         /* every record up to this sequence was durable when this one was built */
+    uint64_t previous_checksum; /* of the record before it in the chain */
+    uint64_t clock_max;         /* the highest version clock in the log up to and including this record */
     uint64_t payload_checksum;
-    uint64_t checksum;           /* of the header: all above. It is the record's name in the chain */
+    uint64_t checksum; /* of the header: all above. It is the record's name in the chain */
 };
 
 enum wal_header_state {
@@ -58,13 +59,21 @@ enum wal_header_state {
 };
 
 void wal_segment_header_encode(uint8_t *to, const struct wal_segment_header *h);
-/* Of another format version only out->id may be used: the checksum, the version and the id keep their places. */
+/* Of another format version only out->id may be used: checksum, version and id keep their places. */
 enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_segment_header *out);
 
 /* Fills h->checksum. */
 void wal_record_header_encode(uint8_t *to, struct wal_record_header *h);
 /* Returns: false when the bytes are no whole header; *out then has fields that mean nothing. */
 bool wal_record_header_decode(const uint8_t *from, struct wal_record_header *out);
+
+/* The checksum of a payload is that of its chunks in order, each seeded with the one before, the last one short
+ * or empty. `checksum` starts as 0. */
+static inline uint64_t wal_checksum_chunk(uint64_t checksum, const uint8_t *chunk, size_t bytes)
+{
+    return XXH3_64bits_withSeed(chunk, bytes, checksum);
+}
+uint64_t wal_payload_checksum(const uint8_t *payload, size_t bytes);
 
 /* What a record with so much payload takes in the file. */
 static inline uint64_t wal_record_bytes(uint64_t payload_bytes)

@@ -1,12 +1,14 @@
-/* wal_internal.h - what the writing half of the log shares: wal.c gathers, submits and acknowledges; wal_segments.c is
- * its background task, which prepares segments ahead of use and closes, recycles and removes old ones.
+/* wal_internal.h - what the writing half of the log shares: wal.c gathers, submits and acknowledges;
+ * wal_segments.c is its background task, which prepares segments ahead of use and closes, recycles and
+ * removes old ones.
  *
  *            prepare              rotate                writes over           truncated
  *   (none) ----------> next ----------------> current -------------> retired ----------> spare or removed
  *                                                                                          |
  *                       ^------------------------ renamed ---------------------------------+
  *
- * All of it belongs to one core; the background task and the completions interleave only where that task waits. */
+ * All of it belongs to one core; the background task and the completions interleave only where that task
+ * waits. */
 #ifndef ENGINE_WAL_INTERNAL_H
 #define ENGINE_WAL_INTERNAL_H
 
@@ -25,12 +27,12 @@ struct wal_segment {
     uint64_t id;
     uint64_t epoch;
     uint64_t bytes;
-    uint64_t offset;    /* where the next record goes; 0: not even the header block was written */
+    uint64_t offset; /* where the next record goes; 0: not even the header block was written */
     uint32_t in_flight;
 };
 
-/* One log record from its first append until its tickets are back. `memory` holds a block for a segment header, a
- * record header, and the payload. */
+/* One log record from its first append until its tickets are back. `memory` holds a block for a segment
+ * header, a record header, and the payload. */
 struct wal_buffer {
     struct list link; /* in wal.free, gathering or in_flight */
     struct file_operation op;
@@ -40,6 +42,8 @@ struct wal_buffer {
     uint32_t item_count;
     uint32_t item_capacity;
     uint32_t payload_bytes;
+    uint32_t hashed_bytes; /* whole chunks of the payload that `checksum` covers */
+    uint64_t checksum;
     struct wal_segment *segment;
     struct wal_record_header header;
     uint64_t log_bytes;
@@ -82,8 +86,8 @@ struct wal {
     uint64_t segment_id_max;
     uint64_t truncate_below; /* ids below may go */
 
-    bool is_failing;          /* a write failed; the others in flight are awaited */
-    bool has_refused;         /* an append was refused as OVERLOADED */
+    bool is_failing;  /* a write failed; the others in flight are awaited */
+    bool has_refused; /* an append was refused as OVERLOADED */
     bool is_retry_due;
     bool is_stopping;
     int refusal;

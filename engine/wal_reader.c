@@ -1,7 +1,7 @@
 /* wal_reader.c - brings one segment of the log into memory, three pieces of 1 MiB ahead; see wal_reader.h.
  *
- * Pieces complete in any order and are handed on in order. A piece that fails is read again block by block, so that one
- * bad block of the disk costs one block of the log. */
+ * Pieces complete in any order and are handed on in order. A piece that fails is read again block by block,
+ * so that one bad block of the disk costs one block of the log. */
 #include "engine/wal_reader.h"
 
 void wal_reader_init(struct wal_reader *rd, struct reactor *r)

@@ -1,7 +1,8 @@
 /* wal_reader.h - brings one segment of the log into memory, reading ahead of who looks at it.
  *
- * The whole segment has one buffer, so that a record never straddles two; it is reused for the next segment. What the
- * disk cannot read is zeros in the buffer: no record is valid there, and recovery decides what that means. */
+ * The whole segment has one buffer, so that a record never straddles two; it is reused for the next segment.
+ * What the disk cannot read is zeros in the buffer: no record is valid there, and recovery decides what that
+ * means. */
 #ifndef ENGINE_WAL_READER_H
 #define ENGINE_WAL_READER_H
 
@@ -26,8 +27,8 @@ struct wal_reader {
     struct file *file;
     uint8_t *buffer;
     uint64_t capacity;
-    uint64_t bytes;   /* of the segment, rounded up to blocks */
-    uint64_t loaded;  /* bytes that may be looked at */
+    uint64_t bytes;  /* of the segment, rounded up to blocks */
+    uint64_t loaded; /* bytes that may be looked at */
     uint64_t issued;
     struct wal_read reads[WAL_READS_AHEAD]; /* of piece i: i % WAL_READS_AHEAD */
     struct event arrived;

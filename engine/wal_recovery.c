@@ -1,16 +1,17 @@
 /* wal_recovery.c - reads the log at start, verifies its chain and replays it.
  *
- * Records are taken in order as long as each is whole, belongs to its segment's present use, has the next sequence and
- * names the checksum of the one before. Where that ends there are four cases:
+ * Records are taken in order as long as each is whole, belongs to its segment's present use, has the next
+ * sequence and names the checksum of the one before. Where that ends there are four cases:
  *
  *   1. the next segment says that it continues after the last record taken: go on there
  *   2. no record after this place says that the missing one was durable: a torn tail, never acknowledged; cut
- *   3. one says so: damage in what was acknowledged. What verifies by itself is saved, the stretch is counted and
+ *   3. one says so: damage in what was acknowledged. What verifies by itself is saved, the stretch is counted
+ *   and
  *      bounded, and the log goes on with the next whole record
  *   4. the missing record is in a later segment whose header is damaged: go on there, nothing is lost
  *
- * The states of the walk: CHAINED (every record so far follows from the one before) and LOST (searching for the next
- * whole record after a break). Nothing on disk is changed. */
+ * The states of the walk: CHAINED (every record so far follows from the one before) and LOST (searching for
+ * the next whole record after a break). Nothing on disk is changed. */
 #include "engine/wal_reader.h"
 #include "engine/wal_survey.h"
 
@@ -23,7 +24,7 @@ struct walk {
     struct wal_recovery *out;
     struct wal_survey survey;
     struct wal_reader reader;
-    uint32_t index;         /* the segment that is open */
+    uint32_t index; /* the segment that is open */
     uint64_t offset;
     uint64_t next;          /* the sequence looked for */
     uint64_t last_sequence; /* of the last record taken; before the first: start.sequence - 1 */
@@ -31,8 +32,8 @@ struct walk {
     bool has_taken;
     bool is_lost;
     bool is_cut;
-    bool has_first_file;    /* the file named by the start is there, or none was */
-    uint64_t lost_segment;  /* where the search began */
+    bool has_first_file;   /* the file named by the start is there, or none was */
+    uint64_t lost_segment; /* where the search began */
     uint64_t lost_offset;
     uint64_t lost_clock;    /* bound for what is missing if no record follows */
     uint32_t sync_index[2]; /* the last segments that records were taken from */
@@ -144,7 +145,7 @@ static enum found look(struct walk *w, struct wal_record_header *h)
     if (end > w->reader.bytes)
         return FOUND_BROKEN;
     wal_reader_need(&w->reader, end);
-    uint64_t checksum = checksum_bytes(record + WAL_RECORD_HEADER_BYTES, h->payload_bytes);
+    uint64_t checksum = wal_payload_checksum(record + WAL_RECORD_HEADER_BYTES, h->payload_bytes);
     return checksum == h->payload_checksum ? FOUND_WHOLE : FOUND_BROKEN;
 }
 
@@ -155,7 +156,7 @@ static bool is_next(const struct walk *w, const struct wal_record_header *h)
     return h->sequence == w->next && h->previous_checksum == w->last_checksum;
 }
 
-/* Saves the entries of a damaged record that verify by themselves; ends where the lengths cannot be trusted. */
+/* Saves the entries of a damaged record that verify by themselves; ends where lengths cannot be trusted. */
 static int salvage(struct walk *w, uint64_t end)
 {
     wal_reader_need(&w->reader, end);
@@ -180,8 +181,8 @@ static int salvage(struct walk *w, uint64_t end)
     return 0;
 }
 
-/* One step of the search: saves what can be saved at this block and goes behind it. A damaged header is known as this
- * use's by its epoch; the epoch is random, so stale bytes do not have it. */
+/* One step of the search: saves what can be saved at this block and goes behind it. A damaged header is known
+ * as this use's by its epoch; the epoch is random, so stale bytes do not have it. */
 static int search_on(struct walk *w, enum found found, const struct wal_record_header *h)
 {
     bool is_needed = w->next >= w->options->start.sequence;
@@ -217,10 +218,11 @@ static int open_segment(struct walk *w, uint32_t index)
 static bool is_continuation(const struct walk *w, const struct wal_survey_segment *s)
 {
     return s->has_header && !s->is_dead && s->header.continues_sequence == w->last_sequence &&
-           (s->header.continues_checksum == w->last_checksum || s->header.continues_checksum == 0 || !w->has_taken);
+           (s->header.continues_checksum == w->last_checksum || s->header.continues_checksum == 0 ||
+            !w->has_taken);
 }
 
-/* Returns: the segment after `from` that continues after the last record taken; the count when there is none. */
+/* Returns: the first segment from `from` that continues after the last record taken; or the count. */
 static uint32_t find_continuation(const struct walk *w, uint32_t from)
 {
     for (uint32_t i = from; i < w->survey.count; i++)
@@ -255,8 +257,8 @@ static int chain_ends(struct walk *w, bool is_after_header)
     int rc = wal_survey_look_ahead(&w->survey, w->index, w->offset, &found);
     if (rc)
         return rc;
-    bool was_durable = found.was_durable || w->next < w->options->start.sequence ||
-                       (!w->has_first_file && !w->has_taken);
+    bool was_durable =
+        found.was_durable || w->next < w->options->start.sequence || (!w->has_first_file && !w->has_taken);
     if (!was_durable && !found.continues) {
         w->is_cut = true;
         w->out->torn_bytes = found.torn_bytes;
@@ -286,7 +288,8 @@ static int step(struct walk *w, bool *is_over)
     if (found == FOUND_WHOLE && (is_next(w, &h) || (w->is_lost && h.sequence >= w->next)))
         return take(w, &h);
     if (!w->is_lost) {
-        int rc = chain_ends(w, is_inside && segment_of(w)->has_header && h.epoch == segment_of(w)->header.epoch);
+        int rc =
+            chain_ends(w, is_inside && segment_of(w)->has_header && h.epoch == segment_of(w)->header.epoch);
         *is_over = w->is_cut;
         return rc;
     }
@@ -397,8 +400,8 @@ static bool has_first_file(const struct walk *w)
     return id == 0;
 }
 
-int wal_recover(struct reactor *r, const struct wal_recovery_options *options, struct wal_recovery *out, char *why,
-                size_t why_bytes)
+int wal_recover(struct reactor *r, const struct wal_recovery_options *options, struct wal_recovery *out,
+                char *why, size_t why_bytes)
 {
     ASSERT(options->start.sequence >= 1 && why_bytes > 0);
     why[0] = '\0';

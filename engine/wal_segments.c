@@ -1,9 +1,9 @@
 /* wal_segments.c - the files of the log, ahead of use and after it: one background task per log.
  *
- * The next segment is ready before the current one is full, so that rotation never waits: its blocks are allocated and
- * written with zeros, which leaves the later durable writes no metadata to journal, and its name is durable, so that a
- * later segment can never be found without it. A segment that truncation freed is renamed instead; what it still
- * holds has another id and epoch and is not mistaken for new records. */
+ * The next segment is ready before the current one is full, so that rotation never waits: its blocks are
+ * allocated and written with zeros, which leaves the later durable writes no metadata to journal, and its
+ * name is durable, so that a later segment can never be found without it. A segment that truncation freed is
+ * renamed instead; what it still holds has another id and epoch and is not mistaken for new records. */
 #include "engine/wal_internal.h"
 
 #include <errno.h>
@@ -49,12 +49,13 @@ static void keep_spare(struct wal *wal, struct wal_segment_info info)
     wal->spares[wal->spare_count++] = info;
 }
 
-/* Files after the last used one were prepared and not used: they are spare. Those before the start are dropped as soon
- * as the background task runs. */
+/* Files after the last used one were prepared and not used: they are spare. Those before the start are
+ * dropped as soon as the background task runs. */
 static void take_infos(struct wal *wal, const struct wal_recovery *recovery)
 {
     uint32_t used_count = recovery->segment_count;
-    while (used_count > 0 && recovery->damaged_count == 0 && recovery->segments[used_count - 1].first_sequence == 0 &&
+    while (used_count > 0 && recovery->damaged_count == 0 &&
+           recovery->segments[used_count - 1].first_sequence == 0 &&
            recovery->segments[used_count - 1].id > recovery->start.segment)
         used_count--;
     for (uint32_t i = 0; i < recovery->segment_count; i++) {
@@ -150,7 +151,8 @@ static int write_zeros(struct wal *wal, struct file *file)
     for (uint64_t offset = 0; rc == 0 && offset < wal->options.segment_bytes; offset += ZEROS_BYTES) {
         uint64_t left = wal->options.segment_bytes - offset;
         size_t piece = left < ZEROS_BYTES ? (size_t)left : ZEROS_BYTES;
-        rc = wal->is_stopping ? TORC_E_CANCELLED : file_write(wal->reactor, file, zeros, piece, offset, false);
+        rc =
+            wal->is_stopping ? TORC_E_CANCELLED : file_write(wal->reactor, file, zeros, piece, offset, false);
     }
     reactor_free(wal->reactor, zeros);
     return rc ? rc : file_sync(wal->reactor, file);
@@ -254,7 +256,8 @@ static void retry_due(struct timer *t)
 
 static void retry_later(struct wal *wal)
 {
-    if (wal->retry.heap_index == 0 && timer_start(wal->reactor, &wal->retry, wal->options.retry_ns, retry_due) != 0)
+    if (wal->retry.heap_index == 0 &&
+        timer_start(wal->reactor, &wal->retry, wal->options.retry_ns, retry_due) != 0)
         wal_event(wal, "log_no_timer", "out of memory for a timer; the log stays full until the next start");
 }
 

@@ -1,7 +1,8 @@
-/* wal_survey.c - lists the segments, reads their headers, and looks ahead where the chain breaks; see wal_survey.h.
+/* wal_survey.c - lists the segments, reads their headers, and looks ahead where the chain breaks; see
+ * wal_survey.h.
  *
- * A record counts as evidence when its header is whole, names this segment and, if the segment's own header is whole,
- * this use of it. What an earlier use left behind has another epoch. */
+ * A record counts as evidence when its header is whole, names this segment and, if the segment's own header
+ * is whole, this use of it. What an earlier use left behind has another epoch. */
 #include "engine/wal_survey.h"
 
 #include "engine/wal_reader.h"
@@ -35,7 +36,8 @@ static int add_file(void *context, const char *name)
         return TORC_E_CORRUPT;
     if (s->count == s->capacity) {
         uint32_t capacity = s->capacity ? s->capacity * 2 : CAPACITY_FIRST;
-        struct wal_survey_segment *grown = reactor_realloc(s->reactor, s->segments, capacity * sizeof grown[0]);
+        struct wal_survey_segment *grown =
+            reactor_realloc(s->reactor, s->segments, capacity * sizeof grown[0]);
         if (!grown)
             return TORC_E_NO_MEMORY;
         s->segments = grown;
@@ -85,8 +87,8 @@ static void mark_dropped(struct wal_survey *s)
     }
 }
 
-int wal_survey_take(struct wal_survey *s, struct reactor *r, const char *directory, struct wal_start start, char *why,
-                    size_t why_bytes)
+int wal_survey_take(struct wal_survey *s, struct reactor *r, const char *directory, struct wal_start start,
+                    char *why, size_t why_bytes)
 {
     *s = (struct wal_survey){.reactor = r, .directory = directory};
     s->scratch = reactor_alloc_aligned(r, WAL_READ_BYTES, FILE_ALIGNMENT);

@@ -1,8 +1,8 @@
 /* wal_survey.h - what recovery knows of the log's files before it reads them in full.
  *
- * The headers of all segments say which ends of earlier segments do not count (a write failed there, or recovery cut a
- * torn tail and the log went on elsewhere). Where the chain of records breaks, a look ahead over all that follows tells
- * whether what is missing was ever acknowledged. */
+ * The headers of all segments say which ends of earlier segments do not count (a write failed there, or
+ * recovery cut a torn tail and the log went on elsewhere). Where the chain of records breaks, a look ahead
+ * over all that follows tells whether what is missing was ever acknowledged. */
 #ifndef ENGINE_WAL_SURVEY_H
 #define ENGINE_WAL_SURVEY_H
 
@@ -32,13 +32,13 @@ struct wal_survey {
     uint32_t count;
     uint32_t capacity;
     uint64_t sequence_seen_max;
-    uint8_t *scratch;    /* WAL_READ_BYTES, aligned */
-    char *path;          /* WAL_PATH_BYTES */
+    uint8_t *scratch; /* WAL_READ_BYTES, aligned */
+    char *path;       /* WAL_PATH_BYTES */
 };
 
 /* Waits. *s needs wal_survey_deinit in every case. */
-MUST_CHECK int wal_survey_take(struct wal_survey *s, struct reactor *r, const char *directory, struct wal_start start,
-                               char *why, size_t why_bytes);
+MUST_CHECK int wal_survey_take(struct wal_survey *s, struct reactor *r, const char *directory,
+                               struct wal_start start, char *why, size_t why_bytes);
 void wal_survey_deinit(struct wal_survey *s);
 
 /* The path of a segment; valid until the next call. */
@@ -52,13 +52,14 @@ struct wal_lookahead {
     uint64_t missing_sequence;  /* the first one that is not there */
     uint64_t previous_checksum; /* of the record before it; 0 when unknown */
     /* answered */
-    bool was_durable;  /* a later record says that the missing one was durable */
-    bool continues;    /* the missing one is further on, in a segment whose header is damaged */
+    bool was_durable;    /* a later record says that the missing one was durable */
+    bool continues;      /* the missing one is further on, in a segment whose header is damaged */
     uint64_t clock_max;  /* in later records */
     uint64_t torn_bytes; /* of later records with whole headers */
 };
 
 /* Waits. Looks at the header of every record at or after `offset` of segment `index`. */
-MUST_CHECK int wal_survey_look_ahead(struct wal_survey *s, uint32_t index, uint64_t offset, struct wal_lookahead *look);
+MUST_CHECK int wal_survey_look_ahead(struct wal_survey *s, uint32_t index, uint64_t offset,
+                                     struct wal_lookahead *look);
 
 #endif

@@ -71,10 +71,10 @@ TEST(entry_comes_back_as_it_was)
 TEST(entry_has_the_bytes_of_the_format)
 {
     static const uint8_t expected_head[] = {
-        9,    0,    0,    6,                                     /* value bytes, flags */
-        9,    0,    5,    0,                                     /* key, subkey bytes */
-        0xef, 0xbe, 0xad, 0xde, 0x01, 0x02, 0xdc, 0xfe,          /* namespace, vnode, node */
-        0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01,          /* clock */
+        9,    0,    0,    6,                            /* value bytes, flags */
+        9,    0,    5,    0,                            /* key, subkey bytes */
+        0xef, 0xbe, 0xad, 0xde, 0x01, 0x02, 0xdc, 0xfe, /* namespace, vnode, node */
+        0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01, /* clock */
     };
     struct record r = full_record();
     size_t bytes;
@@ -154,8 +154,8 @@ TEST(entry_with_any_bit_flipped_is_found_out)
         encoded[bit / 8] ^= (uint8_t)(1u << bit % 8);
         struct record out;
         size_t consumed;
-        bool is_good = entry_decode(slice_of(encoded, bytes), &out, &consumed) == 0 && entry_header_is_sound(encoded) &&
-                       entry_verify(&out);
+        bool is_good = entry_decode(slice_of(encoded, bytes), &out, &consumed) == 0 &&
+                       entry_header_is_sound(encoded) && entry_verify(&out);
         CU_ASSERT_FALSE(is_good);
         encoded[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }

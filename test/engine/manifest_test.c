@@ -1,4 +1,6 @@
-/* manifest_test.c - the manifest: changes are there after a restart, one bad copy is survived, two are not. */
+/* manifest_test.c - the manifest: changes are there after a restart, one bad copy is survived, two are not.
+ *
+ * Copies are damaged with plain system calls between two opens. */
 #include "engine/manifest.h"
 
 #include "engine/manifest_format.h"
@@ -70,7 +72,10 @@ static struct manifest_table table_of(uint64_t number)
         .clock_max = number + 100,
         .expiry_min_ms = UINT64_MAX,
         .created_ms = 17,
-        .smallest = {.vnode = 1, .namespace_id = 2, .key = slice_of_string("a"), .subkey = slice_of_string("s")},
+        .smallest = {.vnode = 1,
+                     .namespace_id = 2,
+                     .key = slice_of_string("a"),
+                     .subkey = slice_of_string("s")},
         .largest = {.vnode = 3, .namespace_id = 4, .key = slice_of_string("zebra")},
         .meta = slice_of_string("meta"),
     };
@@ -87,9 +92,9 @@ static bool same_table(const struct manifest_table *a, const struct manifest_tab
 {
     return a->number == b->number && a->level == b->level && a->order == b->order && a->bytes == b->bytes &&
            a->entries == b->entries && a->tombstones == b->tombstones && a->clock_min == b->clock_min &&
-           a->clock_max == b->clock_max && a->expiry_min_ms == b->expiry_min_ms && a->created_ms == b->created_ms &&
-           record_key_compare(&a->smallest, &b->smallest) == 0 && record_key_compare(&a->largest, &b->largest) == 0 &&
-           slice_equal(a->meta, b->meta);
+           a->clock_max == b->clock_max && a->expiry_min_ms == b->expiry_min_ms &&
+           a->created_ms == b->created_ms && record_key_compare(&a->smallest, &b->smallest) == 0 &&
+           record_key_compare(&a->largest, &b->largest) == 0 && slice_equal(a->meta, b->meta);
 }
 
 TEST_IN_REACTOR(manifest_of_an_empty_directory_is_a_new_shard)

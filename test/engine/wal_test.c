@@ -1,7 +1,8 @@
 /* wal_test.c - the log: what was acknowledged comes back, torn tails do not, and damage is told from them.
  *
- * A rig owns one log in a directory of its own. Records are numbered: number n has the key "key-n", version clock n and
- * a ticket that says n. Recovery fills `replayed`, by number. Files are damaged with plain system calls. */
+ * A rig owns one log in a directory of its own. Records are numbered: number n has the key "key-n", version
+ * clock n and a ticket that says n. Recovery fills `replayed`, by number. Files are damaged with plain system
+ * calls. */
 #include "engine/wal.h"
 
 #include "engine/wal_format.h"
@@ -443,7 +444,8 @@ TEST_IN_REACTOR(wal_cuts_a_tail_torn_at_any_block)
         CU_ASSERT_EQUAL(rig->replayed_count, COUNT - 1);
         CU_ASSERT(was_replayed(rig, 0, COUNT - 1));
         CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
-        CU_ASSERT_EQUAL(rig->recovery.torn_bytes > 0, block > 0); /* without its header it is an end like any other */
+        CU_ASSERT_EQUAL(rig->recovery.torn_bytes > 0,
+                        block > 0); /* without its header it is an end like any other */
         CU_ASSERT_EQUAL(rig->recovery.last_sequence, last - 1);
         rig_open(rig); /* and goes on */
         rig_put_singly(rig, 100, 3);
@@ -456,7 +458,8 @@ TEST_IN_REACTOR(wal_cuts_a_tail_torn_at_any_block)
     }
 }
 
-/* Makes the last two records look as if both were in flight: the last one's watermark is below the one before. */
+/* Makes the last two records look as if both were in flight: the last one's watermark is below the one
+ * before. */
 static void lower_watermark(struct rig *rig, uint64_t sequence)
 {
     struct place place = place_of(rig, sequence);
@@ -665,7 +668,7 @@ TEST_IN_REACTOR(wal_of_another_format_version_is_refused)
 
 /* ---- failures ---- */
 
-/* Files may not grow, nor be written, beyond `bytes`: writes there fail with EFBIG. RLIM_INFINITY lifts it. */
+/* Writes beyond `bytes` of a file fail with EFBIG. RLIM_INFINITY lifts the limit. */
 static void limit_files(rlim_t bytes)
 {
     signal(SIGXFSZ, SIG_IGN);
