@@ -15,9 +15,8 @@
 
 enum {
     WAITING_LOOK_MS = 10,
-    EVENTS_MAX = 64, /* sockets looked at in one wait */
-    IDLE_LOOK_MS =
-        1000, /* after such a pause the sockets are looked at before anything is sent: some may be closed */
+    EVENTS_MAX = 64,     /* sockets looked at in one wait */
+    IDLE_LOOK_MS = 1000, /* after such a pause the sockets are looked at first: closed? answered? */
 };
 
 static uint64_t clock_ms(void)
@@ -281,7 +280,9 @@ int torc_poll(torc_client *client, int timeout_ms)
     uint64_t last_ms = client->now_ms;
     tick(client);
     uint64_t end_ms = client->now_ms + (timeout_ms > 0 ? (uint64_t)timeout_ms : 0);
-    int rc = client->now_ms - last_ms > IDLE_LOOK_MS ? take_events(client, 0) : 0;
+    uint64_t pause_ms = client->now_ms - last_ms;
+    bool was_away = pause_ms > IDLE_LOOK_MS || pause_ms > client->settings.request_timeout_ms / 2;
+    int rc = was_away ? take_events(client, 0) : 0;
     while (rc == 0) { /* until the time is over or something completes; each round waits */
         torc_flush(client);
         upkeep(client);

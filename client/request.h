@@ -59,7 +59,7 @@ static inline uint64_t request_id(const struct requests *requests, const struct 
     return (uint64_t)r->generation << 32 | request_index(requests, r);
 }
 
-/* Returns: a live request at the end of the list, its user fields not yet set; null when all slots are taken. */
+/* Returns: a live request at the end of the list, its other fields not yet set; null when all are taken. */
 static inline struct request *client_requests_begin(struct requests *requests)
 {
     uint32_t index = requests->first_free;

@@ -123,9 +123,8 @@ struct torc_options {
     const char *address;         /* "host:port", "host", "[::1]:7070" ["127.0.0.1:7070"] */
     uint32_t connect_timeout_ms; /* how long a request may wait for a connection [5,000] */
     uint32_t request_timeout_ms; /* from the first poll after its start to its answer [5,000] */
-    uint32_t
-        reconnect_min_ms; /* back-off after a first failed attempt, doubled each time, full jitter [10] */
-    uint32_t reconnect_max_ms;     /* ... up to this [2,000] */
+    uint32_t reconnect_min_ms; /* back-off after a failed attempt: full jitter, span doubled each time [10] */
+    uint32_t reconnect_max_ms; /* ... up to this [2,000] */
     uint32_t connections_per_core; /* connections to each core of the server, at most 64 [1] */
     uint32_t pipeline_max;         /* requests in flight per client, at most 1,048,576 [1,024] */
     size_t unsent_bytes_max;       /* output that may gather on one connection, at least 2 MiB [64 MiB] */
@@ -201,7 +200,8 @@ enum torc_flag {
 /* These start a request. Returns: 0, and `done` will be called; or a code, and it will not be, nothing was
  * begun:
  *   TORC_OVERLOADED  pipeline_max requests are in flight or unsent_bytes_max have gathered: torc_poll first
- *   TORC_KEY_EMPTY, TORC_KEY_TOO_LONG, TORC_VALUE_TOO_LARGE, TORC_MALFORMED (a flag, limit, cursor or core that is none)
+ *   TORC_KEY_EMPTY, TORC_KEY_TOO_LONG, TORC_VALUE_TOO_LARGE
+ *   TORC_MALFORMED   a flag, limit, cursor or core that is none
  *   TORC_NO_MEMORY
  * Nothing is sent before torc_poll or torc_flush. `done` may be null: nobody cares. */
 TORC_MUST_CHECK int torc_get_async(torc_client *client, torc_bytes key, uint32_t flags, torc_done *done,
@@ -213,7 +213,7 @@ TORC_MUST_CHECK int torc_put_async(torc_client *client, torc_bytes key, torc_byt
 TORC_MUST_CHECK int torc_delete_async(torc_client *client, torc_bytes key, torc_done *done, void *user);
 /* status 0: the key exists; TORC_NOT_FOUND: it does not. */
 TORC_MUST_CHECK int torc_exists_async(torc_client *client, torc_bytes key, torc_done *done, void *user);
-/* To the first connection of `core`, 0 to torc_core_count() - 1; 0 is always allowed. `payload` comes back. */
+/* To the first connection of `core`: 0, or below torc_core_count(). `payload` comes back. */
 TORC_MUST_CHECK int torc_ping_async(torc_client *client, uint32_t core, torc_bytes payload, torc_done *done,
                                     void *user);
 /* `section` may be empty: everything. */
@@ -223,9 +223,8 @@ TORC_MUST_CHECK int torc_info_async(torc_client *client, torc_bytes section, tor
 struct torc_page {
     torc_bytes prefix;
     torc_bytes cursor; /* empty to begin; then that of the page before */
-    uint32_t
-        limit; /* entries, 1 to TORC_SCAN_LIMIT_MAX; 0: the server's choice. A page may have fewer, even none */
-    uint32_t flags; /* TORC_KEYS_ONLY */
+    uint32_t limit;    /* entries, at most TORC_SCAN_LIMIT_MAX; 0: the server's choice; fewer may come */
+    uint32_t flags;    /* TORC_KEYS_ONLY */
 };
 TORC_MUST_CHECK int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done *done,
                                     void *user);

@@ -1,0 +1,75 @@
+/* cli.h - the torc command line: what its files share. */
+#ifndef CLIENT_CLI_CLI_H
+#define CLIENT_CLI_CLI_H
+
+#include "client/torc.h"
+#include "reactor/base/assert.h"
+
+/* What a script can tell apart. */
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_ERROR = 1,
+    CLI_USAGE = 2,
+    CLI_NOT_FOUND = 3,
+    CLI_CANNOT_CONNECT = 4,
+    CLI_OUTCOME_UNKNOWN = 5, /* timeout, lost connection, no quorum */
+    CLI_UNHEALTHY = 6,       /* the server answers, but says that something is wrong with it */
+};
+
+enum cli_format { CLI_FORMAT_AUTO, CLI_FORMAT_JSON, CLI_FORMAT_TSV, CLI_FORMAT_DEB };
+
+enum { CLI_ARGUMENTS_MAX = 100000 };
+
+struct cli_options {
+    const char *server;
+    const char *command;
+    char **arguments; /* of the command */
+    size_t argument_count;
+    uint32_t timeout_ms; /* 0: not given */
+    uint64_t ttl_ms;     /* 0: none */
+    uint64_t limit;      /* 0: none */
+    const char *acked_path;
+    enum cli_format format;
+    bool is_json;
+    bool is_keys_only;
+};
+
+/* A command that is running. */
+struct cli {
+    const struct cli_options *options;
+    torc_client *client;
+    bool is_output_gone; /* who read our output has left: no error, but no reason to go on */
+};
+
+/* ---- options.c ---- */
+
+/* Ends the process with CLI_USAGE when the command line is wrong, with 0 for --help and --version. */
+void cli_options_parse(int argc, char **argv, struct cli_options *out);
+
+/* ---- report.c ---- */
+
+/* Says on stderr what failed, at what, and what to do. Returns: the exit code. `subject` may be null. */
+int cli_fail(struct cli *cli, int code, const char *subject, torc_bytes key);
+/* A sentence on stderr, "torc: " before it. Returns: CLI_ERROR. */
+int cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int cli_exit_code(int code);
+
+/* Writes to stdout. Returns: 0, or CLI_ERROR after saying why, or CLI_DONE with is_output_gone set. */
+MUST_CHECK int cli_write(struct cli *cli, const void *data, size_t bytes);
+MUST_CHECK int cli_write_text(struct cli *cli, const char *text);
+MUST_CHECK int cli_flush(struct cli *cli);
+
+/* ---- the commands: each returns an exit code ---- */
+
+int cli_put(struct cli *cli);
+int cli_get(struct cli *cli);
+int cli_del(struct cli *cli);
+int cli_exists(struct cli *cli);
+int cli_mget(struct cli *cli);
+int cli_scan(struct cli *cli);
+int cli_dump(struct cli *cli);
+int cli_ping(struct cli *cli);
+int cli_info(struct cli *cli);
+int cli_load(struct cli *cli);
+
+#endif

@@ -1,0 +1,77 @@
+/* torc.c - the command line's main: options, a client, one command, an exit code. */
+#include "client/cli/cli.h"
+
+#include <signal.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    size_t arguments_min;
+    size_t arguments_max;
+    const char *arguments; /* for the sentence that says they are wrong */
+    int (*run)(struct cli *cli);
+};
+
+static const struct command commands[] = {
+    {"put", 2, 2, "a key and a value (or - for standard input)", cli_put},
+    {"get", 1, 1, "a key", cli_get},
+    {"del", 1, 1, "a key", cli_del},
+    {"exists", 1, 1, "a key", cli_exists},
+    {"mget", 1, CLI_ARGUMENTS_MAX, "one key or more", cli_mget},
+    {"scan", 0, 1, "a prefix or nothing", cli_scan},
+    {"dump", 0, 1, "a prefix or nothing", cli_dump},
+    {"load", 1, 1, "a file (or - for standard input)", cli_load},
+    {"ping", 0, 0, "nothing", cli_ping},
+    {"info", 0, 1, "a section or nothing", cli_info},
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int open_client(struct cli *cli)
+{
+    const struct cli_options *o = cli->options;
+    struct torc_options options = {
+        .address = o->server,
+        .connect_timeout_ms = o->timeout_ms ? o->timeout_ms : 2000,
+        .request_timeout_ms = o->timeout_ms,
+    };
+    int rc = torc_open(&options, &cli->client);
+    if (rc == TORC_CONFIGURATION) {
+        cli_complain("\"%s\" is no address of a server; give HOST:PORT", o->server);
+        return CLI_USAGE;
+    }
+    if (rc == TORC_CANNOT_CONNECT) {
+        cli_complain("the host of \"%s\" is not known; check its name", o->server);
+        return CLI_CANNOT_CONNECT;
+    }
+    return rc != 0 ? cli_fail(cli, rc, o->server, torc_bytes_of(NULL, 0)) : CLI_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli_options options;
+    cli_options_parse(argc, argv, &options);
+    const struct command *command = find_command(options.command);
+    if (!command) {
+        cli_complain("there is no command \"%s\"; see torc --help", options.command);
+        return CLI_USAGE;
+    }
+    if (options.argument_count < command->arguments_min || options.argument_count > command->arguments_max) {
+        cli_complain("%s takes %s; see torc --help", command->name, command->arguments);
+        return CLI_USAGE;
+    }
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is seen as EPIPE */
+    struct cli cli = {.options = &options};
+    int code = open_client(&cli);
+    if (code == CLI_DONE)
+        code = command->run(&cli);
+    int flushed = cli_flush(&cli);
+    torc_close(cli.client);
+    return code != CLI_DONE ? code : flushed;
+}
