@@ -67,7 +67,7 @@ void wal_record_header_encode(uint8_t *to, struct wal_record_header *h);
 /* Returns: false when the bytes are no whole header; *out then has fields that mean nothing. */
 bool wal_record_header_decode(const uint8_t *from, struct wal_record_header *out);
 
-/* The checksum of a payload is that of its chunks in order, each seeded with the one before, the last one short
+/* The checksum of a payload is that of its chunks in order, each seeded with the one before, the last short
  * or empty. `checksum` starts as 0. */
 static inline uint64_t wal_checksum_chunk(uint64_t checksum, const uint8_t *chunk, size_t bytes)
 {
