@@ -214,6 +214,10 @@ static void answer_automatically(struct fake *fake, uint32_t index)
     struct slice value = {0};
     uint8_t status = 0;
     static uint8_t page[64 << 10];
+    if (fake->overload_every && fake->request_count % fake->overload_every == 0) {
+        fake_answer(fake, index, 14, slice_of_string("busy"));
+        return;
+    }
     if (asked->op == FRAME_GET && pair)
         value = slice_of(pair->value, pair->value_bytes);
     else if ((asked->op == FRAME_GET || asked->op == FRAME_EXISTS) && !pair)

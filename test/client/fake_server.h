@@ -42,6 +42,8 @@ struct fake {
     uint8_t hello_status; /* not 0: hellos are refused with it */
     bool is_mute;         /* hellos are not answered */
     bool is_automatic;
+    uint32_t
+        overload_every; /* automatic: each so many-th request is answered OVERLOADED and not done; 0: none */
     uint32_t page_entries; /* of a scan, when the client names no limit */
     uint32_t hello_count;
     uint32_t connection_count;
