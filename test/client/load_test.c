@@ -1,4 +1,4 @@
-/* load_test.c - `torc load` into a server in a thread: all arrives, the later wins, what is wrong is named.
+/* load_test.c - `torc load` into a server in a thread: all arrives, the later wins, what is wrong is named. */
 #include "test/client/fake_server.h"
 #include "test/test.h"
 
