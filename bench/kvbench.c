@@ -91,7 +91,7 @@ static int run_phases(const struct options *o, struct phase *phases, uint32_t *c
         char why[512] = "";
         int rc = phase_run(&phases[*count], o, !is_running, to, why, sizeof why);
         if (rc) {
-            fprintf(stderr, "kvbench: %s%s%s\n", why, why[0] ? ": " : "", error_sentence(rc));
+            fprintf(stderr, "kvbench: %s\n", why[0] ? why : error_sentence(rc));
             phase_deinit(&phases[*count]);
             return rc;
         }

@@ -279,7 +279,7 @@ static enum phase_limit judge(const struct phase *p)
     if (!p->is_open_loop)
         return phase_judge(p->client_cpu_share, p->server_cpu_share);
     if ((double)p->late_count > LATE_SHARE * (double)recorder_done_count(&p->tally))
-        return PHASE_LIMIT_CLIENT;
+        return PHASE_LIMIT_LATE;
     return p->blocked_count + p->unsent_count > 0 ? PHASE_LIMIT_SERVER : PHASE_LIMIT_RATE;
 }
 
@@ -296,6 +296,8 @@ const char *phase_limit_name(enum phase_limit limit)
         return "both";
     case PHASE_LIMIT_NEITHER:
         return "neither";
+    case PHASE_LIMIT_LATE:
+        return "late";
     case PHASE_LIMIT_RATE:
         return "rate";
     }
@@ -316,6 +318,9 @@ const char *phase_limit_sentence(enum phase_limit limit)
     case PHASE_LIMIT_NEITHER:
         return "both had processor time left: they waited for the disk, the network or more requests in "
                "flight";
+    case PHASE_LIMIT_LATE:
+        return "THE CLIENT FELL BEHIND ITS SCHEDULE: part of the latencies is its own (more --threads, an "
+               "idle core?)";
     case PHASE_LIMIT_RATE:
         return "the client kept its schedule and the server kept up with it";
     }

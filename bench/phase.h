@@ -24,6 +24,7 @@ enum phase_limit {
     PHASE_LIMIT_SERVER,
     PHASE_LIMIT_BOTH,    /* neither had processor time left */
     PHASE_LIMIT_NEITHER, /* they waited: for the disk, the network, or for more requests in flight */
+    PHASE_LIMIT_LATE,    /* open loop, and the client fell behind its schedule by its own doing */
     PHASE_LIMIT_RATE,    /* open loop, and the client kept its schedule */
 };
 
