@@ -104,7 +104,7 @@ TEST(load_tries_again_when_overloaded_and_the_later_record_wins)
     CU_ASSERT_EQUAL(ran.code, CLI_DONE);
     CU_ASSERT_EQUAL(fake->pair_count, 7);
     for (int i = 193; i < 200; i++) {
-        char key[16], value[16];
+        char key[32], value[32];
         snprintf(key, sizeof key, "key-%d", i % 7);
         snprintf(value, sizeof value, "value-%d", i);
         CU_ASSERT_TRUE(holds(fake, key, value));
