@@ -1,8 +1,8 @@
 /* driver.h - what the load loop asks of a target: torc, redis or none.
  *
  * A driver belongs to one thread and runs all its connections from one poll. The loop numbers its requests in
- * flight: slot 0 .. connections * depth - 1; slot s travels on connection s / depth, where the target's library
- * leaves that choice, and carries at most one request at a time. Every request that was taken is
+ * flight: slot 0 .. connections * depth - 1; slot s travels on connection s / depth, where the target's
+ * library leaves that choice, and carries at most one request at a time. Every request that was taken is
  * answered exactly once, by on_reply from within driver_poll (a lost connection answers its requests with an
  * error); from there the loop may send the next one in the same slot at once.
  *

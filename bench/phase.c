@@ -12,6 +12,9 @@
 /* A thread that is this much of the time on its processor has none left for more load. */
 #define BUSY_SHARE 0.95
 
+/* Waiting for a processor that another program has, beyond which results are marked. */
+#define DISTURBED_SHARE 0.05
+
 /* Share of requests sent late, beyond which an open loop's schedule counts as missed. */
 #define LATE_SHARE 0.001
 
@@ -49,7 +52,8 @@ struct worker {
     struct collector *collector;
     pthread_t thread;
     pthread_barrier_t *start;
-    uint64_t cpu_ns, wall_ns;
+    struct process_times used;
+    uint64_t wall_ns;
     int rc;
 };
 
@@ -141,10 +145,14 @@ static void *work(void *context)
 {
     struct worker *w = context;
     pthread_barrier_wait(w->start);
-    uint64_t cpu_ns = clock_thread_cpu_ns(), wall_ns = clock_now_ns();
+    struct process_times before;
+    process_times_of_thread(&before);
+    uint64_t began_ns = clock_now_ns();
     w->rc = load_run(&w->load);
-    w->cpu_ns = clock_thread_cpu_ns() - cpu_ns;
-    w->wall_ns = clock_now_ns() - wall_ns;
+    w->wall_ns = clock_now_ns() - began_ns;
+    process_times_of_thread(&w->used);
+    w->used.cpu_ns -= before.cpu_ns;
+    w->used.wait_ns -= before.wait_ns;
     pthread_mutex_lock(&w->collector->lock);
     w->collector->active--;
     complete_seconds(w->collector);
@@ -256,8 +264,13 @@ static void sum_up(struct phase *p, const struct worker *workers, uint32_t count
         p->unanswered_count += l->unanswered_count;
         first_ns = l->start_ns < first_ns ? l->start_ns : first_ns;
         last_ns = l->last_reply_ns > last_ns ? l->last_reply_ns : last_ns;
-        double share = workers[i].wall_ns ? (double)workers[i].cpu_ns / (double)workers[i].wall_ns : 0.0;
-        p->client_cpu_share = share > p->client_cpu_share ? share : p->client_cpu_share;
+        const struct worker *w = &workers[i];
+        double cpu = (double)w->used.cpu_ns / (double)w->wall_ns,
+               wait = (double)w->used.wait_ns / (double)w->wall_ns;
+        if (cpu + wait > p->client_cpu_share + p->client_wait_share) {
+            p->client_cpu_share = cpu;
+            p->client_wait_share = wait;
+        }
     }
     p->wall_s = last_ns > first_ns ? (double)(last_ns - first_ns) / 1e9 : 1e-9;
 }
@@ -277,10 +290,18 @@ enum phase_limit phase_judge(double client_share, double server_share)
 static enum phase_limit judge(const struct phase *p)
 {
     if (!p->is_open_loop)
-        return phase_judge(p->client_cpu_share, p->server_cpu_share);
+        return phase_judge(p->client_cpu_share + p->client_wait_share,
+                           p->server_cpu_share < 0.0 ? -1.0 : p->server_cpu_share + p->server_wait_share);
     if ((double)p->late_count > LATE_SHARE * (double)recorder_done_count(&p->tally))
         return PHASE_LIMIT_LATE;
     return p->blocked_count + p->unsent_count > 0 ? PHASE_LIMIT_SERVER : PHASE_LIMIT_RATE;
+}
+
+bool phase_is_disturbed(const struct phase *p)
+{
+    /* Threads of a server also wait for each other; where it has its core nearly to itself, that is all it is. */
+    bool is_server_disturbed = p->server_wait_share > DISTURBED_SHARE && p->server_cpu_share < BUSY_SHARE;
+    return p->client_wait_share > DISTURBED_SHARE || is_server_disturbed;
 }
 
 const char *phase_limit_name(enum phase_limit limit)
@@ -363,6 +384,27 @@ static void ask_stages(struct phase *p, struct driver *d)
                  error_sentence(rc));
 }
 
+static int run_and_measure(struct phase *p, const struct options *o, struct worker *workers,
+                           struct collector *c)
+{
+    struct process_times before, after;
+    bool is_known = o->server_pid && process_times_of(o->server_pid, &before);
+    uint64_t began_ns = clock_now_ns();
+    int rc = run_workers(workers, o->threads, c);
+    if (is_known && process_times_of(o->server_pid, &after) && after.cpu_ns >= before.cpu_ns) {
+        double wall_ns = (double)(clock_now_ns() - began_ns);
+        p->server_cpu_share = (double)(after.cpu_ns - before.cpu_ns) / wall_ns;
+        /* The waiting of a thread that has ended is gone from the sum. */
+        p->server_wait_share =
+            after.wait_ns > before.wait_ns ? (double)(after.wait_ns - before.wait_ns) / wall_ns : 0.0;
+    }
+    for (int i = 0; i < PENDING_MAX; i++)
+        complete_second(c);
+    sum_up(p, workers, o->threads);
+    p->limit = judge(p);
+    return rc;
+}
+
 int phase_run(struct phase *p, const struct options *o, bool is_loading, FILE *to, char *why,
               size_t why_bytes)
 {
@@ -370,6 +412,7 @@ int phase_run(struct phase *p, const struct options *o, bool is_loading, FILE *t
         .name = is_loading ? "load" : "run",
         .is_open_loop = !is_loading && o->rate > 0.0,
         .server_cpu_share = -1.0,
+        .server_wait_share = -1.0,
     };
     struct collector *c = calloc(1, sizeof *c);
     struct worker *workers = calloc(o->threads, sizeof *workers);
@@ -383,20 +426,10 @@ int phase_run(struct phase *p, const struct options *o, bool is_loading, FILE *t
     c->progress = o->wants_progress ? to : NULL;
     c->active = o->threads;
     int rc = open_workers(workers, o, is_loading, why, why_bytes);
-    if (rc == 0) {
-        int64_t before_ns = o->server_pid ? process_cpu_ns(o->server_pid) : -1;
-        uint64_t began_ns = clock_now_ns();
-        rc = run_workers(workers, o->threads, c);
-        int64_t after_ns = o->server_pid ? process_cpu_ns(o->server_pid) : -1;
-        if (before_ns >= 0 && after_ns >= before_ns)
-            p->server_cpu_share = (double)(after_ns - before_ns) / (double)(clock_now_ns() - began_ns);
-        for (int i = 0; i < PENDING_MAX; i++)
-            complete_second(c);
-        sum_up(p, workers, o->threads);
-        p->limit = judge(p);
-        if (rc == 0 && o->wants_stages && !is_loading && p->unanswered_count == 0)
-            ask_stages(p, workers[0].load.driver);
-    }
+    if (rc == 0)
+        rc = run_and_measure(p, o, workers, c);
+    if (rc == 0 && o->wants_stages && !is_loading && p->unanswered_count == 0)
+        ask_stages(p, workers[0].load.driver);
     close_workers(workers, o->threads);
     pthread_mutex_destroy(&c->lock);
     free(c);

@@ -44,8 +44,10 @@ struct phase {
     double wall_s;
     struct phase_second *seconds;
     uint32_t second_count, second_capacity;
-    double client_cpu_share; /* of the busiest thread */
-    double server_cpu_share; /* of one core; below 0: not known */
+    double client_cpu_share;  /* of the busiest thread */
+    double client_wait_share; /* of that thread: it could have run, but others had its core */
+    double server_cpu_share;  /* of one core; below 0: not known */
+    double server_wait_share; /* of all its threads; below 0: not known */
     enum phase_limit limit;
     uint64_t late_count, late_max_ns, blocked_count, unsent_count, unanswered_count;
     struct phase_stage stages[PHASE_STAGES_MAX];
@@ -62,8 +64,12 @@ MUST_CHECK int phase_run(struct phase *p, const struct options *o, bool is_loadi
                          size_t why_bytes);
 void phase_deinit(struct phase *p);
 
-/* Judges by processor time; shares of one core, the server's below 0 when it is not known. */
+/* Judges by how busy both were: processor time and waiting for it, as a share of the time; the server's below
+ * 0 when it is not known. */
 enum phase_limit phase_judge(double client_share, double server_share);
+
+/* Others used the processors of client or server so much that the numbers are not theirs. */
+bool phase_is_disturbed(const struct phase *p);
 
 /* From the server's JSON:
  * {"stages":[{"name":..,"count":..,"p50_us":..,"p90_us":..,"p99_us":..,"max_us":..},...]}. Returns: 0 or

@@ -84,6 +84,12 @@ static void put_cards(FILE *to, const struct phase *p, const struct histogram *a
     if (p->server_cpu_share >= 0.0)
         fprintf(to, ", server %.0f %% of one core", 100.0 * p->server_cpu_share);
     fprintf(to, ": %s.</p>\n", phase_limit_sentence(p->limit));
+    if (phase_is_disturbed(p))
+        fprintf(to,
+                "<p>Other programs had the processor while the client (%.0f %% of the time) or the server "
+                "(%.0f %%) "
+                "wanted to run: do not quote these numbers.</p>\n",
+                100.0 * p->client_wait_share, 100.0 * fmax(p->server_wait_share, 0.0));
 }
 
 /* ---- plots ---- */

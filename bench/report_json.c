@@ -118,6 +118,10 @@ static json_t *phase_json(struct writer *w, const struct phase *p)
     set(w, out, "unanswered", integer(p->unanswered_count));
     set(w, out, "client_cpu_share", json_real(p->client_cpu_share));
     set(w, out, "server_cpu_share", p->server_cpu_share < 0.0 ? json_null() : json_real(p->server_cpu_share));
+    set(w, out, "client_wait_share", json_real(p->client_wait_share));
+    set(w, out, "server_wait_share",
+        p->server_wait_share < 0.0 ? json_null() : json_real(p->server_wait_share));
+    set(w, out, "is_disturbed", json_boolean(phase_is_disturbed(p)));
     set(w, out, "limit", json_string(phase_limit_name(p->limit)));
     set(w, out, "limit_sentence", json_string(phase_limit_sentence(p->limit)));
     if (p->is_open_loop)

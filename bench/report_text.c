@@ -2,6 +2,8 @@
 #include "bench/format.h"
 #include "bench/report.h"
 
+#include <math.h>
+
 const struct report_percentile report_percentiles[REPORT_PERCENTILE_COUNT] = {
     {"p50", "p50_us", 50.0},     {"p90", "p90_us", 90.0},        {"p99", "p99_us", 99.0},
     {"p99.9", "p99_9_us", 99.9}, {"p99.99", "p99_99_us", 99.99},
@@ -87,6 +89,12 @@ static void print_limit(FILE *to, const struct phase *p)
     if (p->server_cpu_share >= 0.0)
         fprintf(to, ", server %.0f %% of one core", 100.0 * p->server_cpu_share);
     fprintf(to, "; %s\n", phase_limit_sentence(p->limit));
+    if (phase_is_disturbed(p))
+        fprintf(to,
+                "processor: other programs had it while the client (%.0f %% of the time) or the server (%.0f "
+                "%%) wanted "
+                "to run: DO NOT QUOTE THESE NUMBERS\n",
+                100.0 * p->client_wait_share, 100.0 * fmax(p->server_wait_share, 0.0));
     if (!p->is_open_loop)
         return;
     fprintf(to, "schedule: %s requests left more than %d ms late by the client's own doing (at most %s)\n",

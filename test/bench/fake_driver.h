@@ -1,4 +1,5 @@
-/* fake_driver.h - a target in a time of its own: one server that answers in order, may stall, lose and refuse.
+/* fake_driver.h - a target in a time of its own: one server that answers in order, may stall, lose and
+ * refuse.
  *
  * Nothing waits: a poll moves the clock to what comes first, the next answer or the end of its timeout. */
 #ifndef TEST_BENCH_FAKE_DRIVER_H

@@ -1,4 +1,5 @@
-/* links_test.c - the redis driver over real sockets of the loopback, with a peer that the test plays itself. */
+/* links_test.c - the redis driver over real sockets of the loopback, with a peer that the test plays itself.
+ * */
 #include "bench/driver.h"
 #include "test/test.h"
 

@@ -1,4 +1,5 @@
-/* load_test.c - the loop against a server in a time of its own: what is sent, and how long it is said to have taken. */
+/* load_test.c - the loop against a server in a time of its own: what is sent, and how long it is said to have
+ * taken. */
 #include "bench/load.h"
 
 #include "test/bench/fake_driver.h"

@@ -160,6 +160,19 @@ TEST(the_client_is_the_limit_only_when_it_is_busy_and_the_server_is_not)
     CU_ASSERT_EQUAL(phase_judge(0.30, -1.0), PHASE_LIMIT_UNKNOWN);
 }
 
+TEST(numbers_that_other_programs_disturbed_are_marked)
+{
+    struct phase p = {.client_wait_share = 0.01, .server_wait_share = -1.0};
+    CU_ASSERT(!phase_is_disturbed(&p));
+    p.server_wait_share = 0.2;
+    CU_ASSERT(phase_is_disturbed(&p));
+    p.server_cpu_share = 0.97; /* its threads waited for each other */
+    CU_ASSERT(!phase_is_disturbed(&p));
+    p.server_wait_share = 0.0;
+    p.client_wait_share = 0.06;
+    CU_ASSERT(phase_is_disturbed(&p));
+}
+
 TEST(stages_are_read_from_the_servers_json_and_garbage_is_refused)
 {
     struct phase *p = phase_of_test();
