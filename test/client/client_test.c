@@ -72,6 +72,16 @@ static bool until_ready(torc_client *client, struct fake *fake, uint32_t connect
     return counters.connects >= connections;
 }
 
+static void until_all_lost(torc_client *client, uint64_t disconnects)
+{
+    struct torc_counters counters = {0};
+    for (int i = 0; i < ROUNDS_MAX && counters.disconnects < disconnects; i++) {
+        torc_poll(client, 1);
+        torc_count(client, &counters);
+    }
+    CU_ASSERT_EQUAL(counters.disconnects, disconnects);
+}
+
 static void start_get(torc_client *client, const char *key, struct outcome *o)
 {
     CU_ASSERT_EQUAL(torc_get_async(client, torc_string(key), 0, note, o), 0);
@@ -279,11 +289,7 @@ TEST(client_keeps_unsent_requests_over_a_reconnection)
     CU_ASSERT_TRUE_FATAL(until_ready(client, fake, 1));
     fake_drop_all(fake);
     fake_stop_listening(fake);
-    struct torc_counters counters = {0};
-    while (counters.disconnects == 0) {
-        torc_poll(client, 1);
-        torc_count(client, &counters);
-    }
+    until_all_lost(client, 1);
     struct outcome o = {0};
     start_get(client, "a", &o);
     for (int i = 0; i < 20; i++)
@@ -294,6 +300,52 @@ TEST(client_keeps_unsent_requests_over_a_reconnection)
     CU_ASSERT_TRUE(until(client, fake, &o.count, 1));
     CU_ASSERT_EQUAL(o.statuses[0], TORC_NOT_FOUND);
     CU_ASSERT_EQUAL(fake->request_count, 1);
+    finish(client, fake);
+}
+
+TEST(client_sends_anew_only_what_never_left_when_a_connection_breaks)
+{
+    struct fake *fake = fake_open(1);
+    torc_client *client = open_to(fake);
+    CU_ASSERT_TRUE_FATAL(until_ready(client, fake, 1));
+    enum { PUTS = 30 };
+    struct outcome o = {0};
+    char *value = calloc(1, TORC_VALUE_BYTES_MAX);
+    for (int i = 0; i < PUTS; i++) { /* more than the sockets hold, and the server reads nothing */
+        char key[16];
+        snprintf(key, sizeof key, "key-%d", i);
+        torc_bytes bytes = torc_bytes_of(value, TORC_VALUE_BYTES_MAX);
+        CU_ASSERT_EQUAL(torc_put_async(client, torc_string(key), bytes, 0, note, &o), 0);
+    }
+    free(value);
+    for (int i = 0; i < 10; i++)
+        torc_poll(client, 0);
+    fake_drop_all(fake);
+    fake->is_automatic = true;
+    CU_ASSERT_TRUE(until(client, fake, &o.count, PUTS));
+    uint32_t done = 0;
+    for (int i = 0; i < PUTS; i++) {
+        done += o.statuses[i] == 0;
+        CU_ASSERT(o.statuses[i] == 0 || o.statuses[i] == TORC_DISCONNECTED);
+    }
+    CU_ASSERT(done > 0 && done < PUTS);
+    CU_ASSERT_EQUAL(fake->request_count, done);
+    CU_ASSERT_FALSE(fake->connections[1].is_broken);
+    finish(client, fake);
+}
+
+TEST(client_takes_an_answer_that_came_while_its_caller_was_away)
+{
+    struct fake *fake = fake_open(1);
+    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 30});
+    struct outcome o = {0};
+    start_get(client, "a", &o);
+    CU_ASSERT_TRUE_FATAL(until(client, fake, &fake->request_count, 1));
+    fake_answer(fake, 0, 0, slice_of_string("here"));
+    struct timespec pause = {.tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+    CU_ASSERT_TRUE(until(client, fake, &o.count, 1));
+    CU_ASSERT_EQUAL(o.statuses[0], 0);
     finish(client, fake);
 }
 
@@ -460,22 +512,28 @@ TEST(client_follows_a_server_that_comes_back_with_other_cores)
     for (uint32_t round = 0; round < 3; round++) {
         uint32_t asked = fake->request_count;
         fake->core_count = counts[round];
+        fake_stop_listening(fake);
         fake_drop_all(fake);
+        until_all_lost(client, connects);
         char key[32];
-        for (int i = 0; i < 20; i++) {
+        for (int i = 0; i < 20; i++) { /* filed by the old cores, to be filed anew */
             snprintf(key, sizeof key, "key-%d", i);
             start_get(client, key, &o);
         }
+        fake_listen_again(fake);
         CU_ASSERT_TRUE(until(client, fake, &o.count, 20 * (round + 1)));
         connects += counts[round];
         CU_ASSERT_TRUE(until_ready(client, fake, connects));
         CU_ASSERT_EQUAL(torc_core_count(client), counts[round]);
+        CU_ASSERT_EQUAL(fake->request_count - asked, 20);
         for (; asked < fake->request_count; asked++) {
             const struct fake_request *r = &fake->requests[asked];
             CU_ASSERT_EQUAL(fake->connections[r->connection].core,
                             frame_core_of_slot(key_slot(r->frame.key), fake->vnode_bits, counts[round]));
         }
     }
+    for (int i = 0; i < o.count; i++)
+        CU_ASSERT_EQUAL(o.statuses[i], TORC_NOT_FOUND);
     finish(client, fake);
 }
 
@@ -555,6 +613,29 @@ TEST(client_callbacks_may_ask_again_when_the_connection_is_lost)
     fake->is_automatic = true;
     CU_ASSERT_TRUE(until(client, fake, &chain.count, 16));
     CU_ASSERT_EQUAL(torc_in_flight(client), 0);
+    finish(client, fake);
+}
+
+static void try_after_timeout(void *user, const struct torc_result *result)
+{
+    struct chain *chain = user;
+    chain->count++;
+    if (result->status == TORC_TIMEOUT && chain->left-- > 0)
+        CU_ASSERT_EQUAL(torc_get_async(chain->client, torc_string("k"), 0, try_after_timeout, chain), 0);
+}
+
+TEST(client_gives_a_request_of_a_callback_its_own_time)
+{
+    struct fake *fake = fake_open(1);
+    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 20, .pipeline_max = 1});
+    struct chain chain = {.client = client, .left = 100};
+    CU_ASSERT_EQUAL(torc_get_async(client, torc_string("k"), 0, try_after_timeout, &chain), 0);
+    CU_ASSERT_TRUE(until(client, fake, &chain.count, 1));
+    CU_ASSERT_TRUE(until(client, fake, &fake->request_count, 2));
+    CU_ASSERT_EQUAL(chain.count, 1);
+    fake_answer(fake, 1, 0, slice_of_string("v"));
+    CU_ASSERT_TRUE(until(client, fake, &chain.count, 2));
+    CU_ASSERT_EQUAL(chain.left, 99);
     finish(client, fake);
 }
 
