@@ -299,7 +299,7 @@ static enum phase_limit judge(const struct phase *p)
 
 bool phase_is_disturbed(const struct phase *p)
 {
-    /* Threads of a server also wait for each other; where it has its core nearly to itself, that is all it is. */
+    /* Threads of a server also wait for each other: where it has its core nearly to itself, that is all. */
     bool is_server_disturbed = p->server_wait_share > DISTURBED_SHARE && p->server_cpu_share < BUSY_SHARE;
     return p->client_wait_share > DISTURBED_SHARE || is_server_disturbed;
 }
