@@ -1,0 +1,106 @@
+/* config_table.c - the options of torcd. A new option is a field in options.h, a row here, and `make docs`. */
+#include "shard/serve/config_table.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define FIELD(member) .offset = offsetof(struct options, member), .bytes = sizeof(((struct options *)0)->member)
+
+#define KIB (INT64_C(1) << 10)
+#define MIB (INT64_C(1) << 20)
+#define GIB (INT64_C(1) << 30)
+#define TIB (INT64_C(1) << 40)
+#define HOUR_MS (INT64_C(60) * 60 * 1000)
+
+/* Compared by address. */
+static const char section_node[] = "node", section_network[] = "network", section_storage[] = "storage",
+                  section_log[] = "log";
+
+static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
+static const char *const format_words[] = {"logfmt", "json", NULL};
+
+static_assert(LOG_LEVEL_WARN == 1 && LOG_LEVEL_DEBUG == 3 && LOG_FORMAT_JSON == 1, "words are in the enum's order");
+static_assert(sizeof(enum log_level) == 4 && sizeof(enum log_format) == 4, "written as 4 bytes");
+
+/* clang-format off */
+const struct option_row option_table[OPTIONS_COUNT] = {
+    {.name = "config", .letter = 'c', .kind = OPTION_PATH, FIELD(config), .argument = "FILE", .initial = "",
+     .help = "Read the configuration file FILE"},
+
+    {.name = "data", .section = section_node, .letter = 'd', .kind = OPTION_PATH, FIELD(data), .argument = "DIR",
+     .initial = "./data",
+     .help = "Keep the data of this node in the directory DIR, which is made when it is missing"},
+    {.name = "node-id", .section = section_node, .kind = OPTION_NUMBER, FIELD(node_id), .argument = "N",
+     .initial = "1", .min = 1, .max = 65535,
+     .help = "The number of this node, different on every node of a cluster and fixed for a data directory"},
+    {.name = "vnode-bits", .section = section_node, .kind = OPTION_NUMBER, FIELD(vnode_bits), .argument = "N",
+     .initial = "10", .min = 0, .max = 14,
+     .help = "Divide the keys into 2^N vnodes; the same on all nodes of a cluster and fixed for a data directory"},
+    {.name = "cores", .section = section_node, .letter = 'n', .kind = OPTION_NUMBER, FIELD(cores), .argument = "N",
+     .initial = "auto", .min = 1, .max = REACTOR_CORES_MAX, .has_auto = true,
+     .help = "Serve with N cores, each with a part of the keys of its own; auto takes all the CPUs this process may"
+             " use"},
+    {.name = "pin-first-cpu", .section = section_node, .kind = OPTION_NUMBER, FIELD(pin_first_cpu), .argument = "CPU",
+     .initial = "-1", .min = -1, .max = 4095,
+     .help = "Pin core i to CPU number CPU + i; -1 leaves the cores to the system's scheduler"},
+
+    {.name = "listen", .section = section_network, .letter = 'l', .kind = OPTION_ADDRESS, FIELD(listen),
+     .argument = "HOST:PORT", .initial = "127.0.0.1:7070",
+     .help = "Take connections of clients on this address; an IPv6 address stands in brackets, [::1]:7070"},
+    {.name = "insecure", .section = section_network, .kind = OPTION_BOOL, FIELD(is_insecure), .argument = "BOOL",
+     .initial = "false",
+     .help = "Allow to listen on an address other than loopback, though whoever reaches it may read and change all"
+             " data"},
+    {.name = "connections-max", .section = section_network, .kind = OPTION_NUMBER, FIELD(connections_max), .argument = "N",
+     .initial = "20000", .min = 1, .max = 1000000,
+     .help = "Refuse connections beyond N on one core"},
+    {.name = "idle-timeout", .section = section_network, .kind = OPTION_DURATION, FIELD(idle_timeout_ms),
+     .argument = "TIME", .initial = "0s", .min = 0, .max = 720 * HOUR_MS,
+     .help = "Close a connection that asked for nothing during TIME; 0s never does"},
+    {.name = "write-timeout", .section = section_network, .kind = OPTION_DURATION, FIELD(write_timeout_ms),
+     .argument = "TIME", .initial = "30s", .min = 0, .max = 720 * HOUR_MS,
+     .help = "Close a connection that read nothing of its answers during TIME; 0s never does"},
+    {.name = "shutdown-timeout", .section = section_network, .kind = OPTION_DURATION, FIELD(shutdown_timeout_ms),
+     .argument = "TIME", .initial = "10s", .min = 0, .max = HOUR_MS,
+     .help = "When asked to end, give the requests in flight this long to be answered"},
+
+    {.name = "memtable-bytes", .section = section_storage, .kind = OPTION_BYTES, FIELD(memtable_bytes), .argument = "BYTES",
+     .initial = "64M", .min = MIB, .max = 64 * GIB,
+     .help = "Write the memtable of a core to an SSTable when it has this size"},
+    {.name = "log-bytes-max", .section = section_storage, .kind = OPTION_BYTES, FIELD(log_bytes_max), .argument = "BYTES",
+     .initial = "512M", .min = 8 * MIB, .max = TIB,
+     .help = "Write the memtable of a core to an SSTable when its log is this long, which bounds the time of a"
+             " recovery"},
+    {.name = "segment-bytes", .section = section_storage, .kind = OPTION_BYTES, FIELD(segment_bytes), .argument = "BYTES",
+     .initial = "64M", .min = 4 * MIB, .max = GIB,
+     .help = "The size of one file of the log, a multiple of 4K"},
+    {.name = "cache-bytes", .section = section_storage, .kind = OPTION_BYTES, FIELD(cache_bytes), .argument = "BYTES",
+     .initial = "256M", .min = MIB, .max = 16 * TIB,
+     .help = "Memory for data read from disk, of the whole node, divided over its cores"},
+
+    {.name = "log-level", .section = section_log, .kind = OPTION_WORD, FIELD(log_level), .argument = "LEVEL",
+     .initial = "info", .words = level_words,
+     .help = "Write log lines of this level and worse"},
+    {.name = "log-format", .section = section_log, .kind = OPTION_WORD, FIELD(log_format), .argument = "FORMAT",
+     .initial = "logfmt", .words = format_words,
+     .help = "The form of the log lines"},
+    {.name = "stage-sample", .section = section_log, .kind = OPTION_NUMBER, FIELD(stage_sample), .argument = "N",
+     .initial = "1024", .min = 0, .max = 1000000000,
+     .help = "Time the stages of one request in N for the metrics; 0 times none"},
+};
+/* clang-format on */
+
+unsigned option_find(const char *name)
+{
+    unsigned i = 0;
+    while (i < OPTIONS_COUNT && strcmp(option_table[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+void option_environment_name(const struct option_row *row, char name[OPTION_NAME_BYTES])
+{
+    snprintf(name, OPTION_NAME_BYTES, "TORC_%s", row->name);
+    for (char *p = name; *p; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+}
