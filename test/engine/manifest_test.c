@@ -242,6 +242,27 @@ TEST_IN_REACTOR(manifest_takes_the_newer_of_two_whole_copies)
     manifest_close(m);
 }
 
+/* Were the newer copy written first, a crash meanwhile would leave the old generation only. */
+TEST_IN_REACTOR(manifest_writes_the_older_copy_first)
+{
+    const char *directory = test_directory();
+    const char *other = test_directory();
+    struct manifest *m = open_it(r, directory);
+    add_table(m);
+    CU_ASSERT_EQUAL(rename(file_in(directory, "MANIFEST-B"), file_in(other, "old")), 0);
+    add_table(m);
+    manifest_close(m);
+    CU_ASSERT_EQUAL(rename(file_in(other, "old"), file_in(directory, "MANIFEST-B")), 0);
+    m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2);
+    CU_ASSERT_EQUAL(unlink(file_in(directory, "MANIFEST-A")), 0);
+    CU_ASSERT_EQUAL(mkdir(file_in(directory, "MANIFEST-A"), 0777), 0); /* only the older one can be written */
+    add_table(m);
+    CU_ASSERT_EQUAL(manifest_copies(m), 1);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 3);
+    manifest_close(m);
+}
+
 struct committer {
     struct manifest *manifest;
     uint32_t left;

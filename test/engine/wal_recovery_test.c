@@ -244,6 +244,22 @@ TEST_IN_REACTOR(wal_with_a_rotten_segment_header_loses_nothing)
     }
 }
 
+TEST_IN_REACTOR(wal_finds_the_last_record_behind_a_rotten_segment_header)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 300 * 1000;
+    uint64_t last = rig_fill_and_crash(rig, 14); /* 13 fit into a segment */
+    struct place place = rig_place_of(rig, last);
+    CU_ASSERT_EQUAL(place.offset, WAL_BLOCK_BYTES);
+    CU_ASSERT_EQUAL(place.header.segment_id, 2);
+    place.offset = 0;
+    flip(&place, 30);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, 14));
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    rig_free(rig);
+}
+
 TEST_IN_REACTOR(wal_skips_what_is_before_its_start)
 {
     struct rig *rig = rig_make(r);
@@ -374,6 +390,7 @@ TEST_IN_REACTOR(wal_copied_while_it_is_written_has_all_that_was_acknowledged)
     struct rig *rig = rig_make(r);
     const char *home = rig->directory;
     uint64_t state = 7;
+    rig->writes_in_flight_max = 4;
     rig_open(rig);
     for (uint32_t n = 0; n < COUNT; n++) {
         rig->value_bytes = (uint32_t)chance(&state, 12000);

@@ -56,6 +56,11 @@ TEST_IN_REACTOR(wal_gathers_while_two_writes_are_in_flight)
     for (uint32_t i = 1; i < rig->batch_count; i++)
         CU_ASSERT_EQUAL(rig->batch_sequences[i], rig->batch_sequences[i - 1] + 1);
     rig_close(rig);
+    struct place second = rig_place_of(rig, rig->batch_sequences[2]);
+    CU_ASSERT_EQUAL(second.header.watermark,
+                    rig->batch_sequences[0]); /* the first in flight was not durable yet */
+    struct place gathered = rig_place_of(rig, rig->batch_sequences[3]);
+    CU_ASSERT(gathered.header.watermark >= rig->batch_sequences[1]);
     rig_look(rig);
     CU_ASSERT(rig_has_replayed(rig, 0, 103));
     rig_free(rig);
