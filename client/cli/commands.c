@@ -16,7 +16,7 @@ static torc_bytes argument(const struct cli *cli, size_t index)
 
 static int write_json(struct cli *cli, json_t *object)
 {
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(object);
     if (!text)
         return cli_complain("out of memory");

@@ -56,6 +56,7 @@ struct load {
     uint64_t acked_count;
     uint64_t acked_bytes;
     uint64_t failed_count;
+    uint64_t shown_count; /* of those: had a line on stderr */
     uint32_t busy_count;
     uint32_t retry_count;
     struct item *blocked; /* waits for an earlier record of its key */
@@ -113,7 +114,10 @@ static void fail(struct item *item, int code, torc_bytes message)
     if (code == TORC_CANNOT_CONNECT && *problem)
         message = torc_string(problem);
     bool is_news = code != load->first_failure || !is_lasting(code);
-    if (load->failed_count++ < FAILURES_SHOWN_MAX && is_news)
+    bool is_shown = is_news && load->shown_count < FAILURES_SHOWN_MAX;
+    load->failed_count++;
+    load->shown_count += is_shown;
+    if (is_shown)
         cli_complain("%s:%llu: not loaded: %.*s", load->name, (unsigned long long)item->record.line,
                      (int)message.bytes, (const char *)message.data);
     if (load->first_failure == 0)
@@ -150,6 +154,10 @@ static void start(struct item *item)
 {
     const struct cli_record *r = &item->record;
     item->state = ITEM_IN_FLIGHT;
+    if (is_lasting(item->load->first_failure)) {
+        fail(item, item->load->first_failure, torc_string(""));
+        return;
+    }
     int rc = torc_put_async(item->load->cli->client, cli_record_key(r), cli_record_value(r), r->ttl_ms,
                             on_put, item);
     if (rc == TORC_OVERLOADED)
@@ -320,9 +328,9 @@ static int load_from(struct load *load, int fd)
     load->is_reading = true;
     int code = run(load);
     double seconds = cli_progress_end(&load->progress);
-    if (load->failed_count > FAILURES_SHOWN_MAX)
+    if (load->failed_count > load->shown_count)
         cli_complain("%llu more records were not loaded",
-                     (unsigned long long)load->failed_count - FAILURES_SHOWN_MAX);
+                     (unsigned long long)(load->failed_count - load->shown_count));
     int written = summarize(load, seconds);
     torc_close(load->cli->client); /* before the items: an error may have left some in flight */
     load->cli->client = NULL;
@@ -346,6 +354,9 @@ static int load_with_acked(struct load *load, int fd)
 
 int cli_load(struct cli *cli)
 {
+    int rc = torc_connect(cli->client);
+    if (rc != 0)
+        return cli_fail(cli, rc, "load", torc_bytes_of(NULL, 0));
     const char *path = cli->options->arguments[0];
     bool is_input = strcmp(path, "-") == 0;
     int fd = is_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
