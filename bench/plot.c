@@ -7,6 +7,9 @@
 
 enum {
     WIDTH = 720,
+    WIDTH_WIDE = 1464,
+    LEGEND_WIDTH = 100,
+    LEGEND_WIDTH_WIDE = 160, /* for the names of operations */
     HEIGHT = 300,
     LEFT = 72,
     RIGHT = 16,
@@ -20,6 +23,7 @@ enum {
 struct scale {
     double x_min, x_max, y_min, y_max; /* of y the logarithm, when it is logarithmic */
     bool is_y_logarithmic;
+    int right; /* where the axes end */
 };
 
 void plot_escaped(FILE *to, const char *text)
@@ -51,7 +55,7 @@ static double y_value(const struct scale *s, double y)
 
 static double at_x(const struct scale *s, double x)
 {
-    return LEFT + (x - s->x_min) / (s->x_max - s->x_min) * (WIDTH - LEFT - RIGHT);
+    return LEFT + (x - s->x_min) / (s->x_max - s->x_min) * (s->right - LEFT);
 }
 
 static double at_y(const struct scale *s, double y)
@@ -70,7 +74,8 @@ static double nice_step(double span, double ticks)
 
 static bool find_scale(const struct plot *p, struct scale *s)
 {
-    *s = (struct scale){INFINITY, -INFINITY, INFINITY, -INFINITY, p->is_y_logarithmic};
+    int right = (p->is_wide ? WIDTH_WIDE : WIDTH) - RIGHT;
+    *s = (struct scale){INFINITY, -INFINITY, INFINITY, -INFINITY, p->is_y_logarithmic, right};
     for (uint32_t i = 0; i < p->series_count; i++)
         for (uint32_t j = 0; j < p->series[i].count; j++) {
             const struct plot_point *at = &p->series[i].points[j];
@@ -115,8 +120,7 @@ static void draw_y_tick(FILE *to, const struct scale *s, enum plot_unit unit, do
     char label[LABEL_BYTES];
     label_of(label, unit, value);
     double y = at_y(s, value);
-    fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, y,
-            y);
+    fprintf(to, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, s->right, y, y);
     fprintf(to, "<text class=\"label\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n", LEFT - 8, y + 4,
             label);
 }
@@ -193,13 +197,13 @@ static void draw_series(FILE *to, const struct plot *p, const struct scale *s, u
     }
 }
 
-static void draw_legend(FILE *to, const struct plot *p)
+static void draw_legend(FILE *to, const struct plot *p, const struct scale *s)
 {
     fprintf(to, "<text class=\"title\" x=\"%d\" y=\"20\">", 8);
     plot_escaped(to, p->title);
     fprintf(to, "</text>\n");
     for (uint32_t i = 0; p->series_count > 1 && i < p->series_count; i++) {
-        int x = WIDTH - RIGHT - 84 * (int)(p->series_count - i);
+        int x = s->right - (p->is_wide ? LEGEND_WIDTH_WIDE : LEGEND_WIDTH) * (int)(p->series_count - i);
         fprintf(to, "<line class=\"line s%u\" x1=\"%d\" x2=\"%d\" y1=\"16\" y2=\"16\"/>", i, x, x + 18);
         fprintf(to, "<text class=\"label\" x=\"%d\" y=\"20\">", x + 24);
         plot_escaped(to, p->series[i].name);
@@ -213,15 +217,15 @@ void plot_svg(FILE *to, const struct plot *p)
     struct scale scale;
     if (!find_scale(p, &scale))
         return;
-    fprintf(to, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", WIDTH, HEIGHT);
+    fprintf(to, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", scale.right + RIGHT, HEIGHT);
     plot_escaped(to, p->title);
     fprintf(to, "\">\n");
     draw_y_axis(to, p, &scale);
     draw_x_axis(to, p, &scale);
-    fprintf(to, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", LEFT, WIDTH - RIGHT,
+    fprintf(to, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", LEFT, scale.right,
             HEIGHT - BOTTOM, HEIGHT - BOTTOM);
     for (uint32_t i = p->series_count; i > 0; i--)
         draw_series(to, p, &scale, i - 1);
-    draw_legend(to, p);
+    draw_legend(to, p, &scale);
     fprintf(to, "</svg>\n");
 }

@@ -27,6 +27,7 @@ struct plot {
     const char *title;
     enum plot_unit y_unit;
     bool is_y_logarithmic;
+    bool is_wide; /* twice the width of the others, and their height */
     /* x is -log10(1 - p), as HdrHistogram plots it, so that each nine has the same width; else seconds. */
     bool is_x_percentile;
     const struct plot_series *series;

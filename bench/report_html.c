@@ -25,7 +25,7 @@ static const char style[] =
     "b{display:block;font-size:22px;font-weight:600;font-variant-numeric:tabular-nums}"
     ".card span{color:var(--soft);font-size:13px}.bad b{color:var(--bad)}\n"
     ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(440px,1fr));gap:12px}"
-    "figure{margin:0;padding:10px}svg{width:100%;height:auto;display:block}\n"
+    "figure{margin:0;padding:10px}.wide{grid-column:1/-1}svg{width:100%;height:auto;display:block}\n"
     ".table{overflow-x:auto;margin:12px "
     "0}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th,td{padding:7px 14px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}"
@@ -96,7 +96,7 @@ static void put_cards(FILE *to, const struct phase *p, const struct histogram *a
 
 static void put_plot(FILE *to, const struct plot *p)
 {
-    fprintf(to, "<figure>\n");
+    fprintf(to, p->is_wide ? "<figure class=\"wide\">\n" : "<figure>\n");
     plot_svg(to, p);
     fprintf(to, "</figure>\n");
 }
@@ -131,24 +131,40 @@ static void plot_rate_seconds(FILE *to, const struct phase *p, struct plot_point
     put_plot(to, &(struct plot){.title = "Operations a second", .series = &series, .series_count = 1});
 }
 
-static void plot_percentiles(FILE *to, const struct histogram *all)
+/* A bucket stands at the share of values below it, so that the last one has a finite place. Requires: room for
+ * HISTOGRAM_BUCKET_COUNT points. */
+static struct plot_series percentile_series(const char *name, const struct histogram *h,
+                                            struct plot_point *points)
 {
-    struct plot_point *points = calloc(HISTOGRAM_BUCKET_COUNT, sizeof *points);
     uint64_t below = 0;
     uint32_t count = 0;
-    for (struct histogram_iterator i = {0}; points && histogram_next(all, &i);) {
-        /* A bucket stands at the share of values below it, so the last one has a finite place. */
-        double share = (double)below / (double)histogram_count(all);
+    for (struct histogram_iterator i = {0}; histogram_next(h, &i);) {
+        double share = (double)below / (double)histogram_count(h);
         points[count++] = (struct plot_point){-log10(1.0 - share), (double)i.high / 1e3};
         below += i.count;
     }
-    struct plot_series series = {"latency", points, count};
+    return (struct plot_series){name, points, count};
+}
+
+/* A line for each of the first kinds of operation that were done; a workload has two at most. */
+static void plot_percentiles(FILE *to, const struct phase *p)
+{
+    struct plot_series series[PLOT_SERIES_MAX];
+    uint32_t count = 0;
+    struct plot_point *points = calloc((size_t)PLOT_SERIES_MAX * HISTOGRAM_BUCKET_COUNT, sizeof *points);
+    for (int op = 0; points && op < OPERATION_COUNT && count < PLOT_SERIES_MAX; op++)
+        if (histogram_count(&p->tally.latency[op]) > 0) {
+            series[count] = percentile_series(operation_name((enum operation)op), &p->tally.latency[op],
+                                              points + (size_t)count * HISTOGRAM_BUCKET_COUNT);
+            count++;
+        }
     put_plot(to, &(struct plot){.title = "Latency by percentile",
                                 .y_unit = PLOT_MICROSECONDS,
                                 .is_y_logarithmic = true,
+                                .is_wide = true,
                                 .is_x_percentile = true,
-                                .series = &series,
-                                .series_count = 1});
+                                .series = series,
+                                .series_count = count});
     free(points);
 }
 
@@ -162,7 +178,7 @@ static void put_plots(FILE *to, const struct phase *p, const struct histogram *a
     }
     free(points);
     if (histogram_count(all) > 0)
-        plot_percentiles(to, all);
+        plot_percentiles(to, p);
     fprintf(to, "</div>\n");
 }
 
