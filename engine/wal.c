@@ -256,17 +256,17 @@ static bool rotate(struct wal *wal, uint64_t first_sequence)
     return true;
 }
 
-static void write_record(struct wal *wal, struct wal_buffer *b, uint64_t record_bytes)
+/* Ends the record of `b` at the end of the chain: header before its payload, zeros after it. */
+static void seal_record(struct wal *wal, struct wal_buffer *b, uint64_t record_bytes)
 {
-    struct wal_segment *s = wal->current;
     uint8_t *record = b->memory + RECORD_AT;
     uint64_t used = WAL_RECORD_HEADER_BYTES + (uint64_t)b->payload_bytes;
     memset(record + used, 0, record_bytes - used);
     b->header = (struct wal_record_header){
         .entry_count = b->item_count,
         .payload_bytes = b->payload_bytes,
-        .segment_id = s->id,
-        .epoch = s->epoch,
+        .segment_id = wal->current->id,
+        .epoch = wal->current->epoch,
         .sequence = wal->next_sequence++,
         .watermark = wal->durable_sequence,
         .previous_checksum = wal->chain_checksum,
@@ -274,17 +274,31 @@ static void write_record(struct wal *wal, struct wal_buffer *b, uint64_t record_
         .payload_checksum = payload_checksum(b),
     };
     wal_record_header_encode(record, &b->header);
-    uint8_t *from = record;
+}
+
+/* Puts the header block of the current segment before its first record. */
+static void put_segment_header(struct wal *wal, struct wal_buffer *b)
+{
+    struct wal_segment_header h = {
+        .id = wal->current->id,
+        .epoch = wal->current->epoch,
+        .first_sequence = b->header.sequence,
+        .continues_sequence = wal->chain_sequence,
+        .continues_checksum = wal->chain_checksum,
+    };
+    memset(b->memory, 0, WAL_BLOCK_BYTES);
+    wal_segment_header_encode(b->memory, &h);
+}
+
+static void write_record(struct wal *wal, struct wal_buffer *b, uint64_t record_bytes)
+{
+    struct wal_segment *s = wal->current;
     uint64_t offset = s->offset;
     uint64_t bytes = record_bytes;
+    const uint8_t *from = b->memory + RECORD_AT;
+    seal_record(wal, b, record_bytes);
     if (offset == 0) {
-        struct wal_segment_header h = {.id = s->id,
-                                       .epoch = s->epoch,
-                                       .first_sequence = b->header.sequence,
-                                       .continues_sequence = wal->chain_sequence,
-                                       .continues_checksum = wal->chain_checksum};
-        memset(b->memory, 0, WAL_BLOCK_BYTES);
-        wal_segment_header_encode(b->memory, &h);
+        put_segment_header(wal, b);
         from = b->memory;
         bytes += WAL_BLOCK_BYTES;
     }
