@@ -17,6 +17,7 @@ enum {
     INPUT_BYTES_MIN = 128 << 10,
     RECEIVE_CALLS_MAX = 16, /* for one event: then it is another connection's turn */
     BACKOFF_DOUBLINGS_MAX = 20,
+    DEAD_PEER_MS_MIN = 1000,
 };
 
 static void set_events(struct connection *c, uint32_t events, int operation)
@@ -157,13 +158,23 @@ void client_connection_send(struct connection *c)
 
 /* ---- connecting ---- */
 
+/* No waiting for more to send; and a machine that no longer acknowledges what it is sent is given up in
+ * the time of a request, not in the quarter of an hour that TCP allows. */
+static int set_options(const struct connection *c, int fd)
+{
+    int one = 1;
+    unsigned dead_ms = c->client->settings.request_timeout_ms;
+    dead_ms = dead_ms < DEAD_PEER_MS_MIN ? DEAD_PEER_MS_MIN : dead_ms;
+    int rc = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return rc != 0 ? rc : setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
+}
+
 static int open_socket(struct connection *c, const struct address *address)
 {
     int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int one = 1;
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0 ||
+    if (set_options(c, fd) != 0 ||
         (connect(fd, (const struct sockaddr *)&address->storage, address->bytes) != 0 &&
          errno != EINPROGRESS)) {
         int code = -errno;
