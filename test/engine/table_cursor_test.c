@@ -1,0 +1,273 @@
+/* table_cursor_test.c - the records of a table in order, from anywhere, and against a plain array as the model. */
+#include "engine/table.h"
+
+#include "engine/entry.h"
+#include "engine/table_format.h"
+#include "test/engine/table_sample.h"
+#include "test/test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER = 7, MODEL_MAX = 4000 };
+
+static uint8_t values[VALUE_BYTES_MAX];
+
+struct model {
+    struct record records[MODEL_MAX];
+    uint8_t *bytes[MODEL_MAX]; /* of key, subkey and value */
+    unsigned count;
+    struct cache *cache;
+    struct table *table;
+};
+
+static struct model *model_new(void)
+{
+    struct model *m = calloc(1, sizeof *m);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+    return m;
+}
+
+static void model_add(struct model *m, struct record record)
+{
+    CU_ASSERT_FATAL(m->count < MODEL_MAX);
+    size_t key = record.key.key.bytes, subkey = record.key.subkey.bytes;
+    uint8_t *bytes = malloc(key + subkey + record.value.bytes + 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bytes);
+    memcpy(bytes, record.key.key.data, key);
+    if (subkey)
+        memcpy(bytes + key, record.key.subkey.data, subkey);
+    if (record.value.bytes)
+        memcpy(bytes + key + subkey, record.value.data, record.value.bytes);
+    record.key.key = slice_of(bytes, key);
+    record.key.subkey = slice_of(bytes + key, subkey);
+    record.value = slice_of(bytes + key + subkey, record.value.bytes);
+    record.checksum = entry_checksum(&record.key, record.value);
+    m->bytes[m->count] = bytes;
+    m->records[m->count++] = record;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return record_key_compare(&((const struct record *)a)->key, &((const struct record *)b)->key);
+}
+
+/* Sorts, drops all but one of equal keys, writes the table and opens it. */
+static void model_write(struct model *m, struct reactor *r)
+{
+    char path[256];
+    struct table_writer *w = NULL;
+    struct table_summary summary;
+    snprintf(path, sizeof path, "%s/table.sst", test_directory());
+    qsort(m->records, m->count, sizeof m->records[0], by_key);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < m->count; i++)
+        if (kept == 0 || by_key(&m->records[kept - 1], &m->records[i]) != 0)
+            m->records[kept++] = m->records[i];
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, path, NUMBER, &w), 0);
+    for (unsigned i = 0; i < kept; i++)
+        CU_ASSERT_EQUAL_FATAL(table_writer_add(w, &m->records[i]), 0);
+    CU_ASSERT_EQUAL_FATAL(table_writer_finish(w, &summary), 0);
+    CU_ASSERT_EQUAL(summary.entries, kept);
+    table_writer_close(w);
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, 0, &m->cache), 0);
+    CU_ASSERT_EQUAL_FATAL(table_open(r, m->cache, path, NUMBER, &m->table), 0);
+    m->count = kept;
+}
+
+static void model_free(struct model *m)
+{
+    table_close(m->table);
+    cache_close(m->cache);
+    for (unsigned i = 0; i < MODEL_MAX; i++)
+        free(m->bytes[i]);
+    free(m);
+}
+
+/* The cursor gives the model's records from `from` on, at most `count` of them, and the end after the last. */
+static void check_run(struct model *m, struct table_cursor *c, unsigned from, unsigned count)
+{
+    struct record record;
+    unsigned i = from;
+    for (; i < m->count && i - from < count; i++) {
+        if (table_cursor_next(c, &record) != 1 || !sample_is_same(&m->records[i], &record)) {
+            CU_FAIL("the cursor gives another record than the model");
+            return;
+        }
+    }
+    if (i == m->count) {
+        CU_ASSERT_EQUAL(table_cursor_next(c, &record), 0);
+        CU_ASSERT_EQUAL(table_cursor_next(c, &record), 0);
+    }
+}
+
+static unsigned model_lower_bound(const struct model *m, const struct record_key *key)
+{
+    unsigned i = 0;
+    while (i < m->count && record_key_compare(&m->records[i].key, key) < 0)
+        i++;
+    return i;
+}
+
+static void check_seek(struct model *m, struct table_cursor *c, const struct record_key *key, unsigned count)
+{
+    CU_ASSERT_EQUAL_FATAL(table_cursor_seek(c, key), 0);
+    check_run(m, c, model_lower_bound(m, key), count);
+}
+
+/* All records are found by gets. */
+static void check_gets(struct model *m)
+{
+    for (unsigned i = 0; i < m->count; i++) {
+        struct record found;
+        struct cache_pin pin;
+        const struct record_key *key = &m->records[i].key;
+        int rc = table_get(m->table, key, table_key_hash(key), &found, &pin);
+        CU_ASSERT_TRUE(rc == TABLE_FOUND && sample_is_same(&m->records[i], &found));
+        cache_unpin(&pin);
+    }
+}
+
+static void check_whole(struct model *m, enum table_cursor_mode mode)
+{
+    struct table_cursor c;
+    table_cursor_init(&c, m->table, mode);
+    check_run(m, &c, 0, MODEL_MAX);
+    table_cursor_deinit(&c);
+}
+
+TEST_IN_REACTOR(a_seek_stands_before_the_first_key_not_below_at_every_boundary)
+{
+    struct model *m = model_new();
+    struct table_cursor c;
+    for (unsigned i = 0; i < 500; i++) { /* some 20 blocks */
+        struct sample s;
+        sample_fill(&s, 10 + 2 * i, values, 100);
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    for (unsigned mode = 0; mode < 2; mode++) {
+        table_cursor_init(&c, m->table, mode ? TABLE_CURSOR_BULK : TABLE_CURSOR_SCAN);
+        for (unsigned i = 0; i < 1040; i++) { /* each key, each gap, below the first and above the last */
+            struct sample s;
+            sample_fill(&s, i, values, 0);
+            check_seek(m, &c, &s.record.key, 3);
+        }
+        struct record_key lowest = {.vnode = 7}, above = {.vnode = 8}, below = {.vnode = 6, .namespace_id = 9};
+        check_seek(m, &c, &lowest, MODEL_MAX);
+        check_seek(m, &c, &above, MODEL_MAX);
+        check_seek(m, &c, &below, MODEL_MAX);
+        table_cursor_deinit(&c);
+    }
+    check_whole(m, TABLE_CURSOR_SCAN);
+    model_free(m);
+}
+
+TEST_IN_REACTOR(a_bulk_cursor_reads_large_pieces_past_the_cache)
+{
+    struct model *m = model_new();
+    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, 200);
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    check_whole(m, TABLE_CURSOR_BULK);
+    uint64_t data_bytes = table_summary(m->table)->bytes;
+    CU_ASSERT_TRUE(table_counters(m->table).cursor_reads <= data_bytes / (256 * 1024) + 1);
+    CU_ASSERT_EQUAL(cache_counters(m->cache).blocks, 0);
+    model_free(m);
+}
+
+TEST_IN_REACTOR(values_of_every_size_around_the_edges_of_blocks_come_back)
+{
+    struct model *m = model_new();
+    /* 15 bytes of key, 36 of header, 26 of trailer and offset */
+    static const size_t sizes[] = {0, 1, 2, 100, 2000, 4096 - 77, 4096 - 76, 4096, 8192 - 77, 8192 - 76, 65536,
+                                   70000, VALUE_BYTES_MAX - 1, VALUE_BYTES_MAX, 1, 0};
+    for (unsigned i = 0; i < ARRAY_COUNT(sizes) * 3; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, i % 3 == 1 ? 30 : sizes[i / 3]);
+        if (i % 5 == 0) {
+            s.record.flags = RECORD_EXPIRING;
+            s.record.expiry_ms = 5000 + i;
+        }
+        model_add(m, s.record);
+    }
+    for (unsigned i = 0; i < 200; i++) { /* blocks filled to each remainder */
+        struct sample s;
+        sample_fill(&s, 1000 + i, values, 3700 + i * 4);
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    CU_ASSERT_EQUAL(table_summary(m->table)->expiry_min_ms, 5000);
+    CU_ASSERT_EQUAL(table_summary(m->table)->expiring, 10);
+    CU_ASSERT_EQUAL(table_summary(m->table)->expiry_max_ms, 5045);
+    check_gets(m);
+    check_whole(m, TABLE_CURSOR_SCAN);
+    check_whole(m, TABLE_CURSOR_BULK);
+    model_free(m);
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state += UINT64_C(0x9e3779b97f4a7c15);
+    return sample_mix(*state);
+}
+
+/* Keys of few, awkward bytes: zeros, 0xff, prefixes of one another; and now and then a very long one. */
+static size_t random_text(uint8_t *to, uint64_t *state, size_t bytes_max)
+{
+    static const uint8_t alphabet[] = {0, 1, 0x7f, 0xff};
+    uint64_t word = next_random(state);
+    size_t bytes = word % 50 == 0 ? bytes_max : word % 7;
+    for (size_t i = 0; i < bytes; i++)
+        to[i] = alphabet[next_random(state) % sizeof alphabet];
+    return bytes;
+}
+
+static struct record_key random_key(uint8_t *memory, uint64_t *state)
+{
+    static const uint32_t namespaces[] = {0, 1, 254, 255, 256, UINT32_MAX};
+    size_t key_bytes = random_text(memory, state, KEY_BYTES_MAX - 1) + 1;
+    memory[key_bytes - 1] = (uint8_t)(next_random(state) % 3);
+    size_t subkey_bytes = random_text(memory + KEY_BYTES_MAX, state, SUBKEY_BYTES_MAX);
+    return (struct record_key){
+        .vnode = (uint16_t)(next_random(state) % 3 * 255),
+        .namespace_id = namespaces[next_random(state) % ARRAY_COUNT(namespaces)],
+        .key = slice_of(memory, key_bytes),
+        .subkey = slice_of(memory + KEY_BYTES_MAX, subkey_bytes),
+    };
+}
+
+TEST_IN_REACTOR(a_table_of_random_awkward_keys_behaves_as_the_model)
+{
+    uint8_t memory[KEY_BYTES_MAX + SUBKEY_BYTES_MAX];
+    uint64_t state = 20260101;
+    struct model *m = model_new();
+    struct table_cursor c;
+    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
+        struct record record = {.key = random_key(memory, &state), .version = {i + 1, (uint16_t)i}};
+        uint64_t word = next_random(&state);
+        record.flags = word % 11 == 0 ? RECORD_TOMBSTONE : 0;
+        record.value = slice_of(values, record.flags ? 0 : word % 40 == 0 ? word % 20000 : word % 300);
+        model_add(m, record);
+    }
+    model_write(m, r);
+    check_gets(m);
+    check_whole(m, TABLE_CURSOR_SCAN);
+    check_whole(m, TABLE_CURSOR_BULK);
+    table_cursor_init(&c, m->table, TABLE_CURSOR_SCAN);
+    for (unsigned i = 0; i < 2000; i++) {
+        struct record_key key = random_key(memory, &state);
+        struct record found;
+        struct cache_pin pin;
+        unsigned at = model_lower_bound(m, &key);
+        bool is_there = at < m->count && record_key_compare(&m->records[at].key, &key) == 0;
+        check_seek(m, &c, &key, (unsigned)(next_random(&state) % 60));
+        CU_ASSERT_EQUAL(table_get(m->table, &key, table_key_hash(&key), &found, &pin) == TABLE_FOUND, is_there);
+        cache_unpin(&pin);
+    }
+    table_cursor_deinit(&c);
+    model_free(m);
+}
