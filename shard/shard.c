@@ -22,6 +22,12 @@ enum { SECOND_NS = 1000000000, LISTEN_BACKLOG = 4096, WHY_BYTES = 512 };
 
 static void drain_begin(struct shard *s, uint64_t timeout_ms);
 
+/* Messages to other cores go out even before the engine is open and after it is closed. */
+static void on_turn_without_engine(void *context)
+{
+    exchange_flush(context);
+}
+
 /* ---- messages ---- */
 
 static void broadcast(struct shard *s, uint32_t kind, uint64_t word)
@@ -163,6 +169,7 @@ static void close_task(struct reactor *r, void *context)
     for (unsigned i = 0; i < 10000 && (s->jobs.task_count > 0 || s->sessions.open_count > 0); i++)
         task_sleep(r, 1000000);
     engine_close(s->engine);
+    reactor_set_turn_hook(r, on_turn_without_engine, s);
     log_write(&s->log, LOG_LEVEL_INFO, "stopped", NULL, log_number("operations", s->counters.operations));
     reactor_stop(r);
 }
@@ -310,12 +317,6 @@ static int start_other(struct shard *s, const struct address *wanted)
     return listen_on(s, &address);
 }
 
-/* Messages of other cores go out even before the engine is open. */
-static void on_turn_of_start(void *context)
-{
-    exchange_flush(context);
-}
-
 static int init(struct shard *s, struct reactor *r, const struct options *o)
 {
     s->reactor = r;
@@ -344,7 +345,7 @@ int shard_main(struct reactor *r, void *context)
     if (rc)
         return rc;
     reactor_set_message_handler(r, on_message, s);
-    reactor_set_turn_hook(r, on_turn_of_start, s);
+    reactor_set_turn_hook(r, on_turn_without_engine, s);
     if (s->core == 0)
         reactor_set_stop_handler(r, on_stop, s);
     rc = s->core == 0 ? start_first(s, &c->options->listen) : start_other(s, &c->options->listen);

@@ -1,0 +1,381 @@
+/* engine.c - a shard's storage from open to close, and its writes; see engine.h.
+ *
+ * The log hands back each group commit when it is durable; only then are its records applied to the active memtable and
+ * their tickets returned. When the memtable is full it is frozen at that boundary, so each frozen memtable holds exactly
+ * the log records up to a sequence number, and once it is a table the log up to there is not needed any more. */
+#include "engine/engine_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+    MEMTABLE_BYTES_DEFAULT = 64 << 20,
+    LOG_BYTES_MAX_DEFAULT = 512 << 20,
+    CACHE_BYTES_DEFAULT = 64 << 20,
+    SEGMENT_BYTES_DEFAULT = 64 << 20,
+    SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
+    APPLIED_AT_ONCE = 16,
+    EVENT_TEXT_BYTES = 512,
+    GATHER_BYTES_MAX = 16 << 20,
+};
+
+static void on_durable(void *owner, const struct wal_batch *batch);
+
+/* ---- small things ---- */
+
+void engine_tell(struct engine *e, const char *event, const char *format, ...)
+{
+    char text[EVENT_TEXT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (e->options.on_event)
+        e->options.on_event(e->options.owner, event, text);
+}
+
+void engine_table_path(const struct engine *e, uint64_t number, char path[ENGINE_PATH_MAX])
+{
+    snprintf(path, ENGINE_PATH_MAX, "%s/table-%016llx.sst", e->directory, (unsigned long long)number);
+}
+
+uint64_t engine_version_clock_max(const struct engine *e)
+{
+    uint64_t highest = e->recovered_clock_max;
+    highest = e->older_clock_max > highest ? e->older_clock_max : highest;
+    return memtable_clock_max(e->active) > highest ? memtable_clock_max(e->active) : highest;
+}
+
+void engine_refresh_clock(struct engine *e)
+{
+    uint64_t highest = 0;
+    for (uint32_t i = 0; i < e->frozen_count; i++) {
+        uint64_t clock = memtable_clock_max(e->frozen[i].memtable);
+        highest = clock > highest ? clock : highest;
+    }
+    if (e->tables && e->tables->count > 0 && e->tables->tables[0]->clock_max > highest)
+        highest = e->tables->tables[0]->clock_max;
+    e->older_clock_max = highest;
+}
+
+int engine_new_memtable(struct engine *e, struct memtable **out)
+{
+    uint64_t hint = e->active ? memtable_entries(e->active) : 0;
+    struct memtable_options options = {
+        .seed = e->seed,
+        .vnode_first = e->options.vnode_first,
+        .vnode_count = e->options.vnode_count,
+        .entries_hint = hint < UINT32_MAX ? (uint32_t)hint : UINT32_MAX,
+    };
+    return memtable_new(e->reactor, &options, out);
+}
+
+/* ---- freezing ---- */
+
+/* Every start begins a new log file, so a server that is often restarted and seldom written has many, almost empty. */
+static bool has_many_segments(const struct engine *e)
+{
+    uint64_t usual = e->options.log_bytes_max / e->options.segment_bytes + SEGMENTS_SPARE;
+    return e->frozen_count == 0 && wal_counters(e->wal).segments > usual;
+}
+
+static bool is_full(const struct engine *e, uint64_t log_bytes)
+{
+    if (memtable_used_bytes(e->active) >= e->options.memtable_bytes)
+        return true;
+    bool is_log_long = log_bytes - e->active_log_begin >= e->options.log_bytes_max;
+    return memtable_entries(e->active) > 0 && (is_log_long || has_many_segments(e));
+}
+
+int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes)
+{
+    ASSERT(e->frozen_count < FROZEN_COUNT_MAX);
+    struct memtable *fresh;
+    int rc = engine_new_memtable(e, &fresh);
+    if (rc)
+        return rc;
+    e->frozen[e->frozen_count++] = (struct frozen){e->active, last_sequence};
+    e->active = fresh;
+    e->active_log_begin = log_bytes;
+    engine_refresh_clock(e);
+    return 0;
+}
+
+void engine_freeze_if_full(struct engine *e)
+{
+    uint64_t log_bytes = wal_bytes(e->wal);
+    if (!is_full(e, log_bytes) || e->frozen_count >= FROZEN_KEPT_MAX || e->is_closing)
+        return;
+    int rc = engine_freeze(e, e->last_sequence, log_bytes);
+    if (rc)
+        engine_tell(e, "memory", "no memory for a new memtable; the old one grows on");
+    engine_wake_flush(e);
+}
+
+/* Flushes cannot keep up: the log is held back, and with it the answers to writers, until one is done. */
+static bool is_held_back(const struct engine *e)
+{
+    return e->frozen_count >= FROZEN_KEPT_MAX && is_full(e, wal_bytes(e->wal)) && !e->is_closing;
+}
+
+/* ---- applying ---- */
+
+struct applied {
+    struct record record;
+    struct slice entry;
+    uint64_t hash;
+};
+
+static void apply_some(struct engine *e, const struct wal_batch *batch, uint32_t first, uint32_t count)
+{
+    struct applied some[APPLIED_AT_ONCE];
+    struct engine_write_times times = {batch->submitted_ns, batch->durable_ns};
+    for (uint32_t i = 0; i < count; i++) {
+        struct applied *a = &some[i];
+        uint32_t offset = batch->items[first + i].offset;
+        entry_decode_trusted(batch->payload.data + offset, &a->record);
+        a->entry = slice_of(batch->payload.data + offset, entry_bytes(&a->record));
+        a->hash = memtable_hash(e->seed, &a->record.key);
+        memtable_prefetch_slot(e->active, a->record.key.vnode, a->hash);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        memtable_prefetch_entry(e->active, some[i].record.key.vnode, some[i].hash);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct engine_ticket *ticket = &batch->items[first + i].ticket;
+        int rc = memtable_put(e->active, some[i].hash, &some[i].record, some[i].entry);
+        if (rc == TORC_E_NO_MEMORY)
+            rc = TORC_E_UNKNOWN; /* it is in the log and comes back with the next start */
+        e->options.on_durable(e->options.owner, ticket, rc, ticket->stamp_ns ? &times : NULL);
+    }
+}
+
+static void on_durable(void *owner, const struct wal_batch *batch)
+{
+    struct engine *e = owner;
+    if (batch->result) {
+        for (uint32_t i = 0; i < batch->item_count; i++)
+            e->options.on_durable(e->options.owner, &batch->items[i].ticket, batch->result, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < batch->item_count; i += APPLIED_AT_ONCE) {
+        uint32_t left = batch->item_count - i;
+        apply_some(e, batch, i, left < APPLIED_AT_ONCE ? left : APPLIED_AT_ONCE);
+    }
+    e->last_sequence = batch->sequence;
+    engine_freeze_if_full(e);
+}
+
+/* ---- writes ---- */
+
+int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket)
+{
+    ASSERT((uint16_t)(record->key.vnode - e->options.vnode_first) < e->options.vnode_count);
+    if (e->is_failed || !e->wal)
+        return TORC_E_STORAGE;
+    int rc = wal_append(e->wal, record, ticket);
+    if (rc)
+        return rc;
+    e->counters.puts++;
+    e->counters.user_bytes += record->key.key.bytes + record->key.subkey.bytes + record->value.bytes;
+    return 0;
+}
+
+void engine_submit(struct engine *e)
+{
+    if (e->wal && !is_held_back(e))
+        wal_submit(e->wal);
+}
+
+bool engine_is_congested(const struct engine *e)
+{
+    return e->wal && wal_counters(e->wal).gathered_bytes > GATHER_BYTES_MAX / 2;
+}
+
+static void on_room(void *owner)
+{
+    struct engine *e = owner;
+    if (e->options.on_room)
+        e->options.on_room(e->options.owner);
+}
+
+static void on_wal_event(void *owner, const char *event, const char *text)
+{
+    engine_tell(owner, event, "%s", text);
+}
+
+/* ---- open ---- */
+
+static int copy_options(struct engine *e, const struct engine_options *o)
+{
+    size_t bytes = strlen(o->directory) + 1;
+    e->options = *o;
+    e->directory = reactor_alloc(e->reactor, bytes);
+    if (!e->directory)
+        return TORC_E_NO_MEMORY;
+    memcpy(e->directory, o->directory, bytes);
+    e->options.directory = e->directory;
+    if (!e->options.memtable_bytes)
+        e->options.memtable_bytes = MEMTABLE_BYTES_DEFAULT;
+    if (!e->options.log_bytes_max)
+        e->options.log_bytes_max = LOG_BYTES_MAX_DEFAULT;
+    if (!e->options.segment_bytes)
+        e->options.segment_bytes = SEGMENT_BYTES_DEFAULT;
+    if (!e->options.cache_bytes)
+        e->options.cache_bytes = CACHE_BYTES_DEFAULT;
+    return 0;
+}
+
+static void free_engine(struct engine *e)
+{
+    struct reactor *r = e->reactor;
+    for (uint32_t i = 0; i < e->frozen_count; i++)
+        memtable_release(e->frozen[i].memtable);
+    memtable_release(e->active);
+    e->is_burying = true; /* closed right here, not by a task */
+    table_set_release(e->tables);
+    struct list *link;
+    while ((link = list_pop_front(&e->graveyard)) != NULL) {
+        struct table_ref *ref = CONTAINER_OF(link, struct table_ref, link);
+        table_close(ref->table);
+        reactor_free(r, ref);
+    }
+    cache_close(e->cache);
+    manifest_close(e->manifest);
+    reactor_free(r, e->directory);
+    reactor_free(r, e);
+}
+
+static struct engine *new_engine(struct reactor *r, const struct engine_options *options)
+{
+    struct engine *e = reactor_alloc_zeroed(r, sizeof *e);
+    if (!e)
+        return NULL;
+    e->reactor = r;
+    e->seed = reactor_random(r);
+    list_init(&e->graveyard);
+    event_init(&e->flush_wake);
+    event_init(&e->compaction_wake);
+    event_init(&e->closed);
+    if (copy_options(e, options) == 0)
+        return e;
+    reactor_free(r, e);
+    return NULL;
+}
+
+static int open_parts(struct engine *e, char *why, size_t why_bytes)
+{
+    int rc = directory_create(e->reactor, e->directory);
+    if (rc && rc != -EEXIST) {
+        snprintf(why, why_bytes, "cannot make %s: %s", e->directory, error_sentence(rc));
+        return rc;
+    }
+    rc = manifest_open(e->reactor, e->directory, &e->manifest, why, why_bytes);
+    if (rc == 0)
+        rc = cache_open(e->reactor, e->options.cache_bytes, &e->cache);
+    if (rc == 0)
+        rc = engine_new_memtable(e, &e->active);
+    return rc ? rc : engine_recover(e, why, why_bytes);
+}
+
+int engine_open(struct reactor *r, const struct engine_options *options, struct engine **out, char *why,
+                size_t why_bytes)
+{
+    ASSERT(options->on_durable && options->vnode_count > 0);
+    *out = NULL;
+    struct engine *e = new_engine(r, options);
+    if (!e)
+        return TORC_E_NO_MEMORY;
+    int rc = open_parts(e, why, why_bytes);
+    if (rc) {
+        free_engine(e);
+        return rc;
+    }
+    engine_wake_flush(e);
+    engine_wake_compaction(e);
+    *out = e;
+    return 0;
+}
+
+int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
+{
+    struct wal_options options = {
+        .directory = e->directory,
+        .segment_bytes = e->options.segment_bytes,
+        .gather_bytes_max = GATHER_BYTES_MAX,
+        .owner = e,
+        .on_durable = on_durable,
+        .on_room = on_room,
+        .on_event = on_wal_event,
+    };
+    return wal_open(e->reactor, &options, recovery, &e->wal);
+}
+
+/* ---- close ---- */
+
+static bool has_tasks(const struct engine *e)
+{
+    return e->is_flushing || e->is_compacting || e->is_burying;
+}
+
+void engine_task_over(struct engine *e)
+{
+    if (e->is_closing && !has_tasks(e))
+        event_set(e->reactor, &e->closed, 0);
+}
+
+void engine_close(struct engine *e)
+{
+    e->is_closing = true;
+    event_set(e->reactor, &e->flush_wake, 0);
+    event_set(e->reactor, &e->compaction_wake, 0);
+    if (has_tasks(e)) {
+        int rc = event_wait(e->reactor, &e->closed, EVENT_FOREVER);
+        ASSERT(rc == 0 && !has_tasks(e));
+    }
+    wal_close(e->wal);
+    e->wal = NULL;
+    free_engine(e);
+}
+
+/* ---- counters ---- */
+
+static void count_tables(const struct engine *e, struct engine_counters *c)
+{
+    c->tables = e->tables ? e->tables->count : 0;
+    for (uint32_t i = 0; i < c->tables; i++) {
+        const struct table *t = e->tables->tables[i]->table;
+        struct table_counters tc = table_counters(t);
+        c->table_bytes += table_summary(t)->bytes;
+        c->table_pinned_bytes += table_pinned_bytes(t);
+        c->table_block_reads += tc.block_reads;
+        c->corruptions += tc.corruptions;
+    }
+}
+
+static void count_memtable(const struct memtable *m, struct engine_counters *c)
+{
+    c->memtable_bytes += memtable_used_bytes(m) + memtable_index_bytes(m);
+    c->memtable_entries += memtable_entries(m);
+    c->memtable_index_bytes += memtable_index_bytes(m);
+}
+
+struct engine_counters engine_counters(const struct engine *e)
+{
+    struct engine_counters c = e->counters;
+    struct wal_counters w = e->wal ? wal_counters(e->wal) : (struct wal_counters){0};
+    struct cache_counters cache = cache_counters(e->cache);
+    c.log_writes = w.writes;
+    c.log_bytes = w.bytes;
+    c.log_records = w.entries;
+    c.log_segments = w.segments;
+    c.disk_full_refusals = w.refusals;
+    c.cache_hits = cache.hits;
+    c.cache_misses = cache.misses;
+    c.quarantined = manifest_state(e->manifest)->numbers.quarantine_count;
+    count_tables(e, &c);
+    count_memtable(e->active, &c);
+    for (uint32_t i = 0; i < e->frozen_count; i++)
+        count_memtable(e->frozen[i].memtable, &c);
+    return c;
+}

@@ -1,0 +1,92 @@
+/* engine_internal.h - the parts of an engine, for the files that make it up.
+ *
+ *   engine.c      open, close, writes                 tables.c      the set of tables that reads see
+ *   recover.c     from the disk's state to a memtable  merge.c       many sorted sources as one
+ *   read.c        point reads                         cursor.c      scans
+ *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
+ *
+ * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are started again
+ * when there is. */
+#ifndef ENGINE_ENGINE_INTERNAL_H
+#define ENGINE_ENGINE_INTERNAL_H
+
+#include "engine/cache.h"
+#include "engine/engine.h"
+#include "engine/manifest.h"
+#include "engine/memtable.h"
+#include "engine/tables.h"
+#include "engine/wal.h"
+
+enum {
+    ENGINE_PATH_MAX = 4096,
+    FROZEN_KEPT_MAX = 4,      /* with so many waiting to be flushed the log is held back */
+    FROZEN_COUNT_MAX = 256,   /* recovery may make more */
+    RETRY_NS = 1000000000,    /* after a full disk */
+    COMPACTION_TABLES_MAX = 16,
+};
+
+struct frozen {
+    struct memtable *memtable;
+    uint64_t last_sequence; /* of the log: all its records are at or before this one */
+};
+
+struct engine {
+    struct reactor *reactor;
+    struct engine_options options; /* defaults filled in; directory is our copy */
+    char *directory;
+    uint64_t seed;
+    struct manifest *manifest;
+    struct cache *cache;
+    struct wal *wal;               /* null once it is closed */
+
+    struct memtable *active;
+    uint64_t active_log_begin;     /* wal_bytes when it began */
+    uint64_t last_sequence;        /* of the log, applied */
+    struct frozen frozen[FROZEN_COUNT_MAX]; /* oldest first */
+    uint32_t frozen_count;
+    struct table_set *tables;
+    struct list graveyard;         /* table_refs that nobody holds: to be closed and their files removed */
+    uint64_t older_clock_max;      /* highest version clock outside of the active memtable */
+    uint64_t recovered_clock_max;  /* highest found at the start */
+    uint64_t quarantine_clock;     /* as in the manifest; 0: nothing is missing */
+
+    struct event flush_wake;       /* a flush or a compaction that waits before it tries again */
+    struct event compaction_wake;
+    bool is_flushing;              /* the task is alive */
+    bool is_compacting;
+    bool is_burying;
+    bool is_closing;
+    bool is_failed;                /* the manifest cannot be written any more: no flush, no compaction */
+    bool has_told_full;
+    struct event closed;           /* close waits for the tasks */
+
+    struct engine_counters counters;
+};
+
+void engine_tell(struct engine *e, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void engine_table_path(const struct engine *e, uint64_t number, char path[ENGINE_PATH_MAX]);
+MUST_CHECK int engine_new_memtable(struct engine *e, struct memtable **out);
+/* Closes the active memtable for writing and begins a new one. Returns: TORC_E_NO_MEMORY, and nothing has changed. */
+MUST_CHECK int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes);
+/* Freezes the active memtable when it or the log is full and there is a place for it; starts the flush. */
+void engine_freeze_if_full(struct engine *e);
+/* older_clock_max after frozen memtables or tables have changed. */
+void engine_refresh_clock(struct engine *e);
+
+/* The log, when recovery has read it; takes *recovery over when it returns 0. */
+MUST_CHECK int engine_open_wal(struct engine *e, struct wal_recovery *recovery);
+
+/* recover.c. Waits. */
+MUST_CHECK int engine_recover(struct engine *e, char *why, size_t why_bytes);
+
+/* flush.c, compaction.c: start the task if there is work and it does not run. */
+void engine_wake_flush(struct engine *e);
+void engine_wake_compaction(struct engine *e);
+
+/* tables.c: closes and removes what is in the graveyard, in a task. */
+void engine_wake_burial(struct engine *e);
+
+/* A background task has ended. */
+void engine_task_over(struct engine *e);
+
+#endif

@@ -1,0 +1,298 @@
+/* memtable.c - hash partitions over an arena of encoded entries; see memtable.h. */
+#include "engine/memtable_internal.h"
+
+enum {
+    FIRST_CAPACITY_MIN = 16,
+    FIRST_CAPACITY_MAX = 1 << 16,
+    /* A partition grows when more than 13/16 of its slots are taken: about 3 probes for a hit. */
+    LOAD_NUMERATOR = 13,
+    LOAD_DENOMINATOR = 16,
+    /* With each insert so many slots move; twice the size is reached long after all have. */
+    MOVES_PER_INSERT = 8,
+    CHUNK_TABLE_FIRST = 32,
+};
+
+/* ---- life ---- */
+
+static uint32_t first_capacity(const struct memtable_options *o)
+{
+    uint64_t wanted = (uint64_t)o->entries_hint / o->vnode_count * LOAD_DENOMINATOR / LOAD_NUMERATOR;
+    uint32_t capacity = FIRST_CAPACITY_MIN;
+    while (capacity < wanted && capacity < FIRST_CAPACITY_MAX)
+        capacity *= 2;
+    return capacity;
+}
+
+int memtable_new(struct reactor *r, const struct memtable_options *options, struct memtable **out)
+{
+    ASSERT(options->vnode_count > 0);
+    struct memtable *m = reactor_alloc_zeroed(r, sizeof *m);
+    *out = NULL;
+    if (!m)
+        return TORC_E_NO_MEMORY;
+    m->reactor = r;
+    m->options = *options;
+    m->references = 1;
+    m->first_capacity = first_capacity(options);
+    size_t slots = (size_t)m->first_capacity * options->vnode_count;
+    m->partitions = reactor_alloc_zeroed(r, options->vnode_count * sizeof *m->partitions);
+    m->first_slots = reactor_alloc_zeroed(r, slots * sizeof *m->first_slots);
+    if (!m->partitions || !m->first_slots) {
+        memtable_release(m);
+        return TORC_E_NO_MEMORY;
+    }
+    m->index_bytes = slots * sizeof *m->first_slots + options->vnode_count * sizeof *m->partitions;
+    for (uint32_t i = 0; i < options->vnode_count; i++) {
+        m->partitions[i].slots = m->first_slots + (size_t)i * m->first_capacity;
+        m->partitions[i].mask = m->first_capacity - 1;
+    }
+    m->next_unit = 1; /* unit 0 means an empty slot */
+    *out = m;
+    return 0;
+}
+
+void memtable_hold(struct memtable *m)
+{
+    m->references++;
+}
+
+/* The first slots are one block, freed as such. */
+static void free_slots(const struct memtable *m, uint64_t *slots, uint32_t mask)
+{
+    if (slots && mask + 1 != m->first_capacity)
+        reactor_free(m->reactor, slots);
+}
+
+void memtable_release(struct memtable *m)
+{
+    if (!m || --m->references > 0)
+        return;
+    struct reactor *r = m->reactor;
+    for (uint32_t i = 0; m->partitions && i < m->options.vnode_count; i++) {
+        free_slots(m, m->partitions[i].slots, m->partitions[i].mask);
+        free_slots(m, m->partitions[i].old_slots, m->partitions[i].old_mask);
+    }
+    for (uint32_t i = 0; i < m->chunk_count; i++)
+        reactor_free(r, m->chunks[i]);
+    reactor_free(r, m->chunks);
+    reactor_free(r, m->first_slots);
+    reactor_free(r, m->partitions);
+    reactor_free(r, m);
+}
+
+uint64_t memtable_entries(const struct memtable *m)
+{
+    return m->entries;
+}
+
+uint64_t memtable_used_bytes(const struct memtable *m)
+{
+    return m->used_bytes;
+}
+
+uint64_t memtable_index_bytes(const struct memtable *m)
+{
+    return m->index_bytes;
+}
+
+uint64_t memtable_bytes(const struct memtable *m)
+{
+    return sizeof *m + (uint64_t)m->chunk_count * CHUNK_BYTES + m->chunk_capacity * sizeof(uint8_t *) + m->index_bytes;
+}
+
+uint64_t memtable_clock_max(const struct memtable *m)
+{
+    return m->clock_max;
+}
+
+/* ---- arena ---- */
+
+static bool add_chunk(struct memtable *m)
+{
+    if (m->chunk_count == CHUNKS_MAX)
+        return false;
+    if (m->chunk_count == m->chunk_capacity) {
+        uint32_t capacity = m->chunk_capacity ? m->chunk_capacity * 2 : CHUNK_TABLE_FIRST;
+        uint8_t **chunks = reactor_realloc(m->reactor, m->chunks, capacity * sizeof(uint8_t *));
+        if (!chunks)
+            return false;
+        m->chunks = chunks;
+        m->chunk_capacity = capacity;
+    }
+    uint8_t *chunk = reactor_alloc(m->reactor, CHUNK_BYTES);
+    if (!chunk)
+        return false;
+    m->chunks[m->chunk_count++] = chunk;
+    if (m->chunk_count > 1)
+        m->next_unit = 0;
+    return true;
+}
+
+static uint32_t units_of(size_t bytes)
+{
+    return (uint32_t)((bytes + UNIT_BYTES - 1) / UNIT_BYTES);
+}
+
+/* Returns: the unit where the entry now is; 0 when memory is out. */
+static uint32_t arena_add(struct memtable *m, struct slice entry)
+{
+    uint32_t units = units_of(entry.bytes);
+    if (m->chunk_count == 0 || m->next_unit + units > 1u << CHUNK_UNIT_BITS)
+        if (!add_chunk(m))
+            return 0;
+    uint32_t unit = (m->chunk_count - 1) << CHUNK_UNIT_BITS | m->next_unit;
+    m->next_unit += units;
+    m->used_bytes += (uint64_t)units * UNIT_BYTES;
+    memcpy(memtable_entry(m, unit), entry.data, entry.bytes);
+    return unit;
+}
+
+/* ---- slots ---- */
+
+static uint32_t slot_unit(uint64_t slot)
+{
+    return (uint32_t)slot;
+}
+
+static uint32_t tag_of(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
+static bool is_same_key(const struct memtable *m, uint32_t unit, const struct record_key *key, struct record *out)
+{
+    entry_decode_trusted(memtable_entry(m, unit), out);
+    return out->key.namespace_id == key->namespace_id && slice_equal(out->key.key, key->key) &&
+           slice_equal(out->key.subkey, key->subkey);
+}
+
+/* Returns: the slot of the key, with the record decoded to *out; null when it is not there. */
+static uint64_t *find_in(const struct memtable *m, uint64_t *slots, uint32_t mask, const struct engine_key *k,
+                         struct record *out)
+{
+    uint32_t tag = tag_of(k->hash);
+    for (uint32_t i = tag & mask; slots[i]; i = (i + 1) & mask) /* ends: a slot is always free */
+        if (slots[i] >> 32 == tag && is_same_key(m, slot_unit(slots[i]), &k->key, out))
+            return &slots[i];
+    return NULL;
+}
+
+static uint64_t *find(const struct memtable *m, const struct engine_key *k, struct record *out)
+{
+    const struct partition *p = memtable_partition(m, k->key.vnode);
+    uint64_t *slot = find_in(m, p->slots, p->mask, k, out);
+    if (!slot && p->old_slots)
+        slot = find_in(m, p->old_slots, p->old_mask, k, out);
+    return slot;
+}
+
+static void insert(struct partition *p, uint64_t slot)
+{
+    uint32_t i = (uint32_t)(slot >> 32) & p->mask;
+    while (p->slots[i])
+        i = (i + 1) & p->mask;
+    p->slots[i] = slot;
+}
+
+static void move_some(struct memtable *m, struct partition *p)
+{
+    for (unsigned n = 0; n < MOVES_PER_INSERT && p->old_slots; n++) {
+        uint64_t slot = p->old_slots[p->moved];
+        if (slot)
+            insert(p, slot);
+        if (p->moved++ < p->old_mask)
+            continue;
+        bool is_first = p->old_mask + 1 == m->first_capacity;
+        m->index_bytes -= is_first ? 0 : ((uint64_t)p->old_mask + 1) * sizeof(uint64_t);
+        free_slots(m, p->old_slots, p->old_mask);
+        p->old_slots = NULL;
+    }
+}
+
+static bool make_room(struct memtable *m, struct partition *p)
+{
+    uint64_t capacity = (uint64_t)p->mask + 1;
+    if (p->count < capacity * LOAD_NUMERATOR / LOAD_DENOMINATOR)
+        return true;
+    ASSERT(!p->old_slots); /* all moved long before the double is full */
+    uint64_t *slots = reactor_alloc_zeroed(m->reactor, 2 * capacity * sizeof *slots);
+    if (!slots)
+        return false;
+    m->index_bytes += 2 * capacity * sizeof *slots;
+    p->old_slots = p->slots;
+    p->old_mask = p->mask;
+    p->moved = 0;
+    p->slots = slots;
+    p->mask = (uint32_t)(2 * capacity - 1);
+    return true;
+}
+
+/* ---- put and get ---- */
+
+static int replace(struct memtable *m, uint64_t *slot, const struct record *held, struct slice entry)
+{
+    uint32_t unit = slot_unit(*slot);
+    if (units_of(entry.bytes) <= units_of(entry_bytes(held))) {
+        memcpy(memtable_entry(m, unit), entry.data, entry.bytes);
+        return 0;
+    }
+    unit = arena_add(m, entry);
+    if (unit == 0)
+        return TORC_E_NO_MEMORY;
+    *slot = (*slot & ~(uint64_t)UINT32_MAX) | unit;
+    return 0;
+}
+
+static int add(struct memtable *m, const struct engine_key *k, struct slice entry)
+{
+    struct partition *p = memtable_partition(m, k->key.vnode);
+    if (!make_room(m, p))
+        return TORC_E_NO_MEMORY;
+    uint32_t unit = arena_add(m, entry);
+    if (unit == 0)
+        return TORC_E_NO_MEMORY;
+    insert(p, (uint64_t)tag_of(k->hash) << 32 | unit);
+    p->count++;
+    m->entries++;
+    move_some(m, p);
+    return 0;
+}
+
+int memtable_put(struct memtable *m, uint64_t hash, const struct record *record, struct slice entry)
+{
+    struct engine_key k = {.key = record->key, .hash = hash};
+    struct record held;
+    uint64_t *slot = find(m, &k, &held);
+    int order = slot ? version_compare(record->version, held.version) : 1;
+    if (order <= 0)
+        return order == 0 ? 0 : TORC_E_SUPERSEDED;
+    int rc = slot ? replace(m, slot, &held, entry) : add(m, &k, entry);
+    if (rc == 0 && record->version.clock > m->clock_max)
+        m->clock_max = record->version.clock;
+    return rc;
+}
+
+bool memtable_get(const struct memtable *m, const struct engine_key *k, struct record *out)
+{
+    return find(m, k, out) != NULL;
+}
+
+void memtable_prefetch_slot(const struct memtable *m, uint16_t vnode, uint64_t hash)
+{
+    const struct partition *p = memtable_partition(m, vnode);
+    __builtin_prefetch(&p->slots[tag_of(hash) & p->mask]);
+}
+
+void memtable_prefetch_entry(const struct memtable *m, uint16_t vnode, uint64_t hash)
+{
+    const struct partition *p = memtable_partition(m, vnode);
+    uint32_t tag = tag_of(hash);
+    for (uint32_t i = tag & p->mask; p->slots[i]; i = (i + 1) & p->mask)
+        if (p->slots[i] >> 32 == tag) {
+            const uint8_t *entry = memtable_entry(m, slot_unit(p->slots[i]));
+            __builtin_prefetch(entry);
+            __builtin_prefetch(entry + 64);
+            __builtin_prefetch(entry + 128);
+            return;
+        }
+}

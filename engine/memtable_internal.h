@@ -1,0 +1,54 @@
+/* memtable_internal.h - what memtable.c and memtable_run.c share. */
+#ifndef ENGINE_MEMTABLE_INTERNAL_H
+#define ENGINE_MEMTABLE_INTERNAL_H
+
+#include "engine/memtable.h"
+
+enum {
+    UNIT_BYTES = 8,
+    CHUNK_UNIT_BITS = 19,
+    CHUNK_BYTES = UNIT_BYTES << CHUNK_UNIT_BITS, /* 4 MiB */
+    CHUNKS_MAX = 1 << (32 - CHUNK_UNIT_BITS),    /* 32 GiB */
+};
+static_assert((int)CHUNK_BYTES >= 2 * (int)ENTRY_BYTES_MAX, "any entry fits into a chunk");
+
+/* A slot is tag << 32 | unit; 0 is empty, since no entry begins at unit 0. The low bits of the tag choose the place, so
+ * a slot can be moved without its key. */
+struct partition {
+    uint64_t *slots;
+    uint64_t *old_slots; /* being moved into `slots`; null when not growing */
+    uint32_t mask;       /* of slots; slots is null when there is none yet */
+    uint32_t old_mask;
+    uint32_t moved;      /* slots of old_slots before this are in `slots`, too */
+    uint32_t count;      /* of entries, in both */
+};
+
+struct memtable {
+    struct reactor *reactor;
+    struct memtable_options options;
+    uint32_t references;
+    uint32_t first_capacity;     /* slots of a partition at first */
+    struct partition *partitions;
+    uint64_t *first_slots;       /* one block for the first slots of all partitions */
+    uint8_t **chunks;
+    uint32_t chunk_count;
+    uint32_t chunk_capacity;
+    uint32_t next_unit;          /* in the last chunk */
+    uint64_t used_bytes;
+    uint64_t index_bytes;
+    uint64_t entries;
+    uint64_t clock_max;
+};
+
+static inline uint8_t *memtable_entry(const struct memtable *m, uint32_t unit)
+{
+    return m->chunks[unit >> CHUNK_UNIT_BITS] + (size_t)(unit & ((1u << CHUNK_UNIT_BITS) - 1)) * UNIT_BYTES;
+}
+
+static inline struct partition *memtable_partition(const struct memtable *m, uint16_t vnode)
+{
+    ASSERT((uint16_t)(vnode - m->options.vnode_first) < m->options.vnode_count);
+    return &m->partitions[vnode - m->options.vnode_first];
+}
+
+#endif

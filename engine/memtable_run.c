@@ -1,0 +1,152 @@
+/* memtable_run.c - the records of one vnode of a memtable, sorted.
+ *
+ * Merge sort from the bottom up, so it can yield between any two merges: the list is a snapshot of places, and a place
+ * always holds the same key, whatever version is written over it meanwhile. The first bytes of the key stand beside the
+ * place, so most comparisons touch no entry. */
+#include "engine/memtable_internal.h"
+
+struct memtable_run_item {
+    uint64_t prefix; /* the first eight bytes of the key, as a big-endian number, padded with zeros */
+    uint32_t namespace_id;
+    uint32_t unit;
+};
+
+enum { INSERTION_SORT_MAX = 16 };
+
+static uint64_t key_prefix(struct slice key)
+{
+    uint64_t prefix = 0;
+    size_t bytes = key.bytes < 8 ? key.bytes : 8;
+    memcpy(&prefix, key.data, bytes);
+    return be64toh(prefix);
+}
+
+static int compare(const struct memtable *m, const struct memtable_run_item *a, const struct memtable_run_item *b)
+{
+    if (a->namespace_id != b->namespace_id)
+        return a->namespace_id < b->namespace_id ? -1 : 1;
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    struct record x, y;
+    entry_decode_trusted(memtable_entry(m, a->unit), &x);
+    entry_decode_trusted(memtable_entry(m, b->unit), &y);
+    return record_key_compare(&x.key, &y.key);
+}
+
+static void insertion_sort(const struct memtable *m, struct memtable_run_item *items, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        struct memtable_run_item item = items[i];
+        uint32_t j = i;
+        for (; j > 0 && compare(m, &item, &items[j - 1]) < 0; j--)
+            items[j] = items[j - 1];
+        items[j] = item;
+    }
+}
+
+struct span {
+    const struct memtable_run_item *items;
+    uint32_t begin, middle, end;
+};
+
+static void merge(const struct memtable *m, const struct span *s, struct memtable_run_item *to)
+{
+    uint32_t a = s->begin, b = s->middle;
+    for (uint32_t i = s->begin; i < s->end; i++) {
+        bool is_first = b >= s->end || (a < s->middle && compare(m, &s->items[a], &s->items[b]) <= 0);
+        to[i] = is_first ? s->items[a++] : s->items[b++];
+        if (i % 1024 == 1023)
+            task_yield_if_due(m->reactor);
+    }
+}
+
+/* Sorts items[0..count) with as much room behind it. Returns: where the result is. */
+static struct memtable_run_item *sort(const struct memtable *m, struct memtable_run_item *items, uint32_t count)
+{
+    struct memtable_run_item *other = items + count;
+    for (uint32_t i = 0; i < count; i += INSERTION_SORT_MAX) {
+        uint32_t left = count - i;
+        insertion_sort(m, items + i, left < INSERTION_SORT_MAX ? left : INSERTION_SORT_MAX);
+        if (i % 1024 == 0)
+            task_yield_if_due(m->reactor);
+    }
+    for (uint64_t width = INSERTION_SORT_MAX; width < count; width *= 2) {
+        for (uint64_t i = 0; i < count; i += 2 * width) {
+            uint64_t middle = i + width < count ? i + width : count;
+            uint64_t end = i + 2 * width < count ? i + 2 * width : count;
+            merge(m, &(struct span){items, (uint32_t)i, (uint32_t)middle, (uint32_t)end}, other);
+        }
+        struct memtable_run_item *swapped = items;
+        items = other;
+        other = swapped;
+    }
+    return items;
+}
+
+static void list_slots(struct memtable_run *run, const struct memtable *m, const uint64_t *slots, uint32_t from,
+                       uint32_t mask)
+{
+    for (uint64_t i = from; i <= mask; i++) {
+        if (!slots[i])
+            continue;
+        struct record record;
+        entry_decode_trusted(memtable_entry(m, (uint32_t)slots[i]), &record);
+        ASSERT(run->count < run->capacity / 2);
+        run->items[run->count++] = (struct memtable_run_item){
+            .prefix = key_prefix(record.key.key),
+            .namespace_id = record.key.namespace_id,
+            .unit = (uint32_t)slots[i],
+        };
+    }
+}
+
+int memtable_run_fill(struct memtable_run *run, const struct memtable *m, uint16_t vnode)
+{
+    const struct partition *p = memtable_partition(m, vnode);
+    run->count = 0;
+    if (p->count == 0)
+        return 0;
+    if (run->capacity < 2 * p->count) {
+        memtable_run_deinit(run, m->reactor);
+        uint32_t capacity = 2 * p->count + p->count / 2;
+        run->items = reactor_alloc(m->reactor, capacity * sizeof *run->items);
+        if (!run->items)
+            return TORC_E_NO_MEMORY;
+        run->capacity = capacity;
+    }
+    list_slots(run, m, p->slots, 0, p->mask);
+    if (p->old_slots)
+        list_slots(run, m, p->old_slots, p->moved, p->old_mask);
+    ASSERT(run->count == p->count);
+    struct memtable_run_item *sorted = sort(m, run->items, run->count);
+    if (sorted != run->items)
+        memcpy(run->items, sorted, run->count * sizeof *sorted);
+    return 0;
+}
+
+void memtable_run_deinit(struct memtable_run *run, struct reactor *r)
+{
+    reactor_free(r, run->items);
+    *run = (struct memtable_run){0};
+}
+
+void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place, struct record *out)
+{
+    ASSERT(place < run->count);
+    entry_decode_trusted(memtable_entry(m, run->items[place].unit), out);
+}
+
+uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m, const struct record_key *key)
+{
+    uint32_t low = 0, high = run->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        struct record record;
+        memtable_run_get(run, m, middle, &record);
+        if (record_key_compare(&record.key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}

@@ -1,0 +1,248 @@
+/* recover.c - from what is on the disk to an engine that serves.
+ *
+ * Manifest, tables, log: everything is read and verified before anything is changed. Then the manifest is written, if
+ * the shard is new or damage was found, files that nothing names are removed, and the log is opened for writing. What
+ * the log holds becomes memtables, frozen as they fill up and flushed when the shard already serves. */
+#include "engine/engine_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* ---- tables ---- */
+
+static int open_table(struct engine *e, const struct manifest_table *description, struct table_ref **out, char *why,
+                      size_t why_bytes)
+{
+    char path[ENGINE_PATH_MAX];
+    struct table *table;
+    engine_table_path(e, description->number, path);
+    int rc = table_open(e->reactor, e->cache, path, description->number, &table);
+    if (rc) {
+        snprintf(why, why_bytes, "cannot open the table %s: %s", path, error_sentence(rc));
+        return rc;
+    }
+    *out = table_ref_new(e, table, description->level);
+    if (*out)
+        return 0;
+    table_close(table);
+    return TORC_E_NO_MEMORY;
+}
+
+static void discard_refs(struct engine *e, struct table_ref **refs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        table_close(refs[i]->table);
+        reactor_free(e->reactor, refs[i]);
+    }
+}
+
+static int open_tables(struct engine *e, char *why, size_t why_bytes)
+{
+    const struct manifest_state *state = manifest_state(e->manifest);
+    struct table_ref **refs = reactor_alloc_zeroed(e->reactor, (state->table_count + 1) * sizeof(struct table_ref *));
+    if (!refs)
+        return TORC_E_NO_MEMORY;
+    int rc = 0;
+    uint32_t count = 0;
+    for (; rc == 0 && count < state->table_count; count += rc == 0)
+        rc = open_table(e, &state->tables[count], &refs[count], why, why_bytes);
+    if (rc == 0) {
+        struct table_set_change change = {.added = refs, .added_count = count};
+        e->tables = table_set_make(e->reactor, NULL, &change);
+        rc = e->tables ? 0 : TORC_E_NO_MEMORY;
+    }
+    if (rc)
+        discard_refs(e, refs, count);
+    reactor_free(e->reactor, refs);
+    return rc;
+}
+
+/* ---- the log ---- */
+
+struct replay {
+    struct engine *engine;
+    uint64_t sequence; /* of the log record last seen */
+};
+
+static int replay_record(void *owner, const struct record *record, uint64_t sequence)
+{
+    struct replay *p = owner;
+    struct engine *e = p->engine;
+    uint16_t place = (uint16_t)(record->key.vnode - e->options.vnode_first);
+    if (place >= e->options.vnode_count)
+        return TORC_E_DATA_FORMAT;
+    bool is_full = memtable_used_bytes(e->active) >= e->options.memtable_bytes;
+    if (sequence != p->sequence && is_full && e->frozen_count + 1 < FROZEN_COUNT_MAX) {
+        int rc = engine_freeze(e, p->sequence, 0);
+        if (rc)
+            return rc;
+    }
+    p->sequence = sequence;
+    uint8_t small[1024];
+    size_t bytes = entry_bytes(record);
+    uint8_t *entry = bytes <= sizeof small ? small : reactor_alloc(e->reactor, bytes);
+    if (!entry)
+        return TORC_E_NO_MEMORY;
+    entry_encode(entry, record);
+    int rc = memtable_put(e->active, memtable_hash(e->seed, &record->key), record, slice_of(entry, bytes));
+    if (entry != small)
+        reactor_free(e->reactor, entry);
+    return rc == TORC_E_SUPERSEDED ? 0 : rc;
+}
+
+static int replay_log(struct engine *e, struct wal_recovery *recovery, char *why, size_t why_bytes)
+{
+    struct replay replay = {.engine = e};
+    struct wal_recovery_options options = {
+        .directory = e->directory,
+        .start = manifest_state(e->manifest)->numbers.log_start,
+        .replay = replay_record,
+        .owner = &replay,
+    };
+    uint64_t begin_ns = reactor_clock_ns(e->reactor);
+    int rc = wal_recover(e->reactor, &options, recovery, why, why_bytes);
+    if (rc)
+        return rc;
+    e->last_sequence = recovery->last_sequence;
+    e->counters.log_replayed_bytes = recovery->replayed_bytes;
+    e->counters.log_replay_ns = reactor_clock_ns(e->reactor) - begin_ns;
+    return 0;
+}
+
+/* ---- what the manifest must say before the log is written ---- */
+
+struct first_edit {
+    const struct engine *engine;
+    const struct wal_recovery *recovery;
+};
+
+static void edit_numbers(void *context, struct manifest_numbers *n)
+{
+    const struct first_edit *f = context;
+    const struct engine_options *o = &f->engine->options;
+    const struct wal_recovery *w = f->recovery;
+    n->vnode_bits = o->vnode_bits;
+    n->vnode_first = o->vnode_first;
+    n->vnode_count = o->vnode_count;
+    if (w->damaged_count == 0)
+        return;
+    n->quarantine_count += w->damaged_count;
+    if (w->missing_clock_bound > n->quarantine_clock)
+        n->quarantine_clock = w->missing_clock_bound;
+}
+
+static int check_numbers(const struct engine *e, char *why, size_t why_bytes)
+{
+    const struct manifest_state *s = manifest_state(e->manifest);
+    const struct engine_options *o = &e->options;
+    if (s->generation == 0 || (s->numbers.vnode_bits == o->vnode_bits && s->numbers.vnode_first == o->vnode_first &&
+                               s->numbers.vnode_count == o->vnode_count))
+        return 0;
+    snprintf(why, why_bytes, "%s holds vnodes %u to %u of 2^%u, not those asked for", e->directory,
+             s->numbers.vnode_first, s->numbers.vnode_first + s->numbers.vnode_count - 1u, s->numbers.vnode_bits);
+    return TORC_E_CONFIGURATION;
+}
+
+static int settle_manifest(struct engine *e, const struct wal_recovery *w, char *why, size_t why_bytes)
+{
+    const struct manifest_state *s = manifest_state(e->manifest);
+    bool is_known = w->damaged_count == 0 || (s->numbers.quarantine_clock >= w->missing_clock_bound);
+    if (s->generation > 0 && is_known)
+        return 0;
+    struct first_edit edit = {e, w};
+    int rc = manifest_commit(e->manifest, &(struct manifest_change){.edit = edit_numbers, .context = &edit});
+    if (rc)
+        snprintf(why, why_bytes, "cannot write the manifest in %s: %s", e->directory, error_sentence(rc));
+    return rc;
+}
+
+/* ---- files that nothing names ---- */
+
+struct orphans {
+    struct engine *engine;
+    uint64_t numbers[64]; /* more than a crash leaves; the rest goes at the next start */
+    uint32_t count;
+};
+
+static bool is_in_manifest(const struct engine *e, uint64_t number)
+{
+    const struct manifest_state *s = manifest_state(e->manifest);
+    for (uint32_t i = 0; i < s->table_count; i++)
+        if (s->tables[i].number == number)
+            return true;
+    return false;
+}
+
+static int note_orphan(void *context, const char *name)
+{
+    struct orphans *o = context;
+    unsigned long long number;
+    char again[64];
+    if (sscanf(name, "table-%16llx.sst", &number) != 1)
+        return 0;
+    snprintf(again, sizeof again, "table-%016llx.sst", number);
+    if (strcmp(again, name) == 0 && !is_in_manifest(o->engine, number) && o->count < ARRAY_COUNT(o->numbers))
+        o->numbers[o->count++] = number;
+    return 0;
+}
+
+/* A table that a crash left behind before the manifest named it. That it cannot be removed harms nothing. */
+static void remove_orphans(struct engine *e)
+{
+    struct orphans o = {.engine = e};
+    int rc = directory_list(e->reactor, e->directory, note_orphan, &o);
+    for (uint32_t i = 0; i < o.count && rc == 0; i++) {
+        char path[ENGINE_PATH_MAX];
+        engine_table_path(e, o.numbers[i], path);
+        rc = file_remove(e->reactor, path);
+    }
+    if (rc)
+        engine_tell(e, "orphans", "unneeded tables in %s could not be removed: %s", e->directory, error_sentence(rc));
+}
+
+/* ---- all of it ---- */
+
+static void tell(struct engine *e, const struct wal_recovery *w)
+{
+    if (w->torn_bytes)
+        engine_tell(e, "log_tail_cut", "%llu bytes that were never acknowledged were cut from the end of the log",
+                    (unsigned long long)w->torn_bytes);
+    if (w->damaged_count)
+        engine_tell(e, "log_damaged",
+                    "%llu stretches of acknowledged log are damaged, the first in segment %llx at byte %llu; %llu entries "
+                    "of them were saved; keys without a newer version answer UNKNOWN until they are written again",
+                    (unsigned long long)w->damaged_count, (unsigned long long)w->damaged_segment,
+                    (unsigned long long)w->damaged_offset, (unsigned long long)w->salvaged_count);
+}
+
+static uint64_t highest(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+int engine_recover(struct engine *e, char *why, size_t why_bytes)
+{
+    struct wal_recovery recovery = {0};
+    int rc = check_numbers(e, why, why_bytes);
+    if (rc == 0)
+        rc = open_tables(e, why, why_bytes);
+    if (rc == 0)
+        rc = replay_log(e, &recovery, why, why_bytes);
+    if (rc)
+        return rc;
+    rc = settle_manifest(e, &recovery, why, why_bytes);
+    if (rc == 0) {
+        const struct manifest_numbers *n = &manifest_state(e->manifest)->numbers;
+        tell(e, &recovery);
+        remove_orphans(e);
+        e->quarantine_clock = n->quarantine_clock;
+        e->recovered_clock_max = highest(n->clock_max, highest(n->quarantine_clock, recovery.clock_max));
+        engine_refresh_clock(e);
+        rc = engine_open_wal(e, &recovery);
+        if (rc)
+            snprintf(why, why_bytes, "cannot open the log in %s: %s", e->directory, error_sentence(rc));
+    }
+    if (rc)
+        wal_recovery_deinit(e->reactor, &recovery);
+    return rc;
+}
