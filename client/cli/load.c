@@ -118,7 +118,7 @@ static void fail(struct item *item, int code, torc_bytes message)
     load->failed_count++;
     load->shown_count += is_shown;
     if (is_shown)
-        cli_complain("%s:%llu: not loaded: %.*s", load->name, (unsigned long long)item->record.line,
+        cli_complain("%s:%llu: not acknowledged: %.*s", load->name, (unsigned long long)item->record.line,
                      (int)message.bytes, (const char *)message.data);
     if (load->first_failure == 0)
         load->first_failure = code;
@@ -329,7 +329,7 @@ static int load_from(struct load *load, int fd)
     int code = run(load);
     double seconds = cli_progress_end(&load->progress);
     if (load->failed_count > load->shown_count)
-        cli_complain("%llu more records were not loaded",
+        cli_complain("%llu more records were not acknowledged",
                      (unsigned long long)(load->failed_count - load->shown_count));
     int written = summarize(load, seconds);
     torc_close(load->cli->client); /* before the items: an error may have left some in flight */
