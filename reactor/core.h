@@ -1,8 +1,8 @@
 /* core.h - what both backends share of a core: heap, tasks, timers, hooks, counters.
  *
- * A backend's `struct reactor` begins with a `struct reactor_core`, so the shared calls of reactor.h work on either. The
- * backend provides reactor_clock_ns and the two stack calls below, keeps now_ns, and calls core_* from its loop.
- * Internal to reactor/. */
+ * A backend's `struct reactor` begins with a `struct reactor_core`, so the shared calls of reactor.h work on
+ * either. The backend provides reactor_clock_ns and the two stack calls below, keeps now_ns, and calls
+ * core_* from its loop. Internal to reactor/. */
 #ifndef REACTOR_CORE_H
 #define REACTOR_CORE_H
 
@@ -13,10 +13,10 @@
 enum { TASK_COUNT_DEFAULT = 256, TASK_STACK_BYTES_DEFAULT = 64 * 1024 };
 
 struct task {
-    struct list link;          /* in ready or in free_tasks; alone while suspended or running */
+    struct list link; /* in ready or in free_tasks; alone while suspended or running */
     struct stack_context context;
-    void *stack;               /* lowest usable byte; null until first used; kept for the next task of this slot */
-    struct event *awaited;     /* null, or what event_wait is in */
+    void *stack; /* lowest usable byte; null until first used; kept for the next task of this slot */
+    struct event *awaited; /* null, or what event_wait is in */
     struct timer deadline;
     struct reactor_core *core;
     task_fn *run;
@@ -103,7 +103,8 @@ void task_suspend(struct reactor_core *c);
 void task_wake(struct reactor_core *c, struct task *t);
 
 /* timer.c's own: an entry whose room is reserved, so it cannot fail. */
-void timer_start_reserved(struct reactor_core *c, struct timer *t, uint64_t delay_ns, void (*fire)(struct timer *t));
+void timer_start_reserved(struct reactor_core *c, struct timer *t, uint64_t delay_ns,
+                          void (*fire)(struct timer *t));
 MUST_CHECK int timers_init(struct reactor_core *c);
 
 /* Of the backend: a stack with an inaccessible page below it. Returns: its lowest usable byte, or null. */

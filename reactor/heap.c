@@ -1,8 +1,9 @@
 /* heap.c - a core's heap as a first-class heap of mimalloc.
  *
- * Destroying such a heap gives back every block without visiting one, which is how a core ends and how the simulator
- * crashes a node. A free on another thread goes onto the owning page's own list, which mimalloc collects. Under ASan and
- * TSan, which must see every block, it is malloc with a list of all that lives, and a lock for the frees of others. */
+ * Destroying such a heap gives back every block without visiting one, which is how a core ends and how the
+ * simulator crashes a node. A free on another thread goes onto the owning page's own list, which mimalloc
+ * collects. Under ASan and TSan, which must see every block, it is malloc with a list of all that lives, and
+ * a lock for the frees of others. */
 #include "reactor/heap.h"
 
 #include "reactor/base/error.h"

@@ -1,8 +1,9 @@
 /* task.c - tasks and the events they wait for.
  *
- * Slots come from one array, made when the core starts; a slot's stack is mapped when it is first used and kept, and the
- * slot freed last is used first, so few stacks are warm and no memory is asked for in the steady state. The loop switches
- * to a task and the task back to the loop, never task to task: one place counts slices and looks at finished tasks. */
+ * Slots come from one array, made when the core starts; a slot's stack is mapped when it is first used and
+ * kept, and the slot freed last is used first, so few stacks are warm and no memory is asked for in the
+ * steady state. The loop switches to a task and the task back to the loop, never task to task: one place
+ * counts slices and looks at finished tasks. */
 #include "reactor/core.h"
 
 #include <string.h>
@@ -51,7 +52,8 @@ static void run_task(struct reactor_core *c, struct task *t)
         return;
     ASSERT(t->deadline.heap_index == 0);
     stack_context_discard(&t->context);
-    list_push_back(c->free_tasks.next, &t->link); /* before the first: the warmest stack is the next to be used */
+    list_push_back(c->free_tasks.next,
+                   &t->link); /* before the first: the warmest stack is the next to be used */
     c->counters.tasks_alive--;
 }
 

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Pushes what a callee keeps, stores the stack pointer in *save, takes `load` for it, pops and returns there. */
+/* Pushes what a callee keeps, stores the stack pointer in *save, takes `load` for it, pops and returns
+ * there. */
 void stack_switch_raw(void **save, void *load);
 void stack_entry_raw(void);
 

@@ -1,7 +1,7 @@
 /* task_switch.h - from one stack to another, in some ten instructions, and the sanitizers told of it.
  *
- * Only what the calling convention makes a callee keep is saved, on the stack that is left; the context is its stack
- * pointer. Floating-point control words are process-wide by agreement and not switched. */
+ * Only what the calling convention makes a callee keep is saved, on the stack that is left; the context is
+ * its stack pointer. Floating-point control words are process-wide by agreement and not switched. */
 #ifndef REACTOR_TASK_SWITCH_H
 #define REACTOR_TASK_SWITCH_H
 
@@ -22,8 +22,8 @@ struct stack_context {
 #endif
 };
 
-/* Prepares a stack so that the first switch to it calls entry(argument). The entry never returns: it ends with
- * stack_context_leave. */
+/* Prepares a stack so that the first switch to it calls entry(argument). The entry never returns: it ends
+ * with stack_context_leave. */
 void stack_context_prepare(struct stack_context *c, void *stack, size_t bytes, void (*entry)(void *argument),
                            void *argument);
 

@@ -1,7 +1,7 @@
 /* timer.c - the timers of a core: a binary heap of borrowed timers, earliest on top.
  *
- * Timers of one due time fire in the order in which they were started, so a simulated run is repeatable. Each task owns
- * one entry's room for its deadline: a wait never fails for want of memory. */
+ * Timers of one due time fire in the order in which they were started, so a simulated run is repeatable.
+ * Each task owns one entry's room for its deadline: a wait never fails for want of memory. */
 #include "reactor/core.h"
 
 enum { TIMERS_SPARE = 64 };
@@ -72,7 +72,8 @@ static int reserve_one(struct reactor_core *c)
     return 0;
 }
 
-void timer_start_reserved(struct reactor_core *c, struct timer *t, uint64_t delay_ns, void (*fire)(struct timer *t))
+void timer_start_reserved(struct reactor_core *c, struct timer *t, uint64_t delay_ns,
+                          void (*fire)(struct timer *t))
 {
     ASSERT(fire);
     if (t->heap_index)

@@ -1,8 +1,9 @@
 /* histogram.h - latencies in a few kilobytes: every value is known to 1/64 of itself.
  *
- * Log-linear buckets after HdrHistogram (http://hdrhistogram.org): 64 linear ones for each power of two, so recording is
- * a count of leading zeros, a shift and an add, and merging is adding. Values are nanoseconds, 0 to 2^40 - 1 (18
- * minutes); a larger one is counted in the last bucket and remembered exactly as the maximum.
+ * Log-linear buckets after HdrHistogram (http://hdrhistogram.org): 64 linear ones for each power of two, so
+ * recording is a count of leading zeros, a shift and an add, and merging is adding. Values are nanoseconds,
+ * 0 to 2^40 - 1 (18 minutes); a larger one is counted in the last bucket and remembered exactly as the
+ * maximum.
  *
  *   value   0 .. 127     each its own bucket
  *         128 .. 255     64 buckets of 2
@@ -108,8 +109,8 @@ static inline void histogram_merge(struct histogram *into, const struct histogra
         into->counts[i] += from->counts[i];
 }
 
-/* Returns: a value that `per_cent` of all values do not exceed: the upper bound of its bucket, never above the maximum;
- * 0 when empty. */
+/* Returns: a value that `per_cent` of all values do not exceed: the upper bound of its bucket, never above
+ * the maximum; 0 when empty. */
 static inline uint64_t histogram_percentile(const struct histogram *h, double per_cent)
 {
     double clamped = per_cent < 0.0 ? 0.0 : per_cent > 100.0 ? 100.0 : per_cent;
@@ -121,8 +122,9 @@ static inline uint64_t histogram_percentile(const struct histogram *h, double pe
     for (unsigned i = 0; i < HISTOGRAM_BUCKET_COUNT; i++) {
         seen += h->counts[i];
         if (seen >= rank)
-            return i + 1 < HISTOGRAM_BUCKET_COUNT && histogram_bucket_high(i) < h->max ? histogram_bucket_high(i)
-                                                                                      : h->max;
+            return i + 1 < HISTOGRAM_BUCKET_COUNT && histogram_bucket_high(i) < h->max
+                       ? histogram_bucket_high(i)
+                       : h->max;
     }
     return h->max;
 }

@@ -2,9 +2,9 @@
  *
  *   kernel takes at head --> bytes arrive --> completion names the buffer --> on_data --> returned at tail
  *
- * Ten thousand idle connections hold no buffer at all: one is taken only when bytes are there. A buffer is lent for one
- * call of on_data; the tail moves once a turn, before the enter. When all are lent a receive ends with -ENOBUFS and is
- * armed again in the same turn, after which buffers are back. */
+ * Ten thousand idle connections hold no buffer at all: one is taken only when bytes are there. A buffer is
+ * lent for one call of on_data; the tail moves once a turn, before the enter. When all are lent a receive
+ * ends with -ENOBUFS and is armed again in the same turn, after which buffers are back. */
 #include "reactor/uring/uring.h"
 
 #include <errno.h>
@@ -24,7 +24,8 @@ static void add(struct buffers *b, uint16_t index)
 {
     uint8_t *memory = b->memory + (size_t)index * b->buffer_bytes;
     POISON(memory, b->buffer_bytes);
-    io_uring_buf_ring_add(b->ring, memory, b->buffer_bytes, index, io_uring_buf_ring_mask(b->count), b->returned);
+    io_uring_buf_ring_add(b->ring, memory, b->buffer_bytes, index, io_uring_buf_ring_mask(b->count),
+                          b->returned);
     b->returned++;
 }
 
@@ -42,11 +43,13 @@ int buffers_open(struct reactor *r, char *why, size_t why_bytes)
         return TORC_E_NO_MEMORY;
     b->ring = ring;
     io_uring_buf_ring_init(b->ring);
-    struct io_uring_buf_reg registration = {
-        .ring_addr = (uintptr_t)ring, .ring_entries = b->count, .bgid = BUFFERS_GROUP};
+    struct io_uring_buf_reg registration = {.ring_addr = (uintptr_t)ring,
+                                            .ring_entries = b->count,
+                                            .bgid = BUFFERS_GROUP};
     int rc = io_uring_register_buf_ring(&r->uring, &registration, 0);
     if (rc) {
-        snprintf(why, why_bytes, "the kernel refuses shared receive buffers (%s): kernel 6.1 or newer is needed",
+        snprintf(why, why_bytes,
+                 "the kernel refuses shared receive buffers (%s): kernel 6.1 or newer is needed",
                  error_sentence(rc));
         return TORC_E_UNSUPPORTED;
     }

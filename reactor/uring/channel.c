@@ -1,12 +1,13 @@
-/* channel.c - messages between cores: one ring of messages for each ordered pair, and the wake-up of who sleeps.
+/* channel.c - messages between cores: one ring of messages for each ordered pair, and the wake-up of who
+ * sleeps.
  *
  *   sender:    write slots ... tail (release, once a turn) ; fence ; sleeping? -> MSG_RING
  *   receiver:  tail (acquire), read slots, head (release, once a turn)
  *   to sleep:  sleeping = 1 ; fence ; any tail moved? -> stay awake : wait in the kernel ; sleeping = 0
  *
- * The two full fences pair: either the sender sees the flag or the receiver sees the tail, so no wake-up is lost. Each
- * side keeps a copy of the other's index and reads the shared one only when the copy says full or empty. Here are the
- * only atomics of torc, but for the order to stop. */
+ * The two full fences pair: either the sender sees the flag or the receiver sees the tail, so no wake-up is
+ * lost. Each side keeps a copy of the other's index and reads the shared one only when the copy says full or
+ * empty. Here are the only atomics of torc, but for the order to stop. */
 #include "reactor/uring/process.h"
 
 #include <sys/mman.h>
@@ -19,7 +20,7 @@ struct channel {
     alignas(CACHE_LINE) _Atomic uint32_t tail; /* the sender's: next to be published */
     alignas(CACHE_LINE) uint32_t pending_tail; /* only the sender's from here: next to write */
     uint32_t head_seen;
-    alignas(CACHE_LINE) uint32_t next_head;    /* only the receiver's from here */
+    alignas(CACHE_LINE) uint32_t next_head; /* only the receiver's from here */
     alignas(CACHE_LINE) struct message slots[];
 };
 
@@ -157,7 +158,8 @@ static unsigned receive_from(struct reactor *r, struct channel *c)
         return 0;
     ASSERT(r->core.message_handler && count <= r->channels.capacity);
     for (; c->next_head != tail; c->next_head++)
-        r->core.message_handler(r->core.message_context, &c->slots[c->next_head & (r->channels.capacity - 1)]);
+        r->core.message_handler(r->core.message_context,
+                                &c->slots[c->next_head & (r->channels.capacity - 1)]);
     atomic_store_explicit(&c->head, tail, memory_order_release);
     return count;
 }

@@ -1,5 +1,5 @@
-/* directory.c - directories: made and synced through the ring; listed, locked and measured by plain short calls, for
- * which the ring has no operation. */
+/* directory.c - directories: made and synced through the ring; listed, locked and measured by plain short
+ * calls, for which the ring has no operation. */
 #include "reactor/uring/uring.h"
 
 #include <dirent.h>
@@ -97,7 +97,8 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int directory_list(struct reactor *r, const char *path, int (*each)(void *context, const char *name), void *context)
+int directory_list(struct reactor *r, const char *path, int (*each)(void *context, const char *name),
+                   void *context)
 {
     struct names n = {0};
     DIR *directory = opendir(path);

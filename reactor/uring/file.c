@@ -1,9 +1,9 @@
 /* file.c - files through the ring.
  *
- * Reads and writes are operations that the caller owns; the waiting calls put one on the task's stack. What the kernel
- * moved only in part is asked for again from there, so a short read means the end of the file and a write is whole or an
- * error. Size and truncation are plain system calls: the ring has no truncate before 6.9, and its statx always
- * costs a kernel thread where fstat reads memory. */
+ * Reads and writes are operations that the caller owns; the waiting calls put one on the task's stack. What
+ * the kernel moved only in part is asked for again from there, so a short read means the end of the file and
+ * a write is whole or an error. Size and truncation are plain system calls: the ring has no truncate before
+ * 6.9, and its statx always costs a kernel thread where fstat reads memory. */
 #include "reactor/uring/uring.h"
 
 #include <errno.h>
@@ -83,7 +83,8 @@ static void on_moved(struct completion *c, int32_t result, uint32_t flags)
 static void start(struct reactor *r, struct file_operation *op, struct request request, size_t bytes)
 {
     ASSERT(bytes <= FILE_TRANSFER_MAX && op->done);
-    ASSERT(!request.file->is_direct || ((uintptr_t)request.memory | bytes | request.offset) % FILE_ALIGNMENT == 0);
+    ASSERT(!request.file->is_direct ||
+           ((uintptr_t)request.memory | bytes | request.offset) % FILE_ALIGNMENT == 0);
     struct request *q = request_of(op);
     *q = request;
     q->completion.done = on_moved;
@@ -96,11 +97,12 @@ static void start(struct reactor *r, struct file_operation *op, struct request r
 void file_read_start(struct reactor *r, struct file *f, struct file_operation *op, void *to, size_t bytes,
                      uint64_t offset)
 {
-    start(r, op, (struct request){.file = f, .memory = to, .offset = offset, .opcode = IORING_OP_READ}, bytes);
+    start(r, op, (struct request){.file = f, .memory = to, .offset = offset, .opcode = IORING_OP_READ},
+          bytes);
 }
 
-void file_write_start(struct reactor *r, struct file *f, struct file_operation *op, const void *from, size_t bytes,
-                      uint64_t offset, bool is_durable)
+void file_write_start(struct reactor *r, struct file *f, struct file_operation *op, const void *from,
+                      size_t bytes, uint64_t offset, bool is_durable)
 {
     start(r, op,
           (struct request){.file = f,
@@ -132,7 +134,8 @@ int64_t file_read(struct reactor *r, struct file *f, void *to, size_t bytes, uin
     return w.op.result;
 }
 
-int file_write(struct reactor *r, struct file *f, const void *from, size_t bytes, uint64_t offset, bool is_durable)
+int file_write(struct reactor *r, struct file *f, const void *from, size_t bytes, uint64_t offset,
+               bool is_durable)
 {
     struct waiting_operation w = {.op.done = on_operation_done, .reactor = r, .task = r->core.current};
     ASSERT(w.task);

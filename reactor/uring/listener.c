@@ -1,7 +1,8 @@
 /* listener.c - how connections come about: accepted from a listening socket, or made to an address.
  *
- * One multishot accept a listener; every core may have one on the same address, and the system spreads the connections
- * over them. When descriptors or memory are out, accepting rests for 100 ms instead of spinning on the error. */
+ * One multishot accept a listener; every core may have one on the same address, and the system spreads the
+ * connections over them. When descriptors or memory are out, accepting rests for 100 ms instead of spinning
+ * on the error. */
 #include "reactor/uring/uring.h"
 
 #include <arpa/inet.h>
@@ -228,7 +229,8 @@ static int connect_to(struct reactor *r, int fd, const struct address *address, 
     if (rc != TORC_E_TIMEOUT)
         return rc;
     ring_cancel(r, &k.completion);
-    rc = event_wait(r, &k.over, EVENT_FOREVER); /* comes at once; until then the kernel knows `name` and `k` */
+    rc =
+        event_wait(r, &k.over, EVENT_FOREVER); /* comes at once; until then the kernel knows `name` and `k` */
     return rc == -ECANCELED || rc == -EINTR ? TORC_E_TIMEOUT : rc;
 }
 

@@ -1,5 +1,5 @@
-/* process.h - the cores of this process together: what they share while they start and stop. Internal to run.c and
- * channel.c. */
+/* process.h - the cores of this process together: what they share while they start and stop. Internal to
+ * run.c and channel.c. */
 #ifndef REACTOR_URING_PROCESS_H
 #define REACTOR_URING_PROCESS_H
 

@@ -2,10 +2,10 @@
  *
  *   queued entries --(one enter a turn)--> kernel --> completion queue --(ring_reap)--> completion->done()
  *
- * DEFER_TASKRUN has the kernel do its part of a completion only inside our enter, never as an interruption; the
- * TASKRUN flag in shared memory says when there is such work, so a turn without submissions need not enter to ask.
- * The submission ring's head and tail are handled here and not by liburing, to count every enter and to pass wait and
- * timeout with the submission in the one call. */
+ * DEFER_TASKRUN has the kernel do its part of a completion only inside our enter, never as an interruption;
+ * the TASKRUN flag in shared memory says when there is such work, so a turn without submissions need not
+ * enter to ask. The submission ring's head and tail are handled here and not by liburing, to count every
+ * enter and to pass wait and timeout with the submission in the one call. */
 #include "reactor/uring/uring.h"
 
 #include <errno.h>
@@ -55,17 +55,18 @@ static int explain(int rc, char *why, size_t why_bytes)
     switch (-rc) {
     case EPERM:
     case EACCES:
-        text = is_disabled_by_sysctl()
-                   ? "io_uring is switched off: set sysctl kernel.io_uring_disabled=0"
-                   : "io_uring is refused: let the seccomp profile of the container or service allow io_uring_setup, "
-                     "io_uring_enter and io_uring_register";
+        text = is_disabled_by_sysctl() ? "io_uring is switched off: set sysctl kernel.io_uring_disabled=0"
+                                       : "io_uring is refused: let the seccomp profile of the container or "
+                                         "service allow io_uring_setup, "
+                                         "io_uring_enter and io_uring_register";
         break;
     case ENOSYS:
         text = "io_uring is missing: use a kernel with CONFIG_IO_URING, or let the seccomp profile allow "
                "io_uring_setup, io_uring_enter and io_uring_register";
         break;
     case ENOMEM:
-        text = "io_uring got no memory: raise the limit of locked memory (ulimit -l, LimitMEMLOCK=) or free memory";
+        text = "io_uring got no memory: raise the limit of locked memory (ulimit -l, LimitMEMLOCK=) or free "
+               "memory";
         break;
     case EMFILE:
     case ENFILE:

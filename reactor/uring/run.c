@@ -1,9 +1,11 @@
 /* run.c - starts the cores, turns their loops, and takes them down again.
  *
- *   thread of a core:  pin, heap, ring | gate | loop until stopped | close all, ring quiet | gate | ring, heap gone
+ *   thread of a core:  pin, heap, ring | gate | loop until stopped | close all, ring quiet | gate | ring,
+ * heap gone
  *
- * At the first gate all know whether all could start. After the second no core can any more free memory of another's
- * heap, wake another's ring or read another's channel, so rings and heaps may go. Core 0 is the calling thread. */
+ * At the first gate all know whether all could start. After the second no core can any more free memory of
+ * another's heap, wake another's ring or read another's channel, so rings and heaps may go. Core 0 is the
+ * calling thread. */
 #include "reactor/uring/process.h"
 
 #include <errno.h>
@@ -44,7 +46,7 @@ uint64_t reactor_wall_ms(struct reactor *r)
 
 void reactor_log_line(struct reactor *r, const char *line, size_t bytes)
 {
-    struct iovec parts[2] = {{(void *)(uintptr_t)line, bytes}, {(void *)(uintptr_t)"\n", 1}};
+    struct iovec parts[2] = {{(void *)(uintptr_t)line, bytes}, {(void *)(uintptr_t) "\n", 1}};
     (void)r;
     ssize_t written = writev(STDERR_FILENO, parts, 2);
     (void)written; /* a log that nobody takes is no reason to stop serving */
@@ -53,8 +55,8 @@ void reactor_log_line(struct reactor *r, const char *line, size_t bytes)
 void *backend_stack_map(size_t bytes)
 {
     size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-    char *memory = mmap(NULL, bytes + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                        0);
+    char *memory =
+        mmap(NULL, bytes + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
     if (mprotect(memory, guard, PROT_NONE)) {
@@ -321,10 +323,13 @@ static int check_options(const struct reactor_options *o, char *why, size_t why_
 {
     bool is_power = (o->channel_capacity & (o->channel_capacity - 1)) == 0 &&
                     (o->receive_buffer_count & (o->receive_buffer_count - 1)) == 0;
-    if (o->core_count >= 1 && o->core_count <= REACTOR_CORES_MAX && is_power && o->receive_buffer_count <= 32768)
+    if (o->core_count >= 1 && o->core_count <= REACTOR_CORES_MAX && is_power &&
+        o->receive_buffer_count <= 32768)
         return 0;
-    snprintf(why, why_bytes, "1 to %d cores; channel capacity and receive buffer count are powers of two, the latter "
-             "at most 32,768", REACTOR_CORES_MAX);
+    snprintf(why, why_bytes,
+             "1 to %d cores; channel capacity and receive buffer count are powers of two, the latter "
+             "at most 32,768",
+             REACTOR_CORES_MAX);
     return TORC_E_CONFIGURATION;
 }
 

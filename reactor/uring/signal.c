@@ -1,7 +1,7 @@
 /* signal.c - SIGTERM and SIGINT become a call of the stop handler on core 0.
  *
- * The signals are blocked in every thread; core 0 polls a signalfd through its ring and reads what is there. Without a
- * handler the signal does what it does to any process: end it. */
+ * The signals are blocked in every thread; core 0 polls a signalfd through its ring and reads what is there.
+ * Without a handler the signal does what it does to any process: end it. */
 #include "reactor/uring/uring.h"
 
 #include <errno.h>

@@ -1,16 +1,18 @@
 /* socket.c - the connections of a core.
  *
- * A connection has at most two operations in the ring: one multishot receive, which takes a shared buffer only when bytes
- * are there, and one send. The struct lives until both are over. `settle` is the one place that decides what comes
- * next, and is called whenever an operation ended, a handler returned or the owner's will changed:
+ * A connection has at most two operations in the ring: one multishot receive, which takes a shared buffer
+ * only when bytes are there, and one send. The struct lives until both are over. `settle` is the one place
+ * that decides what comes next, and is called whenever an operation ended, a handler returned or the owner's
+ * will changed:
  *
  *   something in flight, or in a handler -> nothing yet
- *   owner closed                         -> close the descriptor; its completion frees the struct, calls on_closed
+ *   owner closed                         -> close the descriptor; its completion frees the struct, calls
+ * on_closed
  *   owner detached                       -> free the struct, on_detached with a handle
  *   started, not paused, peer not gone   -> arm the receive
  *
- * An idle connection costs this struct and no buffer; the vectors of a send of many parts come from a pool while it is
- * under way. */
+ * An idle connection costs this struct and no buffer; the vectors of a send of many parts come from a pool
+ * while it is under way. */
 #include "reactor/uring/uring.h"
 
 #include <errno.h>
@@ -46,7 +48,7 @@ struct socket {
     int send_error; /* known before the send went out */
     bool is_started : 1;
     bool is_paused : 1;
-    bool is_receiving : 1; /* the completion without F_MORE is still to come */
+    bool is_receiving : 1;  /* the completion without F_MORE is still to come */
     bool is_cancelling : 1; /* the receive was asked to end */
     bool is_sending : 1;
     bool is_in_handler : 1;
@@ -222,7 +224,8 @@ static void end(struct socket *s, int32_t result)
     s->is_in_handler = false;
 }
 
-/* Whether a receive ended for a reason that says nothing about the connection: it is armed again if still wanted. */
+/* Whether a receive ended for a reason that says nothing about the connection: it is armed again if still
+ * wanted. */
 static bool is_interruption(int32_t result)
 {
     return result == -ENOBUFS || result == -ECANCELED || result == -EINTR || result == -EAGAIN;

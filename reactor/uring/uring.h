@@ -1,7 +1,8 @@
 /* uring.h - one core on Linux: a thread, its io_uring and what hangs on it. Internal to reactor/uring.
  *
- * Every operation in flight is named in the ring by a pointer to a `struct completion` inside whatever waits for it, so
- * taking a completion is one indirect call and no look-up. Zero names nobody: cancels, closes and wake-ups. */
+ * Every operation in flight is named in the ring by a pointer to a `struct completion` inside whatever waits
+ * for it, so taking a completion is one indirect call and no look-up. Zero names nobody: cancels, closes and
+ * wake-ups. */
 #ifndef REACTOR_URING_URING_H
 #define REACTOR_URING_URING_H
 
@@ -39,16 +40,16 @@ struct buffers {
 struct channel_ends {
     struct channel **out;
     struct channel **in;
-    uint16_t *dirty;       /* the targets that have unpublished messages */
+    uint16_t *dirty; /* the targets that have unpublished messages */
     unsigned dirty_count;
     unsigned capacity;
-    struct list detached;  /* connections on their way to another core, oldest first */
+    struct list detached;                        /* connections on their way to another core, oldest first */
     alignas(CACHE_LINE) atomic_bool is_sleeping; /* read by those who send to this core */
 };
 
 /* The connections and listeners of this core. */
 struct sockets {
-    struct list open;       /* every struct socket in use */
+    struct list open; /* every struct socket in use */
     struct list listeners;
     struct list free;       /* of struct socket */
     struct list free_parts; /* of struct send_parts */
@@ -59,10 +60,10 @@ struct reactor {
     struct process *process;
     struct io_uring uring;
     bool is_ring_open;
-    bool is_abandoned;     /* the kernel would not let go in time: the heap is left alone */
-    uint32_t in_flight;    /* completions still to come, cancels and closes not counted */
+    bool is_abandoned;  /* the kernel would not let go in time: the heap is left alone */
+    uint32_t in_flight; /* completions still to come, cancels and closes not counted */
     uint64_t wall_ms;
-    uint64_t wall_turn;    /* the turn in which wall_ms was read */
+    uint64_t wall_turn; /* the turn in which wall_ms was read */
     struct buffers buffers;
     struct channel_ends channels;
     struct sockets sockets;
@@ -108,7 +109,8 @@ MUST_CHECK int32_t ring_await_fd(struct reactor *r, struct io_uring_sqe *sqe);
 /* Takes the completions that have come and calls their owners. Returns: how many. */
 unsigned ring_reap(struct reactor *r);
 bool ring_has_completions(const struct reactor *r);
-/* Submits what is queued and, when `may_sleep`, waits for a completion, at most `timeout_ns`. At most one enter. */
+/* Submits what is queued and, when `may_sleep`, waits for a completion, at most `timeout_ns`. At most one
+ * enter. */
 void ring_turn(struct reactor *r, bool may_sleep, uint64_t timeout_ns);
 
 /* ---- file.c, directory.c ---- */

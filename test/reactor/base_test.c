@@ -103,7 +103,8 @@ TEST(histogram_buckets_touch_and_are_narrow)
         CU_ASSERT(high - low <= low / HISTOGRAM_SUB_COUNT);
         CU_ASSERT(i == 0 || histogram_bucket_high(i - 1) + 1 == low);
     }
-    CU_ASSERT_EQUAL(histogram_bucket_high(HISTOGRAM_BUCKET_COUNT - 1), ((uint64_t)1 << HISTOGRAM_VALUE_BITS) - 1);
+    CU_ASSERT_EQUAL(histogram_bucket_high(HISTOGRAM_BUCKET_COUNT - 1),
+                    ((uint64_t)1 << HISTOGRAM_VALUE_BITS) - 1);
     CU_ASSERT_EQUAL(histogram_bucket(UINT64_MAX), HISTOGRAM_BUCKET_COUNT - 1);
 }
 

@@ -1,5 +1,5 @@
-/* cores_test.c - several cores in one process: messages, memory and connections that change hands, signals, and that
- * nothing is left behind. */
+/* cores_test.c - several cores in one process: messages, memory and connections that change hands, signals,
+ * and that nothing is left behind. */
 #include "test/test.h"
 
 #include <dirent.h>
@@ -165,7 +165,8 @@ static void exchange_on_message(void *context, const struct message *m)
         memcpy(fresh, m->payload, BLOCK_BYTES);
         reactor_free(x->reactor, m->payload); /* of the other core's heap */
         fresh[0]++;
-        CU_ASSERT(channel_send(x->reactor, m->from, &(struct message){.kind = KIND_ANSWER, .payload = fresh}));
+        CU_ASSERT(
+            channel_send(x->reactor, m->from, &(struct message){.kind = KIND_ANSWER, .payload = fresh}));
     }
 }
 
@@ -210,7 +211,7 @@ enum { GREETING = 6, BODY = 1 << 20 };
 
 struct relay {
     struct reactor *reactors[2];
-    struct socket *server;       /* first on core 0, then on core 1 */
+    struct socket *server; /* first on core 0, then on core 1 */
     struct socket *client;
     uint8_t *sent;
     size_t server_got;

@@ -40,7 +40,8 @@ TEST_IN_REACTOR(file_direct_writes_whole_blocks_past_the_page_cache)
     char path[256];
     struct file *f;
     enum { BYTES = 1 << 20 };
-    uint8_t *out = reactor_alloc_aligned(r, BYTES, FILE_ALIGNMENT), *in = reactor_alloc_aligned(r, BYTES, FILE_ALIGNMENT);
+    uint8_t *out = reactor_alloc_aligned(r, BYTES, FILE_ALIGNMENT),
+            *in = reactor_alloc_aligned(r, BYTES, FILE_ALIGNMENT);
     for (size_t i = 0; i < BYTES; i++)
         out[i] = (uint8_t)(i * 31 >> 3);
     path_in(path, test_directory(), "direct");

@@ -1,4 +1,5 @@
-/* socket_test.c - connections over loopback: echo, slow readers, resets, closes at bad moments, many at once. */
+/* socket_test.c - connections over loopback: echo, slow readers, resets, closes at bad moments, many at
+ * once. */
 #include "test/test.h"
 
 #include <errno.h>
