@@ -102,7 +102,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < test_count; i++) {
         if (i == 0 || strcmp(tests[i].file, tests[i - 1].file) != 0)
             suite = CU_add_suite(tests[i].file, NULL, NULL);
-        if (!suite || (is_wanted(&tests[i], argc - 1, argv + 1) && !CU_add_test(suite, tests[i].name, tests[i].run)))
+        if (!suite ||
+            (is_wanted(&tests[i], argc - 1, argv + 1) && !CU_add_test(suite, tests[i].name, tests[i].run)))
             return 1;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);

@@ -3,10 +3,10 @@
  *   [storage]
  *   memtable-bytes = 64M    ; a comment
  *
- * A key stands in its section, or before all sections. Unknown keys, keys of another section, keys given twice and lines
- * that are too long are errors: a configuration that was not understood is not guessed at. inih does not tell its
- * handler the number of a line, so the reader counts; and it joins an indented line to the one before and splits a
- * long one, so the reader takes the indent away and refuses what is long. */
+ * A key stands in its section, or before all sections. Unknown keys, keys of another section, keys given
+ * twice and lines that are too long are errors: a configuration that was not understood is not guessed at.
+ * inih does not tell its handler the number of a line, so the reader counts; and it joins an indented line
+ * to the one before and splits a long one, so the reader takes the indent away and refuses what is long. */
 #include "shard/serve/config_table.h"
 
 #include <errno.h>
@@ -84,14 +84,18 @@ static int take_key(void *reader, const char *section, const char *name, const c
 
 int config_read_stream(struct options *o, FILE *stream, const char *name, char *why, size_t why_bytes)
 {
-    struct config_reader c = {.options = o, .stream = stream, .name = name, .why = why, .why_bytes = why_bytes};
+    struct config_reader c = {
+        .options = o, .stream = stream, .name = name, .why = why, .why_bytes = why_bytes};
     int broken_line = ini_parse_stream(read_line, &c, take_key, &c);
     if (!c.has_failed && ferror(stream))
         fail(&c, "cannot be read");
-    if (!c.has_failed && broken_line != 0) {
-        c.line = broken_line > 0 ? (unsigned)broken_line : c.line;
+    if (broken_line > 0 && (!c.has_failed || (unsigned)broken_line < c.line)) {
+        c.has_failed = false; /* inih goes on after a line that it does not understand */
+        c.line = (unsigned)broken_line;
         fail(&c, "expected a [section], a comment or NAME = VALUE");
     }
+    if (broken_line < 0)
+        fail(&c, "cannot be parsed");
     return c.has_failed ? TORC_E_CONFIGURATION : 0;
 }
 
@@ -99,7 +103,8 @@ int config_read_file(struct options *o, char *why, size_t why_bytes)
 {
     FILE *stream = fopen(o->config, "re");
     if (!stream) {
-        snprintf(why, why_bytes, "the configuration file %s cannot be opened: %s", o->config, error_sentence(-errno));
+        snprintf(why, why_bytes, "the configuration file %s cannot be opened: %s", o->config,
+                 error_sentence(-errno));
         return TORC_E_CONFIGURATION;
     }
     int rc = config_read_stream(o, stream, o->config, why, why_bytes);

@@ -1,6 +1,7 @@
 /* config_print.c - the pages that are made of the option table.
  *
- * `make docs` writes them to docs/, and a check compares them, so none of them can disagree with the program. */
+ * `make docs` writes them to docs/, and a check compares them, so none of them can disagree with the
+ * program. */
 #include "reactor/base/version.h"
 #include "shard/serve/config_table.h"
 
@@ -70,9 +71,10 @@ void config_print_sample(FILE *to)
     const char *section = NULL;
     char text[1024], expected[OPTION_EXPECTED_BYTES];
     fprintf(to, "# torc.conf - the configuration of torcd %s: torcd --config torc.conf\n#\n", TORC_VERSION);
-    print_wrapped("All values below are the defaults. A flag (--log-level) and the environment (TORC_LOG_LEVEL) win "
-                  "over this file; torcd --print-config says which value comes from where.",
-                  "# ", to);
+    print_wrapped(
+        "All values below are the defaults. A flag (--log-level) and the environment (TORC_LOG_LEVEL) win "
+        "over this file; torcd --print-config says which value comes from where.",
+        "# ", to);
     for (unsigned i = 0; i < OPTIONS_COUNT; i++) {
         const struct option_row *row = &option_table[i];
         if (!row->section)
@@ -95,16 +97,19 @@ void config_print_markdown(FILE *to)
 {
     const char *section = NULL;
     char name[OPTION_NAME_BYTES], expected[OPTION_EXPECTED_BYTES];
-    fprintf(to, "# Configuration of torcd\n\n"
-                "<!-- Made of the option table by `make docs`; changes belong into shard/serve/config_table.c. -->\n\n"
-                "Every option is a flag, an environment variable and a key of the configuration file. A flag wins\n"
-                "over the environment, that over the file, that over the default. `torcd --print-config` prints all\n"
-                "values and where each comes from, in the form of a configuration file, and starts nothing.\n\n"
-                "The file is given with `--config FILE` or `TORC_CONFIG`. It is an INI file; a key stands in its\n"
-                "section or before all sections, and what is not understood is an error that names the file and the\n"
-                "line. [torc.conf.sample](torc.conf.sample) holds all keys with their defaults.\n\n"
-                "Bytes take the suffixes K, M, G and T (powers of 1,024), times ms, s, m and h. A wrong\n"
-                "configuration ends torcd with status 2 before it has touched anything.\n");
+    fprintf(
+        to,
+        "# Configuration of torcd\n\n"
+        "<!-- Made of the option table by `make docs`; changes belong into shard/serve/config_table.c. "
+        "-->\n\n"
+        "Every option is a flag, an environment variable and a key of the configuration file. A flag wins\n"
+        "over the environment, that over the file, that over the default. `torcd --print-config` prints all\n"
+        "values and where each comes from, in the form of a configuration file, and starts nothing.\n\n"
+        "The file is given with `--config FILE` or `TORC_CONFIG`. It is an INI file; a key stands in its\n"
+        "section or before all sections, and what is not understood is an error that names the file and the\n"
+        "line. [torc.conf.sample](torc.conf.sample) holds all keys with their defaults.\n\n"
+        "Bytes take the suffixes K, M, G and T (powers of 1,024), times ms, s, m and h. A wrong\n"
+        "configuration ends torcd with status 2 before it has touched anything.\n");
     for (unsigned i = 0; i < OPTIONS_COUNT; i++) {
         const struct option_row *row = &option_table[i];
         const char *heading = row->section ? row->section : "command line";
@@ -169,9 +174,11 @@ void config_print_manual(FILE *to)
             ".SH NAME\ntorcd \\- node of the distributed key-value store torc\n"
             ".SH SYNOPSIS\n.B torcd\n[\\fIOPTION\\fR...]\n"
             ".SH DESCRIPTION\n"
-            "Serves the keys of one node. It runs in the foreground, writes log lines to standard error and ends\n"
+            "Serves the keys of one node. It runs in the foreground, writes log lines to standard error and "
+            "ends\n"
             "on SIGTERM or SIGINT after the requests in flight were answered.\n"
-            ".PP\nEvery option can also be set in the environment and in the configuration file. A flag wins over\n"
+            ".PP\nEvery option can also be set in the environment and in the configuration file. A flag wins "
+            "over\n"
             "the environment, that over the file, that over the default.\n"
             ".SH OPTIONS\n",
             TORC_VERSION);
@@ -183,11 +190,13 @@ void config_print_manual(FILE *to)
         }
         print_manual_option(&option_table[i], to);
     }
-    fprintf(to, ".SS Other\n"
-                ".TP\n\\fB\\-\\-print\\-config\\fR\nPrint all values and where each comes from, then exit.\n"
-                ".TP\n\\fB\\-\\-help\\fR, \\fB\\-\\-version\\fR\nPrint the help or the version, then exit.\n"
-                ".SH EXIT STATUS\n"
-                "0 after an orderly end, 1 when the node could not start or had to stop, 2 when the configuration\n"
-                "is wrong.\n"
-                ".SH SEE ALSO\n.BR torc (1)\n");
+    fprintf(
+        to,
+        ".SS Other\n"
+        ".TP\n\\fB\\-\\-print\\-config\\fR\nPrint all values and where each comes from, then exit.\n"
+        ".TP\n\\fB\\-\\-help\\fR, \\fB\\-\\-version\\fR\nPrint the help or the version, then exit.\n"
+        ".SH EXIT STATUS\n"
+        "0 after an orderly end, 1 when the node could not start or had to stop, 2 when the configuration\n"
+        "is wrong.\n"
+        ".SH SEE ALSO\n.BR torc (1)\n");
 }

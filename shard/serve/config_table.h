@@ -17,15 +17,15 @@ enum option_kind {
 };
 
 struct option_row {
-    const char *name;     /* the long flag and the key in the file */
-    const char *section;  /* of the file; null: not in the file */
-    const char *argument; /* what help calls the value */
-    const char *initial;  /* the default, as text */
+    const char *name;         /* the long flag and the key in the file */
+    const char *section;      /* of the file; null: not in the file */
+    const char *argument;     /* what help calls the value */
+    const char *initial;      /* the default, as text */
     const char *const *words; /* OPTION_WORD: ends with null */
-    const char *help;     /* one sentence without its full stop */
+    const char *help;         /* one sentence without its full stop */
     int64_t min, max;
     enum option_kind kind;
-    char letter;          /* the short flag; 0: none */
+    char letter; /* the short flag; 0: none */
     bool has_auto;
     uint16_t offset, bytes; /* in struct options */
 };
@@ -55,14 +55,17 @@ void option_expected(const struct option_row *row, char text[OPTION_EXPECTED_BYT
 
 /* ---- the configuration file (config_file.c) ---- */
 
-/* Reads the file o->config into *o. Returns: 0, or TORC_E_CONFIGURATION with FILE:LINE and what is wrong in `why`. */
+/* Reads the file o->config into *o. Returns: 0, or TORC_E_CONFIGURATION with FILE:LINE and what is wrong
+ * in `why`. */
 MUST_CHECK int config_read_file(struct options *o, char *why, size_t why_bytes);
 /* The same from an open stream; `name` is what `why` calls it. */
-MUST_CHECK int config_read_stream(struct options *o, FILE *stream, const char *name, char *why, size_t why_bytes);
+MUST_CHECK int config_read_stream(struct options *o, FILE *stream, const char *name, char *why,
+                                  size_t why_bytes);
 
 /* ---- what is made of the table (config_print.c) ---- */
 
-void config_print_values(const struct options *o, FILE *to); /* a file that --config reads, with origins as comments */
+void config_print_values(const struct options *o,
+                         FILE *to); /* a file that --config reads, with origins as comments */
 void config_print_sample(FILE *to);
 void config_print_markdown(FILE *to);
 void config_print_manual(FILE *to); /* roff */

@@ -13,8 +13,11 @@ struct unit {
 };
 
 /* From small to large; the first is what a bare number counts, if a bare number is taken. */
-static const struct unit byte_units[] = {
-    {"", 1}, {"K", INT64_C(1) << 10}, {"M", INT64_C(1) << 20}, {"G", INT64_C(1) << 30}, {"T", INT64_C(1) << 40}};
+static const struct unit byte_units[] = {{"", 1},
+                                         {"K", INT64_C(1) << 10},
+                                         {"M", INT64_C(1) << 20},
+                                         {"G", INT64_C(1) << 30},
+                                         {"T", INT64_C(1) << 40}};
 static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
 static const struct unit no_units[] = {{"", 1}};
 
@@ -228,7 +231,8 @@ static void expected_range(const struct option_row *row, const char *what, char 
     char min[32], max[32];
     format_scaled(row, row->min, min, sizeof min);
     format_scaled(row, row->max, max, sizeof max);
-    snprintf(text, OPTION_EXPECTED_BYTES, "%s%s from %s to %s", row->has_auto ? "auto or " : "", what, min, max);
+    snprintf(text, OPTION_EXPECTED_BYTES, "%s%s from %s to %s", row->has_auto ? "auto or " : "", what, min,
+             max);
 }
 
 static void expected_words(const struct option_row *row, char text[OPTION_EXPECTED_BYTES])

@@ -1,8 +1,8 @@
 /* log.c - log lines as logfmt or JSON.
  *
- * A line is put together in a buffer on the stack. Each field is written whole or not at all: when it does not fit, the
- * length goes back to where it began. LOG_TAIL_BYTES are kept free for the note that something was left out, and for
- * the end of a JSON line, so the line is always well-formed. */
+ * A line is put together in a buffer on the stack. Each field is written whole or not at all: when it does
+ * not fit, the length goes back to where it began. LOG_TAIL_BYTES are kept free for the note that
+ * something was left out, and for the end of a JSON line, so the line is always well-formed. */
 #include "shard/serve/log.h"
 
 #include <inttypes.h>
@@ -46,7 +46,8 @@ static void put_string(struct line *l, const char *text)
     put(l, text, strlen(text));
 }
 
-/* Returns: the bytes of the UTF-8 character at `p`, or 0 when there is none (RFC 3629, table 3-7 of Unicode). */
+/* Returns: the bytes of the UTF-8 character at `p`, or 0 when there is none (RFC 3629, table 3-7 of
+ * Unicode). */
 static size_t utf8_bytes(const uint8_t *p, size_t left)
 {
     uint8_t first = p[0];
@@ -215,7 +216,8 @@ void log_write_fields(struct log *log, enum log_level level, const char *event, 
     if (!log_is_on(log, level))
         return;
     char line[LOG_LINE_BYTES_MAX];
-    struct log_line_head head = {reactor_wall_ms(log->reactor), level, reactor_core(log->reactor), event, message};
+    struct log_line_head head = {reactor_wall_ms(log->reactor), level, reactor_core(log->reactor), event,
+                                 message};
     reactor_log_line(log->reactor, line, log_format_line(line, log->format, &head, fields));
 }
 
@@ -225,8 +227,8 @@ struct date {
     unsigned year, month, day;
 };
 
-/* The civil date of a day since 1970-01-01, after http://howardhinnant.github.io/date_algorithms.html: years begin in
- * March, so that the leap day is the last of its year, and repeat every 400 (146,097 days). */
+/* The civil date of a day since 1970-01-01, after http://howardhinnant.github.io/date_algorithms.html:
+ * years begin in March, so that the leap day is the last of its year, and repeat every 400 (146,097 days). */
 static struct date date_of_day(uint64_t days)
 {
     uint64_t shifted = days + 719468; /* days from 0000-03-01 to 1970-01-01 */
@@ -248,6 +250,6 @@ void log_format_time(char text[LOG_TIME_BYTES], uint64_t wall_ms)
     struct date d = date_of_day(wall_ms / 86400000);
     unsigned ms = (unsigned)(wall_ms % 86400000);
     ASSERT(d.year <= 9999 && d.month >= 1 && d.month <= 12 && d.day >= 1 && d.day <= 31);
-    snprintf(text, LOG_TIME_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", d.year % 10000, d.month % 100, d.day % 100,
-             ms / 3600000 % 100, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+    snprintf(text, LOG_TIME_BYTES, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", d.year % 10000, d.month % 100,
+             d.day % 100, ms / 3600000 % 100, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
 }

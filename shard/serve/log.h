@@ -1,13 +1,13 @@
 /* log.h - the log lines of one core: what happened, when, how bad, and what belongs to it.
  *
- *   log_write(&s->log, LOG_LEVEL_INFO, "listening", NULL, log_text("address", text), log_number("port", port));
+ *   log_write(&s->log, LOG_LEVEL_INFO, "serving", NULL, log_text("host", host), log_number("port", port));
  *
- *   time=2026-03-01T12:00:00.123Z level=info core=0 event=listening address=127.0.0.1 port=7070
- *   {"time":"2026-03-01T12:00:00.123Z","level":"info","core":0,"event":"listening","address":"127.0.0.1","port":7070}
+ *   time=2026-03-01T12:00:00.123Z level=info core=0 event=serving host=127.0.0.1 port=7070
+ *   {"time":"2026-03-01T12:00:00.123Z","level":"info","core":0,"event":"serving","host":"127.0.0.1","port":7070}
  *
- * One line an event, never more than LOG_LINE_BYTES_MAX. Whatever bytes a value holds, the line stays one line and can
- * be read back: text is escaped as in JSON, bytes that are not UTF-8 become U+FFFD, long values end in "...". A field
- * that finds no room is left out and the line says cut=true. */
+ * One line an event, never more than LOG_LINE_BYTES_MAX. Whatever bytes a value holds, the line stays one
+ * line and can be read back: text is escaped as in JSON, bytes that are not UTF-8 become U+FFFD, long
+ * values end in "...". A field that finds no room is left out and the line says cut=true. */
 #ifndef SHARD_SERVE_LOG_H
 #define SHARD_SERVE_LOG_H
 
@@ -71,10 +71,10 @@ struct log_field log_error(int code);
 
 /* ---- lines ---- */
 
-/* Writes one line through reactor_log_line when `level` is on. `event` is a fixed word in snake_case that can be
- * searched for; `message` is a sentence, or null. Fields follow, none is fine. */
-#define log_write(log, level, event, message, ...)                                                                  \
-    log_write_fields(log, level, event, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {0}})
+/* Writes one line through reactor_log_line when `level` is on. `event` is a fixed word in snake_case that
+ * can be searched for; `message` is a sentence, or null. Fields follow, none is fine. */
+#define log_write(log, level, event, message, ...)                                                           \
+    log_write_fields(log, level, event, message, (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 
 /* What log_write calls; `fields` ends with one of LOG_FIELD_NONE. */
 void log_write_fields(struct log *log, enum log_level level, const char *event, const char *message,

@@ -2,8 +2,9 @@
  *
  *   defaults -> file (--config, TORC_CONFIG) -> environment -> flags -> checks of values against each other
  *
- * Flags are parsed first, because --config is one of them, but only kept as text until their turn comes. argp parses
- * and formats them; it neither prints errors nor ends the process here, so tests can call this like anything else. */
+ * Flags are parsed first, because --config is one of them, but only kept as text until their turn comes.
+ * argp parses and formats them; it neither prints errors nor ends the process here, so tests can call this
+ * like anything else. */
 #include "shard/serve/options.h"
 
 #include "reactor/base/version.h"
@@ -109,7 +110,8 @@ static error_t refuse_word(struct flags *f, const char *word)
     name[strcspn(name, "=")] = '\0';
     unsigned index = option_find(name);
     if (index < OPTIONS_COUNT && !has_value)
-        return refuse(f, "--%s: expected a value (--%s=%s), found none", name, name, option_table[index].argument);
+        return refuse(f, "--%s: expected a value (--%s=%s), found none", name, name,
+                      option_table[index].argument);
     return refuse(f, "expected an option (torcd --help lists them), found \"%s\"", word);
 }
 
@@ -164,8 +166,10 @@ static void print_help(void)
         .options = rows.options,
         .parser = take_flag,
         .doc = "Serves a node of the key-value store torc.\v"
-               "Every option can also be set in the environment, as TORC_ and its name in capitals (TORC_LOG_LEVEL),"
-               " and in the file. A flag wins over the environment, that over the file. BYTES takes K, M, G and T,"
+               "Every option can also be set in the environment, as TORC_ and its name in capitals "
+               "(TORC_LOG_LEVEL),"
+               " and in the file. A flag wins over the environment, that over the file. BYTES takes K, M, G "
+               "and T,"
                " TIME takes ms, s, m and h.",
     };
     char name[] = "torcd";
@@ -198,7 +202,8 @@ static void set_defaults(struct options *o)
     }
 }
 
-static int set_value(struct options *o, unsigned index, enum option_origin origin, const char *value, struct flags *f)
+static int set_value(struct options *o, unsigned index, enum option_origin origin, const char *value,
+                     struct flags *f)
 {
     const struct option_row *row = &option_table[index];
     if (option_parse(o, row, value) == 0) {
@@ -278,16 +283,19 @@ static bool is_loopback(const struct address *address)
 static int check_together(const struct options *o, struct flags *f)
 {
     if (!o->is_insecure && !is_loopback(&o->listen))
-        return refuse(f,
-                      "listen: %s is not a loopback address, and torcd has neither passwords nor encryption:"
-                      " whoever reaches the port may read and change all data. Listen on 127.0.0.1 or [::1], or"
-                      " say --insecure if you trust the network",
-                      o->listen.host);
+        return refuse(
+            f,
+            "listen: %s is not a loopback address, and torcd has neither passwords nor encryption:"
+            " whoever reaches the port may read and change all data. Listen on 127.0.0.1 or [::1], or"
+            " say --insecure if you trust the network",
+            o->listen.host);
     if (o->cores > 1U << o->vnode_bits)
-        return refuse(f, "cores: expected at most one core a vnode, which are %u with vnode-bits %u, found %u",
+        return refuse(f,
+                      "cores: expected at most one core a vnode, which are %u with vnode-bits %u, found %u",
                       1U << o->vnode_bits, o->vnode_bits, o->cores);
     if (o->segment_bytes % 4096 != 0)
-        return refuse(f, "segment-bytes: expected a multiple of 4K, found %llu", (unsigned long long)o->segment_bytes);
+        return refuse(f, "segment-bytes: expected a multiple of 4K, found %llu",
+                      (unsigned long long)o->segment_bytes);
     if (o->log_bytes_max < 2 * o->segment_bytes)
         return refuse(f, "log-bytes-max: expected at least twice segment-bytes, which is %llu, found %llu",
                       (unsigned long long)o->segment_bytes, (unsigned long long)o->log_bytes_max);

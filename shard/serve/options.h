@@ -1,8 +1,9 @@
 /* options.h - what torcd is told when it starts.
  *
- * Every option is one row of the table in config_table.c; from it come the flags, the environment variables, the keys
- * of the configuration file, --help, --print-config, the sample file, the man page and docs/configuration.md. A flag
- * wins over the environment (TORC_ and the name in capitals), that over the file (--config), that over the default. */
+ * Every option is one row of the table in config_table.c; from it come the flags, the environment
+ * variables, the keys of the configuration file, --help, --print-config, the sample file, the man page and
+ * docs/configuration.md. A flag wins over the environment (TORC_ and the name in capitals), that over the
+ * file (--config), that over the default. */
 #ifndef SHARD_SERVE_OPTIONS_H
 #define SHARD_SERVE_OPTIONS_H
 
@@ -22,7 +23,8 @@ struct option_source {
     unsigned line; /* in the file */
 };
 
-/* All values are within the ranges of the table and agree with each other. Plain memory, read only after the load. */
+/* All values are within the ranges of the table and agree with each other. Plain memory, read only after
+ * the load. */
 struct options {
     char config[OPTIONS_PATH_BYTES]; /* empty: no file */
     char data[OPTIONS_PATH_BYTES];   /* the data directory of the node */
@@ -57,9 +59,9 @@ enum options_next {
     OPTIONS_WRONG, /* `why` says in one line what, where, what was expected and what was found: exit 2 */
 };
 
-/* Reads defaults, file, environment and flags. `argv` and `environment` (NAME=VALUE, ended by null) are only read.
- * `why` has at least OPTIONS_WHY_BYTES. */
-MUST_CHECK enum options_next options_load(struct options *o, int argc, char **argv, char **environment, char *why,
-                                          size_t why_bytes);
+/* Reads defaults, file, environment and flags. `argv` and `environment` (NAME=VALUE, ended by null) are
+ * only read. `why` has at least OPTIONS_WHY_BYTES. */
+MUST_CHECK enum options_next options_load(struct options *o, int argc, char **argv, char **environment,
+                                          char *why, size_t why_bytes);
 
 #endif
