@@ -28,7 +28,7 @@ enum phase_limit {
     PHASE_LIMIT_RATE,    /* open loop, and the client kept its schedule */
 };
 
-enum { PHASE_STAGES_MAX = 16, PHASE_STAGE_NAME_BYTES = 32 };
+enum { PHASE_STAGES_MAX = 16, PHASE_STAGE_NAME_BYTES = 64 };
 
 /* Where a request's time goes in the server, in its own words. */
 struct phase_stage {

@@ -115,10 +115,10 @@ static void print_stages(FILE *to, const struct phase *p)
         fprintf(to, "%s\n", p->stages_problem);
     if (p->stage_count == 0)
         return;
-    fprintf(to, "%-28s %14s %9s %9s %9s %9s\n", "in the server", "samples", "p50", "p90", "p99", "max us");
+    fprintf(to, "%-32s %14s %9s %9s %9s %9s\n", "in the server", "samples", "p50", "p90", "p99", "max us");
     for (uint32_t i = 0; i < p->stage_count; i++) {
         const struct phase_stage *s = &p->stages[i];
-        fprintf(to, "%-28s %14s", s->name, format_count(count, (double)s->count));
+        fprintf(to, "%-32s %14s", s->name, format_count(count, (double)s->count));
         fprintf(to, " %9s", format_us(us, s->p50_us));
         fprintf(to, " %9s", format_us(us, s->p90_us));
         fprintf(to, " %9s", format_us(us, s->p99_us));
