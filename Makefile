@@ -8,7 +8,7 @@
 #   make bench      a short comparison run
 #   make lint format docs install clean deps
 #
-# Variables: CC=clang, VARIANT=debug|asan|tsan|clang, REACTOR=uring, PREFIX=/usr/local, DESTDIR=, JOBS=2
+# Variables: V=1 (show commands), CC=clang, VARIANT=debug|asan|tsan|clang, REACTOR=uring, PREFIX=/usr/local, DESTDIR=, JOBS=2
 
 VERSION := $(shell sed -n 's/.*TORC_VERSION "\(.*\)"/\1/p' reactor/base/version.h)
 SONAME_VERSION := 0
@@ -22,6 +22,10 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 FOLDERS ?= reactor engine wire shard client bench
 PYTHON ?= python3
+
+# Each step says one line; V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-7s %s\n' $(1) $@)
 
 # Our own recursion runs in parallel unless the caller chose how.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
@@ -129,19 +133,23 @@ FORCE:
 
 $(OUT)/obj/pic/%.o: %.c $(OUT)/obj/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -fPIC -fvisibility=hidden -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(COMPILE) -fPIC -fvisibility=hidden -c -o $@ $<
 $(OUT)/obj/%.o: %.c $(OUT)/obj/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -fPIE -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(COMPILE) -fPIE -c -o $@ $<
 $(OUT)/obj/%.o: %.S $(OUT)/obj/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -fPIE -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(COMPILE) -fPIE -c -o $@ $<
 
 # An archive is written anew, so that a file that was removed leaves it too; its list of members is a dependency.
 define archive
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar qcs $@ $(filter %.o,$^)
+	$(call say,AR)
+	$(Q)ar qcs $@ $(filter %.o,$^)
 endef
 $(OUT)/obj/lists: FORCE
 	@mkdir -p $(@D)
@@ -156,26 +164,33 @@ $(LIBRARY): $(call objects,$(SRC_library) $(SRC_wire) $(SRC_base)) $(OUT)/obj/li
 
 # The version script keeps everything but torc_* inside.
 $(SHARED): $(call pic_objects,$(SRC_library) $(SRC_wire) $(SRC_base)) tools/libtorc.map $(OUT)/obj/lists
-	$(CC) -shared -o $@ $(filter %.o,$^) -Wl,-soname,libtorc.so.$(SONAME_VERSION) \
+	$(call say,LINK)
+	$(Q)$(CC) -shared -o $@ $(filter %.o,$^) -Wl,-soname,libtorc.so.$(SONAME_VERSION) \
 		-Wl,--version-script=tools/libtorc.map -Wl,-z,defs $(LDFLAGS_OURS) $(LDFLAGS_VARIANT) $(LDFLAGS) -lxxhash -lpthread
 
 $(OUT)/torcd: $(call objects,shard/torcd.c $(SRC_shard) $(SRC_engine) $(SRC_wire) $(SRC_reactor)) $(OUT)/obj/lists
-	$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 $(OUT)/torc: $(call objects,$(SRC_cli_all)) $(LIBRARY)
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 $(BENCH_PROGRAMS): $(OUT)/%: $(OUT)/obj/bench/%.o $(call objects,$(SRC_bench)) $(LIBRARY) $(SERVER)
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 $(EXAMPLE_PROGRAMS): $(OUT)/examples/%: $(OUT)/obj/examples/%.o $(LIBRARY)
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 UNIT_SOURCES := test/main.c $(SRC_unit) $(foreach f,$(filter-out reactor,$(FOLDERS)),$(SRC_$(f))) $(SRC_reactor)
 $(UNIT): $(call objects,$(UNIT_SOURCES)) $(OUT)/obj/lists
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 $(OUT)/test/process: $(call objects,test/main.c $(SRC_process)) $(LIBRARY) $(SERVER) $(OUT)/obj/lists
 	@mkdir -p $(@D)
-	$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 

@@ -41,7 +41,7 @@ BANNED = ("strcpy strcat sprintf vsprintf strtok alloca rand srand random localt
 ALLOWED = re.compile(r"""^(
     mem(cpy|move|set|cmp|chr|rchr|mem|pcpy)|explicit_bzero|bcmp
   | str(len|nlen|cmp|ncmp|chr|chrnul|rchr|str|spn|cspn|pbrk|casecmp|ncasecmp)
-  | v?snprintf|__(v?snprintf|memcpy|memmove|memset|strncpy|mempcpy|explicit_bzero)_chk
+  | v?snprintf|(__isoc99_)?sscanf|__(v?snprintf|memcpy|memmove|memset|strncpy|mempcpy|explicit_bzero)_chk
   | __stack_chk_fail|__assert_fail|__fdelt_chk|_GLOBAL_OFFSET_TABLE_|__popcountdi2|__udivti3|__umodti3
   | __ctype_(b|tolower|toupper)_loc|qsort_r|bsearch|abs|labs|log|log2|exp|exp2|pow|sqrt|floor|ceil|round
   | XXH\w+|ZSTD_\w+|inet_(pton|ntop)|llhttp_\w+

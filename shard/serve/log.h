@@ -2,8 +2,8 @@
  *
  *   log_write(&s->log, LOG_LEVEL_INFO, "serving", NULL, log_text("host", host), log_number("port", port));
  *
- *   time=2026-03-01T12:00:00.123Z level=info core=0 event=serving host=127.0.0.1 port=7070
- *   {"time":"2026-03-01T12:00:00.123Z","level":"info","core":0,"event":"serving","host":"127.0.0.1","port":7070}
+ *   time=2026-03-01T12:00:00.123Z level=info core=0 event=serving host=::1 port=7070
+ *   {"time":"2026-03-01T12:00:00.123Z","level":"info","core":0,"event":"serving","host":"::1","port":7070}
  *
  * One line an event, never more than LOG_LINE_BYTES_MAX. Whatever bytes a value holds, the line stays one
  * line and can be read back: text is escaped as in JSON, bytes that are not UTF-8 become U+FFFD, long
