@@ -73,7 +73,7 @@ static int start_on(struct connection *c, uint64_t key_hash, const struct asked 
 static inline int start(torc_client *client, const struct asked *asked)
 {
     uint64_t key_hash = checksum_bytes(asked->key.data, asked->key.bytes);
-    return start_on(client_route(client, asked->key, key_hash), key_hash, asked);
+    return start_on(client_route(client, asked->key), key_hash, asked);
 }
 
 int torc_get_async(torc_client *client, torc_bytes key, uint32_t flags, torc_done *done, void *user)

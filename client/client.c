@@ -80,6 +80,7 @@ static int init(struct torc_client *client)
     if (getrandom(&client->random_state, sizeof client->random_state, GRND_NONBLOCK) < 0)
         client->random_state = client->now_ms ^ (uint64_t)getpid() << 32; /* it only spreads reconnections */
     client->empty_key_hash = checksum_bytes(NULL, 0);
+    client->answering = UINT32_MAX;
     rc = client_init_topology(client);
     if (rc == 0)
         client_connection_upkeep(client->connections[0]);

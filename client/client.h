@@ -68,6 +68,8 @@ struct torc_client {
     uint32_t unready_count;
     uint32_t core_count; /* 0: not yet known */
     uint8_t vnode_bits;
+    uint32_t answering; /* index of the connection whose answers are being handed out; UINT32_MAX: none */
+    uint32_t turn;      /* of the connections of a core, the one used last */
     bool is_in_callback;
     bool is_closing;
     int epoll_fd;
@@ -99,9 +101,10 @@ uint64_t client_random(struct torc_client *client, uint64_t bound);
 
 /* ---- topology.c ---- */
 
-/* The connection on which a request for this key goes. `key_hash` chooses among those of one core. */
-static inline struct connection *client_route(const struct torc_client *client, struct slice key,
-                                              uint64_t key_hash);
+/* The connection on which a request for this key goes: one that leads to the core of the key. Of several it is
+ * the one whose answers are being handed out, so that what the callbacks of one receive start goes out in one
+ * send; otherwise they take turns. */
+static inline struct connection *client_route(struct torc_client *client, struct slice key);
 
 /* What a hello on connection 0 said. Makes and ends connections accordingly. Returns: 0 or TORC_NO_MEMORY. */
 MUST_CHECK int client_set_topology(struct torc_client *client, uint16_t core_count, uint8_t vnode_bits);
@@ -148,15 +151,20 @@ MUST_CHECK int client_response_take(struct connection *connection, const struct 
 
 #include "reactor/base/crc16.h"
 
-static inline struct connection *client_route(const struct torc_client *client, struct slice key,
-                                              uint64_t key_hash)
+static inline struct connection *client_route(struct torc_client *client, struct slice key)
 {
+    if (client->core_count == 0)
+        return client->connections[0];
     uint32_t core = 0;
     if (client->core_count > 1)
         core = frame_core_of_slot(key_slot(key), client->vnode_bits, (uint16_t)client->core_count);
     uint32_t per_core = client->settings.connections_per_core;
-    uint32_t nth = client->core_count == 0 ? 0 : (uint32_t)((key_hash >> 32) * per_core >> 32);
-    return client->connections[core * per_core + nth];
+    uint32_t first = core * per_core;
+    if (client->answering - first < per_core)
+        return client->connections[client->answering];
+    if (++client->turn >= per_core)
+        client->turn = 0;
+    return client->connections[first + client->turn];
 }
 
 #endif

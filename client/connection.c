@@ -375,7 +375,9 @@ static void receive(struct connection *c)
         }
         c->client->counters.bytes_received += (uint64_t)got;
         c->input.end += (size_t)got;
+        c->client->answering = c->index;
         parse_input(c);
+        c->client->answering = UINT32_MAX;
         if (c->state < CONNECTION_HELLO || c->serial != serial || (size_t)got < room)
             return;
     }

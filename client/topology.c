@@ -37,7 +37,7 @@ static struct connection *place_of(struct torc_client *client, const struct requ
     if (r->op == FRAME_PING || r->op == FRAME_INFO)
         return client->connections[r->connection < client->connection_count ? r->connection : 0];
     struct slice key = slice_of(frame.data + FRAME_HEADER_BYTES, load_u16le(frame.data + 6));
-    return client_route(client, key, r->key_hash);
+    return client_route(client, key);
 }
 
 static void file(struct torc_client *client, struct request *r, struct slice frame)
