@@ -86,7 +86,7 @@ static void put_cards(FILE *to, const struct phase *p, const struct histogram *a
     fprintf(to, ": %s.</p>\n", phase_limit_sentence(p->limit));
     if (phase_is_disturbed(p))
         fprintf(to,
-                "<p>Other programs had the processor while the client (%.0f %% of the time) or the server "
+                "<p>Others had the processor while the client (%.0f %% of the time) or the server "
                 "(%.0f %%) "
                 "wanted to run: do not quote these numbers.</p>\n",
                 100.0 * p->client_wait_share, 100.0 * fmax(p->server_wait_share, 0.0));
@@ -131,8 +131,8 @@ static void plot_rate_seconds(FILE *to, const struct phase *p, struct plot_point
     put_plot(to, &(struct plot){.title = "Operations a second", .series = &series, .series_count = 1});
 }
 
-/* A bucket stands at the share of values below it, so that the last one has a finite place. Requires: room for
- * HISTOGRAM_BUCKET_COUNT points. */
+/* A bucket stands at the share of values below it, so that the last one has a finite place. Requires: room
+ * for HISTOGRAM_BUCKET_COUNT points. */
 static struct plot_series percentile_series(const char *name, const struct histogram *h,
                                             struct plot_point *points)
 {

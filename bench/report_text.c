@@ -91,7 +91,7 @@ static void print_limit(FILE *to, const struct phase *p)
     fprintf(to, "; %s\n", phase_limit_sentence(p->limit));
     if (phase_is_disturbed(p))
         fprintf(to,
-                "processor: other programs had it while the client (%.0f %% of the time) or the server (%.0f "
+                "processor: others had it while the client (%.0f %% of the time) or the server (%.0f "
                 "%%) wanted "
                 "to run: DO NOT QUOTE THESE NUMBERS\n",
                 100.0 * p->client_wait_share, 100.0 * fmax(p->server_wait_share, 0.0));

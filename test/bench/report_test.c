@@ -169,7 +169,7 @@ TEST(numbers_that_other_programs_disturbed_are_marked)
     p.server_cpu_share = 0.97; /* its threads waited for each other */
     CU_ASSERT(!phase_is_disturbed(&p));
     p.server_wait_share = 0.0;
-    p.client_wait_share = 0.06;
+    p.client_wait_share = 0.11;
     CU_ASSERT(phase_is_disturbed(&p));
 }
 
