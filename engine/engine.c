@@ -15,7 +15,6 @@ enum {
     CACHE_BYTES_DEFAULT = 64 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
-    APPLIED_AT_ONCE = 16,
     EVENT_TEXT_BYTES = 512,
     GATHER_BYTES_MAX = 16 << 20,
 };
@@ -121,32 +120,38 @@ static bool is_held_back(const struct engine *e)
 
 /* ---- applying ---- */
 
-struct applied {
-    struct record record;
-    struct slice entry;
-    uint64_t hash;
-};
+/* The cache misses of a group overlap: first all slots are touched, then all entries, then each is put. */
+void engine_apply(struct engine *e, const uint8_t *const *entries, uint32_t count, int *results)
+{
+    struct record records[ENGINE_APPLY_MAX];
+    uint64_t hashes[ENGINE_APPLY_MAX];
+    ASSERT(count <= ENGINE_APPLY_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        entry_decode_trusted(entries[i], &records[i]);
+        hashes[i] = memtable_hash(e->seed, &records[i].key);
+        memtable_prefetch_slot(e->active, records[i].key.vnode, hashes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        memtable_prefetch_entry(e->active, records[i].key.vnode, hashes[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        struct slice entry = slice_of(entries[i], entry_bytes(&records[i]));
+        results[i] = memtable_put(e->active, hashes[i], &records[i], entry);
+    }
+}
 
 static void apply_some(struct engine *e, const struct wal_batch *batch, uint32_t first, uint32_t count)
 {
-    struct applied some[APPLIED_AT_ONCE];
+    const uint8_t *entries[ENGINE_APPLY_MAX];
+    int results[ENGINE_APPLY_MAX];
     struct engine_write_times times = {batch->submitted_ns, batch->durable_ns};
-    for (uint32_t i = 0; i < count; i++) {
-        struct applied *a = &some[i];
-        uint32_t offset = batch->items[first + i].offset;
-        entry_decode_trusted(batch->payload.data + offset, &a->record);
-        a->entry = slice_of(batch->payload.data + offset, entry_bytes(&a->record));
-        a->hash = memtable_hash(e->seed, &a->record.key);
-        memtable_prefetch_slot(e->active, a->record.key.vnode, a->hash);
-    }
     for (uint32_t i = 0; i < count; i++)
-        memtable_prefetch_entry(e->active, some[i].record.key.vnode, some[i].hash);
+        entries[i] = batch->payload.data + batch->items[first + i].offset;
+    engine_apply(e, entries, count, results);
     for (uint32_t i = 0; i < count; i++) {
         const struct engine_ticket *ticket = &batch->items[first + i].ticket;
-        int rc = memtable_put(e->active, some[i].hash, &some[i].record, some[i].entry);
-        if (rc == TORC_E_NO_MEMORY)
-            rc = TORC_E_UNKNOWN; /* it is in the log and comes back with the next start */
-        e->options.on_durable(e->options.owner, ticket, rc, ticket->stamp_ns ? &times : NULL);
+        /* It is in the log and comes back with the next start. */
+        int result = results[i] == TORC_E_NO_MEMORY ? TORC_E_UNKNOWN : results[i];
+        e->options.on_durable(e->options.owner, ticket, result, ticket->stamp_ns ? &times : NULL);
     }
 }
 
@@ -158,9 +163,9 @@ static void on_durable(void *owner, const struct wal_batch *batch)
             e->options.on_durable(e->options.owner, &batch->items[i].ticket, batch->result, NULL);
         return;
     }
-    for (uint32_t i = 0; i < batch->item_count; i += APPLIED_AT_ONCE) {
+    for (uint32_t i = 0; i < batch->item_count; i += ENGINE_APPLY_MAX) {
         uint32_t left = batch->item_count - i;
-        apply_some(e, batch, i, left < APPLIED_AT_ONCE ? left : APPLIED_AT_ONCE);
+        apply_some(e, batch, i, left < ENGINE_APPLY_MAX ? left : ENGINE_APPLY_MAX);
     }
     e->last_sequence = batch->sequence;
     engine_freeze_if_full(e);

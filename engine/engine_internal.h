@@ -23,6 +23,7 @@ enum {
     FROZEN_COUNT_MAX = 256,   /* recovery may make more */
     RETRY_NS = 1000000000,    /* after a full disk */
     COMPACTION_TABLES_MAX = 16,
+    ENGINE_APPLY_MAX = 16,    /* records put together */
 };
 
 struct frozen {
@@ -68,6 +69,9 @@ void engine_table_path(const struct engine *e, uint64_t number, char path[ENGINE
 MUST_CHECK int engine_new_memtable(struct engine *e, struct memtable **out);
 /* Closes the active memtable for writing and begins a new one. Returns: TORC_E_NO_MEMORY, and nothing has changed. */
 MUST_CHECK int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes);
+/* Puts encoded entries, verified or made in this process, into the active memtable; at most ENGINE_APPLY_MAX. Each result
+ * is that of memtable_put. */
+void engine_apply(struct engine *e, const uint8_t *const *entries, uint32_t count, int *results);
 /* Freezes the active memtable when it or the log is full and there is a place for it; starts the flush. */
 void engine_freeze_if_full(struct engine *e);
 /* older_clock_max after frozen memtables or tables have changed. */

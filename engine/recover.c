@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+enum { REPLAY_BUFFER_BYTES = 64 * 1024 };
+
 /* ---- tables ---- */
 
 static int open_table(struct engine *e, const struct manifest_table *description, struct table_ref **out, char *why,
@@ -59,35 +61,71 @@ static int open_tables(struct engine *e, char *why, size_t why_bytes)
 
 /* ---- the log ---- */
 
+/* Entries on their way into the memtable, gathered so that they are put together. */
 struct replay {
     struct engine *engine;
-    uint64_t sequence; /* of the log record last seen */
+    uint64_t sequence;    /* of the log record last seen */
+    uint8_t *buffer;      /* REPLAY_BUFFER_BYTES, or more once a larger entry came */
+    size_t capacity;
+    size_t used;
+    uint32_t count;
+    const uint8_t *entries[ENGINE_APPLY_MAX];
 };
+
+static int apply_gathered(struct replay *p)
+{
+    int results[ENGINE_APPLY_MAX];
+    engine_apply(p->engine, p->entries, p->count, results);
+    for (uint32_t i = 0; i < p->count; i++)
+        if (results[i] && results[i] != TORC_E_SUPERSEDED)
+            return results[i];
+    p->count = 0;
+    p->used = 0;
+    return 0;
+}
+
+/* A place for an entry in the buffer, which is emptied first if it is full. */
+static int make_room(struct replay *p, size_t bytes)
+{
+    int rc = p->count == ENGINE_APPLY_MAX || p->used + bytes > p->capacity ? apply_gathered(p) : 0;
+    if (rc || bytes <= p->capacity)
+        return rc;
+    reactor_free(p->engine->reactor, p->buffer);
+    p->capacity = bytes > REPLAY_BUFFER_BYTES ? bytes : REPLAY_BUFFER_BYTES;
+    p->buffer = reactor_alloc(p->engine->reactor, p->capacity);
+    return p->buffer ? 0 : TORC_E_NO_MEMORY;
+}
+
+/* Memtables are frozen between log records, so that each holds whole ones. */
+static int begin_log_record(struct replay *p, uint64_t sequence)
+{
+    struct engine *e = p->engine;
+    int rc = 0;
+    if (memtable_used_bytes(e->active) >= e->options.memtable_bytes && e->frozen_count + 1 < FROZEN_COUNT_MAX) {
+        rc = apply_gathered(p);
+        if (rc == 0)
+            rc = engine_freeze(e, p->sequence, 0);
+    }
+    p->sequence = sequence;
+    return rc;
+}
 
 static int replay_record(void *owner, const struct record *record, uint64_t sequence)
 {
     struct replay *p = owner;
-    struct engine *e = p->engine;
-    uint16_t place = (uint16_t)(record->key.vnode - e->options.vnode_first);
-    if (place >= e->options.vnode_count)
+    const struct engine_options *o = &p->engine->options;
+    if ((uint16_t)(record->key.vnode - o->vnode_first) >= o->vnode_count)
         return TORC_E_DATA_FORMAT;
-    bool is_full = memtable_used_bytes(e->active) >= e->options.memtable_bytes;
-    if (sequence != p->sequence && is_full && e->frozen_count + 1 < FROZEN_COUNT_MAX) {
-        int rc = engine_freeze(e, p->sequence, 0);
-        if (rc)
-            return rc;
-    }
-    p->sequence = sequence;
-    uint8_t small[1024];
     size_t bytes = entry_bytes(record);
-    uint8_t *entry = bytes <= sizeof small ? small : reactor_alloc(e->reactor, bytes);
-    if (!entry)
-        return TORC_E_NO_MEMORY;
-    entry_encode(entry, record);
-    int rc = memtable_put(e->active, memtable_hash(e->seed, &record->key), record, slice_of(entry, bytes));
-    if (entry != small)
-        reactor_free(e->reactor, entry);
-    return rc == TORC_E_SUPERSEDED ? 0 : rc;
+    int rc = sequence != p->sequence ? begin_log_record(p, sequence) : 0;
+    if (rc == 0)
+        rc = make_room(p, bytes);
+    if (rc)
+        return rc;
+    entry_encode(p->buffer + p->used, record);
+    p->entries[p->count++] = p->buffer + p->used;
+    p->used += bytes;
+    return 0;
 }
 
 static int replay_log(struct engine *e, struct wal_recovery *recovery, char *why, size_t why_bytes)
@@ -101,6 +139,12 @@ static int replay_log(struct engine *e, struct wal_recovery *recovery, char *why
     };
     uint64_t begin_ns = reactor_clock_ns(e->reactor);
     int rc = wal_recover(e->reactor, &options, recovery, why, why_bytes);
+    if (rc == 0) {
+        rc = apply_gathered(&replay);
+        if (rc)
+            wal_recovery_deinit(e->reactor, recovery);
+    }
+    reactor_free(e->reactor, replay.buffer);
     if (rc)
         return rc;
     e->last_sequence = recovery->last_sequence;
