@@ -25,7 +25,7 @@ PYTHON ?= python3
 
 # Each step says one line; V=1 shows the commands.
 Q := $(if $(V),,@)
-say = @$(if $(V),:,printf '  %-7s %s\n' $(1) $@)
+say = @$(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),:,printf '  %-7s %s\n' $(1) $@)
 
 # Our own recursion runs in parallel unless the caller chose how.
 PARALLEL = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
@@ -37,6 +37,9 @@ IS_CLANG := $(shell $(CC) --version 2>/dev/null | grep -c clang)
 IS_X86 := $(findstring x86_64,$(MACHINE))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+ifneq ($(IS_CLANG),0)
+WARNINGS += -Wno-string-conversion # ASSERT(!"a sentence")
+endif
 CPPFLAGS_OURS := -D_GNU_SOURCE -I. -MMD -MP
 CFLAGS_OURS := -std=gnu17 -g $(WARNINGS) -fno-omit-frame-pointer
 LDFLAGS_OURS := -Wl,--as-needed
