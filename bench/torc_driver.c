@@ -3,8 +3,9 @@
  *
  * libtorc keeps up to 64 connections to each core of the server in one client and sends a request on one that
  * leads to the core of its key: the one whose answer made room for it, where that is such a one. So the
- * connections asked for are shared out among the server's cores, and when they are more than one client takes,
- * among several clients ("groups"), which one epoll waits for; connections * depth are in flight in all.
+ * connections asked for are shared out among the server's cores, and when they are more than one client
+ * takes, among several clients ("groups"), which one epoll waits for; connections * depth are in flight in
+ * all.
  *
  * The clock is read at a poll's first reply and then at every 16th: a reply's time is exact to what 16
  * take. */
