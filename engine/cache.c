@@ -4,10 +4,11 @@
  *                                    |                                                     ^
  *                                    +------------------ load failed ----------------------+
  *
- * Only ready frames are in the queue and can be evicted; loading ones are in the index, so that others find them and
- * wait. Memory of one-unit blocks comes in slabs of 32; a larger block has an allocation of its own. When a larger block
- * needs room and the hand finds a small one, the whole slab of that one is emptied and given back: so the budget moves
- * between small and large blocks as the load does, and memory stays within it to the byte of the sums kept here. */
+ * Only ready frames are in the queue and can be evicted; loading ones are in the index, so that others find
+ * them and wait. Memory of one-unit blocks comes in slabs of 32; a larger block has an allocation of its own.
+ * When a larger block needs room and the hand finds a small one, the whole slab of that one is emptied and
+ * given back: so the budget moves between small and large blocks as the load does, and memory stays within it
+ * to the byte of the sums kept here. */
 #include "engine/cache.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ struct frame {
     uint32_t newer; /* in the queue; of a free frame: the next free one */
     uint32_t older;
     uint32_t pins;
-    uint32_t slab;  /* NONE: memory of its own */
+    uint32_t slab; /* NONE: memory of its own */
     uint8_t state;
     bool is_visited;
 };
@@ -249,7 +250,8 @@ static void evict(struct cache *c, uint32_t frame)
     c->counters.evictions++;
 }
 
-/* Moves the hand to the next frame that may go. Two rounds clear every visited bit, so what is left then is pinned. */
+/* Moves the hand to the next frame that may go. Two rounds clear every visited bit, so what is left then is
+ * pinned. */
 static uint32_t find_victim(struct cache *c)
 {
     uint64_t steps_max = 2 * (uint64_t)c->queue_count + 1;
@@ -299,7 +301,8 @@ static bool make_unit_room(struct cache *c)
     return true;
 }
 
-/* Makes room for a large block in the sum of bytes. Ends: each step evicts something or counts as one of the tries. */
+/* Makes room for a large block in the sum of bytes. Ends: each step evicts something or counts as one of the
+ * tries. */
 static bool make_large_room(struct cache *c, uint64_t bytes)
 {
     uint32_t tries = c->slab_count;
@@ -486,7 +489,8 @@ static int read_past(struct cache *c, struct cache_block block, cache_load_fn *l
     return 0;
 }
 
-int cache_read(struct cache *c, struct cache_block block, cache_load_fn *load, void *context, struct cache_pin *pin)
+int cache_read(struct cache *c, struct cache_block block, cache_load_fn *load, void *context,
+               struct cache_pin *pin)
 {
     ASSERT(block.units > 0);
     *pin = (struct cache_pin){0};

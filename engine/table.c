@@ -2,8 +2,9 @@
  *
  *   get:  filter -> index -> block cache -> (a read of one block, verified) -> binary search in the block
  *
- * Opening verifies footer, index and filter as a whole and keeps the last two; data blocks are verified each time they
- * come from the disk. So nothing that was not written by the writer of this very table is ever looked into. */
+ * Opening verifies footer, index and filter as a whole and keeps the last two; data blocks are verified each
+ * time they come from the disk. So nothing that was not written by the writer of this very table is ever
+ * looked into. */
 #include "engine/filter.h"
 #include "engine/table_internal.h"
 #include "engine/table_output.h"
@@ -174,7 +175,8 @@ bool table_find_block(const struct table *t, const struct record_key *key, struc
 }
 
 /* Filter and index. Returns: whether the block must be looked into. */
-static bool find_candidate(struct table *t, const struct record_key *key, uint64_t hash, struct cache_block *out)
+static bool find_candidate(struct table *t, const struct record_key *key, uint64_t hash,
+                           struct cache_block *out)
 {
     if (table_may_contain(t, hash) && table_find_block(t, key, out))
         return true;
@@ -207,7 +209,8 @@ int table_get_cached(struct table *t, const struct record_key *key, uint64_t has
     return data ? search_block(t, data, block.units, key, out) : TABLE_WAITS;
 }
 
-int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out, struct cache_pin *pin)
+int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,
+              struct cache_pin *pin)
 {
     struct cache_block block;
     *pin = (struct cache_pin){0};

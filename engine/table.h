@@ -2,13 +2,15 @@
  *
  *   file:  | data blocks, 4 KiB each or runs of them | index | filter | footer, 4 KiB |
  *
- * A table is written in one go by a writer, in ascending order of record_key_compare, and read by point gets and
- * cursors. Index and filter are pinned in memory while it is open; data blocks come through the block cache, or past it
- * for long scans. Every block carries the number of its table, its place and a checksum, so a write that was lost, torn
- * or went elsewhere is found as well as a flipped bit; a bad block is TORC_E_CORRUPT to whoever needs it and is never
- * kept or served. The bytes are in table_format.h and docs/formats-engine.md.
+ * A table is written in one go by a writer, in ascending order of record_key_compare, and read by point gets
+ * and cursors. Index and filter are pinned in memory while it is open; data blocks come through the block
+ * cache, or past it for long scans. Every block carries the number of its table, its place and a checksum, so
+ * a write that was lost, torn or went elsewhere is found as well as a flipped bit; a bad block is
+ * TORC_E_CORRUPT to whoever needs it and is never kept or served. The bytes are in table_format.h and
+ * docs/formats-engine.md.
  *
- * Errors of all calls that wait: TORC_E_CORRUPT, TORC_E_STORAGE (the disk failed), TORC_E_DISK_FULL, TORC_E_NO_MEMORY. */
+ * Errors of all calls that wait: TORC_E_CORRUPT, TORC_E_STORAGE (the disk failed), TORC_E_DISK_FULL,
+ * TORC_E_NO_MEMORY. */
 #ifndef ENGINE_TABLE_H
 #define ENGINE_TABLE_H
 
@@ -19,30 +21,32 @@
 struct table;
 struct table_writer;
 
-/* The hash of a key for filters: 64 bits of XXH3 over namespace, key and subkey, the same in every process. Computed
- * once per get. */
+/* The hash of a key for filters: 64 bits of XXH3 over namespace, key and subkey, the same in every process.
+ * Computed once per get. */
 uint64_t table_key_hash(const struct record_key *key);
 
 /* What is known of a table without reading its blocks. */
 struct table_summary {
     uint64_t number;
-    uint64_t bytes;          /* of the file */
+    uint64_t bytes; /* of the file */
     uint64_t entries;
     uint64_t tombstones;
-    uint64_t expiring;       /* entries with an expiry */
-    uint64_t clock_min;      /* version clocks of all entries; min > max when there is none */
+    uint64_t expiring;  /* entries with an expiry */
+    uint64_t clock_min; /* version clocks of all entries; min > max when there is none */
     uint64_t clock_max;
-    uint64_t expiry_min_ms;  /* of the expiring entries; UINT64_MAX and 0 when none expires */
+    uint64_t expiry_min_ms; /* of the expiring entries; UINT64_MAX and 0 when none expires */
     uint64_t expiry_max_ms;
-    uint64_t payload_bytes;  /* keys, subkeys and values */
-    struct record_key smallest; /* keys of the first and last entry; empty in an empty table. Borrowed from the */
-    struct record_key largest;  /* writer or the table. */
+    uint64_t payload_bytes; /* keys, subkeys and values */
+    /* Keys of the first and last entry; empty in an empty table. Borrowed from the writer or the table. */
+    struct record_key smallest;
+    struct record_key largest;
 };
 
 /* ---- writing ---- */
 
 /* Waits. Creates the file at `path` (borrowed) or empties the one that is there. Owns: the caller closes. */
-MUST_CHECK int table_writer_open(struct reactor *r, const char *path, uint64_t number, struct table_writer **out);
+MUST_CHECK int table_writer_open(struct reactor *r, const char *path, uint64_t number,
+                                 struct table_writer **out);
 
 /* Waits sometimes: when a piece of 256 KiB goes out; yields by itself. The record is copied.
  * Requires: its key above that of the record before. After an error every later call returns it again. */
@@ -51,8 +55,8 @@ MUST_CHECK int table_writer_add(struct table_writer *w, const struct record *rec
 /* The bytes of the file if it were finished now, about: for splitting. */
 uint64_t table_writer_bytes(const struct table_writer *w);
 
-/* Waits. When it returns 0 the file is whole and durable; its name is not: sync the directory. The keys in `*out` live
- * until table_writer_close. */
+/* Waits. When it returns 0 the file is whole and durable; its name is not: sync the directory. The keys in
+ * `*out` live until table_writer_close. */
 MUST_CHECK int table_writer_finish(struct table_writer *w, struct table_summary *out);
 
 /* Waits. Removes the file unless it was finished. Null is allowed. */
@@ -60,8 +64,9 @@ void table_writer_close(struct table_writer *w);
 
 /* ---- a table ---- */
 
-/* Waits. Reads and verifies footer, index and filter. `number` must be that in the file; `cache` outlives the table.
- * Returns: TORC_E_CORRUPT; TORC_E_DATA_FORMAT when the file is whole and of another version; -ENOENT and its like. */
+/* Waits. Reads and verifies footer, index and filter. `number` must be that in the file; `cache` outlives the
+ * table. Returns: TORC_E_CORRUPT; TORC_E_DATA_FORMAT when the file is whole and of another version; -ENOENT
+ * and its like. */
 MUST_CHECK int table_open(struct reactor *r, struct cache *cache, const char *path, uint64_t number,
                           struct table **out);
 void table_close(struct table *t); /* Waits. Requires: no get, pin or cursor of it. Null is allowed. */
@@ -76,17 +81,17 @@ struct table_counters {
     uint64_t block_reads;     /* from disk, by gets and by seeks of scans */
     uint64_t cursor_reads;    /* from disk, by read-ahead */
     uint64_t cursor_read_bytes;
-    uint64_t corruptions;     /* blocks that were not what was written */
-    uint64_t read_errors;     /* reads that the disk failed */
+    uint64_t corruptions; /* blocks that were not what was written */
+    uint64_t read_errors; /* reads that the disk failed */
 };
 struct table_counters table_counters(const struct table *t);
 
 /* ---- point reads ---- */
 
 enum table_answer {
-    TABLE_FOUND,  /* a record or a tombstone: the caller looks at flags and expiry */
+    TABLE_FOUND, /* a record or a tombstone: the caller looks at flags and expiry */
     TABLE_ABSENT,
-    TABLE_WAITS,  /* the block is not in memory: call table_get from a task */
+    TABLE_WAITS, /* the block is not in memory: call table_get from a task */
 };
 
 /* Returns: false when the key is certainly not in the table. No I/O. */
@@ -97,10 +102,11 @@ void table_prefetch_filter(const struct table *t, uint64_t hash);
 /* The one block that may hold the key. Returns: false when there is none. No I/O. */
 bool table_find_block(const struct table *t, const struct record_key *key, struct cache_block *out);
 
-/* Never waits. Asks the filter first. Returns: an enum table_answer or TORC_E_CORRUPT. `*out` points into the cache and
- * lives until the caller waits or cache_read is called by anyone. The record's own checksum is the caller's to verify
- * (entry_verify); the header of its entry was. */
-MUST_CHECK int table_get_cached(struct table *t, const struct record_key *key, uint64_t hash, struct record *out);
+/* Never waits. Asks the filter first. Returns: an enum table_answer or TORC_E_CORRUPT. `*out` points into the
+ * cache and lives until the caller waits or cache_read is called by anyone. The record's own checksum is the
+ * caller's to verify (entry_verify); the header of its entry was. */
+MUST_CHECK int table_get_cached(struct table *t, const struct record_key *key, uint64_t hash,
+                                struct record *out);
 
 /* Waits. As table_get_cached, reading the block if need be; never TABLE_WAITS. When found, `*out` lives until
  * cache_unpin of `*pin`; otherwise `*pin` is a pin of nothing. */
@@ -122,13 +128,13 @@ struct table_cursor {
     uint32_t window_capacity; /* all in units of CACHE_UNIT_BYTES */
     uint32_t window_position; /* in the file */
     uint32_t window_units;
-    uint32_t ahead_units;     /* of the next read */
-    uint32_t block;           /* number of the current block */
-    uint32_t entry;           /* in it, the next to be given out */
-    uint32_t entry_count;     /* in it; 0 when it is not there yet */
-    const uint8_t *data;      /* the current block */
+    uint32_t ahead_units; /* of the next read */
+    uint32_t block;       /* number of the current block */
+    uint32_t entry;       /* in it, the next to be given out */
+    uint32_t entry_count; /* in it; 0 when it is not there yet */
+    const uint8_t *data;  /* the current block */
     uint32_t data_bytes;
-    int error;                /* sticks until a seek */
+    int error; /* sticks until a seek */
 };
 
 /* Stands before the first record. No I/O. */
@@ -138,8 +144,8 @@ void table_cursor_deinit(struct table_cursor *c);
 /* Waits. Stands before the first record whose key is not below `key`, wherever it stood. */
 MUST_CHECK int table_cursor_seek(struct table_cursor *c, const struct record_key *key);
 
-/* Waits sometimes. Returns: 1 with *out valid until the next call on this cursor, 0 at the end (again and again), or an
- * error, which comes again until a seek: nothing is skipped. Yields by itself. */
+/* Waits sometimes. Returns: 1 with *out valid until the next call on this cursor, 0 at the end (again and
+ * again), or an error, which comes again until a seek: nothing is skipped. Yields by itself. */
 MUST_CHECK int table_cursor_next(struct table_cursor *c, struct record *out);
 
 #endif

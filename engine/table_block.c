@@ -1,8 +1,8 @@
 /* table_block.c - one block of an SSTable; see table_format.h for its bytes.
  *
- * A block is checked as a whole once, when it comes from the disk: checksum, name, and that every entry lies within it.
- * After that it is read without such checks; only the header of an entry that is handed out is checked again, since a
- * block may stay in memory for days. */
+ * A block is checked as a whole once, when it comes from the disk: checksum, name, and that every entry lies
+ * within it. After that it is read without such checks; only the header of an entry that is handed out is
+ * checked again, since a block may stay in memory for days. */
 #include "engine/table_block.h"
 
 enum {
@@ -126,7 +126,8 @@ bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, stru
            entry_header_is_sound(at);
 }
 
-uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key, bool *is_equal)
+uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key,
+                                 bool *is_equal)
 {
     uint32_t low = 0;
     uint32_t high = table_block_count(data, units);

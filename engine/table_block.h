@@ -1,4 +1,5 @@
-/* table_block.h - one block of an SSTable: its making, its check, and the search in it. The bytes: table_format.h. */
+/* table_block.h - one block of an SSTable: its making, its check, and the search in it. The bytes:
+ * table_format.h. */
 #ifndef ENGINE_TABLE_BLOCK_H
 #define ENGINE_TABLE_BLOCK_H
 
@@ -21,7 +22,8 @@ static inline bool table_block_fits(uint32_t bytes, uint32_t count, size_t entry
 /* The units of a run that holds one entry of so many bytes. */
 static inline uint32_t table_run_units(size_t entry)
 {
-    return (uint32_t)((entry + TABLE_OFFSET_BYTES + TABLE_TRAILER_BYTES + TABLE_UNIT_BYTES - 1) / TABLE_UNIT_BYTES);
+    return (uint32_t)((entry + TABLE_OFFSET_BYTES + TABLE_TRAILER_BYTES + TABLE_UNIT_BYTES - 1) /
+                      TABLE_UNIT_BYTES);
 }
 
 /* Requires: it fits. */
@@ -38,10 +40,12 @@ bool table_block_is_sound(const uint8_t *data, struct cache_block block);
 /* All below require a sound block of so many units. */
 uint32_t table_block_count(const uint8_t *data, uint32_t units);
 
-/* Returns: false when the header of that entry is not as it was encoded: memory went bad after the block was read. */
+/* Returns: false when the header of that entry is not as it was encoded: memory went bad after the block was
+ * read. */
 MUST_CHECK bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, struct record *out);
 
 /* The first entry whose key is not below `key`; the count of entries when there is none. */
-uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key, bool *is_equal);
+uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key,
+                                 bool *is_equal);
 
 #endif

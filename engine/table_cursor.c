@@ -4,9 +4,9 @@
  *                |<----------- window ---------->|              one read, past the cache
  *                          ^ current block, verified when it is stepped on
  *
- * The window is the cursor's own memory, so nothing stays pinned in the cache while a user's scan idles. A scan begins
- * with one block through the cache, because many scans are short and come again; then it reads ahead twice as much each
- * time, but takes a block from the cache when it is there. */
+ * The window is the cursor's own memory, so nothing stays pinned in the cache while a user's scan idles. A
+ * scan begins with one block through the cache, because many scans are short and come again; then it reads
+ * ahead twice as much each time, but takes a block from the cache when it is there. */
 #include "engine/table_internal.h"
 
 enum {

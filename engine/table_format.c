@@ -1,7 +1,7 @@
 /* table_format.c - the footer of an SSTable.
  *
- * Magic, version and checksum stand at the same place in every version, so a table of another version is told from a
- * damaged one. What the footer says is checked against itself before anyone computes with it. */
+ * Magic, version and checksum stand at the same place in every version, so a table of another version is told
+ * from a damaged one. What the footer says is checked against itself before anyone computes with it. */
 #include "engine/table_format.h"
 
 enum {
@@ -78,8 +78,8 @@ static bool is_consistent(const struct table_footer *f)
 {
     const struct table_summary *s = &f->summary;
     uint64_t index_bytes_max = (uint64_t)TABLE_UNITS_MAX * TABLE_UNIT_BYTES;
-    if (f->data_units > TABLE_UNITS_MAX || f->block_count > f->data_units || f->index_bytes > index_bytes_max ||
-        f->filter_lines > UINT32_MAX || f->filter_lines == 0)
+    if (f->data_units > TABLE_UNITS_MAX || f->block_count > f->data_units ||
+        f->index_bytes > index_bytes_max || f->filter_lines > UINT32_MAX || f->filter_lines == 0)
         return false;
     if (f->index_bytes % TABLE_UNIT_BYTES != 0 || f->index_bytes == 0)
         return false;
@@ -96,8 +96,8 @@ int table_footer_decode(const uint8_t *from, struct table_footer *out)
     if (load_u64le(from + AT_MAGIC) != TABLE_MAGIC ||
         load_u64le(from + AT_CHECKSUM) != checksum_bytes(from, AT_CHECKSUM))
         return TORC_E_CORRUPT;
-    if (load_u32le(from + AT_VERSION) != TABLE_FORMAT_VERSION || from[AT_COMPRESSION] != TABLE_COMPRESSION_NONE ||
-        from[AT_PROBES] != FILTER_PROBES)
+    if (load_u32le(from + AT_VERSION) != TABLE_FORMAT_VERSION ||
+        from[AT_COMPRESSION] != TABLE_COMPRESSION_NONE || from[AT_PROBES] != FILTER_PROBES)
         return TORC_E_DATA_FORMAT;
     decode_summary(from, &out->summary);
     out->block_count = load_u32le(from + AT_BLOCKS);

@@ -7,23 +7,25 @@
  *   +---------+---------+--------------------+-----+---------------+---------------+--------+
  *
  *   block, `bytes` long:
- *   0                                                 bytes-24-2n         bytes-24
- *   +---------+---------+-----+---------+-------------+-------------------+---------------------------------------+
- *   | entry 0 | entry 1 | ... | n - 1   | zeros       | u16 offset[n]     | u64 table | u32 position | u16 n      |
- *   |         |         |     |         |             | of the entries    | u8 kind | u8 compression | u64 checksum |
- *   +---------+---------+-----+---------+-------------+-------------------+---------------------------------------+
+ *   0                                        bytes-24-2n     bytes-24
+ *   +---------+---------+-----+---------+-------+---------------+---------------------------------------+
+ *   | entry 0 | entry 1 | ... | n - 1   | zeros | u16 offset[n] | u64 table | u32 position | u16 n      |
+ *   |         |         |     |         |       | of entries    | u8 kind | u8 compression | u64 checksum |
+ *   +---------+---------+-----+---------+-------+---------------+---------------------------------------+
  *
- * Entries are those of entry.h. An entry that does not fit into one unit has a run of units of its own. `position` is
- * where the block stands in the file, in units: with the table's number it names the block, so that one which was
- * written elsewhere or not at all is found. The checksum is XXH3 of all bytes before it.
+ * Entries are those of entry.h. An entry that does not fit into one unit has a run of units of its own.
+ * `position` is where the block stands in the file, in units: with the table's number it names the block, so
+ * that one which was written elsewhere or not at all is found. The checksum is XXH3 of all bytes before it.
  *
  *   index:
- *   u32 separator bytes | u32 bounds bytes | u32 offset[blocks + 1] | u32 position[blocks + 1], only if the table has
- *   runs | separators | bounds: smallest and largest key, each u16 vnode, u32 namespace, u16 key bytes, u16 subkey
- *   bytes, key, subkey; none when the table is empty
+ *   u32 separator bytes | u32 bounds bytes | u32 offset[blocks + 1] |
+ *   u32 position[blocks + 1], only if the table has runs | separators | bounds
  *
- * Separator i is the shortest string above all keys of block i - 1 and not above the first of block i, in the encoding
- * of table_index.h. Padding is zeros and is part of the sections' checksums. */
+ * Bounds: the smallest and the largest key, each u16 vnode, u32 namespace, u16 key bytes, u16 subkey bytes,
+ * key, subkey; none when the table is empty.
+ *
+ * Separator i is the shortest string above all keys of block i - 1 and not above the first of block i, in the
+ * encoding of table_index.h. Padding is zeros and is part of the sections' checksums. */
 #ifndef ENGINE_TABLE_FORMAT_H
 #define ENGINE_TABLE_FORMAT_H
 
@@ -36,9 +38,11 @@ enum {
     TABLE_UNIT_BYTES = 4096,
     TABLE_TRAILER_BYTES = 24,
     TABLE_OFFSET_BYTES = 2,
-    TABLE_UNIT_ENTRIES_MAX = (TABLE_UNIT_BYTES - TABLE_TRAILER_BYTES) / (ENTRY_BYTES_MIN + TABLE_OFFSET_BYTES),
+    TABLE_UNIT_ENTRIES_MAX =
+        (TABLE_UNIT_BYTES - TABLE_TRAILER_BYTES) / (ENTRY_BYTES_MIN + TABLE_OFFSET_BYTES),
     TABLE_BLOCK_UNITS_MAX =
-        (ENTRY_BYTES_MAX + TABLE_OFFSET_BYTES + TABLE_TRAILER_BYTES + TABLE_UNIT_BYTES - 1) / TABLE_UNIT_BYTES,
+        (ENTRY_BYTES_MAX + TABLE_OFFSET_BYTES + TABLE_TRAILER_BYTES + TABLE_UNIT_BYTES - 1) /
+        TABLE_UNIT_BYTES,
     TABLE_UNITS_MAX = 1 << 20, /* of blocks in one table: 4 GiB */
     TABLE_INDEX_HEADER_BYTES = 8,
     TABLE_BOUND_HEADER_BYTES = 10,
@@ -67,7 +71,7 @@ struct table_footer {
     uint32_t block_count;
     uint32_t data_units;
     bool has_runs;
-    uint64_t index_bytes;  /* padded, as are filter_bytes */
+    uint64_t index_bytes; /* padded, as are filter_bytes */
     uint64_t index_checksum;
     uint64_t filter_lines;
     uint64_t filter_bytes;
@@ -76,8 +80,8 @@ struct table_footer {
 
 /* Writes one unit. */
 void table_footer_encode(uint8_t *to, const struct table_footer *f);
-/* Takes one unit. Returns: 0; TORC_E_CORRUPT when it is no footer or one that contradicts itself; TORC_E_DATA_FORMAT
- * when it is whole and of another version. */
+/* Takes one unit. Returns: 0; TORC_E_CORRUPT when it is no footer or one that contradicts itself;
+ * TORC_E_DATA_FORMAT when it is whole and of another version. */
 MUST_CHECK int table_footer_decode(const uint8_t *from, struct table_footer *out);
 
 #endif

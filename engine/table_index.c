@@ -2,9 +2,9 @@
 #include "engine/table_index.h"
 
 enum {
-    ESCAPE_BYTE = 0xff,     /* after a zero byte of a key */
-    KEY_END_BYTE = 0x01,    /* after the zero byte that ends a key */
-    NAMESPACE_LONG = 0xff,  /* four more bytes follow */
+    ESCAPE_BYTE = 0xff,    /* after a zero byte of a key */
+    KEY_END_BYTE = 0x01,   /* after the zero byte that ends a key */
+    NAMESPACE_LONG = 0xff, /* four more bytes follow */
     CHECKS_PER_YIELD = 1024,
 };
 
@@ -98,7 +98,8 @@ static int bounds_decode(struct slice bounds, struct table_summary *summary)
     summary->largest = (struct record_key){0};
     if (summary->entries == 0)
         return bounds.bytes == 0 ? 0 : TORC_E_CORRUPT;
-    if (!bound_decode(&bounds, &summary->smallest) || !bound_decode(&bounds, &summary->largest) || bounds.bytes != 0)
+    if (!bound_decode(&bounds, &summary->smallest) || !bound_decode(&bounds, &summary->largest) ||
+        bounds.bytes != 0)
         return TORC_E_CORRUPT;
     return record_key_compare(&summary->smallest, &summary->largest) <= 0 ? 0 : TORC_E_CORRUPT;
 }
@@ -108,7 +109,8 @@ static int check_arrays(const struct table_index *x, struct reactor *r, uint32_t
     uint32_t n = x->block_count;
     if (load_u32le(x->offsets) != 0 || load_u32le(x->offsets + (size_t)n * 4) != separator_bytes)
         return TORC_E_CORRUPT;
-    if (x->positions && (load_u32le(x->positions) != 0 || load_u32le(x->positions + (size_t)n * 4) != x->data_units))
+    if (x->positions &&
+        (load_u32le(x->positions) != 0 || load_u32le(x->positions + (size_t)n * 4) != x->data_units))
         return TORC_E_CORRUPT;
     for (uint32_t i = 0; i < n; i++) {
         if (load_u32le(x->offsets + (size_t)i * 4) > load_u32le(x->offsets + (size_t)i * 4 + 4))
@@ -174,5 +176,6 @@ struct cache_block table_index_block(const struct table_index *x, uint32_t i)
     if (!x->positions)
         return (struct cache_block){.position = i, .units = 1};
     uint32_t position = load_u32le(x->positions + (size_t)i * 4);
-    return (struct cache_block){.position = position, .units = load_u32le(x->positions + (size_t)i * 4 + 4) - position};
+    return (struct cache_block){.position = position,
+                                .units = load_u32le(x->positions + (size_t)i * 4 + 4) - position};
 }

@@ -2,18 +2,20 @@
  *
  * Keys are compared here as plain strings of bytes that sort as record_key_compare does:
  *
- *   vnode, u16 big-endian | namespace: one byte below 255, else 255 and u32 big-endian | key, a zero byte in it as 00 ff |
- *   00 01 | subkey as it is
+ *   vnode, u16 big-endian | namespace: one byte below 255, else 255 and u32 big-endian |
+ *   key, a zero byte in it as 00 ff | 00 01 | subkey as it is
  *
- * So a separator can be any prefix of a key's string, and the shortest that is above the block before is mostly a few
- * bytes. The index in memory is the one on disk: an array of offsets and the separators one after the other. */
+ * So a separator can be any prefix of a key's string, and the shortest that is above the block before is
+ * mostly a few bytes. The index in memory is the one on disk: an array of offsets and the separators one
+ * after the other. */
 #ifndef ENGINE_TABLE_INDEX_H
 #define ENGINE_TABLE_INDEX_H
 
 #include "engine/table_format.h"
 
 enum { TABLE_SORT_KEY_BYTES_MAX = 2 + 5 + 2 * KEY_BYTES_MAX + 2 + SUBKEY_BYTES_MAX };
-static_assert((uint64_t)TABLE_UNITS_MAX * TABLE_SORT_KEY_BYTES_MAX <= UINT32_MAX, "offsets of separators are u32");
+static_assert((uint64_t)TABLE_UNITS_MAX * TABLE_SORT_KEY_BYTES_MAX <= UINT32_MAX,
+              "offsets of separators are u32");
 
 /* Writes the string of a key, at most TABLE_SORT_KEY_BYTES_MAX bytes; returns its length. */
 size_t table_sort_key(uint8_t *to, const struct record_key *key);
@@ -22,7 +24,7 @@ size_t table_sort_key(uint8_t *to, const struct record_key *key);
 size_t table_separator_bytes(struct slice previous, struct slice key);
 
 struct table_index {
-    uint8_t *section;       /* as on disk; owned */
+    uint8_t *section; /* as on disk; owned */
     const uint8_t *offsets;
     const uint8_t *positions; /* null: block i is unit i */
     const uint8_t *separators;
@@ -30,13 +32,14 @@ struct table_index {
     uint32_t data_units;
 };
 
-/* Takes over `section`, f->index_bytes long and as its checksum says, and fills the bounds in `summary`, which point into
- * it. Waits: yields. Returns: 0, or TORC_E_CORRUPT when it contradicts itself or the footer; it owns the section then
- * too. */
+/* Takes over `section`, f->index_bytes long and as its checksum says, and fills the bounds in `summary`,
+ * which point into it. Waits: yields. Returns: 0, or TORC_E_CORRUPT when it contradicts itself or the footer;
+ * it owns the section then too. */
 MUST_CHECK int table_index_init(struct table_index *x, struct reactor *r, uint8_t *section,
                                 const struct table_footer *f, struct table_summary *summary);
 
-/* The block whose keys surround `key`: the last whose separator is not above it. Requires: at least one block. */
+/* The block whose keys surround `key`: the last whose separator is not above it. Requires: at least one
+ * block. */
 uint32_t table_index_find(const struct table_index *x, const struct record_key *key);
 
 /* Where block `i` is. Its table is not filled. */

@@ -18,7 +18,8 @@ struct table {
     struct table_counters counters;
 };
 
-/* Waits. Reads exactly so many units. Returns: 0, TORC_E_CORRUPT when the file ends before, TORC_E_STORAGE. */
+/* Waits. Reads exactly so many units. Returns: 0, TORC_E_CORRUPT when the file ends before, TORC_E_STORAGE.
+ * */
 MUST_CHECK int table_read_units(struct table *t, uint8_t *to, uint32_t position, uint32_t units);
 
 /* A cache_load_fn: `context` is the table. Waits. */

@@ -1,9 +1,11 @@
-/* table_output.h - the bytes of a new file on their way to the disk: two buffers, one being filled and one written.
+/* table_output.h - the bytes of a new file on their way to the disk: two buffers, one being filled and one
+ * written.
  *
  *   filling --(256 KiB)--> written in the background --> free, to be filled next
  *
- * So a merge computes while the disk writes, and holds two buffers whatever the size of the table. Writes are O_DIRECT
- * and in order; the first that fails ends the output, since nothing is retried on a file that failed. */
+ * So a merge computes while the disk writes, and holds two buffers whatever the size of the table. Writes are
+ * O_DIRECT and in order; the first that fails ends the output, since nothing is retried on a file that
+ * failed. */
 #ifndef ENGINE_TABLE_OUTPUT_H
 #define ENGINE_TABLE_OUTPUT_H
 
@@ -17,8 +19,8 @@ struct table_output {
     struct file *file;
     uint8_t *buffers[2];
     unsigned active;
-    uint32_t fill;     /* of the active buffer; below TABLE_OUTPUT_BUFFER_BYTES between calls */
-    uint64_t flushed;  /* bytes that went to writes before */
+    uint32_t fill;    /* of the active buffer; below TABLE_OUTPUT_BUFFER_BYTES between calls */
+    uint64_t flushed; /* bytes that went to writes before */
     bool is_writing;
     struct file_operation op;
     struct event written;

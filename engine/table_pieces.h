@@ -1,12 +1,14 @@
 /* table_pieces.h - bytes that gather while a table is written, of unknown length, without ever moving.
  *
- * A growing array would copy megabytes at once when it doubles and stall its core; a list of 64 KiB pieces does not. */
+ * A growing array would copy megabytes at once when it doubles and stall its core; a list of 64 KiB pieces
+ * does not. */
 #ifndef ENGINE_TABLE_PIECES_H
 #define ENGINE_TABLE_PIECES_H
 
 #include "reactor/reactor.h"
 
-/* A multiple of 8, so that words of one size never straddle two pieces; with its header a piece fills 64 KiB. */
+/* A multiple of 8, so that words of one size never straddle two pieces; with its header a piece fills 64 KiB.
+ * */
 enum { TABLE_PIECE_BYTES = 64 * 1024 - 16 };
 
 struct table_piece {

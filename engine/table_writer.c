@@ -1,8 +1,8 @@
 /* table_writer.c - writes an SSTable from front to back; see table_format.h for the bytes.
  *
- * Blocks are made in place in the output's buffers. What the end of the file needs (separators, hashes of the keys)
- * gathers in pieces meanwhile: some 9 bytes a key. A table exists only when its footer does, and the footer goes out
- * last, so what a crash leaves behind is never taken for a table. */
+ * Blocks are made in place in the output's buffers. What the end of the file needs (separators, hashes of the
+ * keys) gathers in pieces meanwhile: some 9 bytes a key. A table exists only when its footer does, and the
+ * footer goes out last, so what a crash leaves behind is never taken for a table. */
 #include "engine/filter.h"
 #include "engine/table_block.h"
 #include "engine/table_index.h"
@@ -21,7 +21,7 @@ struct table_writer {
     struct reactor *r;
     char *path;
     int error;
-    bool is_open;     /* the file may be there */
+    bool is_open; /* the file may be there */
     bool is_finished;
     bool has_runs;
     struct table_output output;
@@ -74,7 +74,8 @@ int table_writer_open(struct reactor *r, const char *path, uint64_t number, stru
     if (!w)
         return TORC_E_NO_MEMORY;
     w->r = r;
-    w->summary = (struct table_summary){.number = number, .clock_min = UINT64_MAX, .expiry_min_ms = UINT64_MAX};
+    w->summary =
+        (struct table_summary){.number = number, .clock_min = UINT64_MAX, .expiry_min_ms = UINT64_MAX};
     table_pieces_init(&w->separators, r);
     table_pieces_init(&w->offsets, r);
     table_pieces_init(&w->positions, r);
@@ -97,7 +98,8 @@ void table_writer_close(struct table_writer *w)
         return;
     struct reactor *r = w->r;
     table_output_deinit(&w->output);
-    /* one that cannot be removed is no table either: it has no footer, and recovery removes what the manifest lacks */
+    /* one that cannot be removed is no table either: it has no footer, and recovery removes what the manifest
+     * lacks */
     if (w->is_open && !w->is_finished && file_remove(r, w->path) != 0)
         w->error = TORC_E_STORAGE;
     table_pieces_deinit(&w->separators);
@@ -113,7 +115,8 @@ uint64_t table_writer_bytes(const struct table_writer *w)
 {
     uint64_t open_block = w->block.count ? TABLE_UNIT_BYTES : 0;
     uint64_t index = w->separators.bytes + w->offsets.bytes + w->positions.bytes;
-    return table_output_bytes(&w->output) + open_block + index + filter_bytes(w->summary.entries) + TABLE_UNIT_BYTES;
+    return table_output_bytes(&w->output) + open_block + index + filter_bytes(w->summary.entries) +
+           TABLE_UNIT_BYTES;
 }
 
 static uint32_t position_of(const struct table_writer *w)
@@ -134,7 +137,8 @@ static int begin_block(struct table_writer *w)
     store_u32le(word, position_of(w));
     if (rc == 0)
         rc = table_pieces_append(&w->positions, word, sizeof word);
-    size_t bytes = w->block_count ? table_separator_bytes(previous, key) : 0; /* nothing is below the first block */
+    size_t bytes =
+        w->block_count ? table_separator_bytes(previous, key) : 0; /* nothing is below the first block */
     if (rc == 0)
         rc = table_pieces_append(&w->separators, key.data, bytes);
     w->block_count++;
@@ -298,7 +302,8 @@ static int section_end(struct section *s, uint64_t *bytes, uint64_t *checksum)
     return rc;
 }
 
-static int write_index_arrays(struct table_writer *w, struct section *s, uint64_t bounds_bytes, uint32_t data_units)
+static int write_index_arrays(struct table_writer *w, struct section *s, uint64_t bounds_bytes,
+                              uint32_t data_units)
 {
     int rc = section_append_u32(s, w->separators.bytes);
     if (rc == 0)

@@ -34,7 +34,8 @@ static int read_block(struct cache *c, struct source *s, uint32_t position, uint
 {
     struct cache_pin pin;
     int rc = cache_read(c, block_at(position, units), load, s, &pin);
-    if (rc == 0 && (pin.data[0] != (position & 0xff) || pin.data[units * CACHE_UNIT_BYTES - 1] != (position & 0xff)))
+    if (rc == 0 &&
+        (pin.data[0] != (position & 0xff) || pin.data[units * CACHE_UNIT_BYTES - 1] != (position & 0xff)))
         CU_FAIL("a block holds another's bytes");
     cache_unpin(&pin);
     return rc;
@@ -46,7 +47,8 @@ static bool is_cached(struct cache *c, uint32_t position, uint32_t units)
     return data && data[0] == (position & 0xff);
 }
 
-/* Reads blocks from `position` on until the first one was evicted for another. Returns: the blocks that fit. */
+/* Reads blocks from `position` on until the first one was evicted for another. Returns: the blocks that fit.
+ * */
 static uint32_t fill(struct cache *c, struct source *s, uint32_t position)
 {
     uint32_t count = 0;
@@ -112,7 +114,8 @@ TEST_IN_REACTOR(the_oldest_block_that_was_not_used_again_goes_first)
     CU_ASSERT_TRUE(is_cached(c, 0, 1) && is_cached(c, 2, 1)); /* both are visited now */
     fill(c, &s, 3);
     CU_ASSERT_PTR_NULL(cache_get(c, block_at(1, 1)));
-    /* the hand passed 0, stands behind 1, passes 2 now and takes 3: a visit saves once, and 0 is behind the hand */
+    /* the hand passed 0, stands behind 1, passes 2 now and takes 3: a visit saves once, and 0 is behind the
+     * hand */
     CU_ASSERT_EQUAL(read_block(c, &s, 900, 1), 0);
     CU_ASSERT_PTR_NULL(cache_get(c, block_at(3, 1)));
     CU_ASSERT_TRUE(is_cached(c, 0, 1) && is_cached(c, 2, 1) && is_cached(c, 4, 1));

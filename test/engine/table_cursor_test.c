@@ -1,4 +1,5 @@
-/* table_cursor_test.c - the records of a table in order, from anywhere, and against a plain array as the model. */
+/* table_cursor_test.c - the records of a table in order, from anywhere, and against a plain array as the
+ * model. */
 #include "engine/table.h"
 
 #include "engine/entry.h"
@@ -84,7 +85,8 @@ static void model_free(struct model *m)
     free(m);
 }
 
-/* The cursor gives the model's records from `from` on, at most `count` of them, and the end after the last. */
+/* The cursor gives the model's records from `from` on, at most `count` of them, and the end after the last.
+ * */
 static void check_run(struct model *m, struct table_cursor *c, unsigned from, unsigned count)
 {
     struct record record;
@@ -153,7 +155,8 @@ TEST_IN_REACTOR(a_seek_stands_before_the_first_key_not_below_at_every_boundary)
             sample_fill(&s, i, values, 0);
             check_seek(m, &c, &s.record.key, 3);
         }
-        struct record_key lowest = {.vnode = 7}, above = {.vnode = 8}, below = {.vnode = 6, .namespace_id = 9};
+        struct record_key lowest = {.vnode = 7}, above = {.vnode = 8},
+                          below = {.vnode = 6, .namespace_id = 9};
         check_seek(m, &c, &lowest, MODEL_MAX);
         check_seek(m, &c, &above, MODEL_MAX);
         check_seek(m, &c, &below, MODEL_MAX);
@@ -183,8 +186,10 @@ TEST_IN_REACTOR(values_of_every_size_around_the_edges_of_blocks_come_back)
 {
     struct model *m = model_new();
     /* 15 bytes of key, 36 of header, 26 of trailer and offset */
-    static const size_t sizes[] = {0, 1, 2, 100, 2000, 4096 - 77, 4096 - 76, 4096, 8192 - 77, 8192 - 76, 65536,
-                                   70000, VALUE_BYTES_MAX - 1, VALUE_BYTES_MAX, 1, 0};
+    static const size_t sizes[] = {
+        0,    1,         2,         100,   2000,  4096 - 77,           4096 - 76,
+        4096, 8192 - 77, 8192 - 76, 65536, 70000, VALUE_BYTES_MAX - 1, VALUE_BYTES_MAX,
+        1,    0};
     for (unsigned i = 0; i < ARRAY_COUNT(sizes) * 3; i++) {
         struct sample s;
         sample_fill(&s, i, values, i % 3 == 1 ? 30 : sizes[i / 3]);
@@ -265,7 +270,8 @@ TEST_IN_REACTOR(a_table_of_random_awkward_keys_behaves_as_the_model)
         unsigned at = model_lower_bound(m, &key);
         bool is_there = at < m->count && record_key_compare(&m->records[at].key, &key) == 0;
         check_seek(m, &c, &key, (unsigned)(next_random(&state) % 60));
-        CU_ASSERT_EQUAL(table_get(m->table, &key, table_key_hash(&key), &found, &pin) == TABLE_FOUND, is_there);
+        CU_ASSERT_EQUAL(table_get(m->table, &key, table_key_hash(&key), &found, &pin) == TABLE_FOUND,
+                        is_there);
         cache_unpin(&pin);
     }
     table_cursor_deinit(&c);

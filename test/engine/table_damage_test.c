@@ -1,7 +1,7 @@
 /* table_damage_test.c - a table whose bytes are not those that were written: found, and never served.
  *
- * The files are damaged through the reactor; what each byte is worth is tried on blocks and footer in memory, where every
- * one can be flipped quickly, and on the file in steps. */
+ * The files are damaged through the reactor; what each byte is worth is tried on blocks and footer in memory,
+ * where every one can be flipped quickly, and on the file in steps. */
 #include "engine/table.h"
 
 #include "engine/entry.h"
@@ -145,8 +145,8 @@ static bool is_detected(const struct verdict *v)
 {
     if (v->opened)
         return v->opened == TORC_E_CORRUPT;
-    return v->wrong == 0 && v->corrupt > 0 && v->found + v->corrupt == COUNT && v->scan_result == TORC_E_CORRUPT &&
-           v->corruptions > 0;
+    return v->wrong == 0 && v->corrupt > 0 && v->found + v->corrupt == COUNT &&
+           v->scan_result == TORC_E_CORRUPT && v->corruptions > 0;
 }
 
 TEST_IN_REACTOR(any_flipped_byte_of_the_file_is_detected)
