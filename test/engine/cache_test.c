@@ -47,8 +47,7 @@ static bool is_cached(struct cache *c, uint32_t position, uint32_t units)
     return data && data[0] == (position & 0xff);
 }
 
-/* Reads blocks from `position` on until the first one was evicted for another. Returns: the blocks that fit.
- * */
+/* Reads blocks from `position` on until one was evicted for another. Returns: the blocks that fit. */
 static uint32_t fill(struct cache *c, struct source *s, uint32_t position)
 {
     uint32_t count = 0;
