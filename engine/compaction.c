@@ -12,6 +12,10 @@
 
 enum { TIER_TABLES = 4, TIER_FACTOR = 4, TIERS_MAX = 16 };
 
+/* What one merge reads at the most: its table stays below the 4 GiB that a table may have. Tables of about a third of it
+ * are not merged any further. */
+#define MERGE_BYTES_MAX (3ull << 30)
+
 static uint32_t tier_of(const struct engine *e, const struct table_ref *t)
 {
     uint64_t limit = e->options.memtable_bytes * 2;
@@ -32,10 +36,14 @@ static bool pick(const struct engine *e, struct picked *p)
 {
     for (uint32_t tier = 0; tier < TIERS_MAX; tier++) {
         *p = (struct picked){.tier = tier};
+        uint64_t bytes = 0;
         for (uint32_t i = e->tables->count; i-- > 0 && p->count < COMPACTION_TABLES_MAX;) {
             struct table_ref *t = e->tables->tables[i];
-            if (!t->is_damaged && tier_of(e, t) == tier)
-                p->tables[p->count++] = t;
+            uint64_t with_this = bytes + table_summary(t->table)->bytes;
+            if (t->is_damaged || tier_of(e, t) != tier || with_this > MERGE_BYTES_MAX)
+                continue;
+            bytes = with_this;
+            p->tables[p->count++] = t;
         }
         if (p->count >= TIER_TABLES)
             return true;

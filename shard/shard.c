@@ -178,7 +178,7 @@ static void close_task(struct reactor *r, void *context)
 
 bool shard_is_congested(const struct shard *s)
 {
-    return engine_is_congested(s->engine) || exchange_is_congested(s);
+    return engine_is_congested(s->engine) || exchange_is_congested(s) || sessions_are_over_budget(s);
 }
 
 static void on_turn(void *context)

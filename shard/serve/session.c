@@ -196,8 +196,9 @@ void session_reply(struct shard *s, const struct reply *reply, const struct answ
     struct session *session = session_of(s, reply);
     if (!session)
         return;
-    ASSERT(session->in_flight > 0);
+    ASSERT(session->in_flight > 0 && session->reads >= session_read_weight(reply->op));
     session->in_flight--;
+    session->reads -= session_read_weight(reply->op);
     struct frame_parts parts = shard_answer_parts(reply, answer);
     int rc = session_write(session, &parts);
     session_mark_dirty(session);
@@ -212,6 +213,11 @@ void session_sample(struct shard *s, const struct reply *reply, uint64_t answere
     struct session *session = is_of_session ? session_of(s, reply) : NULL;
     if (session)
         session->answered_ns = answered_ns;
+}
+
+bool sessions_are_over_budget(const struct shard *s)
+{
+    return s->sessions.outputs.bytes_in_use > OUTPUT_BYTES_MAX;
 }
 
 bool sessions_are_settled(const struct shard *s)
@@ -231,9 +237,17 @@ void session_pause(struct session *session)
     list_push_back(&session->shard->sessions.paused, &session->paused_link);
 }
 
-bool session_is_congested(const struct session *session)
+bool session_is_full(const struct session *session)
 {
-    return session->output.bytes > SESSION_OUTPUT_BYTES_MAX || session->in_flight > SESSION_IN_FLIGHT_MAX;
+    return session->output.bytes > SESSION_OUTPUT_BYTES_MAX || session->in_flight > SESSION_IN_FLIGHT_MAX ||
+           session->reads > SESSION_READS_MAX;
+}
+
+uint32_t session_read_weight(uint8_t op)
+{
+    if (op == FRAME_BATCH)
+        return FRAME_RESPONSE_BYTES_MAX / FRAME_VALUE_BYTES_MAX;
+    return op == FRAME_GET || op == FRAME_SCAN;
 }
 
 void sessions_resume(struct shard *s)
@@ -247,12 +261,12 @@ void sessions_resume(struct shard *s)
     struct list *link;
     while ((link = list_pop_front(&waiting)) != NULL) {
         struct session *session = CONTAINER_OF(link, struct session, paused_link);
-        if (session_is_congested(session)) {
+        session_continue(session);
+        if (session_is_full(session)) {
             list_push_back(&s->sessions.paused, link);
             continue;
         }
         session->is_paused = false;
-        session->progress_ns = reactor_now_ns(s->reactor);
         socket_resume(session->socket);
     }
 }
@@ -260,10 +274,12 @@ void sessions_resume(struct shard *s)
 static bool session_is_stuck(const struct session *session, uint64_t now_ns)
 {
     const struct options *o = session->shard->options;
-    uint64_t still_ns = now_ns - session->progress_ns;
+    uint64_t still_ms = (now_ns - session->progress_ns) / 1000000;
+    if (session->output.bytes > SESSION_OUTPUT_BYTES_MAX && sessions_are_over_budget(session->shard))
+        return still_ms >= 1000;
     if (session->output.bytes > 0)
-        return o->write_timeout_ms > 0 && still_ns / 1000000 > o->write_timeout_ms;
-    return o->idle_timeout_ms > 0 && session->in_flight == 0 && still_ns / 1000000 > o->idle_timeout_ms;
+        return o->write_timeout_ms > 0 && still_ms > o->write_timeout_ms;
+    return o->idle_timeout_ms > 0 && session->in_flight == 0 && still_ms > o->idle_timeout_ms;
 }
 
 void sessions_sweep(struct shard *s)

@@ -10,6 +10,9 @@
  *   HANDING_OVER  the receive is being cancelled; bytes that still come go along in the message
  *   CLOSING       no more bytes are taken; what was asked is answered and sent, then the connection is closed
  *
+ * A client that asks for more than it reads is not read from until its answers have gone: frames already received wait in
+ * the carry buffer.
+ *
  * An idle session holds no buffer: a partial frame is carried in a pooled buffer until it is whole, answers live in
  * pooled chunks until they are sent. */
 #ifndef SHARD_SERVE_SESSION_H
@@ -28,6 +31,10 @@ enum {
     /* A connection with more than this unsent is not read until it has taken its answers. */
     SESSION_OUTPUT_BYTES_MAX = 1 << 20,
     SESSION_IN_FLIGHT_MAX = 65536,
+    /* Reads that wait for a disk or another core: each may come back with a value of 1 MiB. */
+    SESSION_READS_MAX = 128,
+    /* With more unsent in all connections of a core none is read, and those that do not move for a second are closed. */
+    OUTPUT_BYTES_MAX = 256 << 20,
 };
 
 struct session {
@@ -42,6 +49,7 @@ struct session {
     uint32_t index;
     uint32_t generation;
     uint32_t in_flight;   /* requests without an answer */
+    uint32_t reads;       /* of them, the weight of those that are answered with values */
     uint16_t wanted_core; /* while HANDING_OVER */
     uint8_t state;        /* enum session_state */
     bool is_sending;
@@ -95,6 +103,8 @@ void sessions_flush(struct shard *s);  /* one send for each connection with answ
 void sessions_resume(struct shard *s); /* reads again where there is room; in the turn hook */
 void sessions_sweep(struct shard *s);  /* closes the stuck and the idle; once a second */
 void sessions_close_all(struct shard *s);
+/* More than OUTPUT_BYTES_MAX is unsent. */
+bool sessions_are_over_budget(const struct shard *s);
 /* No connection has answers to send or is on its way to another core. */
 bool sessions_are_settled(const struct shard *s);
 

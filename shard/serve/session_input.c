@@ -77,16 +77,17 @@ static struct reply reply_of(const struct session *session, const struct frame *
     };
 }
 
-static void count_in(struct session *session)
+static void count_in(struct session *session, uint8_t op)
 {
     session->in_flight++;
+    session->reads += session_read_weight(op);
     session->shard->in_flight++;
 }
 
 static void refuse(struct session *session, const struct frame *frame, int code)
 {
     struct reply reply = reply_of(session, frame);
-    count_in(session);
+    count_in(session, frame->op);
     shard_reply_code(session->shard, &reply, code);
 }
 
@@ -105,7 +106,7 @@ static void answer_hello(struct session *session, uint64_t request_id)
     struct reply reply = reply_of(session, &frame);
     struct slice body = slice_of(value, sizeof value);
     session->state = SESSION_OPEN;
-    count_in(session);
+    count_in(session, FRAME_HELLO);
     shard_reply(s, &reply, &(struct answer){.value = body});
 }
 
@@ -158,7 +159,7 @@ static void handle_hello(struct session *session, const struct frame *frame)
 static void handle_ping(struct session *session, const struct frame *frame)
 {
     struct reply reply = reply_of(session, frame);
-    count_in(session);
+    count_in(session, frame->op);
     shard_reply(session->shard, &reply,
                 &(struct answer){.code = frame->key.bytes ? TORC_E_MALFORMED : 0, .value = frame->value});
 }
@@ -166,7 +167,7 @@ static void handle_ping(struct session *session, const struct frame *frame)
 static void handle_scan(struct session *session, const struct frame *frame)
 {
     struct reply reply = reply_of(session, frame);
-    count_in(session);
+    count_in(session, frame->op);
     scan_start(session->shard, &reply, frame);
 }
 
@@ -175,7 +176,7 @@ static void handle_data(struct session *session, const struct frame *frame)
 {
     struct shard *s = session->shard;
     struct reply reply = reply_of(session, frame);
-    count_in(session);
+    count_in(session, frame->op);
     requests_add(s, &reply, frame, stages_is_due(&s->stages) ? reactor_now_ns(s->reactor) : 0);
 }
 
@@ -211,11 +212,11 @@ static void handle_frame(struct session *session, const struct frame *frame)
         handle_scan(session, frame);
     else if (frame->op == FRAME_INFO) {
         struct reply reply = reply_of(session, frame);
-        count_in(session);
+        count_in(session, frame->op);
         info_start(s, &reply, frame->key);
     } else if (frame->op == FRAME_BATCH) {
         struct reply reply = reply_of(session, frame);
-        count_in(session);
+        count_in(session, frame->op);
         batch_start(s, &reply, frame);
     } else
         refuse(session, frame, TORC_E_UNKNOWN_OPERATION);
@@ -223,22 +224,31 @@ static void handle_frame(struct session *session, const struct frame *frame)
 
 /* ---- bytes ---- */
 
+static bool takes_frames(const struct session *session)
+{
+    return (session->state == SESSION_HELLO || session->state == SESSION_OPEN) && !session_is_full(session);
+}
+
 /* Handles the whole frames at the front of `bytes`. Returns: the bytes used, or an error code when the lengths lie;
- * *needed is how many bytes the frame that is not whole wants. */
+ * *needed is how many bytes the frame that is not whole wants. What is left is less than a frame, or the session takes
+ * no frames now. */
 static int64_t consume(struct session *session, struct slice bytes, size_t *needed)
 {
     size_t used = 0;
-    int rc = 0;
+    int rc = 1;
     *needed = 0;
-    while (session->state == SESSION_HELLO || session->state == SESSION_OPEN) {
+    while (rc == 1 && takes_frames(session)) {
         struct frame frame;
-        rc = frame_parse(slice_of(bytes.data + used, bytes.bytes - used), FRAME_BYTES_MAX, &frame, needed);
-        if (rc <= 0)
-            break;
-        used += frame.length;
-        handle_frame(session, &frame);
+        while (takes_frames(session)) {
+            rc =
+                frame_parse(slice_of(bytes.data + used, bytes.bytes - used), FRAME_BYTES_MAX, &frame, needed);
+            if (rc <= 0)
+                break;
+            used += frame.length;
+            handle_frame(session, &frame);
+        }
+        requests_run(session->shard); /* may answer so much that there is room for more */
     }
-    requests_run(session->shard);
     return rc < 0 ? rc : (int64_t)used;
 }
 
@@ -255,10 +265,10 @@ static int continue_carried(struct session *session, struct slice *bytes)
 {
     struct frame frame;
     size_t needed;
-    while (session->carry_bytes > 0 && bytes->bytes > 0) {
+    while (session->carry_bytes > 0 && bytes->bytes > 0 && takes_frames(session)) {
         int rc =
             frame_parse(slice_of(session->carry, session->carry_bytes), FRAME_BYTES_MAX, &frame, &needed);
-        ASSERT(rc <= 0);
+        ASSERT(rc <= 0); /* whole frames wait there only while the session is full */
         if (rc < 0)
             return rc;
         size_t missing = needed - session->carry_bytes;
@@ -280,9 +290,9 @@ static int continue_carried(struct session *session, struct slice *bytes)
 
 static void take_bytes(struct session *session, struct slice bytes)
 {
-    int64_t rc = session->carry_bytes > 0 ? continue_carried(session, &bytes) : 0;
     size_t needed = 0;
-    if (rc == 0 && bytes.bytes > 0) {
+    int64_t rc = session->carry_bytes > 0 && !session->is_paused ? continue_carried(session, &bytes) : 0;
+    if (rc == 0 && bytes.bytes > 0 && session->carry_bytes == 0) {
         rc = consume(session, bytes, &needed);
         if (rc >= 0)
             bytes = slice_of(bytes.data + rc, bytes.bytes - (size_t)rc);
@@ -291,6 +301,24 @@ static void take_bytes(struct session *session, struct slice bytes)
         rc = carry_append(session, bytes, needed);
     if (rc < 0)
         refuse_stream(session, (int)rc);
+    if (session_is_full(session) || shard_is_congested(session->shard))
+        session_pause(session);
+}
+
+void session_continue(struct session *session)
+{
+    size_t needed;
+    if (session->carry_bytes == 0 || session->state == SESSION_CLOSING || session_is_full(session))
+        return;
+    int64_t used = consume(session, slice_of(session->carry, session->carry_bytes), &needed);
+    if (used < 0) {
+        refuse_stream(session, (int)used);
+    } else if (used == session->carry_bytes) {
+        carry_release(session);
+    } else {
+        memmove(session->carry, session->carry + used, session->carry_bytes - (size_t)used);
+        session->carry_bytes -= (uint32_t)used;
+    }
 }
 
 static void on_data(void *owner, struct slice bytes)
@@ -308,8 +336,6 @@ static void on_data(void *owner, struct slice bytes)
         return;
     }
     take_bytes(session, bytes);
-    if (session_is_congested(session) || shard_is_congested(s))
-        session_pause(session);
 }
 
 /* The peer has closed its side, and still gets what it asked for; or the connection failed, and answers that are on

@@ -14,7 +14,12 @@ void session_begin_close(struct session *session);
 void session_release(struct session *session);
 void session_on_sent(void *session, int result);
 void session_pause(struct session *session);
-bool session_is_congested(const struct session *session);
+/* It has as much unanswered or unsent as one connection may have: its frames wait. */
+bool session_is_full(const struct session *session);
+/* How much of SESSION_READS_MAX an operation takes. */
+uint32_t session_read_weight(uint8_t op);
+/* Handles the frames that waited in the carry buffer. */
+void session_continue(struct session *session);
 
 void carry_release(struct session *session);
 
