@@ -215,8 +215,9 @@ struct socket_handlers {
     void (*on_end)(void *owner, int reason);
 };
 
-/* Every core may listen on the same address (SO_REUSEPORT); the system spreads connections. `on_accept` owns the
- * socket it gets and calls socket_start or socket_close. */
+/* Every core may listen on the same address (SO_REUSEPORT); the system spreads connections. Core 0 listens first: for it
+ * an address in use is -EADDRINUSE even where it could be shared. `on_accept` owns the socket it gets and calls
+ * socket_start or socket_close. */
 MUST_CHECK int socket_listen(struct reactor *r, const struct address *address, unsigned backlog,
                              void (*on_accept)(void *context, struct socket *s), void *context, struct listener **out);
 uint16_t listener_port(const struct listener *l);

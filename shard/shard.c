@@ -339,11 +339,13 @@ static int init(struct shard *s, struct reactor *r, const struct options *o)
 
 int shard_main(struct reactor *r, void *context)
 {
-    const struct shard_context *c = context;
+    struct shard_context *c = context;
     struct shard *s = reactor_alloc_zeroed(r, sizeof *s);
     int rc = s ? init(s, r, c->options) : TORC_E_NO_MEMORY;
     if (rc)
         return rc;
+    if (s->core == 0)
+        c->has_started = true;
     reactor_set_message_handler(r, on_message, s);
     reactor_set_turn_hook(r, on_turn_without_engine, s);
     if (s->core == 0)

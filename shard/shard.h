@@ -87,9 +87,10 @@ struct shard {
     struct shard_counters counters;
 };
 
-/* What a process starts with; the same for all cores, read only. */
+/* What a process starts with; the same for all cores. */
 struct shard_context {
     const struct options *options;
+    bool has_started; /* core 0 runs; what fails from there on is in the log */
 };
 
 /* The reactor's main: opens the shard's engine and serves. Waits. */

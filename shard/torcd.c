@@ -14,7 +14,7 @@ static void raise_descriptor_limit(const struct options *o)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    rlim_t wanted = (rlim_t)o->connections_max * o->cores + 1024;
+    rlim_t wanted = (rlim_t)o->connections_max + 1024;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         perror("torcd: cannot raise the limit of open files");
@@ -43,6 +43,7 @@ int main(int argc, char **argv)
     int rc = reactor_run(&reactor, shard_main, &context, why, sizeof why);
     if (rc == 0)
         return EXIT_SUCCESS;
-    fprintf(stderr, "torcd: %s%s%s\n", error_sentence(rc), why[0] ? ": " : "", why);
+    if (!context.has_started) /* else the core that failed has said why */
+        fprintf(stderr, "torcd: %s: %s\n", error_sentence(rc), why);
     return EXIT_WRONG;
 }

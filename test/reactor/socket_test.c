@@ -156,13 +156,13 @@ TEST_IN_REACTOR(a_host_that_is_no_address_is_refused)
     CU_ASSERT_PTR_NULL(l);
 }
 
-TEST_IN_REACTOR(two_listeners_share_one_port)
+TEST_IN_REACTOR(the_first_core_refuses_a_port_in_use)
 {
     struct door first, second = {.reactor = r};
     door_open(&first, r, "127.0.0.1");
     second.address = first.address;
-    CU_ASSERT_EQUAL(socket_listen(r, &second.address, 16, door_on_accept, &second, &second.listener), 0);
-    CU_ASSERT_EQUAL(listener_port(second.listener), first.address.port);
+    CU_ASSERT_EQUAL(socket_listen(r, &second.address, 16, door_on_accept, &second, &second.listener), -EADDRINUSE);
+    CU_ASSERT_PTR_NULL(second.listener);
 }
 
 static void fill(uint8_t *bytes, size_t count, unsigned seed)
