@@ -1,37 +1,77 @@
-/* build.c - writes the records of a merge into a new table; see build.h. */
+/* build.c - writes the records of a merge into new tables; see build.h.
+ *
+ * Records are copied with the checksum they came with, so damage is carried along and found by the reader, never made to
+ * look sound. */
 #include "engine/build.h"
 
-static int write_records(struct engine *e, struct build *b, struct table_writer *w)
+enum { TABLES_FIRST = 4 };
+
+/* ---- one table ---- */
+
+static bool may_be_in(const struct table_run *run, const struct record *record, uint64_t hash)
 {
-    struct record record;
-    int rc = merge_seek(b->merge, &(struct record_key){.vnode = e->options.vnode_first});
-    if (rc == 0)
-        rc = 1;
-    while (rc == 1 && !e->is_closing) {
-        rc = merge_next(b->merge, &record);
-        if (rc != 1)
-            break;
-        task_yield_if_due(e->reactor);
-        if (b->drops_dead && !record_is_live(&record, b->now_ms))
-            continue;
-        if (!entry_verify(&record)) {
-            e->counters.corruptions++;
-            b->is_input_bad = true;
-            return TORC_E_CORRUPT;
-        }
-        int added = table_writer_add(w, &record);
-        if (added)
-            return added;
-        b->records++;
-    }
-    b->is_input_bad = rc < 0;
-    if (rc < 0)
-        return rc;
-    return e->is_closing ? TORC_E_CANCELLED : 0;
+    const struct table_ref *t = table_run_find(run, &record->key);
+    return t && t->clock_min <= record->version.clock && table_may_contain(t->table, hash);
 }
 
-static int open_built(struct engine *e, const struct build *b, const char *path, uint64_t number,
-                      struct table_ref **out)
+/* Would an older version of the key come to light without this record? */
+static bool is_needed(const struct build *b, const struct record *record)
+{
+    if (!b->older || record_is_live(record, b->now_ms))
+        return true;
+    uint64_t hash = table_key_hash(&record->key);
+    for (uint32_t i = 0; i < b->older_count; i++)
+        if (may_be_in(b->older[i], record, hash))
+            return true;
+    return false;
+}
+
+/* Until the table is large enough or the merge at its end. */
+static int write_records(struct engine *e, struct build *b, struct table_writer *w)
+{
+    uint64_t bytes_max = e->options.table_bytes_max;
+    struct record record;
+    int rc = 1;
+    while (rc == 1 && table_writer_bytes(w) < bytes_max) {
+        if (e->is_closing)
+            return TORC_E_CANCELLED;
+        rc = merge_next(b->merge, &record);
+        if (rc == 1 && is_needed(b, &record)) {
+            e->counters.corruptions += !entry_verify(&record);
+            int added = table_writer_add(w, &record);
+            if (added)
+                return added;
+        }
+        task_yield_if_due(e->reactor);
+    }
+    b->is_at_end = rc == 0;
+    b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
+    return rc < 0 ? rc : 0;
+}
+
+/* Returns: 0 with *is_kept telling whether there is a file. */
+static int write_table(struct engine *e, struct build *b, const char *path, uint64_t number, bool *is_kept)
+{
+    struct table_writer *w;
+    struct table_summary summary;
+    uint64_t empty_bytes;
+    *is_kept = false;
+    int rc = table_writer_open(e->reactor, path, number, &w);
+    if (rc)
+        return rc;
+    empty_bytes = table_writer_bytes(w);
+    rc = write_records(e, b, w);
+    if (rc == 0 && table_writer_bytes(w) > empty_bytes) {
+        rc = table_writer_finish(w, &summary);
+        *is_kept = rc == 0;
+    }
+    table_writer_close(w);
+    return rc;
+}
+
+/* ---- all of them ---- */
+
+static int open_table(struct engine *e, struct build *b, const char *path, uint64_t number)
 {
     struct table *table;
     int rc = directory_sync(e->reactor, e->directory);
@@ -40,84 +80,125 @@ static int open_built(struct engine *e, const struct build *b, const char *path,
     rc = table_open(e->reactor, e->cache, path, number, &table);
     if (rc)
         return rc;
-    *out = table_ref_new(e, table, b->level);
-    if (*out)
-        return 0;
-    table_close(table);
-    return TORC_E_NO_MEMORY;
+    struct table_ref *ref = table_ref_new(e, table, b->run, b->level);
+    if (!ref) {
+        table_close(table);
+        return TORC_E_NO_MEMORY;
+    }
+    b->tables[b->count++] = ref;
+    return 0;
 }
 
-int engine_build_table(struct engine *e, struct build *b, struct table_ref **out)
+static bool has_room(struct engine *e, struct build *b)
+{
+    if (b->count < b->capacity)
+        return true;
+    uint32_t capacity = b->capacity ? b->capacity * 2 : TABLES_FIRST;
+    struct table_ref **tables = reactor_realloc(e->reactor, b->tables, capacity * sizeof(struct table_ref *));
+    if (!tables)
+        return false;
+    b->tables = tables;
+    b->capacity = capacity;
+    return true;
+}
+
+static int build_next(struct engine *e, struct build *b)
 {
     char path[ENGINE_PATH_MAX];
-    struct table_writer *w;
-    struct table_summary summary;
+    bool is_kept;
+    if (!has_room(e, b))
+        return TORC_E_NO_MEMORY;
     uint64_t number = manifest_next_number(e->manifest);
-    *out = NULL;
+    if (b->run == 0)
+        b->run = number;
     engine_table_path(e, number, path);
-    int rc = table_writer_open(e->reactor, path, number, &w);
-    if (rc)
+    int rc = write_table(e, b, path, number, &is_kept);
+    if (rc || !is_kept)
         return rc;
-    rc = write_records(e, b, w);
-    bool is_wanted = rc == 0 && b->records > 0;
-    if (is_wanted)
-        rc = table_writer_finish(w, &summary);
-    table_writer_close(w);
-    if (rc || !is_wanted)
-        return rc;
-    rc = open_built(e, b, path, number, out);
+    rc = open_table(e, b, path, number);
     if (rc && file_remove(e->reactor, path) != 0)
         engine_tell(e, "table_not_removed", "%s is removed at the next start", path);
     return rc;
+}
+
+/* Tables that nobody came to hold. Their files stay when the manifest may name them. */
+static void let_go(struct engine *e, struct table_ref *const *tables, uint32_t count, bool is_obsolete)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        ASSERT(tables[i]->references == 0);
+        tables[i]->is_obsolete = is_obsolete;
+        list_push_back(&e->graveyard, &tables[i]->link);
+    }
+    engine_wake_burial(e);
+}
+
+int engine_build_tables(struct engine *e, struct build *b)
+{
+    int rc = merge_seek(b->merge, &(struct record_key){.vnode = e->options.vnode_first});
+    b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
+    while (rc == 0 && !b->is_at_end)
+        rc = build_next(e, b);
+    if (rc) {
+        let_go(e, b->tables, b->count, true);
+        b->count = 0;
+    }
+    return rc;
+}
+
+uint64_t build_bytes(const struct build *b)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < b->count; i++)
+        bytes += table_summary(b->tables[i]->table)->bytes;
+    return bytes;
+}
+
+void build_deinit(struct engine *e, struct build *b)
+{
+    reactor_free(e->reactor, b->tables);
+    b->tables = NULL;
 }
 
 /* ---- what counts ---- */
 
 static int commit(struct engine *e, const struct tables_change *change)
 {
-    uint64_t removed[COMPACTION_TABLES_MAX];
-    struct manifest_table description;
-    struct manifest_change m = {
-        .removed = removed,
-        .removed_count = change->removed_count,
-        .edit = change->edit,
-        .context = change->context,
-    };
-    ASSERT(change->removed_count <= ARRAY_COUNT(removed));
-    for (uint32_t i = 0; i < change->removed_count; i++)
-        removed[i] = change->removed[i]->number;
-    if (change->added) {
-        const struct table_summary *s = table_summary(change->added->table);
-        description = table_description(s, change->added->level, change->created_ms);
-        m.added = &description;
-        m.added_count = 1;
+    struct reactor *r = e->reactor;
+    uint64_t created_ms = reactor_wall_ms(r);
+    uint64_t *removed = reactor_alloc(r, (change->removed_count + 1) * sizeof *removed);
+    struct manifest_table *added = reactor_alloc(r, (change->added_count + 1) * sizeof *added);
+    int rc = removed && added ? 0 : TORC_E_NO_MEMORY;
+    if (rc == 0) {
+        for (uint32_t i = 0; i < change->removed_count; i++)
+            removed[i] = change->removed[i]->number;
+        for (uint32_t i = 0; i < change->added_count; i++)
+            added[i] = table_description(change->added[i], created_ms);
+        rc = manifest_commit(e->manifest, &(struct manifest_change){
+                                              .added = added,
+                                              .added_count = change->added_count,
+                                              .removed = removed,
+                                              .removed_count = change->removed_count,
+                                              .edit = change->edit,
+                                              .context = change->context,
+                                          });
     }
-    return manifest_commit(e->manifest, &m);
-}
-
-/* A table that nobody came to hold. Its file stays when the manifest may name it. */
-static void let_go(struct engine *e, struct table_ref *ref, int code)
-{
-    if (!ref)
-        return;
-    ASSERT(ref->references == 0);
-    ref->is_obsolete = code != TORC_E_STORAGE;
-    list_push_back(&e->graveyard, &ref->link);
-    engine_wake_burial(e);
+    reactor_free(r, added);
+    reactor_free(r, removed);
+    return rc;
 }
 
 int engine_change_tables(struct engine *e, const struct tables_change *change)
 {
     struct table_set_change set_change = {
-        .added = &change->added,
-        .added_count = change->added ? 1 : 0,
+        .added = change->added,
+        .added_count = change->added_count,
         .removed = change->removed,
         .removed_count = change->removed_count,
     };
     int rc = commit(e, change);
     if (rc) {
         e->is_failed |= rc == TORC_E_STORAGE;
-        let_go(e, change->added, rc);
+        let_go(e, change->added, change->added_count, rc != TORC_E_STORAGE);
         return rc;
     }
     /* The manifest has changed: from here on there is no way back. A few hundred bytes are to be had, or the shard

@@ -1,4 +1,7 @@
-/* build.h - a new table from a merge: for flushes and compactions. */
+/* build.h - new tables from a merge: for flushes and compactions.
+ *
+ * A merge is cut into tables of table_bytes_max, so that files, filters and what a writer holds in memory stay of one
+ * size however large the shard is. Together they are one run. */
 #ifndef ENGINE_BUILD_H
 #define ENGINE_BUILD_H
 
@@ -8,23 +11,31 @@
 struct build {
     struct merge *merge;   /* not yet sought */
     uint32_t level;
-    bool drops_dead;       /* nothing older exists anywhere: tombstones and expired records end here */
+    /* Where older versions of a key may be besides the merge. A tombstone or an expired record is dropped when none of
+     * these runs can hold its key. Null: nothing is dropped. */
+    const struct table_run *const *older;
+    uint32_t older_count;
     uint64_t now_ms;
-    uint64_t created_ms;
     /* Filled: */
-    uint64_t records;      /* written */
-    bool is_input_bad;     /* the error is of a source, merge->bad_source, or of a record in it */
+    struct table_ref **tables; /* reactor_alloc'ed; references without a holder */
+    uint32_t count;
+    uint32_t capacity;
+    uint64_t run;
+    bool is_at_end;
+    bool is_input_bad;     /* the error is that of merge->bad_source: it cannot be read */
 };
 
-/* Waits. Writes, syncs and opens the table; its name is durable, the manifest does not know it yet. Returns: 0 with *out,
- * a reference without a holder, null when no record was left; TORC_E_CANCELLED when the engine closes meanwhile; an
- * error, and no file is left. */
-MUST_CHECK int engine_build_table(struct engine *e, struct build *build, struct table_ref **out);
+/* Waits. Writes, syncs and opens the tables; their names are durable, the manifest does not know them yet. Returns: 0,
+ * with no table when no record was left; TORC_E_CANCELLED when the engine closes meanwhile; an error, and no file is
+ * left. build_deinit in every case. */
+MUST_CHECK int engine_build_tables(struct engine *e, struct build *build);
+uint64_t build_bytes(const struct build *build); /* of all its tables */
+void build_deinit(struct engine *e, struct build *build);
 
 /* A change of what counts, first in the manifest and then for readers. */
 struct tables_change {
-    struct table_ref *added; /* without a holder; null: none. It is let go of when the change fails. */
-    uint64_t created_ms;
+    struct table_ref *const *added; /* without a holder; let go of when the change fails */
+    uint32_t added_count;
     struct table_ref *const *removed;
     uint32_t removed_count;
     void (*edit)(void *context, struct manifest_numbers *numbers); /* as in manifest_change */

@@ -1,118 +1,146 @@
-/* compaction.c - tables to fewer tables: size-tiered, one at a time.
+/* compaction.c - runs of tables to fewer runs: size-tiered, one merge at a time.
  *
- * Tables of about one size are a tier: each tier is four times the one before, beginning at the memtable's size. When
- * four tables of a tier are there they are merged into one, which is then of a higher tier. A key is so written about
- * once a tier, and there are at most three tables a tier and one in the making (O'Neil et al., "The Log-Structured
+ * Runs of about one size are a tier: each tier is four times the one before, beginning at the memtable's size. When
+ * four runs of a tier are there they are merged into one, which is then of a higher tier. A key is so written about
+ * once a tier, and there are at most three runs a tier and one in the making (O'Neil et al., "The Log-Structured
  * Merge-Tree", 1996, in its tiered form).
  *
- * A tombstone, or a record that has expired, is dropped when nothing older than the merge is left outside of it. A bad
- * block ends the merge: its table is left as it is, served where it can be, and not merged again until the next start,
- * so damage never spreads. */
+ * A tombstone, or a record that has expired, is dropped when no run outside of the merge may hold an older version of
+ * its key: the filters tell. What is in memtables is newer than what is in tables, since versions are stamped in
+ * ascending order. A bad block ends the merge: its run is left as it is, served where it can be, and not merged again
+ * until the next start, so damage never spreads. */
 #include "engine/build.h"
 
-enum { TIER_TABLES = 4, TIER_FACTOR = 4, TIERS_MAX = 16 };
+enum { TIER_RUNS = 4, TIER_FACTOR = 4, TIERS_MAX = 16 };
 
-/* What one merge reads at the most: its table stays below the 4 GiB that a table may have. Tables of about a third of it
- * are not merged any further. */
-#define MERGE_BYTES_MAX (3ull << 30)
+struct picked {
+    const struct table_run *runs[COMPACTION_RUNS_MAX]; /* of `set` */
+    uint32_t count;
+    uint32_t tier;
+    uint32_t table_count; /* of all of them */
+    struct table_set *set; /* held */
+};
 
-static uint32_t tier_of(const struct engine *e, const struct table_ref *t)
+/* ---- what to merge ---- */
+
+static uint32_t tier_of(const struct engine *e, const struct table_run *run)
 {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < run->count; i++)
+        bytes += table_summary(run->tables[i]->table)->bytes;
     uint64_t limit = e->options.memtable_bytes * 2;
     uint32_t tier = 0;
-    for (; tier + 1 < TIERS_MAX && table_summary(t->table)->bytes > limit; tier++)
+    for (; tier + 1 < TIERS_MAX && bytes > limit; tier++)
         limit *= TIER_FACTOR;
     return tier;
 }
 
-struct picked {
-    struct table_ref *tables[COMPACTION_TABLES_MAX];
-    uint32_t count;
-    uint32_t tier;
-};
+static bool is_damaged(const struct table_run *run)
+{
+    for (uint32_t i = 0; i < run->count; i++)
+        if (run->tables[i]->is_damaged)
+            return true;
+    return false;
+}
 
-/* The lowest tier with enough tables; of it the oldest. */
+/* The lowest tier with enough runs; of it the oldest. */
 static bool pick(const struct engine *e, struct picked *p)
 {
+    struct table_set *set = e->tables;
     for (uint32_t tier = 0; tier < TIERS_MAX; tier++) {
-        *p = (struct picked){.tier = tier};
-        uint64_t bytes = 0;
-        for (uint32_t i = e->tables->count; i-- > 0 && p->count < COMPACTION_TABLES_MAX;) {
-            struct table_ref *t = e->tables->tables[i];
-            uint64_t with_this = bytes + table_summary(t->table)->bytes;
-            if (t->is_damaged || tier_of(e, t) != tier || with_this > MERGE_BYTES_MAX)
-                continue;
-            bytes = with_this;
-            p->tables[p->count++] = t;
-        }
-        if (p->count >= TIER_TABLES)
+        *p = (struct picked){.tier = tier, .set = set};
+        for (uint32_t i = set->run_count; i-- > 0 && p->count < COMPACTION_RUNS_MAX;)
+            if (tier_of(e, &set->runs[i]) == tier && !is_damaged(&set->runs[i])) {
+                p->runs[p->count++] = &set->runs[i];
+                p->table_count += set->runs[i].count;
+            }
+        if (p->count >= TIER_RUNS)
             return true;
     }
     return false;
 }
 
-static bool is_picked(const struct picked *p, const struct table_ref *t)
+static bool is_picked(const struct picked *p, const struct table_run *run)
 {
     for (uint32_t i = 0; i < p->count; i++)
-        if (p->tables[i] == t)
+        if (p->runs[i] == run)
             return true;
     return false;
 }
 
-/* Nothing outside of the merge is as old as the newest in it. */
-static bool is_bottom(const struct table_set *set, const struct picked *p)
+/* ---- the merge ---- */
+
+/* The runs outside of the merge. While writes are missing nothing is dropped: a tombstone is what is known of its key. */
+static int find_older(struct engine *e, const struct picked *p, struct build *b)
 {
-    uint64_t newest = 0;
-    for (uint32_t i = 0; i < p->count; i++)
-        newest = p->tables[i]->clock_max > newest ? p->tables[i]->clock_max : newest;
-    for (uint32_t i = 0; i < set->count; i++)
-        if (!is_picked(p, set->tables[i]) && table_summary(set->tables[i]->table)->clock_min <= newest)
-            return false;
-    return true;
+    if (e->quarantine_clock != 0)
+        return 0;
+    const struct table_run **older = reactor_alloc(e->reactor, (p->set->run_count + 1) * sizeof(struct table_run *));
+    if (!older)
+        return TORC_E_NO_MEMORY;
+    b->older = older;
+    for (uint32_t i = 0; i < p->set->run_count; i++)
+        if (!is_picked(p, &p->set->runs[i]))
+            older[b->older_count++] = &p->set->runs[i];
+    return 0;
 }
 
-static int merge_picked(struct engine *e, const struct picked *p, const struct table_set *set, struct table_ref **out)
+static int merge_picked(struct engine *e, const struct picked *p, struct build *b)
 {
     struct merge merge;
-    struct build build = {
-        .merge = &merge,
-        .level = p->tier + 1,
-        .drops_dead = is_bottom(set, p),
-        .now_ms = reactor_wall_ms(e->reactor),
-    };
     int rc = merge_init(&merge, e->reactor, p->count);
     if (rc)
         return rc;
     for (uint32_t i = 0; i < p->count; i++)
-        merge_add_table(&merge, p->tables[i]->table, TABLE_CURSOR_BULK);
-    rc = engine_build_table(e, &build, out);
-    if (rc && build.is_input_bad && rc != TORC_E_CANCELLED)
-        for (uint32_t i = 0; i < p->count; i++)
-            p->tables[i]->is_damaged = true;
+        merge_add_run(&merge, p->runs[i], TABLE_CURSOR_BULK);
+    b->merge = &merge;
+    rc = find_older(e, p, b);
+    if (rc == 0)
+        rc = engine_build_tables(e, b);
+    if (rc && b->is_input_bad) {
+        const struct merge_source *bad = &merge.sources[merge.bad_source];
+        bad->run->tables[bad->table]->is_damaged = true;
+    }
+    reactor_free(e->reactor, (void *)(uintptr_t)b->older);
     merge_deinit(&merge);
     return rc;
 }
 
+/* `removed` has room for p->table_count. */
+static int replace(struct engine *e, const struct picked *p, const struct build *b, struct table_ref **removed)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        for (uint32_t j = 0; j < p->runs[i]->count; j++)
+            removed[count++] = p->runs[i]->tables[j];
+    ASSERT(count == p->table_count);
+    uint64_t bytes = build_bytes(b);
+    int rc = engine_change_tables(e, &(struct tables_change){
+                                         .added = b->tables,
+                                         .added_count = b->count,
+                                         .removed = removed,
+                                         .removed_count = count,
+                                     });
+    if (rc)
+        return rc;
+    e->counters.compactions++;
+    e->counters.compacted_bytes += bytes;
+    return 0;
+}
+
 static int compact_once(struct engine *e, const struct picked *p)
 {
-    struct table_set *set = e->tables;
-    struct table_ref *merged;
-    table_set_hold(set);
-    int rc = merge_picked(e, p, set, &merged);
-    if (rc == 0) {
-        struct tables_change change = {
-            .added = merged,
-            .created_ms = reactor_wall_ms(e->reactor),
-            .removed = p->tables,
-            .removed_count = p->count,
-        };
-        rc = engine_change_tables(e, &change);
-        if (rc == 0) {
-            e->counters.compactions++;
-            e->counters.compacted_bytes += merged ? table_summary(merged->table)->bytes : 0;
-        }
-    }
-    table_set_release(set);
+    struct build build = {.level = p->tier + 1, .now_ms = reactor_wall_ms(e->reactor)};
+    struct table_ref **removed = reactor_alloc(e->reactor, p->table_count * sizeof(struct table_ref *));
+    if (!removed)
+        return TORC_E_NO_MEMORY;
+    table_set_hold(p->set);
+    int rc = merge_picked(e, p, &build);
+    if (rc == 0)
+        rc = replace(e, p, &build, removed);
+    build_deinit(e, &build);
+    reactor_free(e->reactor, removed);
+    table_set_release(p->set);
     return rc;
 }
 

@@ -22,8 +22,8 @@ static void add_sources(struct engine_cursor *c, uint16_t vnode)
     merge_add_memtable(&c->merge, e->active, vnode, vnode_end);
     for (uint32_t i = 0; i < e->frozen_count; i++)
         merge_add_memtable(&c->merge, e->frozen[i].memtable, vnode, vnode_end);
-    for (uint32_t i = 0; i < c->tables->count; i++)
-        merge_add_table(&c->merge, c->tables->tables[i]->table, TABLE_CURSOR_SCAN);
+    for (uint32_t i = 0; i < c->tables->run_count; i++)
+        merge_add_run(&c->merge, &c->tables->runs[i], TABLE_CURSOR_SCAN);
 }
 
 int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms, struct engine_cursor **out)
@@ -37,7 +37,7 @@ int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t
     c->now_ms = now_ms;
     c->tables = e->tables;
     table_set_hold(c->tables);
-    int rc = merge_init(&c->merge, e->reactor, 1 + e->frozen_count + c->tables->count);
+    int rc = merge_init(&c->merge, e->reactor, 1 + e->frozen_count + c->tables->run_count);
     if (rc == 0) {
         add_sources(c, vnode);
         rc = merge_seek(&c->merge, from);

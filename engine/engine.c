@@ -13,6 +13,7 @@ enum {
     MEMTABLE_BYTES_DEFAULT = 64 << 20,
     LOG_BYTES_MAX_DEFAULT = 512 << 20,
     CACHE_BYTES_DEFAULT = 64 << 20,
+    TABLE_BYTES_MAX_DEFAULT = 256 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
     EVENT_TEXT_BYTES = 512,
@@ -53,8 +54,8 @@ void engine_refresh_clock(struct engine *e)
         uint64_t clock = memtable_clock_max(e->frozen[i].memtable);
         highest = clock > highest ? clock : highest;
     }
-    if (e->tables && e->tables->count > 0 && e->tables->tables[0]->clock_max > highest)
-        highest = e->tables->tables[0]->clock_max;
+    if (e->tables && e->tables->run_count > 0 && e->tables->runs[0].clock_max > highest)
+        highest = e->tables->runs[0].clock_max;
     e->older_clock_max = highest;
 }
 
@@ -228,6 +229,9 @@ static int copy_options(struct engine *e, const struct engine_options *o)
         e->options.segment_bytes = SEGMENT_BYTES_DEFAULT;
     if (!e->options.cache_bytes)
         e->options.cache_bytes = CACHE_BYTES_DEFAULT;
+    if (!e->options.table_bytes_max)
+        e->options.table_bytes_max = TABLE_BYTES_MAX_DEFAULT;
+    ASSERT(e->options.table_bytes_max <= UINT64_C(2) << 30);
     return 0;
 }
 

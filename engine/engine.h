@@ -46,6 +46,7 @@ struct engine_options {
     uint64_t log_bytes_max;     /* the memtable is also frozen when the log since it began is longer; 0 means 512 MiB */
     uint64_t segment_bytes;     /* of one log file; 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
     uint64_t cache_bytes;       /* block cache; 0 means 64 MiB */
+    uint64_t table_bytes_max;   /* merges begin a new table at this size; 0 means 256 MiB; at most 2 GiB */
     engine_durable_fn *on_durable;
     void *owner;
     void (*on_room)(void *owner); /* puts refused with OVERLOADED may be tried again; may be null */

@@ -3,6 +3,7 @@
  *   engine.c      open, close, writes                 tables.c      the set of tables that reads see
  *   recover.c     from the disk's state to a memtable  merge.c       many sorted sources as one
  *   read.c        point reads                         cursor.c      scans
+ *   build.c       from a merge to tables that count
  *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
  *
  * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are started again
@@ -22,7 +23,7 @@ enum {
     FROZEN_KEPT_MAX = 4,      /* with so many waiting to be flushed the log is held back */
     FROZEN_COUNT_MAX = 256,   /* recovery may make more */
     RETRY_NS = 1000000000,    /* after a full disk */
-    COMPACTION_TABLES_MAX = 16,
+    COMPACTION_RUNS_MAX = 16,
     ENGINE_APPLY_MAX = 16,    /* records put together */
 };
 

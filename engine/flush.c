@@ -13,17 +13,40 @@ static void edit_log_start(void *context, struct manifest_numbers *n)
         n->clock_max = memtable_clock_max(e->frozen[0].memtable);
 }
 
-static int build_oldest(struct engine *e, struct table_ref **out)
+/* Tables are older than memtables. While writes are missing a tombstone is kept: it is what is known of its key. */
+static int find_older(struct engine *e, const struct table_set *set, struct build *b)
+{
+    if (e->quarantine_clock != 0)
+        return 0;
+    const struct table_run **older = reactor_alloc(e->reactor, (set->run_count + 1) * sizeof(struct table_run *));
+    if (!older)
+        return TORC_E_NO_MEMORY;
+    for (uint32_t i = 0; i < set->run_count; i++)
+        older[i] = &set->runs[i];
+    b->older = older;
+    b->older_count = set->run_count;
+    return 0;
+}
+
+static int build_oldest(struct engine *e, struct build *b)
 {
     struct merge merge;
-    struct build build = {.merge = &merge};
+    struct table_set *set = e->tables;
     uint32_t vnode_end = (uint32_t)e->options.vnode_first + e->options.vnode_count;
     int rc = merge_init(&merge, e->reactor, 1);
     if (rc)
         return rc;
-    merge_add_memtable(&merge, e->frozen[0].memtable, e->options.vnode_first, vnode_end);
-    rc = engine_build_table(e, &build, out);
+    table_set_hold(set);
+    b->merge = &merge;
+    b->now_ms = reactor_wall_ms(e->reactor);
+    rc = find_older(e, set, b);
+    if (rc == 0) {
+        merge_add_memtable(&merge, e->frozen[0].memtable, e->options.vnode_first, vnode_end);
+        rc = engine_build_tables(e, b);
+    }
+    reactor_free(e->reactor, (void *)(uintptr_t)b->older);
     merge_deinit(&merge);
+    table_set_release(set);
     return rc;
 }
 
@@ -38,23 +61,25 @@ static void drop_oldest(struct engine *e)
 
 static int flush_oldest(struct engine *e)
 {
-    struct table_ref *ref;
-    int rc = build_oldest(e, &ref);
-    if (rc)
-        return rc;
-    struct tables_change change = {
-        .added = ref,
-        .created_ms = reactor_wall_ms(e->reactor),
-        .edit = edit_log_start,
-        .context = e,
-    };
-    rc = engine_change_tables(e, &change);
+    struct build build = {.level = 0};
+    int rc = build_oldest(e, &build);
+    if (rc == 0) {
+        uint64_t bytes = build_bytes(&build);
+        rc = engine_change_tables(e, &(struct tables_change){
+                                         .added = build.tables,
+                                         .added_count = build.count,
+                                         .edit = edit_log_start,
+                                         .context = e,
+                                     });
+        e->counters.flushed_bytes += rc == 0 ? bytes : 0;
+    }
+    build_deinit(e, &build);
     if (rc)
         return rc;
     drop_oldest(e);
     e->counters.flushes++;
-    e->counters.flushed_bytes += ref ? table_summary(ref->table)->bytes : 0;
-    if (e->wal)
+    /* An older copy of the manifest would need the old log. */
+    if (manifest_copies(e->manifest) == 2)
         wal_truncate(e->wal, manifest_state(e->manifest)->numbers.log_start);
     return 0;
 }

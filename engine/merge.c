@@ -1,4 +1,4 @@
-/* merge.c - the k-way merge of memtables and tables; see merge.h. */
+/* merge.c - the k-way merge of memtables and runs of tables; see merge.h. */
 #include "engine/merge.h"
 
 int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max)
@@ -13,7 +13,7 @@ void merge_deinit(struct merge *m)
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
         if (s->memtable) {
-            memtable_run_deinit(&s->run, m->reactor);
+            memtable_run_deinit(&s->sorted, m->reactor);
             memtable_release(s->memtable);
         } else {
             table_cursor_deinit(&s->cursor);
@@ -30,12 +30,12 @@ void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vno
     m->sources[m->count++] = (struct merge_source){.memtable = memtable, .vnode = vnode_first, .vnode_end = vnode_end};
 }
 
-void merge_add_table(struct merge *m, struct table *table, enum table_cursor_mode mode)
+void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode)
 {
-    ASSERT(m->count < m->capacity);
+    ASSERT(m->count < m->capacity && run->count > 0);
     struct merge_source *s = &m->sources[m->count++];
-    *s = (struct merge_source){0};
-    table_cursor_init(&s->cursor, table, mode);
+    *s = (struct merge_source){.run = run, .mode = mode};
+    table_cursor_init(&s->cursor, run->tables[0]->table, mode);
 }
 
 /* ---- one source ---- */
@@ -43,60 +43,87 @@ void merge_add_table(struct merge *m, struct table *table, enum table_cursor_mod
 /* To the record at the source's place, in this vnode or the next that has any. Waits. */
 static int settle_memtable(struct merge_source *s)
 {
-    while (s->place >= s->run.count && s->vnode + 1 < s->vnode_end) {
+    while (s->place >= s->sorted.count && s->vnode + 1 < s->vnode_end) {
         s->vnode++;
         s->place = 0;
-        int rc = memtable_run_fill(&s->run, s->memtable, (uint16_t)s->vnode);
+        int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)s->vnode);
         if (rc)
             return rc;
     }
-    s->is_valid = s->place < s->run.count;
+    s->is_valid = s->place < s->sorted.count;
+    s->is_ended = !s->is_valid;
     if (s->is_valid)
-        memtable_run_get(&s->run, s->memtable, s->place, &s->current);
+        memtable_run_get(&s->sorted, s->memtable, s->place, &s->current);
     return 0;
 }
 
 static int seek_memtable(struct merge_source *s, const struct record_key *to)
 {
-    if (to->vnode >= s->vnode_end) {
-        s->is_valid = false;
-        s->vnode = s->vnode_end;
-        s->run.count = s->place = 0;
+    s->is_ended = to->vnode >= s->vnode_end;
+    if (s->is_ended)
         return 0;
-    }
-    if (to->vnode != s->vnode || s->run.count == 0) {
+    if (to->vnode > s->vnode || s->sorted.count == 0) {
         s->vnode = to->vnode > s->vnode ? to->vnode : s->vnode;
-        int rc = memtable_run_fill(&s->run, s->memtable, (uint16_t)s->vnode);
+        int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)s->vnode);
         if (rc)
             return rc;
     }
-    s->place = memtable_run_find(&s->run, s->memtable, to);
+    s->place = memtable_run_find(&s->sorted, s->memtable, to);
     return settle_memtable(s);
 }
 
-static int settle_table(struct merge_source *s)
+static void enter_table(struct merge_source *s, uint32_t table)
+{
+    table_cursor_deinit(&s->cursor);
+    s->table = table;
+    table_cursor_init(&s->cursor, s->run->tables[table]->table, s->mode);
+}
+
+/* To the next record of the table, or the first of the next table. Waits. */
+static int settle_run(struct merge_source *s)
 {
     int rc = table_cursor_next(&s->cursor, &s->current);
+    while (rc == 0 && s->table + 1 < s->run->count) {
+        enter_table(s, s->table + 1);
+        rc = table_cursor_next(&s->cursor, &s->current);
+    }
     s->is_valid = rc == 1;
+    s->is_ended = rc == 0;
     return rc < 0 ? rc : 0;
+}
+
+static int seek_run(struct merge_source *s, const struct record_key *to)
+{
+    uint32_t table = table_run_seek(s->run, to);
+    s->is_ended = table == s->run->count;
+    if (s->is_ended)
+        return 0;
+    if (table != s->table)
+        enter_table(s, table);
+    int rc = table_cursor_seek(&s->cursor, to);
+    return rc ? rc : settle_run(s);
 }
 
 static int seek_source(struct merge_source *s, const struct record_key *to)
 {
-    s->is_consumed = false;
-    if (s->memtable)
-        return seek_memtable(s, to);
-    int rc = table_cursor_seek(&s->cursor, to);
-    return rc ? rc : settle_table(s);
+    s->is_valid = s->is_consumed = false;
+    return s->memtable ? seek_memtable(s, to) : seek_run(s, to);
 }
 
 static int advance(struct merge_source *s)
 {
-    s->is_consumed = false;
+    s->is_valid = s->is_consumed = false;
     if (!s->memtable)
-        return settle_table(s);
+        return settle_run(s);
     s->place++;
     return settle_memtable(s);
+}
+
+/* What a memtable holds at a place may have been written over since: is its key still where it was? */
+static void refresh(struct merge_source *s)
+{
+    if (s->memtable)
+        memtable_run_get(&s->sorted, s->memtable, s->place, &s->current);
 }
 
 /* ---- all of them ---- */
@@ -105,7 +132,9 @@ int merge_seek(struct merge *m, const struct record_key *to)
 {
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
-        if (s->is_valid && record_key_compare(&s->current.key, to) >= 0)
+        if (s->is_valid)
+            refresh(s);
+        if (s->is_ended || (s->is_valid && record_key_compare(&s->current.key, to) >= 0))
             continue;
         int rc = seek_source(s, to);
         if (rc) {
@@ -140,8 +169,7 @@ int merge_next(struct merge *m, struct record *out)
         if (!s->is_valid)
             continue;
         /* No wait from here on: what a memtable holds now is what comes out. */
-        if (s->memtable)
-            memtable_run_get(&s->run, s->memtable, s->place, &s->current);
+        refresh(s);
         int order = best ? record_key_compare(&s->current.key, &best->current.key) : -1;
         if (order < 0 || (order == 0 && version_compare(s->current.version, best->current.version) > 0))
             best = s;

@@ -1,23 +1,29 @@
 /* merge.h - many sorted sources as one: for each key its newest version, in order.
  *
- * Sources are memtables (vnode by vnode, sorted as they are reached) and tables. There are few, so the smallest key is
+ * Sources are memtables (vnode by vnode, sorted as they are reached) and runs of tables. There are few, so the smallest key is
  * found by looking at all. Of versions of one key the highest wins and the others are passed over. Tombstones and
  * expired records come out, too: what to do with them is the caller's business. */
 #ifndef ENGINE_MERGE_H
 #define ENGINE_MERGE_H
 
 #include "engine/memtable.h"
-#include "engine/table.h"
+#include "engine/tables.h"
 
 struct merge_source {
     struct record current;   /* of a memtable: only its key is looked at, for the rest may be overwritten meanwhile */
     bool is_valid;           /* current is set */
     bool is_consumed;        /* current was given out or passed over: advance before looking at it again */
-    struct memtable *memtable; /* held; null for a table */
-    struct memtable_run run;
-    uint32_t place;          /* in the run */
+    bool is_ended;           /* nothing comes any more */
+    /* a memtable */
+    struct memtable *memtable; /* held; null for a run of tables */
+    struct memtable_run sorted; /* one vnode of it */
+    uint32_t place;          /* in there */
     uint32_t vnode;
     uint32_t vnode_end;
+    /* a run of tables */
+    const struct table_run *run;
+    uint32_t table;          /* that the cursor is in */
+    enum table_cursor_mode mode;
     struct table_cursor cursor;
 };
 
@@ -34,8 +40,8 @@ void merge_deinit(struct merge *m);
 
 /* `vnode_end` is behind the last vnode. Holds the memtable. */
 void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vnode_first, uint32_t vnode_end);
-/* The caller keeps the table open. */
-void merge_add_table(struct merge *m, struct table *table, enum table_cursor_mode mode);
+/* The caller holds the set that the run is of. */
+void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
 
 /* Waits. All sources to their first record not below `to`; sources that are behind it stay. */
 MUST_CHECK int merge_seek(struct merge *m, const struct record_key *to);

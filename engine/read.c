@@ -50,7 +50,7 @@ static bool get_memtables(const struct engine *e, const struct engine_key *k, st
             is_found = true;
         }
     }
-    *is_final = e->tables->count == 0 || (is_found && out->version.clock > e->tables->tables[0]->clock_max);
+    *is_final = e->tables->run_count == 0 || (is_found && out->version.clock > e->tables->runs[0].clock_max);
     return is_found;
 }
 
@@ -60,10 +60,12 @@ static int get_older(struct engine *e, const struct engine_key *k, uint64_t now_
     bool is_found = get_memtables(e, k, out, &is_final);
     uint64_t hash = is_final ? 0 : table_key_hash(&k->key);
     bool is_of_table = false;
-    for (uint32_t i = 0; !is_final && i < e->tables->count; i++) {
-        const struct table_ref *t = e->tables->tables[i];
-        if (is_found && out->version.clock > t->clock_max)
+    for (uint32_t i = 0; !is_final && i < e->tables->run_count; i++) {
+        if (is_found && out->version.clock > e->tables->runs[i].clock_max)
             break;
+        const struct table_ref *t = table_run_find(&e->tables->runs[i], &k->key);
+        if (!t || (is_found && out->version.clock > t->clock_max))
+            continue;
         struct record other;
         int answer = table_get_cached(t->table, &k->key, hash, &other);
         if (answer == TABLE_WAITS)
@@ -122,12 +124,15 @@ static int keep(struct engine *e, struct found *f, const struct record *record)
 static int search_tables(struct engine *e, const struct table_set *set, const struct engine_key *k, struct found *f)
 {
     uint64_t hash = table_key_hash(&k->key);
-    for (uint32_t i = 0; i < set->count; i++) {
-        if (f->buffer && f->record.version.clock > set->tables[i]->clock_max)
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        if (f->buffer && f->record.version.clock > set->runs[i].clock_max)
             return 0;
+        const struct table_ref *t = table_run_find(&set->runs[i], &k->key);
+        if (!t || (f->buffer && f->record.version.clock > t->clock_max))
+            continue;
         struct record record;
         struct cache_pin pin = {0};
-        int answer = table_get(set->tables[i]->table, &k->key, hash, &record, &pin);
+        int answer = table_get(t->table, &k->key, hash, &record, &pin);
         ASSERT(answer != TABLE_WAITS);
         int rc = answer < 0 ? answer : 0;
         if (answer == TABLE_FOUND && (!f->buffer || version_compare(record.version, f->record.version) > 0))

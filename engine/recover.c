@@ -23,7 +23,8 @@ static int open_table(struct engine *e, const struct manifest_table *description
         snprintf(why, why_bytes, "cannot open the table %s: %s", path, error_sentence(rc));
         return rc;
     }
-    *out = table_ref_new(e, table, description->level);
+    uint64_t run = description->order ? description->order : description->number;
+    *out = table_ref_new(e, table, run, description->level);
     if (*out)
         return 0;
     table_close(table);

@@ -3,7 +3,7 @@
 
 #include "engine/engine_internal.h"
 
-struct table_ref *table_ref_new(struct engine *e, struct table *table, uint32_t level)
+struct table_ref *table_ref_new(struct engine *e, struct table *table, uint64_t run, uint32_t level)
 {
     struct table_ref *ref = reactor_alloc_zeroed(e->reactor, sizeof *ref);
     if (!ref)
@@ -12,6 +12,8 @@ struct table_ref *table_ref_new(struct engine *e, struct table *table, uint32_t 
     ref->engine = e;
     ref->table = table;
     ref->number = table_summary(table)->number;
+    ref->run = run;
+    ref->clock_min = table_summary(table)->clock_min;
     ref->clock_max = table_summary(table)->clock_max;
     ref->level = level;
     return ref;
@@ -48,37 +50,95 @@ static bool is_among(const struct table_ref *ref, struct table_ref *const *refs,
     return false;
 }
 
+/* Puts the table among those of its run, in the order of keys, or behind all when it is the first of its run. */
 static void set_add(struct table_set *set, struct table_ref *ref)
 {
-    uint32_t at = set->count++;
-    for (; at > 0 && set->tables[at - 1]->clock_max < ref->clock_max; at--)
-        set->tables[at] = set->tables[at - 1];
+    const struct record_key *smallest = &table_summary(ref->table)->smallest;
+    uint32_t at = set->count;
+    bool is_behind = false; /* a table of its run, before it in order, was found */
+    for (uint32_t i = set->count; i-- > 0 && !is_behind;) {
+        const struct table_ref *other = set->tables[i];
+        if (other->run != ref->run)
+            continue;
+        is_behind = record_key_compare(&table_summary(other->table)->smallest, smallest) < 0;
+        at = is_behind ? i + 1 : i;
+    }
+    memmove(&set->tables[at + 1], &set->tables[at], (set->count - at) * sizeof set->tables[0]);
     set->tables[at] = ref;
+    set->count++;
     ref->references++;
+}
+
+static void add_run(struct table_set *set, const struct table_run *run)
+{
+    uint32_t at = set->run_count++;
+    for (; at > 0 && set->runs[at - 1].clock_max < run->clock_max; at--)
+        set->runs[at] = set->runs[at - 1];
+    set->runs[at] = *run;
+}
+
+static void find_runs(struct table_set *set)
+{
+    uint32_t end;
+    for (uint32_t begin = 0; begin < set->count; begin = end) {
+        struct table_run run = {.tables = &set->tables[begin]};
+        for (end = begin; end < set->count && set->tables[end]->run == set->tables[begin]->run; end++)
+            run.clock_max = set->tables[end]->clock_max > run.clock_max ? set->tables[end]->clock_max : run.clock_max;
+        run.count = end - begin;
+        add_run(set, &run);
+    }
 }
 
 struct table_set *table_set_make(struct reactor *r, const struct table_set *from,
                                  const struct table_set_change *change)
 {
     uint32_t count_max = (from ? from->count : 0) + change->added_count;
-    struct table_set *set = reactor_alloc_zeroed(r, sizeof *set + count_max * sizeof(struct table_ref *));
+    size_t tables_bytes = count_max * sizeof(struct table_ref *);
+    struct table_set *set = reactor_alloc_zeroed(r, sizeof *set + tables_bytes + count_max * sizeof(struct table_run));
     if (!set)
         return NULL;
     set->reactor = r;
     set->references = 1;
+    set->runs = (struct table_run *)(void *)&set->tables[count_max];
     for (uint32_t i = 0; from && i < from->count; i++)
-        if (!is_among(from->tables[i], change->removed, change->removed_count))
-            set_add(set, from->tables[i]);
+        if (!is_among(from->tables[i], change->removed, change->removed_count)) {
+            set->tables[set->count++] = from->tables[i];
+            from->tables[i]->references++;
+        }
     for (uint32_t i = 0; i < change->added_count; i++)
         set_add(set, change->added[i]);
+    find_runs(set);
     return set;
 }
 
-struct manifest_table table_description(const struct table_summary *s, uint32_t level, uint64_t created_ms)
+uint32_t table_run_seek(const struct table_run *run, const struct record_key *key)
 {
+    uint32_t low = 0, high = run->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (record_key_compare(&table_summary(run->tables[middle]->table)->largest, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct table_ref *table_run_find(const struct table_run *run, const struct record_key *key)
+{
+    if (run->count == 1)
+        return run->tables[0]; /* its filter knows better than its bounds */
+    uint32_t place = table_run_seek(run, key);
+    return place < run->count ? run->tables[place] : NULL;
+}
+
+struct manifest_table table_description(const struct table_ref *ref, uint64_t created_ms)
+{
+    const struct table_summary *s = table_summary(ref->table);
     return (struct manifest_table){
         .number = s->number,
-        .level = level,
+        .level = ref->level,
+        .order = ref->run,
         .bytes = s->bytes,
         .entries = s->entries,
         .tombstones = s->tombstones,
@@ -93,6 +153,14 @@ struct manifest_table table_description(const struct table_summary *s, uint32_t 
 
 /* ---- the end of a table ---- */
 
+/* The counters of an engine never go back. */
+static void keep_counters(struct engine *e, const struct table *t)
+{
+    struct table_counters c = table_counters(t);
+    e->counters.table_block_reads += c.block_reads;
+    e->counters.corruptions += c.corruptions;
+}
+
 static void bury(struct reactor *r, void *context)
 {
     struct engine *e = context;
@@ -101,9 +169,11 @@ static void bury(struct reactor *r, void *context)
     while ((link = list_pop_front(&e->graveyard)) != NULL) {
         struct table_ref *ref = CONTAINER_OF(link, struct table_ref, link);
         engine_table_path(e, ref->number, path);
+        keep_counters(e, ref->table);
         table_close(ref->table);
-        /* A file that stays is removed at the next start, since no manifest names it. */
-        int rc = ref->is_obsolete ? file_remove(r, path) : 0;
+        /* An older copy of the manifest may name it still. A file that stays goes at the next start. */
+        bool is_removed = ref->is_obsolete && manifest_copies(e->manifest) == 2;
+        int rc = is_removed ? file_remove(r, path) : 0;
         if (rc)
             engine_tell(e, "table_not_removed", "%s: %s", path, error_sentence(rc));
         reactor_free(r, ref);

@@ -3,6 +3,12 @@
  *   engine --> table_set --> table_ref --> table            a change makes a new set; readers that wait keep the one
  *   reader --> table_set --> table_ref --^                  they began with, and with it its tables
  *
+ * The tables that one flush or one merge has made are a run: their ranges of keys are disjoint, so a get looks into one
+ * table a run. A run is never changed, only replaced as a whole.
+ *
+ *   run 7   [ a ..... f ][ g .. m ][ n ..... z ]      of a merge
+ *   run 12  [ b ................. y ]                 of a flush
+ *
  * A table that no set holds any more and that was replaced is closed and its file removed, by a task. */
 #ifndef ENGINE_TABLES_H
 #define ENGINE_TABLES_H
@@ -17,6 +23,8 @@ struct table_ref {
     struct engine *engine;
     struct table *table;
     uint64_t number;
+    uint64_t run;         /* its name: the number of its first table; manifest_table.order */
+    uint64_t clock_min;
     uint64_t clock_max;
     uint32_t level;
     uint32_t references;
@@ -24,15 +32,28 @@ struct table_ref {
     bool is_damaged;      /* a merge has met a bad block: it is left alone until the next start */
 };
 
+struct table_run {
+    struct table_ref **tables; /* by key */
+    uint32_t count;
+    uint64_t clock_max;
+};
+
 struct table_set {
     struct reactor *reactor;
     uint32_t references;
     uint32_t count;
-    struct table_ref *tables[]; /* by clock_max, highest first */
+    uint32_t run_count;
+    struct table_run *runs;     /* by clock_max, highest first */
+    struct table_ref *tables[]; /* those of one run side by side */
 };
 
 /* Returns: a reference with no holder yet, or null when memory is out. */
-struct table_ref *table_ref_new(struct engine *e, struct table *table, uint32_t level);
+struct table_ref *table_ref_new(struct engine *e, struct table *table, uint64_t run, uint32_t level);
+
+/* The first table of the run that does not end before `key`. Returns: its place; run->count when there is none. */
+uint32_t table_run_seek(const struct table_run *run, const struct record_key *key);
+/* The one table of the run that may hold the key. Returns: null when none does. */
+struct table_ref *table_run_find(const struct table_run *run, const struct record_key *key);
 
 void table_set_hold(struct table_set *set);
 void table_set_release(struct table_set *set); /* null is allowed */
@@ -47,7 +68,7 @@ struct table_set_change {
 struct table_set *table_set_make(struct reactor *r, const struct table_set *from,
                                  const struct table_set_change *change);
 
-/* What the manifest keeps of a table; its keys are borrowed from the summary. */
-struct manifest_table table_description(const struct table_summary *s, uint32_t level, uint64_t created_ms);
+/* What the manifest keeps of a table; its keys are borrowed from the table. */
+struct manifest_table table_description(const struct table_ref *ref, uint64_t created_ms);
 
 #endif

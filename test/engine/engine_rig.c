@@ -86,6 +86,7 @@ struct engine_rig *engine_rig_make(void)
         .log_bytes_max = 16 << 20,
         .segment_bytes = 4 << 20,
         .cache_bytes = 1 << 20,
+        .table_bytes_max = 128 << 10,
         .on_durable = on_durable,
         .on_room = on_room,
         .on_event = on_event,
