@@ -85,6 +85,17 @@ static int find_older(struct engine *e, const struct picked *p, struct build *b)
     return 0;
 }
 
+/* A table that cannot be read whole. */
+static void set_aside(struct engine *e, const struct merge_source *bad, int code)
+{
+    struct table_ref *ref = bad->run->tables[bad->table];
+    char path[ENGINE_PATH_MAX];
+    engine_table_path(e, ref->number, path);
+    ref->is_damaged = true;
+    engine_tell(e, "table_damaged", "%s: %s; what is whole of it is served, and it is not merged until the next start",
+                path, error_sentence(code));
+}
+
 static int merge_picked(struct engine *e, const struct picked *p, struct build *b)
 {
     struct merge merge;
@@ -97,10 +108,8 @@ static int merge_picked(struct engine *e, const struct picked *p, struct build *
     rc = find_older(e, p, b);
     if (rc == 0)
         rc = engine_build_tables(e, b);
-    if (rc && b->is_input_bad) {
-        const struct merge_source *bad = &merge.sources[merge.bad_source];
-        bad->run->tables[bad->table]->is_damaged = true;
-    }
+    if (b->is_input_bad)
+        set_aside(e, &merge.sources[merge.bad_source], rc);
     reactor_free(e->reactor, (void *)(uintptr_t)b->older);
     merge_deinit(&merge);
     return rc;
@@ -138,10 +147,11 @@ static int compact_once(struct engine *e, const struct picked *p)
     int rc = merge_picked(e, p, &build);
     if (rc == 0)
         rc = replace(e, p, &build, removed);
+    bool is_known = build.is_input_bad; /* and told; other runs may be merged at once */
     build_deinit(e, &build);
     reactor_free(e->reactor, removed);
     table_set_release(p->set);
-    return rc;
+    return is_known ? TORC_E_CANCELLED : rc;
 }
 
 static void compact(struct reactor *r, void *context)

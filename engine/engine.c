@@ -121,6 +121,36 @@ static bool is_held_back(const struct engine *e)
 
 /* ---- applying ---- */
 
+/* Looks for a version at least as new in the frozen memtables: TORC_E_SUPERSEDED when there is a newer one. Tables are
+ * not read for it: versions are stamped in ascending order, above engine_version_clock_max, so what comes from the log is
+ * newer. Should one come that is not, reads still answer the newest, since they compare versions everywhere. */
+static int compare_frozen(const struct engine *e, const struct engine_key *k, struct version version, bool *is_held)
+{
+    struct record held;
+    for (uint32_t i = e->frozen_count; i-- > 0;) {
+        const struct memtable *m = e->frozen[i].memtable;
+        if (memtable_clock_max(m) < version.clock || !memtable_get(m, k, &held))
+            continue;
+        int order = version_compare(held.version, version);
+        *is_held |= order == 0;
+        if (order > 0)
+            return TORC_E_SUPERSEDED;
+    }
+    return 0;
+}
+
+static int apply_one(struct engine *e, const struct record *record, uint64_t hash, struct slice entry)
+{
+    bool is_held = false;
+    if (__builtin_expect(record->version.clock <= e->older_clock_max, 0)) {
+        struct engine_key k = {.key = record->key, .hash = hash};
+        int rc = compare_frozen(e, &k, record->version, &is_held);
+        if (rc || is_held)
+            return rc;
+    }
+    return memtable_put(e->active, hash, record, entry);
+}
+
 /* The cache misses of a group overlap: first all slots are touched, then all entries, then each is put. */
 void engine_apply(struct engine *e, const uint8_t *const *entries, uint32_t count, int *results)
 {
@@ -136,7 +166,7 @@ void engine_apply(struct engine *e, const uint8_t *const *entries, uint32_t coun
         memtable_prefetch_entry(e->active, records[i].key.vnode, hashes[i]);
     for (uint32_t i = 0; i < count; i++) {
         struct slice entry = slice_of(entries[i], entry_bytes(&records[i]));
-        results[i] = memtable_put(e->active, hashes[i], &records[i], entry);
+        results[i] = apply_one(e, &records[i], hashes[i], entry);
     }
 }
 
@@ -189,7 +219,11 @@ int engine_put(struct engine *e, const struct record *record, const struct engin
 
 void engine_submit(struct engine *e)
 {
-    if (e->wal && !is_held_back(e))
+    if (!e->wal)
+        return;
+    if (is_held_back(e))
+        engine_wake_flush(e); /* there may have been no task for it before */
+    else
         wal_submit(e->wal);
 }
 
@@ -272,10 +306,29 @@ static struct engine *new_engine(struct reactor *r, const struct engine_options 
     return NULL;
 }
 
+/* Its name is durable before anything in it is acknowledged; always, since the start before may have crashed here. */
+static int make_directory(struct engine *e)
+{
+    char parent[ENGINE_PATH_MAX];
+    int rc = directory_create(e->reactor, e->directory);
+    if (rc && rc != -EEXIST)
+        return rc;
+    size_t bytes = strlen(e->directory);
+    while (bytes > 1 && e->directory[bytes - 1] == '/')
+        bytes--;
+    while (bytes > 0 && e->directory[bytes - 1] != '/')
+        bytes--;
+    if (bytes >= sizeof parent)
+        return -ENAMETOOLONG;
+    memcpy(parent, bytes ? e->directory : ".", bytes ? bytes : 1);
+    parent[bytes ? bytes : 1] = '\0';
+    return directory_sync(e->reactor, parent);
+}
+
 static int open_parts(struct engine *e, char *why, size_t why_bytes)
 {
-    int rc = directory_create(e->reactor, e->directory);
-    if (rc && rc != -EEXIST) {
+    int rc = make_directory(e);
+    if (rc) {
         snprintf(why, why_bytes, "cannot make %s: %s", e->directory, error_sentence(rc));
         return rc;
     }
