@@ -1,0 +1,191 @@
+/* compaction_test.c - what is left of tables after they were merged. */
+#include "engine/engine_internal.h"
+#include "test/engine/engine_rig.h"
+
+#include <stdio.h>
+
+static void put(struct engine_rig *rig, uint32_t key, uint32_t value_bytes)
+{
+    engine_rig_put(rig, &(struct rig_put){.key = key, .value_bytes = value_bytes});
+}
+
+static void erase(struct engine_rig *rig, uint32_t key)
+{
+    engine_rig_put(rig, &(struct rig_put){.key = key, .flags = RECORD_TOMBSTONE});
+}
+
+/* Writes keys from `first` on until another memtable has become a table. */
+static void flush_with(struct engine_rig *rig, uint32_t first)
+{
+    uint64_t end = engine_counters(rig->engine).flushes + 1;
+    for (uint32_t i = 0; i < 100000 && engine_counters(rig->engine).flushes < end; i++) {
+        put(rig, first + i % 500, 200);
+        engine_rig_await(rig);
+    }
+    CU_ASSERT_FATAL(engine_counters(rig->engine).flushes >= end);
+}
+
+struct totals {
+    uint64_t entries;
+    uint64_t tombstones;
+    uint64_t expiring;
+    uint32_t runs;
+    uint32_t tables;
+};
+
+static struct totals totals(const struct engine_rig *rig)
+{
+    const struct table_set *set = rig->engine->tables;
+    struct totals t = {.runs = set->run_count, .tables = set->count};
+    for (uint32_t i = 0; i < set->count; i++) {
+        const struct table_summary *s = table_summary(set->tables[i]->table);
+        t.entries += s->entries;
+        t.tombstones += s->tombstones;
+        t.expiring += s->expiring;
+    }
+    return t;
+}
+
+TEST_IN_REACTOR(flush_leaves_no_tombstone_of_a_key_that_no_table_holds)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    for (uint32_t key = 0; key < 50; key++)
+        put(rig, key, 100);
+    for (uint32_t key = 0; key < 50; key++)
+        erase(rig, key);
+    engine_rig_put(rig, &(struct rig_put){.key = 60, .value_bytes = 9, .flags = RECORD_EXPIRING, .expiry_ms = 5});
+    flush_with(rig, 1000);
+    CU_ASSERT(totals(rig).entries > 0);
+    CU_ASSERT_EQUAL(totals(rig).tombstones, 0);
+    CU_ASSERT_EQUAL(totals(rig).expiring, 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(compaction_drops_tombstones_with_what_they_shadow)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    for (uint32_t key = 0; key < 50; key++)
+        put(rig, key, 100);
+    flush_with(rig, 1000);
+    for (uint32_t key = 0; key < 50; key++)
+        erase(rig, key);
+    flush_with(rig, 1000);
+    CU_ASSERT_EQUAL(totals(rig).tombstones, 50); /* an older table holds the keys still */
+    CU_ASSERT(engine_rig_check_all(rig));
+    while (engine_counters(rig->engine).compactions == 0)
+        flush_with(rig, 1000);
+    CU_ASSERT_EQUAL(totals(rig).tombstones, 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    engine_rig_close(rig);
+    engine_rig_open(rig, r);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(compaction_makes_one_run_of_disjoint_tables)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    for (uint32_t i = 0; i < 4; i++)
+        flush_with(rig, i * 500);
+    engine_rig_await_compactions(rig, 1);
+    engine_rig_settle(rig);
+    struct totals t = totals(rig);
+    CU_ASSERT_EQUAL(t.runs, 1);
+    CU_ASSERT(t.tables >= 2);
+    const struct table_run *run = &rig->engine->tables->runs[0];
+    for (uint32_t i = 1; i < run->count; i++)
+        CU_ASSERT(record_key_compare(&table_summary(run->tables[i - 1]->table)->largest,
+                                     &table_summary(run->tables[i]->table)->smallest) < 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    engine_rig_close(rig);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(totals(rig).runs, 1);
+    CU_ASSERT_EQUAL(totals(rig).tables, t.tables);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+static int count_tables(void *context, const char *name)
+{
+    *(uint32_t *)context += strncmp(name, "table-", 6) == 0;
+    return 0;
+}
+
+TEST_IN_REACTOR(compaction_removes_the_files_it_has_replaced)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    for (uint32_t i = 0; i < 9; i++)
+        flush_with(rig, i * 200);
+    engine_rig_settle(rig);
+    CU_ASSERT(engine_counters(rig->engine).compactions >= 2);
+    uint32_t files = 0;
+    CU_ASSERT_EQUAL(directory_list(r, rig->options.directory, count_tables, &files), 0);
+    CU_ASSERT_EQUAL(files, totals(rig).tables);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* Flips a byte in the middle of the table's first block. */
+static void damage(struct reactor *r, const struct engine_rig *rig, uint64_t number)
+{
+    char path[512];
+    struct file *f;
+    uint8_t byte;
+    snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, 1000), 1);
+    byte ^= 0x10;
+    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, 1000, false), 0);
+    file_close(r, f);
+}
+
+static uint32_t count_answers(struct engine_rig *rig, uint32_t first, uint32_t count, int wanted)
+{
+    uint32_t answers = 0;
+    for (uint32_t key = first; key < first + count; key++) {
+        char memory[RIG_KEY_BYTES_MAX];
+        struct record_key record_key = engine_rig_key(rig, key, memory);
+        struct engine_key k;
+        struct record record;
+        void *buffer = NULL;
+        engine_key_init(rig->engine, &k, &record_key);
+        answers += engine_get_wait(rig->engine, &k, 0, &record, &buffer) == wanted;
+        reactor_free(rig->reactor, buffer);
+    }
+    return answers;
+}
+
+TEST_IN_REACTOR(compaction_leaves_a_damaged_table_alone)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    flush_with(rig, 0);
+    uint64_t number = rig->engine->tables->tables[0]->number;
+    engine_rig_close(rig);
+    damage(r, rig, number);
+    engine_rig_open(rig, r);
+    for (uint32_t i = 1; i < 8; i++)
+        flush_with(rig, 1000);
+    engine_rig_settle(rig);
+    CU_ASSERT(engine_counters(rig->engine).compactions >= 1);
+    CU_ASSERT(engine_counters(rig->engine).corruptions >= 1);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "table_damaged"); /* told once, and nothing after it */
+    CU_ASSERT(totals(rig).runs >= 2);
+    uint32_t corrupt = count_answers(rig, 0, 500, TORC_E_CORRUPT);
+    CU_ASSERT(corrupt > 0 && corrupt <= 4096 / 200);
+    CU_ASSERT(count_answers(rig, 0, 500, ENGINE_FOUND) > 200); /* its other blocks are served */
+    for (uint32_t key = 1000; key < 1500; key++)
+        CU_ASSERT(engine_rig_check(rig, key));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}

@@ -1,0 +1,195 @@
+/* memtable_test.c - versions, growth and order of the records in memory. */
+#include "engine/memtable.h"
+#include "test/test.h"
+
+#include <stdio.h>
+
+enum { VNODES = 4, VNODE_FIRST = 100 };
+
+struct sample {
+    char key[32];
+    uint8_t value[256];
+    uint8_t entry[512];
+    struct record record;
+    struct slice encoded;
+    struct engine_key lookup;
+};
+
+static const uint64_t seed = 7;
+
+/* Record `i` in a vnode, with so many bytes of value. */
+static void make(struct sample *s, uint32_t i, uint16_t vnode, uint64_t clock, uint32_t value_bytes)
+{
+    int key_bytes = snprintf(s->key, sizeof s->key, "%u-key", i * 2654435761u);
+    memset(s->value, (int)(clock % 251), sizeof s->value);
+    s->record = (struct record){
+        .key = {.vnode = (uint16_t)(VNODE_FIRST + vnode), .key = slice_of(s->key, (size_t)key_bytes)},
+        .version = {.clock = clock, .node = 1},
+        .value = slice_of(s->value, value_bytes),
+    };
+    s->record.checksum = entry_checksum(&s->record.key, s->record.value);
+    s->encoded = slice_of(s->entry, entry_encode(s->entry, &s->record));
+    s->lookup = (struct engine_key){.key = s->record.key, .hash = memtable_hash(seed, &s->record.key)};
+}
+
+static int put(struct memtable *m, uint32_t i, uint16_t vnode, uint64_t clock, uint32_t value_bytes)
+{
+    struct sample s;
+    make(&s, i, vnode, clock, value_bytes);
+    return memtable_put(m, s.lookup.hash, &s.record, s.encoded);
+}
+
+/* Returns: the version clock that is held; 0 when there is none. */
+static uint64_t held(struct memtable *m, uint32_t i, uint16_t vnode)
+{
+    struct sample s;
+    struct record found;
+    make(&s, i, vnode, 1, 0);
+    memtable_prefetch_slot(m, s.record.key.vnode, s.lookup.hash);
+    memtable_prefetch_entry(m, s.record.key.vnode, s.lookup.hash);
+    if (!memtable_get(m, &s.lookup, &found))
+        return 0;
+    CU_ASSERT(entry_verify(&found));
+    CU_ASSERT_EQUAL(record_key_compare(&found.key, &s.record.key), 0);
+    return found.version.clock;
+}
+
+static struct memtable *begin(struct reactor *r)
+{
+    struct memtable_options options = {.seed = seed, .vnode_first = VNODE_FIRST, .vnode_count = VNODES};
+    struct memtable *m;
+    CU_ASSERT_EQUAL_FATAL(memtable_new(r, &options, &m), 0);
+    return m;
+}
+
+TEST_IN_REACTOR(memtable_keeps_the_newest_version)
+{
+    struct memtable *m = begin(r);
+    CU_ASSERT_EQUAL(held(m, 1, 0), 0);
+    CU_ASSERT_EQUAL(put(m, 1, 0, 10, 50), 0);
+    CU_ASSERT_EQUAL(held(m, 1, 0), 10);
+    CU_ASSERT_EQUAL(put(m, 1, 0, 9, 50), TORC_E_SUPERSEDED);
+    CU_ASSERT_EQUAL(held(m, 1, 0), 10);
+    CU_ASSERT_EQUAL(put(m, 1, 0, 10, 50), 0); /* the same one again */
+    CU_ASSERT_EQUAL(put(m, 1, 0, 11, 50), 0);
+    CU_ASSERT_EQUAL(held(m, 1, 0), 11);
+    CU_ASSERT_EQUAL(memtable_entries(m), 1);
+    CU_ASSERT_EQUAL(memtable_clock_max(m), 11);
+    CU_ASSERT_EQUAL(held(m, 2, 0), 0);
+    CU_ASSERT_EQUAL(held(m, 1, 1), 0); /* each vnode for itself */
+    memtable_release(m);
+}
+
+TEST_IN_REACTOR(memtable_writes_over_what_has_room)
+{
+    struct memtable *m = begin(r);
+    CU_ASSERT_EQUAL(put(m, 1, 0, 1, 100), 0);
+    uint64_t used = memtable_used_bytes(m);
+    for (uint64_t clock = 2; clock < 50; clock++)
+        CU_ASSERT_EQUAL(put(m, 1, 0, clock, 100 - (uint32_t)clock % 3), 0);
+    CU_ASSERT_EQUAL(held(m, 1, 0), 49);
+    CU_ASSERT(memtable_used_bytes(m) <= used + 2 * 160); /* at most when it shrank and grew again */
+    CU_ASSERT_EQUAL(put(m, 1, 0, 50, 250), 0);
+    CU_ASSERT(memtable_used_bytes(m) > used + 250);
+    CU_ASSERT_EQUAL(held(m, 1, 0), 50);
+    memtable_release(m);
+}
+
+TEST_IN_REACTOR(memtable_grows_one_vnode_a_little_with_each_put)
+{
+    enum { COUNT = 200000 };
+    struct memtable *m = begin(r);
+    uint32_t grown_at = 0, growths = 0, missing = 0;
+    uint64_t before = memtable_index_bytes(m), grown_bytes = 0;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        CU_ASSERT_EQUAL_FATAL(put(m, i, 2, i + 1, 8), 0);
+        uint64_t now = memtable_index_bytes(m);
+        if (now > before) { /* the doubled table stands beside the old one */
+            grown_at = i;
+            grown_bytes = now - before;
+            growths++;
+        } else if (now < before && grown_bytes >= 1 << 16) {
+            uint64_t old_slots = grown_bytes / 2 / sizeof(uint64_t);
+            CU_ASSERT(i - grown_at >= old_slots / 16); /* it took so many puts to move it */
+        }
+        before = now;
+        if (i % 97 == 0) /* in the middle of moving, too */
+            missing += held(m, (i + 1) / 2, 2) != (i + 1) / 2 + 1;
+    }
+    CU_ASSERT(growths > 10);
+    for (uint32_t i = 0; i < COUNT; i++)
+        missing += held(m, i, 2) != i + 1;
+    CU_ASSERT_EQUAL(missing, 0);
+    CU_ASSERT_EQUAL(memtable_entries(m), COUNT);
+    CU_ASSERT(memtable_index_bytes(m) < COUNT * 8ull * 3);
+    memtable_release(m);
+}
+
+TEST_IN_REACTOR(memtable_lists_a_vnode_in_order)
+{
+    enum { COUNT = 5000 };
+    struct memtable *m = begin(r);
+    struct memtable_run run = {0};
+    for (uint32_t i = 0; i < COUNT; i++)
+        CU_ASSERT_EQUAL(put(m, i, (uint16_t)(i % 3), i + 1, i % 100), 0);
+    uint32_t seen = 0;
+    for (uint16_t vnode = 0; vnode < VNODES; vnode++) {
+        struct record record, previous = {0};
+        CU_ASSERT_EQUAL(memtable_run_fill(&run, m, (uint16_t)(VNODE_FIRST + vnode)), 0);
+        for (uint32_t i = 0; i < run.count; i++) {
+            memtable_run_get(&run, m, i, &record);
+            CU_ASSERT(i == 0 || record_key_compare(&previous.key, &record.key) < 0);
+            CU_ASSERT_EQUAL(memtable_run_find(&run, m, &record.key), i);
+            previous = record;
+            seen++;
+        }
+    }
+    CU_ASSERT_EQUAL(seen, COUNT);
+    struct record_key last = {.vnode = VNODE_FIRST, .key = slice_of_string("z")};
+    CU_ASSERT_EQUAL(memtable_run_fill(&run, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL(memtable_run_find(&run, m, &last), run.count);
+    last.key = slice_of_string("");
+    CU_ASSERT_EQUAL(memtable_run_find(&run, m, &last), 0);
+    memtable_run_deinit(&run, r);
+    memtable_release(m);
+}
+
+TEST_IN_REACTOR(memtable_list_stays_in_order_while_writes_go_on)
+{
+    enum { COUNT = 3000 };
+    struct memtable *m = begin(r);
+    struct memtable_run run = {0};
+    for (uint32_t i = 0; i < COUNT; i++)
+        CU_ASSERT_EQUAL(put(m, i, 1, i + 1, 20), 0);
+    CU_ASSERT_EQUAL(memtable_run_fill(&run, m, VNODE_FIRST + 1), 0);
+    for (uint32_t i = 0; i < 3 * COUNT; i++)
+        CU_ASSERT_EQUAL(put(m, i, 1, COUNT + i + 1, i % 200), 0);
+    struct record record;
+    struct sample previous = {0};
+    CU_ASSERT_EQUAL(run.count, COUNT);
+    for (uint32_t i = 0; i < run.count; i++) {
+        memtable_run_get(&run, m, i, &record);
+        CU_ASSERT(entry_verify(&record));
+        CU_ASSERT(i == 0 || record_key_compare(&previous.record.key, &record.key) < 0);
+        memcpy(previous.key, record.key.key.data, record.key.key.bytes);
+        previous.record.key = record.key;
+        previous.record.key.key.data = (const uint8_t *)previous.key;
+    }
+    memtable_run_deinit(&run, r);
+    memtable_release(m);
+}
+
+TEST_IN_REACTOR(memtable_gives_all_memory_back)
+{
+    uint64_t before = reactor_counters(r).heap_bytes;
+    struct memtable *m = begin(r);
+    for (uint32_t i = 0; i < 60000; i++)
+        CU_ASSERT_EQUAL_FATAL(put(m, i, 3, i + 1, 200), 0);
+    uint64_t held_bytes = reactor_counters(r).heap_bytes - before;
+    CU_ASSERT(memtable_bytes(m) <= held_bytes && held_bytes < memtable_bytes(m) + 65536);
+    memtable_hold(m);
+    memtable_release(m);
+    CU_ASSERT_EQUAL(held(m, 59999, 3), 60000);
+    memtable_release(m);
+    CU_ASSERT_EQUAL(reactor_counters(r).heap_bytes, before);
+}
