@@ -66,8 +66,11 @@ static int check_identity(const char *text, const char *directory, const struct 
     return TORC_E_CONFIGURATION;
 }
 
-static int first_name(void *context, const char *name)
+/* The first name that is neither the file system's own nor an identity that a crash cut off. */
+static int first_foreign_name(void *context, const char *name)
 {
+    if (strcmp(name, "IDENTITY.new") == 0 || strcmp(name, "lost+found") == 0)
+        return 0;
     snprintf(context, 256, "%s", name);
     return 1;
 }
@@ -93,13 +96,13 @@ static int write_identity(struct reactor *r, const char *directory, const struct
     return rc ? rc : directory_sync(r, directory);
 }
 
-/* A directory without an identity is made ours only when there is nothing in it but an identity that a crash cut off. */
+/* A directory without an identity is made ours only when there is nothing in it of someone else's. */
 static int adopt(struct reactor *r, const char *directory, const struct datadir_identity *id, char *why,
                  size_t why_bytes)
 {
     char name[256] = "";
-    int rc = directory_list(r, directory, first_name, name);
-    if (rc == 1 && strcmp(name, "IDENTITY.new") != 0 && strcmp(name, "lost+found") != 0) {
+    int rc = directory_list(r, directory, first_foreign_name, name);
+    if (rc == 1) {
         snprintf(why, why_bytes, "%s is not empty (%s) and not a torc data directory; name another",
                  directory, name);
         return TORC_E_DATA_FORMAT;
