@@ -74,6 +74,7 @@ void memtable_release(struct memtable *m)
     }
     for (uint32_t i = 0; i < m->chunk_count; i++)
         reactor_free(r, m->chunks[i]);
+    memtable_list_release(r, m->sorted);
     reactor_free(r, m->chunks);
     reactor_free(r, m->first_slots);
     reactor_free(r, m->partitions);
@@ -97,7 +98,9 @@ uint64_t memtable_index_bytes(const struct memtable *m)
 
 uint64_t memtable_bytes(const struct memtable *m)
 {
-    return sizeof *m + (uint64_t)m->chunk_count * CHUNK_BYTES + m->chunk_capacity * sizeof(uint8_t *) + m->index_bytes;
+    uint64_t list_bytes = m->sorted ? m->sorted->bytes : 0;
+    return sizeof *m + (uint64_t)m->chunk_count * CHUNK_BYTES + m->chunk_capacity * sizeof(uint8_t *) +
+           m->index_bytes + list_bytes;
 }
 
 uint64_t memtable_clock_max(const struct memtable *m)
@@ -240,6 +243,7 @@ static int replace(struct memtable *m, uint64_t *slot, const struct record *held
     if (unit == 0)
         return TORC_E_NO_MEMORY;
     *slot = (*slot & ~(uint64_t)UINT32_MAX) | unit;
+    memtable_partition(m, held->key.vnode)->changes++;
     return 0;
 }
 
@@ -253,6 +257,7 @@ static int add(struct memtable *m, const struct engine_key *k, struct slice entr
         return TORC_E_NO_MEMORY;
     insert(p, (uint64_t)tag_of(k->hash) << 32 | unit);
     p->count++;
+    p->changes++;
     m->entries++;
     move_some(m, p);
     return 0;

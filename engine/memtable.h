@@ -53,16 +53,18 @@ uint64_t memtable_clock_max(const struct memtable *m);   /* highest version cloc
 
 /* ---- in order: the records of one vnode ---- */
 
+struct memtable_list;
+
 /* A sorted list of the entries that a vnode had when it was made. Caller's memory, zeroed before its first use. Holds
- * no reference. */
+ * no reference to the memtable. A long list is kept by the memtable, too, and given out again while the vnode has no
+ * other entries, so a scan that comes page by page does not sort for each page. */
 struct memtable_run {
-    struct memtable_run_item *items;
+    struct memtable_list *list;
     uint32_t count;
-    uint32_t capacity;
 };
 
-/* Waits sometimes: yields. Lists and sorts a vnode; the run's memory is used again. Returns: 0 or TORC_E_NO_MEMORY. */
-MUST_CHECK int memtable_run_fill(struct memtable_run *run, const struct memtable *m, uint16_t vnode);
+/* Waits sometimes: yields. Lists and sorts a vnode. Returns: 0 or TORC_E_NO_MEMORY, and the run is empty. */
+MUST_CHECK int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode);
 void memtable_run_deinit(struct memtable_run *run, struct reactor *r);
 /* The record at a place, as it is held now: a newer version may have been written over it. Lives until the next put. */
 void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place, struct record *out);

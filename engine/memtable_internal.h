@@ -21,6 +21,7 @@ struct partition {
     uint32_t old_mask;
     uint32_t moved;      /* slots of old_slots before this are in `slots`, too */
     uint32_t count;      /* of entries, in both */
+    uint64_t changes;    /* so often an entry came or moved to another place */
 };
 
 struct memtable {
@@ -38,7 +39,23 @@ struct memtable {
     uint64_t index_bytes;
     uint64_t entries;
     uint64_t clock_max;
+    struct memtable_list *sorted; /* the last long list that was made; null: none */
 };
+
+/* Shared by those who hold it. */
+struct memtable_list {
+    uint32_t references;
+    uint32_t count;
+    uint16_t vnode;
+    uint64_t changes; /* of the partition when it was made */
+    uint64_t bytes;   /* of memory */
+    struct memtable_run_item {
+        uint64_t prefix; /* the first eight bytes of the key, as a big-endian number, padded with zeros */
+        uint32_t namespace_id;
+        uint32_t unit;
+    } items[];
+};
+void memtable_list_release(struct reactor *r, struct memtable_list *list); /* null is allowed */
 
 static inline uint8_t *memtable_entry(const struct memtable *m, uint32_t unit)
 {

@@ -5,13 +5,10 @@
  * place, so most comparisons touch no entry. */
 #include "engine/memtable_internal.h"
 
-struct memtable_run_item {
-    uint64_t prefix; /* the first eight bytes of the key, as a big-endian number, padded with zeros */
-    uint32_t namespace_id;
-    uint32_t unit;
+enum {
+    INSERTION_SORT_MAX = 16,
+    KEPT_COUNT_MIN = 1024, /* shorter lists are made again in less than a slice */
 };
-
-enum { INSERTION_SORT_MAX = 16 };
 
 static uint64_t key_prefix(struct slice key)
 {
@@ -83,57 +80,89 @@ static struct memtable_run_item *sort(const struct memtable *m, struct memtable_
     return items;
 }
 
-static void list_slots(struct memtable_run *run, const struct memtable *m, const uint64_t *slots, uint32_t from,
-                       uint32_t mask)
+/* Only where the entries are: without looking at them it is done in one go, before anything can change. */
+static void list_slots(struct memtable_list *list, const uint64_t *slots, uint32_t from, uint32_t mask)
 {
-    for (uint64_t i = from; i <= mask; i++) {
-        if (!slots[i])
-            continue;
+    for (uint64_t i = from; i <= mask; i++)
+        if (slots[i])
+            list->items[list->count++].unit = (uint32_t)slots[i];
+}
+
+static void read_keys(struct memtable_list *list, const struct memtable *m)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct memtable_run_item *item = &list->items[i];
         struct record record;
-        entry_decode_trusted(memtable_entry(m, (uint32_t)slots[i]), &record);
-        ASSERT(run->count < run->capacity / 2);
-        run->items[run->count++] = (struct memtable_run_item){
-            .prefix = key_prefix(record.key.key),
-            .namespace_id = record.key.namespace_id,
-            .unit = (uint32_t)slots[i],
-        };
+        entry_decode_trusted(memtable_entry(m, item->unit), &record);
+        item->prefix = key_prefix(record.key.key);
+        item->namespace_id = record.key.namespace_id;
+        if (i % 256 == 255)
+            task_yield_if_due(m->reactor);
     }
 }
 
-int memtable_run_fill(struct memtable_run *run, const struct memtable *m, uint16_t vnode)
+/* Waits: yields. Returns: null when memory is out. */
+static struct memtable_list *list_make(struct memtable *m, uint16_t vnode)
 {
     const struct partition *p = memtable_partition(m, vnode);
-    run->count = 0;
-    if (p->count == 0)
-        return 0;
-    if (run->capacity < 2 * p->count) {
-        memtable_run_deinit(run, m->reactor);
-        uint32_t capacity = 2 * p->count + p->count / 2;
-        run->items = reactor_alloc(m->reactor, capacity * sizeof *run->items);
-        if (!run->items)
-            return TORC_E_NO_MEMORY;
-        run->capacity = capacity;
-    }
-    list_slots(run, m, p->slots, 0, p->mask);
+    uint32_t count = p->count;
+    size_t bytes = sizeof(struct memtable_list) + count * sizeof(struct memtable_run_item);
+    struct memtable_list *list = reactor_alloc(m->reactor, bytes + count * sizeof(struct memtable_run_item));
+    if (!list)
+        return NULL;
+    *list = (struct memtable_list){.references = 1, .vnode = vnode, .changes = p->changes, .bytes = bytes};
+    list_slots(list, p->slots, 0, p->mask);
     if (p->old_slots)
-        list_slots(run, m, p->old_slots, p->moved, p->old_mask);
-    ASSERT(run->count == p->count);
-    struct memtable_run_item *sorted = sort(m, run->items, run->count);
-    if (sorted != run->items)
-        memcpy(run->items, sorted, run->count * sizeof *sorted);
-    return 0;
+        list_slots(list, p->old_slots, p->moved, p->old_mask);
+    ASSERT(list->count == count);
+    read_keys(list, m);
+    const struct memtable_run_item *sorted = sort(m, list->items, count);
+    if (sorted != list->items)
+        memcpy(list->items, sorted, count * sizeof *sorted);
+    struct memtable_list *shrunk = reactor_realloc(m->reactor, list, bytes);
+    return shrunk ? shrunk : list;
+}
+
+void memtable_list_release(struct reactor *r, struct memtable_list *list)
+{
+    if (list && --list->references == 0)
+        reactor_free(r, list);
 }
 
 void memtable_run_deinit(struct memtable_run *run, struct reactor *r)
 {
-    reactor_free(r, run->items);
+    memtable_list_release(r, run->list);
     *run = (struct memtable_run){0};
+}
+
+int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode)
+{
+    const struct partition *p = memtable_partition(m, vnode);
+    memtable_run_deinit(run, m->reactor);
+    if (p->count == 0)
+        return 0;
+    struct memtable_list *list = m->sorted;
+    if (list && list->vnode == vnode && list->changes == p->changes) {
+        list->references++;
+    } else {
+        list = list_make(m, vnode);
+        if (!list)
+            return TORC_E_NO_MEMORY;
+        if (list->count >= KEPT_COUNT_MIN) {
+            memtable_list_release(m->reactor, m->sorted);
+            m->sorted = list;
+            list->references++;
+        }
+    }
+    run->list = list;
+    run->count = list->count;
+    return 0;
 }
 
 void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place, struct record *out)
 {
     ASSERT(place < run->count);
-    entry_decode_trusted(memtable_entry(m, run->items[place].unit), out);
+    entry_decode_trusted(memtable_entry(m, run->list->items[place].unit), out);
 }
 
 uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m, const struct record_key *key)

@@ -179,6 +179,33 @@ TEST_IN_REACTOR(memtable_list_stays_in_order_while_writes_go_on)
     memtable_release(m);
 }
 
+TEST_IN_REACTOR(memtable_sorts_a_long_vnode_once_until_it_changes)
+{
+    enum { COUNT = 4000 };
+    struct memtable *m = begin(r);
+    struct memtable_run a = {0}, b = {0};
+    for (uint32_t i = 0; i < COUNT; i++)
+        CU_ASSERT_EQUAL(put(m, i, 0, i + 1, 20), 0);
+    CU_ASSERT_EQUAL(memtable_run_fill(&a, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL(put(m, 5, 0, COUNT + 1, 20), 0); /* over the older one: same place */
+    CU_ASSERT_EQUAL(put(m, 5, 1, COUNT + 2, 20), 0); /* another vnode */
+    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST), 0);
+    CU_ASSERT_PTR_EQUAL(a.list, b.list);
+    CU_ASSERT_EQUAL(put(m, 6, 0, COUNT + 3, 200), 0); /* moves to a larger place */
+    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST), 0);
+    CU_ASSERT_PTR_NOT_EQUAL(a.list, b.list);
+    struct record record;
+    uint64_t clock_max = 0;
+    for (uint32_t i = 0; i < b.count; i++) {
+        memtable_run_get(&b, m, i, &record);
+        clock_max = record.version.clock > clock_max ? record.version.clock : clock_max;
+    }
+    CU_ASSERT_EQUAL(clock_max, COUNT + 3);
+    memtable_run_deinit(&b, r);
+    memtable_release(m);
+    memtable_run_deinit(&a, r);
+}
+
 TEST_IN_REACTOR(memtable_gives_all_memory_back)
 {
     uint64_t before = reactor_counters(r).heap_bytes;
