@@ -200,7 +200,7 @@ $(OUT)/test/process: $(call objects,test/main.c $(SRC_process)) $(LIBRARY) $(SER
 # ---- what people call ----
 
 run: deps
-	@$(MAKE) --no-print-directory $(PARALLEL) $(OUT)/torcd
+	@$(MAKE) --no-print-directory $(PARALLEL) all
 	$(OUT)/torcd --data ./data --listen 127.0.0.1:7070 --cores 1
 
 test: deps
