@@ -1,7 +1,8 @@
 /* batch.h - a FRAME_BATCH under way: the answers of its parts, gathered until all are there.
  *
- * The parts run like any request, on whatever core owns their key. Their answers come in any order; the frame that goes
- * out has them in the order of the requests. A batch belongs to the core of its connection. */
+ * The parts run like any request, on whatever core owns their key. Their answers come in any order; the
+ * frame that goes out has them in the order of the requests. A batch belongs to the core of its
+ * connection. */
 #ifndef SHARD_BATCH_H
 #define SHARD_BATCH_H
 

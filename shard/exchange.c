@@ -165,7 +165,8 @@ void exchange_answer(struct shard *s, const struct reply *reply, const struct an
     size_t bytes = sizeof *reply + sizeof header + answer->value.bytes + answer->extensions.bytes;
     uint8_t *to = reserve(s, reply->core, MESSAGE_ANSWERS, bytes);
     if (!to) {
-        /* No room for the value: the requester at least hears of it, or the node stops rather than leave it waiting. */
+        /* No room for the value: the requester at least hears of it, or the node stops rather than leave
+         * it waiting. */
         header = (struct answer_header){.code = TORC_E_NO_MEMORY};
         to = reserve(s, reply->core, MESSAGE_ANSWERS, sizeof *reply + sizeof header);
         ASSERT(to);

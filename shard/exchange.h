@@ -6,8 +6,8 @@
  *   answers to sessions <----------ANSWERS--- block of B, filled in B's turn
  *                           block ---RETURN-->
  *
- * A block is filled by its owner, read by the other core, and given back: memory never changes heaps. One descriptor
- * goes through the channel for a block of many requests, not one for each key. */
+ * A block is filled by its owner, read by the other core, and given back: memory never changes heaps. One
+ * descriptor goes through the channel for a block of many requests, not one for each key. */
 #ifndef SHARD_EXCHANGE_H
 #define SHARD_EXCHANGE_H
 

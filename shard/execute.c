@@ -1,7 +1,7 @@
 /* execute.c - requests for a key: prepared and prefetched together, then run one by one.
  *
- * A get of a random key costs two cache misses, the slot of the hash table and the entry. So a batch of requests first
- * touches all slots, then all entries, and finds them in the cache when it executes. */
+ * A get of a random key costs two cache misses, the slot of the hash table and the entry. So a batch of
+ * requests first touches all slots, then all entries, and finds them in the cache when it executes. */
 #include "reactor/base/crc16.h"
 #include "shard/shard.h"
 

@@ -1,8 +1,9 @@
 /* hlc.h - the hybrid logical clock of one core.
  *
- * A stamp is 48 bits of Unix milliseconds above 16 bits of counter (Kulkarni et al., "Logical Physical Clocks", 2014).
- * Each is above all that this core has issued or seen, so no two are alike even when the wall clock stands still or
- * jumps back. The counter may run over into the milliseconds: the clock then leads the wall by a little. */
+ * A stamp is 48 bits of Unix milliseconds above 16 bits of counter (Kulkarni et al., "Logical Physical
+ * Clocks", 2014). Each is above all that this core has issued or seen, so no two are alike even when the
+ * wall clock stands still or jumps back. The counter may run over into the milliseconds: the clock then
+ * leads the wall by a little. */
 #ifndef SHARD_HLC_H
 #define SHARD_HLC_H
 

@@ -1,8 +1,8 @@
 /* jobs.h - requests that must wait for the disk, each run by a task.
  *
- * A get whose block is not in memory and a page of a scan are written down as a job, with a copy of what they need of
- * their frame, and run by one of a bounded number of tasks; the others queue. A queue that is full refuses, and a job
- * whose deadline has passed before its turn is answered TIMEOUT instead of run. */
+ * A get whose block is not in memory and a page of a scan are written down as a job, with a copy of what
+ * they need of their frame, and run by one of a bounded number of tasks; the others queue. A queue that is
+ * full refuses, and a job whose deadline has passed before its turn is answered TIMEOUT instead of run. */
 #ifndef SHARD_JOBS_H
 #define SHARD_JOBS_H
 

@@ -5,8 +5,9 @@
 #include "engine/engine.h"
 #include "wire/wire.h"
 
-/* Where an answer goes: a connection of a core, or a place in a batch of that core. Three words, so it rides in an
- * engine_ticket. Owners are named by index and generation: one that is gone is noticed, never written to. */
+/* Where an answer goes: a connection of a core, or a place in a batch of that core. Three words, so it
+ * rides in an engine_ticket. Owners are named by index and generation: one that is gone is noticed, never
+ * written to. */
 struct reply {
     uint32_t owner; /* index of the session, or of the batch when is_in_batch */
     uint32_t generation;

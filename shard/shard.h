@@ -8,8 +8,8 @@
  *      |                       |
  *      +------ shard_reply <---+   straight to the session, into a batch, or through the exchange
  *
- * Everything here belongs to one core and is called by it only. A request is never copied on its way to the engine, an
- * answer is written once, into the output of its connection. */
+ * Everything here belongs to one core and is called by it only. A request is never copied on its way to
+ * the engine, an answer is written once, into the output of its connection. */
 #ifndef SHARD_SHARD_H
 #define SHARD_SHARD_H
 
@@ -98,7 +98,8 @@ MUST_CHECK int shard_main(struct reactor *r, void *shard_context);
 
 /* ---- requests (shard/execute.c) ---- */
 
-/* Takes a request whose frame was parsed. Its bytes must live until requests_run, which runs when there are enough. */
+/* Takes a request whose frame was parsed. Its bytes must live until requests_run, which runs when there
+ * are enough. */
 void requests_add(struct shard *s, const struct reply *reply, const struct frame *frame,
                   uint64_t received_ns);
 /* Runs what was added; afterwards the bytes of the frames are not needed any more. */

@@ -1,8 +1,8 @@
 /* stages.h - where a request's time goes, from sampled stamps.
  *
- * One request in `stage-sample` is stamped as it is received, parsed, executed, its log write submitted, durable, and as
- * its answer has gone to the kernel. Each step has a histogram; `torc info stages` and `kvbench --stages` show them.
- * Requests that cross cores are not sampled. */
+ * One request in `stage-sample` is stamped as it is received, parsed, executed, its log write submitted,
+ * durable, and as its answer has gone to the kernel. Each step has a histogram; `torc info stages` and
+ * `kvbench --stages` show them. Requests that cross cores are not sampled. */
 #ifndef SHARD_STAGES_H
 #define SHARD_STAGES_H
 
@@ -51,8 +51,8 @@ static inline bool stages_is_due(struct stages *st)
 const char *stage_name(enum stage stage);
 void stages_record(struct stages *st, enum stage stage, uint64_t from_ns, uint64_t to_ns);
 
-/* Keeps the stamp of a write until it is durable. Returns: what goes into engine_ticket.stamp_ns; 0 when all places are
- * taken and the write goes unsampled. */
+/* Keeps the stamp of a write until it is durable. Returns: what goes into engine_ticket.stamp_ns; 0 when
+ * all places are taken and the write goes unsampled. */
 uint64_t stages_hold(struct stages *st, uint64_t executed_ns);
 /* Takes it back. Returns: executed_ns. */
 uint64_t stages_release(struct stages *st, uint64_t stamp);

@@ -4,10 +4,10 @@
  *   {
  *       CU_ASSERT_EQUAL(...);
  *   }
- *   TEST_IN_REACTOR(file_write_is_read_back) { ... r ... }   the body is a task on a one-core reactor and may wait
+ *   TEST_IN_REACTOR(file_write_is_read_back) { ... r ... }   a task on a one-core reactor: it may wait
  *
- * Tests register themselves; test/main.c runs them, one suite a file, all or those whose "suite.name" contains the
- * arguments. */
+ * Tests register themselves; test/main.c runs them, one suite a file, all or those whose "suite.name"
+ * contains the arguments. */
 #ifndef TEST_TEST_H
 #define TEST_TEST_H
 
@@ -20,24 +20,24 @@ void test_register(const char *file, const char *name, void (*run)(void));
 /* Runs `body` as the main task of a one-core reactor and stops that reactor when it returns. */
 void test_run_in_reactor(void (*body)(struct reactor *r));
 
-/* A fresh empty directory under build/, removed with its content when the test run ends. The text is static per test run
- * and stays valid. */
+/* A fresh empty directory under build/, removed with its content when the test run ends. The text is
+ * static per test run and stays valid. */
 const char *test_directory(void);
 
-#define TEST(name)                                                                                                   \
-    static void name(void);                                                                                          \
-    __attribute__((constructor)) static void name##_register(void)                                                   \
-    {                                                                                                                \
-        test_register(__FILE__, #name, name);                                                                        \
-    }                                                                                                                \
+#define TEST(name)                                                                                           \
+    static void name(void);                                                                                  \
+    __attribute__((constructor)) static void name##_register(void)                                           \
+    {                                                                                                        \
+        test_register(__FILE__, #name, name);                                                                \
+    }                                                                                                        \
     static void name(void)
 
-#define TEST_IN_REACTOR(name)                                                                                        \
-    static void name##_body(struct reactor *r);                                                                      \
-    TEST(name)                                                                                                       \
-    {                                                                                                                \
-        test_run_in_reactor(name##_body);                                                                            \
-    }                                                                                                                \
+#define TEST_IN_REACTOR(name)                                                                                \
+    static void name##_body(struct reactor *r);                                                              \
+    TEST(name)                                                                                               \
+    {                                                                                                        \
+        test_run_in_reactor(name##_body);                                                                    \
+    }                                                                                                        \
     static void name##_body(struct reactor *r)
 
 #endif

@@ -1,7 +1,7 @@
 /* frame.c - the native frame's parser and writer; the grammar is in frame.h and docs/formats.md.
  *
- * A parser takes bytes and a limit, never reads past them, and refuses lengths that lie before anyone allocates for
- * them. What it returns points into the bytes it was given. */
+ * A parser takes bytes and a limit, never reads past them, and refuses lengths that lie before anyone
+ * allocates for them. What it returns points into the bytes it was given. */
 #include "wire/frame.h"
 
 static_assert(FRAME_HEADER_BYTES == 4 + 1 + 1 + 2 + 8 + 4 + 4, "the header has no gaps");

@@ -6,20 +6,23 @@
  *   |  u32   | u8 | u8   |   u16    |    u64      |    u32      |  u32  |     |       |            |
  *   +--------+----+------+----------+-------------+-------------+-------+-----+-------+------------+
  *
- * Little-endian. `length` is the whole frame; what key and value leave of it are the extensions: {u8 kind, u8 bytes,
- * bytes} one after another. A response has FRAME_RESPONSE set in `op` and its status (reactor/base/error.h) in `flags`.
- * Requests of one connection are answered in any order; the request id, chosen by the client, pairs them.
+ * Little-endian. `length` is the whole frame; what key and value leave of it are the extensions: {u8 kind, u8
+ * bytes, bytes} one after another. A response has FRAME_RESPONSE set in `op` and its status
+ * (reactor/base/error.h) in `flags`. Requests of one connection are answered in any order; the request id,
+ * chosen by the client, pairs them.
  *
- * The check covers all of it: the folded record checksum of (key, value), mixed with the hash of the first 20 bytes
- * and of the extensions. In the response to a GET that found its key (status 0) the key is not sent again, but the
- * check is still that of (requested key, value): a server that answers with another key's value is found out, and the
- * value is hashed once on its way from the client to the disk and back. The check of every other response, to a PUT,
- * DELETE, EXISTS, SCAN, PING, INFO or HELLO or with a status that is not 0, is of (no key, value); a status that is
- * neither 0 nor NOT_FOUND comes with a sentence for people as its value.
+ * The check covers all of it: the folded record checksum of (key, value), mixed with the hash of the first 20
+ * bytes and of the extensions. In the response to a GET that found its key (status 0) the key is not sent
+ * again, but the check is still that of (requested key, value): a server that answers with another key's
+ * value is found out, and the value is hashed once on its way from the client to the disk and back. The check
+ * of every other response, to a PUT, DELETE, EXISTS, SCAN, PING, INFO or HELLO or with a status that is not
+ * 0, is of (no key, value); a status that is neither 0 nor NOT_FOUND comes with a sentence for people as its
+ * value.
  *
- * A batch is a frame whose value is a run of ordinary frames, each with its own check; the check of the outer frame
- * covers its header only. Its response carries the responses of all, in the order of the requests; a value that would
- * make it larger than FRAME_RESPONSE_BYTES_MAX is answered FRAME_TOO_LARGE and can be asked for by itself.
+ * A batch is a frame whose value is a run of ordinary frames, each with its own check; the check of the outer
+ * frame covers its header only. Its response carries the responses of all, in the order of the requests; a
+ * value that would make it larger than FRAME_RESPONSE_BYTES_MAX is answered FRAME_TOO_LARGE and can be asked
+ * for by itself.
  *
  * These functions do no I/O and allocate nothing; slices they return point into the bytes they were given. */
 #ifndef WIRE_FRAME_H
@@ -90,10 +93,12 @@ struct frame {
     const uint8_t *bytes; /* of the whole frame */
 };
 
-/* Looks at the beginning of `bytes`. `length_max` is FRAME_BYTES_MAX in a server, FRAME_RESPONSE_BYTES_MAX in a client.
- * Returns: 1 and *out when a whole frame is there; 0 when more bytes are needed, with *needed set to how many there must be
- * (never more than length_max: a length is refused before anything is allocated for it); TORC_E_FRAME_TOO_LARGE or
- * TORC_E_FRAME_LENGTH when the lengths lie, after which the stream cannot be trusted and is closed. */
+/* Looks at the beginning of `bytes`. `length_max` is FRAME_BYTES_MAX in a server, FRAME_RESPONSE_BYTES_MAX in
+ * a client.
+ * Returns: 1 and *out when a whole frame is there; 0 when more bytes are needed, with *needed set to how
+ * many there must be (never more than length_max: a length is refused before anything is allocated for
+ * it); TORC_E_FRAME_TOO_LARGE or TORC_E_FRAME_LENGTH when the lengths lie, after which the stream cannot
+ * be trusted and is closed. */
 MUST_CHECK int frame_parse(struct slice bytes, uint32_t length_max, struct frame *out, size_t *needed);
 
 /* The hash of header and extensions that is mixed into the check. */
@@ -105,7 +110,8 @@ static inline uint32_t frame_cover(const uint8_t *header, struct slice extension
     return checksum_fold(hash);
 }
 
-/* `record_checksum`: checksum_record(key, value) of the frame; 0 for FRAME_BATCH. Returns: the check is right. */
+/* `record_checksum`: checksum_record(key, value) of the frame; 0 for FRAME_BATCH. Returns: the check is
+ * right. */
 static inline bool frame_is_intact(const struct frame *f, uint64_t record_checksum)
 {
     return f->check == (frame_cover(f->bytes, f->extensions) ^ checksum_fold(record_checksum));
@@ -173,7 +179,8 @@ struct frame_hello {
     uint8_t vnode_bits;  /* response: the ring has 2^b vnodes */
     uint32_t features;   /* none defined yet: 0 */
 };
-/* value: {u32 magic, u16 version min, u16 version max, u16 core, u16 core count, u8 vnode bits, u8[3] feature bits} */
+/* value: {u32 magic, u16 version min, u16 version max, u16 core, u16 core count, u8 vnode bits, u8[3]
+ * feature bits} */
 MUST_CHECK int frame_hello_parse(struct slice value, struct frame_hello *out);
 void frame_hello_encode(uint8_t to[FRAME_HELLO_BYTES], const struct frame_hello *h);
 
@@ -186,9 +193,10 @@ static inline uint16_t frame_core_of_slot(uint16_t slot, uint8_t vnode_bits, uin
 
 /* ---- a page of a scan ----
  *
- * The value of a SCAN response: {u16 cursor bytes, cursor} and then {u16 key bytes, u32 value bytes, key, value} for
- * each entry. The cursor is opaque to the client, who sends it back as the value of the next request; an empty one says
- * that the scan is over, and an empty value begins it. A page may hold no entry and yet not be the last. */
+ * The value of a SCAN response: {u16 cursor bytes, cursor} and then {u16 key bytes, u32 value bytes, key,
+ * value} for each entry. The cursor is opaque to the client, who sends it back as the value of the next
+ * request; an empty one says that the scan is over, and an empty value begins it. A page may hold no entry
+ * and yet not be the last. */
 
 enum {
     FRAME_SCAN_ENTRY_HEADER_BYTES = 6,

@@ -9,7 +9,7 @@
 /* Writes the place and the condition to stderr and aborts. */
 _Noreturn void assert_failed(const char *condition, const char *file, int line, const char *function);
 
-#define ASSERT(condition)                                                                                            \
+#define ASSERT(condition)                                                                                    \
     (__builtin_expect(!!(condition), 1) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__, __func__))
 
 /* A function that can fail: its answer must be looked at. */

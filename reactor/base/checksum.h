@@ -1,9 +1,9 @@
 /* checksum.h - the one checksum of torc: XXH3, 64 bits.
  *
- * A record's checksum covers its key and its value and is made where the bytes enter the cluster: by the client. It is
- * the hash of the value seeded with the hash of the key, so each side computes it from two pieces that need not be
- * adjacent, and a value can never pass as that of another key. It is stored with the record and checked at every read.
- * XXH3: https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md */
+ * A record's checksum covers its key and its value and is made where the bytes enter the cluster: by the
+ * client. It is the hash of the value seeded with the hash of the key, so each side computes it from two
+ * pieces that need not be adjacent, and a value can never pass as that of another key. It is stored with
+ * the record and checked at every read. XXH3: https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md */
 #ifndef REACTOR_BASE_CHECKSUM_H
 #define REACTOR_BASE_CHECKSUM_H
 

@@ -1,8 +1,8 @@
 /* crc16.c - CRC-16/XMODEM, eight bytes a step.
  *
- * Every request pays for this once, so it runs over eight tables ("slicing-by-8", Kounavis and Berry, ISCC 2005)
- * instead of one. Table k holds the remainders of a byte that k more bytes follow; the unit test derives every entry
- * again from the polynomial, bit by bit. */
+ * Every request pays for this once, so it runs over eight tables ("slicing-by-8", Kounavis and Berry, ISCC
+ * 2005) instead of one. Table k holds the remainders of a byte that k more bytes follow; the unit test
+ * derives every entry again from the polynomial, bit by bit. */
 #include "reactor/base/crc16.h"
 
 #include "reactor/base/crc16_table.h"
@@ -13,8 +13,8 @@ uint16_t crc16(const void *data, size_t bytes)
     uint32_t crc = 0;
     for (; bytes >= 8; bytes -= 8, p += 8)
         crc = (uint32_t)(crc16_table[7][p[0] ^ (crc >> 8)] ^ crc16_table[6][p[1] ^ (crc & 0xff)] ^
-                         crc16_table[5][p[2]] ^ crc16_table[4][p[3]] ^ crc16_table[3][p[4]] ^ crc16_table[2][p[5]] ^
-                         crc16_table[1][p[6]] ^ crc16_table[0][p[7]]);
+                         crc16_table[5][p[2]] ^ crc16_table[4][p[3]] ^ crc16_table[3][p[4]] ^
+                         crc16_table[2][p[5]] ^ crc16_table[1][p[6]] ^ crc16_table[0][p[7]]);
     for (; bytes > 0; bytes--, p++)
         crc = ((crc << 8) & 0xffff) ^ crc16_table[0][*p ^ (crc >> 8)];
     return (uint16_t)crc;

@@ -1,8 +1,8 @@
 /* crc16.h - the hash slot of a key, as in Redis Cluster.
  *
- * slot = CRC16(tag) mod 16384, CRC-16/XMODEM (polynomial 0x1021, initial 0, not reflected). The tag is what stands
- * between the first '{' and the next '}' when that is not empty, else the whole key, so keys of one tag share a slot.
- * https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
+ * slot = CRC16(tag) mod 16384, CRC-16/XMODEM (polynomial 0x1021, initial 0, not reflected). The tag is
+ * what stands between the first '{' and the next '}' when that is not empty, else the whole key, so keys
+ * of one tag share a slot. https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
 #ifndef REACTOR_BASE_CRC16_H
 #define REACTOR_BASE_CRC16_H
 

@@ -1,7 +1,7 @@
 /* endian.h - explicit encode and decode of integers at any alignment.
  *
- * Nothing is copied to disk or wire as a struct. Little-endian everywhere, except in the ordered prefix of a key,
- * which is big-endian so that bytes sort as numbers do. Compilers make one instruction of each. */
+ * Nothing is copied to disk or wire as a struct. Little-endian everywhere, except in the ordered prefix of
+ * a key, which is big-endian so that bytes sort as numbers do. Compilers make one instruction of each. */
 #ifndef REACTOR_BASE_ENDIAN_H
 #define REACTOR_BASE_ENDIAN_H
 
@@ -9,17 +9,17 @@
 #include <stdint.h>
 #include <string.h>
 
-#define ENDIAN_PAIR(name, type, to_wire, from_wire)                                                                  \
-    static inline void store_##name(void *to, type value)                                                            \
-    {                                                                                                                \
-        value = to_wire(value);                                                                                      \
-        memcpy(to, &value, sizeof value);                                                                            \
-    }                                                                                                                \
-    static inline type load_##name(const void *from)                                                                 \
-    {                                                                                                                \
-        type value;                                                                                                  \
-        memcpy(&value, from, sizeof value);                                                                          \
-        return from_wire(value);                                                                                     \
+#define ENDIAN_PAIR(name, type, to_wire, from_wire)                                                          \
+    static inline void store_##name(void *to, type value)                                                    \
+    {                                                                                                        \
+        value = to_wire(value);                                                                              \
+        memcpy(to, &value, sizeof value);                                                                    \
+    }                                                                                                        \
+    static inline type load_##name(const void *from)                                                         \
+    {                                                                                                        \
+        type value;                                                                                          \
+        memcpy(&value, from, sizeof value);                                                                  \
+        return from_wire(value);                                                                             \
     }
 
 ENDIAN_PAIR(u16le, uint16_t, htole16, le16toh)

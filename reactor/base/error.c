@@ -9,8 +9,8 @@ const char *error_sentence(int code)
     switch (code) {
     case 0:
         return "done";
-#define CASE(name, number, sentence)                                                                                 \
-    case TORC_E_##name:                                                                                              \
+#define CASE(name, number, sentence)                                                                         \
+    case TORC_E_##name:                                                                                      \
         return sentence;
         TORC_ERROR_LIST(CASE)
 #undef CASE

@@ -1,7 +1,8 @@
 /* slice.h - borrowed bytes.
  *
- * A slice never owns what it points at; whoever hands one out says how long the bytes live. An empty slice may have
- * a null pointer, so it is never passed to memcpy and memcmp without looking at its length (slice_equal does). */
+ * A slice never owns what it points at; whoever hands one out says how long the bytes live. An empty slice
+ * may have a null pointer, so it is never passed to memcpy and memcmp without looking at its length
+ * (slice_equal does). */
 #ifndef REACTOR_BASE_SLICE_H
 #define REACTOR_BASE_SLICE_H
 
@@ -40,7 +41,8 @@ static inline int slice_compare(struct slice a, struct slice b)
 
 static inline bool slice_starts_with(struct slice text, struct slice prefix)
 {
-    return text.bytes >= prefix.bytes && (prefix.bytes == 0 || memcmp(text.data, prefix.data, prefix.bytes) == 0);
+    return text.bytes >= prefix.bytes &&
+           (prefix.bytes == 0 || memcmp(text.data, prefix.data, prefix.bytes) == 0);
 }
 
 #endif

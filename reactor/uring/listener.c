@@ -131,14 +131,15 @@ void listener_on_accept(struct completion *c, int32_t result, uint32_t flags)
         arm(l);
 }
 
-/* Another process of the same user could share the address with us, and each would get some of the connections. So the
- * core that listens first asks for it alone before it shares it with the other cores. */
+/* Another process of the same user could share the address with us, and each would get some of the
+ * connections. So the core that listens first asks for it alone before it shares it with the other cores. */
 static int check_unused(const union any_address *name, socklen_t bytes)
 {
     int fd = open_stream(name->any.sa_family);
     if (fd < 0)
         return fd;
-    int rc = set_option(fd, SOL_SOCKET, SO_REUSEADDR); /* connections of an earlier listener may still be closing */
+    int rc = set_option(fd, SOL_SOCKET,
+                        SO_REUSEADDR); /* connections of an earlier listener may still be closing */
     if (rc == 0 && bind(fd, &name->any, bytes) != 0)
         rc = -errno;
     close(fd);

@@ -1,7 +1,8 @@
 /* info.h - what a node says of itself: counters of all its cores, as JSON.
  *
- * The core that is asked sends each other core a report to fill; when all are back it adds them up and answers. The
- * sections: "" for all of it, "server", "operations", "reactor", "engine", "memory", "stages". */
+ * The core that is asked sends each other core a report to fill; when all are back it adds them up and
+ * answers. The sections: "" for all of it, "server", "operations", "reactor", "engine", "memory",
+ * "stages". */
 #ifndef SHARD_SERVE_INFO_H
 #define SHARD_SERVE_INFO_H
 

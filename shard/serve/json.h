@@ -1,7 +1,7 @@
 /* json.h - writes JSON into a buffer of the caller's, comma by comma.
  *
- * For what the server says of itself: names are plain, texts are escaped, nothing is allocated. What does not fit sets
- * is_truncated and is left out. (Reading JSON is jansson's.) */
+ * For what the server says of itself: names are plain, texts are escaped, nothing is allocated. What does
+ * not fit sets is_truncated and is left out. (Reading JSON is jansson's.) */
 #ifndef SHARD_SERVE_JSON_H
 #define SHARD_SERVE_JSON_H
 

@@ -3,9 +3,10 @@
  *   output:  first -> [ 2 KiB chunk ] -> [ 16 KiB chunk ] -> ... <- last
  *            |-- being sent --|------- gathering -------|
  *
- * An idle connection holds no chunk. The first chunk is small, since most answers of one turn are; what comes behind it
- * is large. One send takes the chunks that are there; what is answered meanwhile goes into later chunks, so bytes that
- * the kernel reads are never touched. The pool keeps chunks for reuse and belongs to one shard. */
+ * An idle connection holds no chunk. The first chunk is small, since most answers of one turn are; what
+ * comes behind it is large. One send takes the chunks that are there; what is answered meanwhile goes into
+ * later chunks, so bytes that the kernel reads are never touched. The pool keeps chunks for reuse and
+ * belongs to one shard. */
 #ifndef SHARD_SERVE_OUTPUT_H
 #define SHARD_SERVE_OUTPUT_H
 
@@ -42,8 +43,8 @@ struct output {
 
 void output_pool_init(struct output_pool *pool, struct reactor *r);
 
-/* Room for `bytes` in one piece at the end of the output, or null when they do not fit into one chunk or memory is out:
- * then output_append does it in pieces. What is written is counted with output_commit. */
+/* Room for `bytes` in one piece at the end of the output, or null when they do not fit into one chunk or
+ * memory is out: then output_append does it in pieces. What is written is counted with output_commit. */
 uint8_t *output_reserve(struct output *out, struct output_pool *pool, size_t bytes);
 
 static inline void output_commit(struct output *out, size_t bytes)

@@ -68,8 +68,8 @@ static void session_free(void *owner)
     reactor_free(s->reactor, session);
 }
 
-/* Its place in the table is free at once: answers that still come find no one. Its buffers live until the kernel has
- * let go of them. */
+/* Its place in the table is free at once: answers that still come find no one. Its buffers live until the
+ * kernel has let go of them. */
 static void session_leave_table(struct session *session)
 {
     struct session_table *t = &session->shard->sessions;

@@ -10,11 +10,11 @@
  *   HANDING_OVER  the receive is being cancelled; bytes that still come go along in the message
  *   CLOSING       no more bytes are taken; what was asked is answered and sent, then the connection is closed
  *
- * A client that asks for more than it reads is not read from until its answers have gone: frames already received wait in
- * the carry buffer.
+ * A client that asks for more than it reads is not read from until its answers have gone: frames already
+ * received wait in the carry buffer.
  *
- * An idle session holds no buffer: a partial frame is carried in a pooled buffer until it is whole, answers live in
- * pooled chunks until they are sent. */
+ * An idle session holds no buffer: a partial frame is carried in a pooled buffer until it is whole,
+ * answers live in pooled chunks until they are sent. */
 #ifndef SHARD_SERVE_SESSION_H
 #define SHARD_SERVE_SESSION_H
 
@@ -33,7 +33,8 @@ enum {
     SESSION_IN_FLIGHT_MAX = 65536,
     /* Reads that wait for a disk or another core: each may come back with a value of 1 MiB. */
     SESSION_READS_MAX = 128,
-    /* With more unsent in all connections of a core none is read, and those that do not move for a second are closed. */
+    /* With more unsent in all connections of a core none is read, and those that do not move for a second
+     * are closed. */
     OUTPUT_BYTES_MAX = 256 << 20,
 };
 
@@ -54,7 +55,7 @@ struct session {
     uint8_t state;        /* enum session_state */
     bool is_sending;
     bool is_paused;
-    bool is_broken;            /* half an answer was written when memory ran out: nothing more can be sent */
+    bool is_broken;            /* half an answer was written, or bytes were dropped: it can only be closed */
     uint64_t hello_id;         /* request id, while HANDING_OVER */
     uint64_t progress_ns;      /* bytes last moved either way */
     uint64_t answered_ns;      /* stamp of a sampled answer that waits to be sent, else 0 */

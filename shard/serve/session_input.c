@@ -1,8 +1,8 @@
 /* session_input.c - bytes of a connection to requests.
  *
- * Frames are parsed where they were received; only one that is not whole yet is copied, into a buffer that the
- * connection holds until the rest has come. What a call brought is run before it returns, in batches, because the
- * bytes are borrowed. */
+ * Frames are parsed where they were received; only one that is not whole yet is copied, into a buffer that
+ * the connection holds until the rest has come. What a call brought is run before it returns, in batches,
+ * because the bytes are borrowed. */
 #include "shard/scan.h"
 #include "shard/serve/info.h"
 #include "shard/serve/session_internal.h"
@@ -114,8 +114,8 @@ static void on_detached(void *owner, int64_t handle_or_error)
 {
     struct session *session = owner;
     struct shard *s = session->shard;
-    struct handover *h =
-        handle_or_error < 0 ? NULL : reactor_alloc(s->reactor, sizeof *h + session->carry_bytes);
+    bool is_lost = handle_or_error < 0 || session->is_broken;
+    struct handover *h = is_lost ? NULL : reactor_alloc(s->reactor, sizeof *h + session->carry_bytes);
     if (h) {
         *h = (struct handover){.handle = handle_or_error,
                                .hello_id = session->hello_id,
@@ -229,9 +229,9 @@ static bool takes_frames(const struct session *session)
     return (session->state == SESSION_HELLO || session->state == SESSION_OPEN) && !session_is_full(session);
 }
 
-/* Handles the whole frames at the front of `bytes`. Returns: the bytes used, or an error code when the lengths lie;
- * *needed is how many bytes the frame that is not whole wants. What is left is less than a frame, or the session takes
- * no frames now. */
+/* Handles the whole frames at the front of `bytes`. Returns: the bytes used, or an error code when the
+ * lengths lie; *needed is how many bytes the frame that is not whole wants. What is left is less than a
+ * frame, or the session takes no frames now. */
 static int64_t consume(struct session *session, struct slice bytes, size_t *needed)
 {
     size_t used = 0;
@@ -329,17 +329,17 @@ static void on_data(void *owner, struct slice bytes)
     if (session->state == SESSION_CLOSING)
         return;
     if (session->state == SESSION_HANDING_OVER) {
-        /* It was told to wait for the answer. What it sent all the same goes along; too much of it ends the connection
-         * on the other side, where the first frame that is not whole or too large is refused. */
+        /* It was told to wait for the answer. What it sent all the same goes along; too much of it ends
+         * the connection: a stream with a hole in it must not reach the other side. */
         if (session->carry_bytes + bytes.bytes > FRAME_BYTES_MAX || carry_append(session, bytes, 0) != 0)
-            session->carry_bytes = 0;
+            session->is_broken = true;
         return;
     }
     take_bytes(session, bytes);
 }
 
-/* The peer has closed its side, and still gets what it asked for; or the connection failed, and answers that are on
- * their way find no one. */
+/* The peer has closed its side, and still gets what it asked for; or the connection failed, and answers
+ * that are on their way find no one. */
 static void on_end(void *owner, int reason)
 {
     struct session *session = owner;

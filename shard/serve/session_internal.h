@@ -8,7 +8,8 @@
 struct session *session_open(struct shard *s, struct socket *socket);
 /* At once; the session is gone when it returns. */
 void session_close(struct session *session);
-/* At the end of the turn, when what is in the output has been sent; the session is still there when it returns. */
+/* At the end of the turn, when what is in the output has been sent; the session is still there when it
+ * returns. */
 void session_begin_close(struct session *session);
 /* Its place in the table is free, its buffers too; the socket is somebody else's. */
 void session_release(struct session *session);

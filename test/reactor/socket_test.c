@@ -161,7 +161,8 @@ TEST_IN_REACTOR(the_first_core_refuses_a_port_in_use)
     struct door first, second = {.reactor = r};
     door_open(&first, r, "127.0.0.1");
     second.address = first.address;
-    CU_ASSERT_EQUAL(socket_listen(r, &second.address, 16, door_on_accept, &second, &second.listener), -EADDRINUSE);
+    CU_ASSERT_EQUAL(socket_listen(r, &second.address, 16, door_on_accept, &second, &second.listener),
+                    -EADDRINUSE);
     CU_ASSERT_PTR_NULL(second.listener);
 }
 
