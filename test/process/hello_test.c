@@ -9,7 +9,7 @@
 
 static const char *const two_cores[] = {"--cores", "2", NULL};
 
-enum { CONNECTIONS = 32, KEYS = 400, VALUE_BYTES = 3000 };
+enum { CONNECTIONS = 32, KEYS = 350, VALUE_BYTES = 3000 };
 
 TEST(hello_is_answered_by_the_core_that_was_asked_for)
 {
@@ -136,10 +136,47 @@ TEST(bytes_behind_a_hello_go_along_to_the_other_core)
     if (!server_start(&s))
         return;
     /* The hello is 40 bytes: alone, cut, with some of the first frame, with much. */
-    static const size_t pieces[] = {0, 1, 39, 40, 41, 64, 90, 1000, 20000, 100000, 1000000};
+    static const size_t pieces[] = {0, 1, 39, 40, 41, 64, 90, 1000, 20000, 100000, 900000};
     for (size_t i = 0; i < ARRAY_COUNT(pieces); i++) {
         send_early(&s, 0, pieces[i]);
         send_early(&s, 1, pieces[i]);
     }
+    server_stop(&s);
+}
+
+/* More than a connection on its way may carry: it is served whole or closed, never with a hole in its stream. */
+TEST(too_many_bytes_behind_a_hello_close_the_connection_or_are_all_served)
+{
+    enum { PUTS = 4, ROUNDS = 6 };
+    static uint8_t value[FRAME_VALUE_BYTES_MAX];
+    struct server s;
+    server_init(&s, NULL, two_cores);
+    if (!server_start(&s))
+        return;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct raw raw;
+        struct frame answer;
+        uint8_t hello[64];
+        unsigned answered = 0;
+        if (!raw_open(&raw, s.port))
+            break;
+        bool is_open = raw_send(&raw, hello, raw_encode_hello(&raw, (uint16_t)(round % 2), hello));
+        for (unsigned i = 0; i < PUTS && is_open; i++) {
+            struct raw_request put = {.op = FRAME_PUT, .key = slice_of_string("large")};
+            put.value = slice_of(value, sizeof value);
+            is_open = raw_request(&raw, &put);
+        }
+        int rc;
+        while (answered < PUTS + 1 && (rc = raw_receive(&raw, &answer)) == 0) {
+            CU_ASSERT_EQUAL(answer.flags, 0);
+            answered++;
+        }
+        CU_ASSERT(answered == PUTS + 1 || rc == TORC_E_CLOSED);
+        raw_close(&raw);
+    }
+    struct raw raw;
+    CU_ASSERT(raw_connect(&raw, s.port, 1));
+    CU_ASSERT_EQUAL(raw_ping(&raw), 0);
+    raw_close(&raw);
     server_stop(&s);
 }
