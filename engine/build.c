@@ -1,7 +1,7 @@
 /* build.c - writes the records of a merge into new tables; see build.h.
  *
- * Records are copied with the checksum they came with, so damage is carried along and found by the reader, never made to
- * look sound. */
+ * Records are copied with the checksum they came with, so damage is carried along and found by the reader,
+ * never made to look sound. */
 #include "engine/build.h"
 
 enum { TABLES_FIRST = 4 };
@@ -201,8 +201,8 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
         let_go(e, change->added, change->added_count, rc != TORC_E_STORAGE);
         return rc;
     }
-    /* The manifest has changed: from here on there is no way back. A few hundred bytes are to be had, or the shard
-     * stops and starts again from the manifest. */
+    /* The manifest has changed: from here on there is no way back. A few hundred bytes are to be had, or the
+     * shard stops and starts again from the manifest. */
     struct table_set *set = table_set_make(e->reactor, e->tables, &set_change);
     ASSERT(set);
     for (uint32_t i = 0; i < change->removed_count; i++)
@@ -222,7 +222,8 @@ void engine_tell_failure(struct engine *e, const char *what, int code)
         return;
     e->has_told_full = true;
     engine_tell(e, what, "%s; %s", error_sentence(code),
-                e->is_failed ? "nothing more is written until the next start" : "it is tried again every second");
+                e->is_failed ? "nothing more is written until the next start"
+                             : "it is tried again every second");
 }
 
 void engine_tell_recovered(struct engine *e)

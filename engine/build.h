@@ -1,7 +1,7 @@
 /* build.h - new tables from a merge: for flushes and compactions.
  *
- * A merge is cut into tables of table_bytes_max, so that files, filters and what a writer holds in memory stay of one
- * size however large the shard is. Together they are one run. */
+ * A merge is cut into tables of table_bytes_max, so that files, filters and what a writer holds in memory
+ * stay of one size however large the shard is. Together they are one run. */
 #ifndef ENGINE_BUILD_H
 #define ENGINE_BUILD_H
 
@@ -9,10 +9,10 @@
 #include "engine/merge.h"
 
 struct build {
-    struct merge *merge;   /* not yet sought */
+    struct merge *merge; /* not yet sought */
     uint32_t level;
-    /* Where older versions of a key may be besides the merge. A tombstone or an expired record is dropped when none of
-     * these runs can hold its key. Null: nothing is dropped. */
+    /* Where older versions of a key may be besides the merge. A tombstone or an expired record is dropped
+     * when none of these runs can hold its key. Null: nothing is dropped. */
     const struct table_run *const *older;
     uint32_t older_count;
     uint64_t now_ms;
@@ -22,12 +22,12 @@ struct build {
     uint32_t capacity;
     uint64_t run;
     bool is_at_end;
-    bool is_input_bad;     /* the error is that of merge->bad_source: it cannot be read */
+    bool is_input_bad; /* the error is that of merge->bad_source: it cannot be read */
 };
 
-/* Waits. Writes, syncs and opens the tables; their names are durable, the manifest does not know them yet. Returns: 0,
- * with no table when no record was left; TORC_E_CANCELLED when the engine closes meanwhile; an error, and no file is
- * left. build_deinit in every case. */
+/* Waits. Writes, syncs and opens the tables; their names are durable, the manifest does not know them yet.
+ * Returns: 0, with no table when no record was left; TORC_E_CANCELLED when the engine closes meanwhile; an
+ * error, and no file is left. build_deinit in every case. */
 MUST_CHECK int engine_build_tables(struct engine *e, struct build *build);
 uint64_t build_bytes(const struct build *build); /* of all its tables */
 void build_deinit(struct engine *e, struct build *build);
@@ -41,7 +41,8 @@ struct tables_change {
     void (*edit)(void *context, struct manifest_numbers *numbers); /* as in manifest_change */
     void *context;
 };
-/* Waits. Returns: 0; TORC_E_DISK_FULL and TORC_E_NO_MEMORY: nothing was changed; TORC_E_STORAGE: the engine has failed. */
+/* Waits. Returns: 0; TORC_E_DISK_FULL and TORC_E_NO_MEMORY: nothing was changed; TORC_E_STORAGE: the engine
+ * has failed. */
 MUST_CHECK int engine_change_tables(struct engine *e, const struct tables_change *change);
 
 /* A flush or a compaction did not succeed: says so once while it lasts, and that it does again. */

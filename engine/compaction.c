@@ -1,14 +1,14 @@
 /* compaction.c - runs of tables to fewer runs: size-tiered, one merge at a time.
  *
- * Runs of about one size are a tier: each tier is four times the one before, beginning at the memtable's size. When
- * four runs of a tier are there they are merged into one, which is then of a higher tier. A key is so written about
- * once a tier, and there are at most three runs a tier and one in the making (O'Neil et al., "The Log-Structured
- * Merge-Tree", 1996, in its tiered form).
+ * Runs of about one size are a tier: each tier is four times the one before, beginning at the memtable's
+ * size. When four runs of a tier are there they are merged into one, which is then of a higher tier. A key is
+ * so written about once a tier, and there are at most three runs a tier and one in the making (O'Neil et al.,
+ * "The Log-Structured Merge-Tree", 1996, in its tiered form).
  *
- * A tombstone, or a record that has expired, is dropped when no run outside of the merge may hold an older version of
- * its key: the filters tell. What is in memtables is newer than what is in tables, since versions are stamped in
- * ascending order. A bad block ends the merge: its run is left as it is, served where it can be, and not merged again
- * until the next start, so damage never spreads. */
+ * A tombstone, or a record that has expired, is dropped when no run outside of the merge may hold an older
+ * version of its key: the filters tell. What is in memtables is newer than what is in tables, since versions
+ * are stamped in ascending order. A bad block ends the merge: its run is left as it is, served where it can
+ * be, and not merged again until the next start, so damage never spreads. */
 #include "engine/build.h"
 
 enum { TIER_RUNS = 4, TIER_FACTOR = 4, TIERS_MAX = 16 };
@@ -17,7 +17,7 @@ struct picked {
     const struct table_run *runs[COMPACTION_RUNS_MAX]; /* of `set` */
     uint32_t count;
     uint32_t tier;
-    uint32_t table_count; /* of all of them */
+    uint32_t table_count;  /* of all of them */
     struct table_set *set; /* held */
 };
 
@@ -70,12 +70,14 @@ static bool is_picked(const struct picked *p, const struct table_run *run)
 
 /* ---- the merge ---- */
 
-/* The runs outside of the merge. While writes are missing nothing is dropped: a tombstone is what is known of its key. */
+/* The runs outside of the merge. While writes are missing nothing is dropped: a tombstone is what is known of
+ * its key. */
 static int find_older(struct engine *e, const struct picked *p, struct build *b)
 {
     if (e->quarantine_clock != 0)
         return 0;
-    const struct table_run **older = reactor_alloc(e->reactor, (p->set->run_count + 1) * sizeof(struct table_run *));
+    const struct table_run **older =
+        reactor_alloc(e->reactor, (p->set->run_count + 1) * sizeof(struct table_run *));
     if (!older)
         return TORC_E_NO_MEMORY;
     b->older = older;
@@ -92,8 +94,9 @@ static void set_aside(struct engine *e, const struct merge_source *bad, int code
     char path[ENGINE_PATH_MAX];
     engine_table_path(e, ref->number, path);
     ref->is_damaged = true;
-    engine_tell(e, "table_damaged", "%s: %s; what is whole of it is served, and it is not merged until the next start",
-                path, error_sentence(code));
+    engine_tell(e, "table_damaged",
+                "%s: %s; what is whole of it is served, and it is not merged until the next start", path,
+                error_sentence(code));
 }
 
 static int merge_picked(struct engine *e, const struct picked *p, struct build *b)
@@ -116,7 +119,8 @@ static int merge_picked(struct engine *e, const struct picked *p, struct build *
 }
 
 /* `removed` has room for p->table_count. */
-static int replace(struct engine *e, const struct picked *p, const struct build *b, struct table_ref **removed)
+static int replace(struct engine *e, const struct picked *p, const struct build *b,
+                   struct table_ref **removed)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < p->count; i++)

@@ -1,8 +1,8 @@
 /* cursor.c - ordered scans over live records.
  *
- * A cursor merges the memtables and tables that there are when it is opened, and holds them until it is closed: what is
- * flushed or compacted meanwhile changes nothing for it. What it gives out is copied, so that no write touches it while
- * the caller waits. */
+ * A cursor merges the memtables and tables that there are when it is opened, and holds them until it is
+ * closed: what is flushed or compacted meanwhile changes nothing for it. What it gives out is copied, so that
+ * no write touches it while the caller waits. */
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
 
@@ -26,7 +26,8 @@ static void add_sources(struct engine_cursor *c, uint16_t vnode)
         merge_add_run(&c->merge, &c->tables->runs[i], TABLE_CURSOR_SCAN);
 }
 
-int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms, struct engine_cursor **out)
+int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms,
+                       struct engine_cursor **out)
 {
     *out = NULL;
     uint16_t vnode = from->vnode > e->options.vnode_first ? from->vnode : e->options.vnode_first;

@@ -1,8 +1,9 @@
 /* engine.c - a shard's storage from open to close, and its writes; see engine.h.
  *
- * The log hands back each group commit when it is durable; only then are its records applied to the active memtable and
- * their tickets returned. When the memtable is full it is frozen at that boundary, so each frozen memtable holds exactly
- * the log records up to a sequence number, and once it is a table the log up to there is not needed any more. */
+ * The log hands back each group commit when it is durable; only then are its records applied to the active
+ * memtable and their tickets returned. When the memtable is full it is frozen at that boundary, so each
+ * frozen memtable holds exactly the log records up to a sequence number, and once it is a table the log up to
+ * there is not needed any more. */
 #include "engine/engine_internal.h"
 
 #include <errno.h>
@@ -73,7 +74,8 @@ int engine_new_memtable(struct engine *e, struct memtable **out)
 
 /* ---- freezing ---- */
 
-/* Every start begins a new log file, so a server that is often restarted and seldom written has many, almost empty. */
+/* Every start begins a new log file, so a server that is often restarted and seldom written has many, almost
+ * empty. */
 static bool has_many_segments(const struct engine *e)
 {
     uint64_t usual = e->options.log_bytes_max / e->options.segment_bytes + SEGMENTS_SPARE;
@@ -121,10 +123,12 @@ static bool is_held_back(const struct engine *e)
 
 /* ---- applying ---- */
 
-/* Looks for a version at least as new in the frozen memtables: TORC_E_SUPERSEDED when there is a newer one. Tables are
- * not read for it: versions are stamped in ascending order, above engine_version_clock_max, so what comes from the log is
- * newer. Should one come that is not, reads still answer the newest, since they compare versions everywhere. */
-static int compare_frozen(const struct engine *e, const struct engine_key *k, struct version version, bool *is_held)
+/* Looks for a version at least as new in the frozen memtables: TORC_E_SUPERSEDED when there is a newer one.
+ * Tables are not read for it: versions are stamped in ascending order, above engine_version_clock_max, so
+ * what comes from the log is newer. Should one come that is not, reads still answer the newest, since they
+ * compare versions everywhere. */
+static int compare_frozen(const struct engine *e, const struct engine_key *k, struct version version,
+                          bool *is_held)
 {
     struct record held;
     for (uint32_t i = e->frozen_count; i-- > 0;) {
@@ -306,7 +310,8 @@ static struct engine *new_engine(struct reactor *r, const struct engine_options 
     return NULL;
 }
 
-/* Its name is durable before anything in it is acknowledged; always, since the start before may have crashed here. */
+/* Its name is durable before anything in it is acknowledged; always, since the start before may have crashed
+ * here. */
 static int make_directory(struct engine *e)
 {
     char parent[ENGINE_PATH_MAX];

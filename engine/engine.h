@@ -1,8 +1,9 @@
 /* engine.h - the storage of one shard.
  *
- * A write goes to the log; when its group commit is durable it is applied to the memtable and its ticket is handed
- * back. So the memtable holds durable records only and no read can see what a crash would take back. Frozen memtables
- * are flushed to SSTables, SSTables are merged by compaction, and the manifest says which files count.
+ * A write goes to the log; when its group commit is durable it is applied to the memtable and its ticket is
+ * handed back. So the memtable holds durable records only and no read can see what a crash would take back.
+ * Frozen memtables are flushed to SSTables, SSTables are merged by compaction, and the manifest says which
+ * files count.
  *
  *   put -> log buffer -> (group commit, durable) -> memtable -> ticket done
  *                                                     | frozen at memtable_bytes, or when the log is too long
@@ -31,33 +32,33 @@ struct engine_write_times {
     uint64_t durable_ns;   /* the kernel answered */
 };
 
-/* Outside of any task, in the order of the puts. `result`: 0; TORC_E_SUPERSEDED: a newer version was held, nothing
- * changed; TORC_E_STORAGE or TORC_E_DISK_FULL: not durable, not applied. `times` is null unless the ticket was
- * stamped. */
+/* Outside of any task, in the order of the puts. `result`: 0; TORC_E_SUPERSEDED: a newer version was held,
+ * nothing changed; TORC_E_STORAGE or TORC_E_DISK_FULL: not durable, not applied. `times` is null unless the
+ * ticket was stamped. */
 typedef void engine_durable_fn(void *owner, const struct engine_ticket *ticket, int result,
                                const struct engine_write_times *times);
 
 struct engine_options {
-    const char *directory;      /* of this shard alone; made when missing, its parent must exist */
-    uint8_t vnode_bits;         /* b: the ring has 2^b vnodes; 0 to 14 */
-    uint16_t vnode_first;       /* the vnodes of this shard: first to first + count - 1 */
+    const char *directory; /* of this shard alone; made when missing, its parent must exist */
+    uint8_t vnode_bits;    /* b: the ring has 2^b vnodes; 0 to 14 */
+    uint16_t vnode_first;  /* the vnodes of this shard: first to first + count - 1 */
     uint16_t vnode_count;
-    uint64_t memtable_bytes;    /* frozen at this size; 0 means 64 MiB */
-    uint64_t log_bytes_max;     /* the memtable is also frozen when the log since it began is longer; 0 means 512 MiB */
-    uint64_t segment_bytes;     /* of one log file; 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
-    uint64_t cache_bytes;       /* block cache; 0 means 64 MiB */
-    uint64_t table_bytes_max;   /* merges begin a new table at this size; 0 means 256 MiB; at most 2 GiB */
+    uint64_t memtable_bytes;  /* frozen at this size; 0 means 64 MiB */
+    uint64_t log_bytes_max;   /* also frozen when the log since it began is longer; 0 means 512 MiB */
+    uint64_t segment_bytes;   /* of one log file; 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
+    uint64_t cache_bytes;     /* block cache; 0 means 64 MiB */
+    uint64_t table_bytes_max; /* merges begin a new table at this size; 0 means 256 MiB; at most 2 GiB */
     engine_durable_fn *on_durable;
     void *owner;
     void (*on_room)(void *owner); /* puts refused with OVERLOADED may be tried again; may be null */
-    /* One line for the operator about something worth knowing (recovery, quarantine, a full disk). May be null. */
+    /* One line for the operator about something worth knowing (a damaged log, a full disk). May be null. */
     void (*on_event)(void *owner, const char *event, const char *text);
 };
 
-/* Waits: recovers what the directory holds. Returns: TORC_E_DATA_FORMAT, TORC_E_CORRUPT (both manifests bad), -errno,
- * with one line in `why`. Nothing is changed on disk when it fails. */
-MUST_CHECK int engine_open(struct reactor *r, const struct engine_options *options, struct engine **out, char *why,
-                           size_t why_bytes);
+/* Waits: recovers what the directory holds. Returns: TORC_E_DATA_FORMAT, TORC_E_CORRUPT (both manifests bad),
+ * -errno, with one line in `why`. Nothing is changed on disk when it fails. */
+MUST_CHECK int engine_open(struct reactor *r, const struct engine_options *options, struct engine **out,
+                           char *why, size_t why_bytes);
 /* Waits: until all that was put is durable and its tickets are back. Tables in the making are dropped. */
 void engine_close(struct engine *e);
 
@@ -66,10 +67,10 @@ uint64_t engine_version_clock_max(const struct engine *e);
 
 /* ---- writes ---- */
 
-/* Takes a record (a delete is a record with RECORD_TOMBSTONE) into the log buffer; its bytes are copied. The ticket
- * comes back through on_durable, never before this returns. Requires: record->key.vnode in range, sizes within limits.
- * Returns: 0; TORC_E_OVERLOADED when the log buffer is full; TORC_E_DISK_FULL, TORC_E_STORAGE. On error the ticket is
- * not kept. */
+/* Takes a record (a delete is a record with RECORD_TOMBSTONE) into the log buffer; its bytes are copied. The
+ * ticket comes back through on_durable, never before this returns. Requires: record->key.vnode in range,
+ * sizes within limits. Returns: 0; TORC_E_OVERLOADED when the log buffer is full; TORC_E_DISK_FULL,
+ * TORC_E_STORAGE. On error the ticket is not kept. */
 MUST_CHECK int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket);
 
 /* More than half of what the log buffer holds is waiting: the caller should take fewer requests. */
@@ -93,26 +94,31 @@ struct engine_key {
 };
 void engine_key_init(const struct engine *e, struct engine_key *k, const struct record_key *key);
 
-/* Two steps for a batch of gets: first touch the slots of all keys, then the entries, then get each. Both only hints. */
+/* Two steps for a batch of gets: first touch the slots of all keys, then the entries, then get each. Both
+ * only hints. */
 void engine_prefetch_slot(const struct engine *e, const struct engine_key *k);
 void engine_prefetch_entry(const struct engine *e, const struct engine_key *k);
 
-/* Never waits. Returns: an enum engine_answer, or an error: TORC_E_CORRUPT, TORC_E_UNKNOWN, TORC_E_STORAGE. The bytes
- * of *out are the engine's and live until the caller waits or calls the engine again. The record's checksum is
- * verified. */
+/* When acknowledged writes were lost in a damaged log, a key answers TORC_E_UNKNOWN unless a version newer
+ * than all that may be lost is held; a scan returns it likewise where it meets an older one. A key whose only
+ * versions were lost is absent from a scan.
+ *
+ * Never waits. Returns: an enum engine_answer, or an error: TORC_E_CORRUPT, TORC_E_UNKNOWN, TORC_E_STORAGE.
+ * The bytes of *out are the engine's and live until the caller waits or calls the engine again. The record's
+ * checksum is verified. */
 MUST_CHECK int engine_get(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out);
-/* Waits. As engine_get, but never ENGINE_WAITS. key and value are copied to `buffer`, reactor_alloc'ed here and freed by the
- * caller with reactor_free (null when nothing was found). */
-MUST_CHECK int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out,
-                               void **buffer);
+/* Waits. As engine_get, but never ENGINE_WAITS. key and value are copied to `buffer`, reactor_alloc'ed here
+ * and freed by the caller with reactor_free (null when nothing was found). */
+MUST_CHECK int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms,
+                               struct record *out, void **buffer);
 
 /* ---- ordered scans ---- */
 
 struct engine_cursor;
 
-/* A cursor over live records, in order, from the first record not below `from` (from->key may be empty: the beginning of
- * its vnode) to the end of the shard. It sees each record that was live from open to close; records written meanwhile
- * may or may not be seen. Holds its tables until closed. Waits. */
+/* A cursor over live records, in order, from the first record not below `from` (from->key may be empty: the
+ * beginning of its vnode) to the end of the shard. It sees each record that was live from open to close;
+ * records written meanwhile may or may not be seen. Holds its tables until closed. Waits. */
 MUST_CHECK int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms,
                                   struct engine_cursor **out);
 /* Waits. Returns: 1 with *out valid until the next call on this cursor, 0 at the end, or an error. */
@@ -126,9 +132,9 @@ void engine_cursor_close(struct engine_cursor *c);
 struct engine_counters {
     uint64_t puts;
     uint64_t gets;
-    uint64_t gets_memtable;      /* answered from a memtable */
-    uint64_t gets_table;         /* answered from tables */
-    uint64_t table_block_reads;  /* from disk, by gets */
+    uint64_t gets_memtable;     /* answered from a memtable */
+    uint64_t gets_table;        /* answered from tables */
+    uint64_t table_block_reads; /* from disk, by gets */
     uint64_t cache_hits;
     uint64_t cache_misses;
     uint64_t log_writes;
@@ -137,7 +143,7 @@ struct engine_counters {
     uint64_t log_segments;       /* files now */
     uint64_t log_replayed_bytes; /* at the last open */
     uint64_t log_replay_ns;
-    uint64_t memtable_bytes;     /* active and frozen, all of it */
+    uint64_t memtable_bytes; /* active and frozen, all of it */
     uint64_t memtable_entries;
     uint64_t memtable_index_bytes;
     uint64_t flushes;
@@ -150,7 +156,7 @@ struct engine_counters {
     uint64_t user_bytes;         /* keys and values put */
     uint64_t corruptions;        /* checksums that failed */
     uint64_t disk_full_refusals;
-    uint64_t quarantined;        /* damaged stretches of the log known now */
+    uint64_t quarantined; /* damaged stretches of the log known now */
 };
 struct engine_counters engine_counters(const struct engine *e);
 

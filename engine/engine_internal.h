@@ -6,8 +6,8 @@
  *   build.c       from a merge to tables that count
  *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
  *
- * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are started again
- * when there is. */
+ * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are
+ * started again when there is. */
 #ifndef ENGINE_ENGINE_INTERNAL_H
 #define ENGINE_ENGINE_INTERNAL_H
 
@@ -20,11 +20,11 @@
 
 enum {
     ENGINE_PATH_MAX = 4096,
-    FROZEN_KEPT_MAX = 4,      /* with so many waiting to be flushed the log is held back */
-    FROZEN_COUNT_MAX = 256,   /* recovery may make more */
-    RETRY_NS = 1000000000,    /* after a full disk */
+    FROZEN_KEPT_MAX = 4,    /* with so many waiting to be flushed the log is held back */
+    FROZEN_COUNT_MAX = 256, /* recovery may make more */
+    RETRY_NS = 1000000000,  /* after a full disk */
     COMPACTION_RUNS_MAX = 16,
-    ENGINE_APPLY_MAX = 16,    /* records put together */
+    ENGINE_APPLY_MAX = 16, /* records put together */
 };
 
 struct frozen {
@@ -39,39 +39,41 @@ struct engine {
     uint64_t seed;
     struct manifest *manifest;
     struct cache *cache;
-    struct wal *wal;               /* null once it is closed */
+    struct wal *wal; /* null once it is closed */
 
     struct memtable *active;
-    uint64_t active_log_begin;     /* wal_bytes when it began */
-    uint64_t last_sequence;        /* of the log, applied */
+    uint64_t active_log_begin;              /* wal_bytes when it began */
+    uint64_t last_sequence;                 /* of the log, applied */
     struct frozen frozen[FROZEN_COUNT_MAX]; /* oldest first */
     uint32_t frozen_count;
     struct table_set *tables;
-    struct list graveyard;         /* table_refs that nobody holds: to be closed and their files removed */
-    uint64_t older_clock_max;      /* highest version clock outside of the active memtable */
-    uint64_t recovered_clock_max;  /* highest found at the start */
-    uint64_t quarantine_clock;     /* as in the manifest; 0: nothing is missing */
+    struct list graveyard;        /* table_refs that nobody holds: to be closed and their files removed */
+    uint64_t older_clock_max;     /* highest version clock outside of the active memtable */
+    uint64_t recovered_clock_max; /* highest found at the start */
+    uint64_t quarantine_clock;    /* as in the manifest; 0: nothing is missing */
 
-    struct event flush_wake;       /* a flush or a compaction that waits before it tries again */
+    struct event flush_wake; /* a flush or a compaction that waits before it tries again */
     struct event compaction_wake;
-    bool is_flushing;              /* the task is alive */
+    bool is_flushing; /* the task is alive */
     bool is_compacting;
     bool is_burying;
     bool is_closing;
-    bool is_failed;                /* the manifest cannot be written any more: no flush, no compaction */
+    bool is_failed; /* the manifest cannot be written any more: no flush, no compaction */
     bool has_told_full;
-    struct event closed;           /* close waits for the tasks */
+    struct event closed; /* close waits for the tasks */
 
     struct engine_counters counters;
 };
 
-void engine_tell(struct engine *e, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void engine_tell(struct engine *e, const char *event, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void engine_table_path(const struct engine *e, uint64_t number, char path[ENGINE_PATH_MAX]);
 MUST_CHECK int engine_new_memtable(struct engine *e, struct memtable **out);
-/* Closes the active memtable for writing and begins a new one. Returns: TORC_E_NO_MEMORY, and nothing has changed. */
+/* Closes the active memtable for writing and begins a new one. Returns: TORC_E_NO_MEMORY, and nothing has
+ * changed. */
 MUST_CHECK int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes);
-/* Puts encoded entries, verified or made in this process, into the active memtable; at most ENGINE_APPLY_MAX. Each result
- * is that of memtable_put. */
+/* Puts encoded entries, verified or made in this process, into the active memtable; at most ENGINE_APPLY_MAX.
+ * Each result is that of memtable_put. */
 void engine_apply(struct engine *e, const uint8_t *const *entries, uint32_t count, int *results);
 /* Freezes the active memtable when it or the log is full and there is a place for it; starts the flush. */
 void engine_freeze_if_full(struct engine *e);

@@ -1,8 +1,8 @@
 /* flush.c - frozen memtables become tables, oldest first.
  *
- * The table is written and synced, its name is made durable, the manifest names it and says from where the log is still
- * needed; only then does the memtable go and the log shrink. A full disk is waited out; the memtable stays and is
- * served meanwhile. */
+ * The table is written and synced, its name is made durable, the manifest names it and says from where the
+ * log is still needed; only then does the memtable go and the log shrink. A full disk is waited out; the
+ * memtable stays and is served meanwhile. */
 #include "engine/build.h"
 
 static void edit_log_start(void *context, struct manifest_numbers *n)
@@ -13,12 +13,14 @@ static void edit_log_start(void *context, struct manifest_numbers *n)
         n->clock_max = memtable_clock_max(e->frozen[0].memtable);
 }
 
-/* Tables are older than memtables. While writes are missing a tombstone is kept: it is what is known of its key. */
+/* Tables are older than memtables. While writes are missing a tombstone is kept: it is what is known of its
+ * key. */
 static int find_older(struct engine *e, const struct table_set *set, struct build *b)
 {
     if (e->quarantine_clock != 0)
         return 0;
-    const struct table_run **older = reactor_alloc(e->reactor, (set->run_count + 1) * sizeof(struct table_run *));
+    const struct table_run **older =
+        reactor_alloc(e->reactor, (set->run_count + 1) * sizeof(struct table_run *));
     if (!older)
         return TORC_E_NO_MEMORY;
     for (uint32_t i = 0; i < set->run_count; i++)

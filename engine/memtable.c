@@ -162,7 +162,8 @@ static uint32_t tag_of(uint64_t hash)
     return (uint32_t)(hash >> 32);
 }
 
-static bool is_same_key(const struct memtable *m, uint32_t unit, const struct record_key *key, struct record *out)
+static bool is_same_key(const struct memtable *m, uint32_t unit, const struct record_key *key,
+                        struct record *out)
 {
     entry_decode_trusted(memtable_entry(m, unit), out);
     return out->key.namespace_id == key->namespace_id && slice_equal(out->key.key, key->key) &&

@@ -2,11 +2,13 @@
  *
  *   vnode --> partition: open addressing, 8-byte slots {u32 tag, u32 unit}
  *                                                              |
- *   arena: 4 MiB chunks  [ entry | entry | entry ... ] <-------+    unit: 8 bytes; entries are encoded as in the log
+ *   arena: 4 MiB chunks  [ entry | entry | entry ... ] <-------+    unit: 8 bytes; entries are encoded as in
+ * the log
  *
- * One partition a vnode, so a vnode can be listed and dropped alone, and a growing table is a small one. A partition
- * grows by doubling, a few slots moved with each insert, so no insert stalls even when one hash tag puts all keys into
- * one vnode. A put is a copy of the log's bytes into the arena; a newer version that fits is written over the older.
+ * One partition a vnode, so a vnode can be listed and dropped alone, and a growing table is a small one. A
+ * partition grows by doubling, a few slots moved with each insert, so no insert stalls even when one hash tag
+ * puts all keys into one vnode. A put is a copy of the log's bytes into the arena; a newer version that fits
+ * is written over the older.
  *
  * Belongs to one core. Frozen, it is read only; it is freed when the last of its holders lets go. */
 #ifndef ENGINE_MEMTABLE_H
@@ -18,10 +20,10 @@
 struct memtable;
 
 struct memtable_options {
-    uint64_t seed;          /* of memtable_hash */
+    uint64_t seed; /* of memtable_hash */
     uint16_t vnode_first;
-    uint16_t vnode_count;   /* at least 1 */
-    uint32_t entries_hint;  /* how many there may be in all; 0: unknown */
+    uint16_t vnode_count;  /* at least 1 */
+    uint32_t entries_hint; /* how many there may be in all; 0: unknown */
 };
 
 /* Returns: 0 with one reference held by the caller, or TORC_E_NO_MEMORY. */
@@ -35,11 +37,13 @@ static inline uint64_t memtable_hash(uint64_t seed, const struct record_key *k)
     return k->subkey.bytes ? XXH3_64bits_withSeed(k->subkey.data, k->subkey.bytes, hash) : hash;
 }
 
-/* Applies an encoded record: `entry` decodes to `record`. Returns: 0, also when this very version is held already;
- * TORC_E_SUPERSEDED when a newer one is; TORC_E_NO_MEMORY. */
-MUST_CHECK int memtable_put(struct memtable *m, uint64_t hash, const struct record *record, struct slice entry);
+/* Applies an encoded record: `entry` decodes to `record`. Returns: 0, also when this very version is held
+ * already; TORC_E_SUPERSEDED when a newer one is; TORC_E_NO_MEMORY. */
+MUST_CHECK int memtable_put(struct memtable *m, uint64_t hash, const struct record *record,
+                            struct slice entry);
 
-/* Returns: true and the record as it is held, dead or alive; *out points into the memtable until its next put. */
+/* Returns: true and the record as it is held, dead or alive; *out points into the memtable until its next
+ * put. */
 bool memtable_get(const struct memtable *m, const struct engine_key *k, struct record *out);
 
 void memtable_prefetch_slot(const struct memtable *m, uint16_t vnode, uint64_t hash);
@@ -55,9 +59,9 @@ uint64_t memtable_clock_max(const struct memtable *m);   /* highest version cloc
 
 struct memtable_list;
 
-/* A sorted list of the entries that a vnode had when it was made. Caller's memory, zeroed before its first use. Holds
- * no reference to the memtable. A long list is kept by the memtable, too, and given out again while the vnode has no
- * other entries, so a scan that comes page by page does not sort for each page. */
+/* A sorted list of the entries that a vnode had when it was made. Caller's memory, zeroed before its first
+ * use. Holds no reference to the memtable. A long list is kept by the memtable, too, and given out again
+ * while the vnode has no other entries, so a scan that comes page by page does not sort for each page. */
 struct memtable_run {
     struct memtable_list *list;
     uint32_t count;
@@ -66,9 +70,12 @@ struct memtable_run {
 /* Waits sometimes: yields. Lists and sorts a vnode. Returns: 0 or TORC_E_NO_MEMORY, and the run is empty. */
 MUST_CHECK int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode);
 void memtable_run_deinit(struct memtable_run *run, struct reactor *r);
-/* The record at a place, as it is held now: a newer version may have been written over it. Lives until the next put. */
-void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place, struct record *out);
+/* The record at a place, as it is held now: a newer version may have been written over it. Lives until the
+ * next put. */
+void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place,
+                      struct record *out);
 /* Returns: the first place whose key is not below `key`; run->count when there is none. */
-uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m, const struct record_key *key);
+uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m,
+                           const struct record_key *key);
 
 #endif

@@ -12,29 +12,29 @@ enum {
 };
 static_assert((int)CHUNK_BYTES >= 2 * (int)ENTRY_BYTES_MAX, "any entry fits into a chunk");
 
-/* A slot is tag << 32 | unit; 0 is empty, since no entry begins at unit 0. The low bits of the tag choose the place, so
- * a slot can be moved without its key. */
+/* A slot is tag << 32 | unit; 0 is empty, since no entry begins at unit 0. The low bits of the tag choose the
+ * place, so a slot can be moved without its key. */
 struct partition {
     uint64_t *slots;
     uint64_t *old_slots; /* being moved into `slots`; null when not growing */
     uint32_t mask;       /* of slots; slots is null when there is none yet */
     uint32_t old_mask;
-    uint32_t moved;      /* slots of old_slots before this are in `slots`, too */
-    uint32_t count;      /* of entries, in both */
-    uint64_t changes;    /* so often an entry came or moved to another place */
+    uint32_t moved;   /* slots of old_slots before this are in `slots`, too */
+    uint32_t count;   /* of entries, in both */
+    uint64_t changes; /* so often an entry came or moved to another place */
 };
 
 struct memtable {
     struct reactor *reactor;
     struct memtable_options options;
     uint32_t references;
-    uint32_t first_capacity;     /* slots of a partition at first */
+    uint32_t first_capacity; /* slots of a partition at first */
     struct partition *partitions;
-    uint64_t *first_slots;       /* one block for the first slots of all partitions */
+    uint64_t *first_slots; /* one block for the first slots of all partitions */
     uint8_t **chunks;
     uint32_t chunk_count;
     uint32_t chunk_capacity;
-    uint32_t next_unit;          /* in the last chunk */
+    uint32_t next_unit; /* in the last chunk */
     uint64_t used_bytes;
     uint64_t index_bytes;
     uint64_t entries;

@@ -1,8 +1,8 @@
 /* memtable_run.c - the records of one vnode of a memtable, sorted.
  *
- * Merge sort from the bottom up, so it can yield between any two merges: the list is a snapshot of places, and a place
- * always holds the same key, whatever version is written over it meanwhile. The first bytes of the key stand beside the
- * place, so most comparisons touch no entry. */
+ * Merge sort from the bottom up, so it can yield between any two merges: the list is a snapshot of places,
+ * and a place always holds the same key, whatever version is written over it meanwhile. The first bytes of
+ * the key stand beside the place, so most comparisons touch no entry. */
 #include "engine/memtable_internal.h"
 
 enum {
@@ -18,7 +18,8 @@ static uint64_t key_prefix(struct slice key)
     return be64toh(prefix);
 }
 
-static int compare(const struct memtable *m, const struct memtable_run_item *a, const struct memtable_run_item *b)
+static int compare(const struct memtable *m, const struct memtable_run_item *a,
+                   const struct memtable_run_item *b)
 {
     if (a->namespace_id != b->namespace_id)
         return a->namespace_id < b->namespace_id ? -1 : 1;
@@ -58,7 +59,8 @@ static void merge(const struct memtable *m, const struct span *s, struct memtabl
 }
 
 /* Sorts items[0..count) with as much room behind it. Returns: where the result is. */
-static struct memtable_run_item *sort(const struct memtable *m, struct memtable_run_item *items, uint32_t count)
+static struct memtable_run_item *sort(const struct memtable *m, struct memtable_run_item *items,
+                                      uint32_t count)
 {
     struct memtable_run_item *other = items + count;
     for (uint32_t i = 0; i < count; i += INSERTION_SORT_MAX) {
@@ -159,13 +161,15 @@ int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vno
     return 0;
 }
 
-void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place, struct record *out)
+void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place,
+                      struct record *out)
 {
     ASSERT(place < run->count);
     entry_decode_trusted(memtable_entry(m, run->list->items[place].unit), out);
 }
 
-uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m, const struct record_key *key)
+uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m,
+                           const struct record_key *key)
 {
     uint32_t low = 0, high = run->count;
     while (low < high) {

@@ -27,7 +27,8 @@ void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vno
 {
     ASSERT(m->count < m->capacity);
     memtable_hold(memtable);
-    m->sources[m->count++] = (struct merge_source){.memtable = memtable, .vnode = vnode_first, .vnode_end = vnode_end};
+    m->sources[m->count++] =
+        (struct merge_source){.memtable = memtable, .vnode = vnode_first, .vnode_end = vnode_end};
 }
 
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode)

@@ -1,8 +1,9 @@
 /* merge.h - many sorted sources as one: for each key its newest version, in order.
  *
- * Sources are memtables (vnode by vnode, sorted as they are reached) and runs of tables. There are few, so the smallest key is
- * found by looking at all. Of versions of one key the highest wins and the others are passed over. Tombstones and
- * expired records come out, too: what to do with them is the caller's business. */
+ * Sources are memtables (vnode by vnode, sorted as they are reached) and runs of tables. There are few, so
+ * the smallest key is found by looking at all. Of versions of one key the highest wins and the others are
+ * passed over. Tombstones and expired records come out, too: what to do with them is the caller's
+ * business. */
 #ifndef ENGINE_MERGE_H
 #define ENGINE_MERGE_H
 
@@ -10,19 +11,20 @@
 #include "engine/tables.h"
 
 struct merge_source {
-    struct record current;   /* of a memtable: only its key is looked at, for the rest may be overwritten meanwhile */
-    bool is_valid;           /* current is set */
-    bool is_consumed;        /* current was given out or passed over: advance before looking at it again */
-    bool is_ended;           /* nothing comes any more */
+    struct record
+        current;   /* of a memtable: only its key is looked at, for the rest may be overwritten meanwhile */
+    bool is_valid; /* current is set */
+    bool is_consumed; /* current was given out or passed over: advance before looking at it again */
+    bool is_ended;    /* nothing comes any more */
     /* a memtable */
-    struct memtable *memtable; /* held; null for a run of tables */
+    struct memtable *memtable;  /* held; null for a run of tables */
     struct memtable_run sorted; /* one vnode of it */
-    uint32_t place;          /* in there */
+    uint32_t place;             /* in there */
     uint32_t vnode;
     uint32_t vnode_end;
     /* a run of tables */
     const struct table_run *run;
-    uint32_t table;          /* that the cursor is in */
+    uint32_t table; /* that the cursor is in */
     enum table_cursor_mode mode;
     struct table_cursor cursor;
 };
@@ -32,7 +34,7 @@ struct merge {
     struct merge_source *sources;
     uint32_t count;
     uint32_t capacity;
-    uint32_t bad_source;     /* whose error merge_next has returned */
+    uint32_t bad_source; /* whose error merge_next has returned */
 };
 
 MUST_CHECK int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max);
@@ -46,8 +48,8 @@ void merge_add_run(struct merge *m, const struct table_run *run, enum table_curs
 /* Waits. All sources to their first record not below `to`; sources that are behind it stay. */
 MUST_CHECK int merge_seek(struct merge *m, const struct record_key *to);
 
-/* Waits. Returns: 1 with the newest version of the next key in *out, valid until the caller waits, writes or calls again;
- * 0 at the end; or an error. Requires: merge_seek was called once. */
+/* Waits. Returns: 1 with the newest version of the next key in *out, valid until the caller waits, writes or
+ * calls again; 0 at the end; or an error. Requires: merge_seek was called once. */
 MUST_CHECK int merge_next(struct merge *m, struct record *out);
 
 #endif

@@ -1,8 +1,8 @@
 /* read.c - point reads: the newest version wins, wherever it is.
  *
- * Most reads end at the active memtable: its versions are above all that older places hold, and `older_clock_max` says
- * so without looking. Otherwise every place that could hold a newer version than the one found is asked, from the
- * newest, and the search stops when none is left. */
+ * Most reads end at the active memtable: its versions are above all that older places hold, and
+ * `older_clock_max` says so without looking. Otherwise every place that could hold a newer version than the
+ * one found is asked, from the newest, and the search stops when none is left. */
 #include "engine/engine_internal.h"
 
 void engine_key_init(const struct engine *e, struct engine_key *k, const struct record_key *key)
@@ -37,7 +37,8 @@ static int judge(struct engine *e, bool is_found, const struct record *record, u
 }
 
 /* The newest version in the memtables. Returns: found; *is_final when no table can hold a newer one. */
-static bool get_memtables(const struct engine *e, const struct engine_key *k, struct record *out, bool *is_final)
+static bool get_memtables(const struct engine *e, const struct engine_key *k, struct record *out,
+                          bool *is_final)
 {
     bool is_found = memtable_get(e->active, k, out);
     for (uint32_t i = e->frozen_count; i-- > 0;) {
@@ -121,7 +122,8 @@ static int keep(struct engine *e, struct found *f, const struct record *record)
 }
 
 /* Asks the tables of a set that the caller holds, newest first. */
-static int search_tables(struct engine *e, const struct table_set *set, const struct engine_key *k, struct found *f)
+static int search_tables(struct engine *e, const struct table_set *set, const struct engine_key *k,
+                         struct found *f)
 {
     uint64_t hash = table_key_hash(&k->key);
     for (uint32_t i = 0; i < set->run_count; i++) {
@@ -144,7 +146,8 @@ static int search_tables(struct engine *e, const struct table_set *set, const st
     return 0;
 }
 
-int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out, void **buffer)
+int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out,
+                    void **buffer)
 {
     struct found f = {.buffer = NULL};
     bool is_final;

@@ -1,8 +1,8 @@
 /* record.h - what the engine stores: one version of one key.
  *
- * Records are ordered by (vnode, namespace, key, subkey), so that one vnode is one contiguous range: it streams, scans,
- * hashes and is dropped as a range. Between two records of one key the higher version wins, everywhere; there is no
- * other order. */
+ * Records are ordered by (vnode, namespace, key, subkey), so that one vnode is one contiguous range: it
+ * streams, scans, hashes and is dropped as a range. Between two records of one key the higher version wins,
+ * everywhere; there is no other order. */
 #ifndef ENGINE_RECORD_H
 #define ENGINE_RECORD_H
 
@@ -17,7 +17,8 @@ enum {
     VALUE_BYTES_MAX = 1 << 20,
 };
 
-/* A hybrid logical clock, 48 bits of Unix milliseconds above 16 bits of counter, and the node that stamped it. */
+/* A hybrid logical clock, 48 bits of Unix milliseconds above 16 bits of counter, and the node that stamped
+ * it. */
 struct version {
     uint64_t clock;
     uint16_t node;
@@ -33,23 +34,25 @@ static inline int version_compare(struct version a, struct version b)
 enum record_flag {
     RECORD_TOMBSTONE = 1, /* the key was deleted; the value is empty */
     RECORD_EXPIRING = 2,  /* expiry_ms counts */
-    /* bits 2 to 4: type of the value, 0 for plain bytes; bit 5: value separated (a pointer into a value log) */
+    /* bits 2 to 4: type of the value, 0 for plain bytes; bit 5: value separated (a pointer into a value
+     * log) */
 };
 
 struct record_key {
-    uint16_t vnode;         /* key_slot(key) >> (14 - vnode bits) */
-    uint32_t namespace_id;  /* 0 is the namespace `default` */
-    struct slice key;       /* 1 to KEY_BYTES_MAX bytes */
-    struct slice subkey;    /* 0 to SUBKEY_BYTES_MAX bytes; empty for plain keys */
+    uint16_t vnode;        /* key_slot(key) >> (14 - vnode bits) */
+    uint32_t namespace_id; /* 0 is the namespace `default` */
+    struct slice key;      /* 1 to KEY_BYTES_MAX bytes */
+    struct slice subkey;   /* 0 to SUBKEY_BYTES_MAX bytes; empty for plain keys */
 };
 
 struct record {
     struct record_key key;
     struct version version;
     uint8_t flags;
-    uint64_t expiry_ms;     /* absolute Unix milliseconds; 0 unless RECORD_EXPIRING */
-    struct slice value;     /* 0 to VALUE_BYTES_MAX bytes */
-    uint64_t checksum;      /* checksum_record(key, value) for plain keys: made by the client, checked at every read */
+    uint64_t expiry_ms; /* absolute Unix milliseconds; 0 unless RECORD_EXPIRING */
+    struct slice value; /* 0 to VALUE_BYTES_MAX bytes */
+    uint64_t
+        checksum; /* checksum_record(key, value) for plain keys: made by the client, checked at every read */
 };
 
 /* The one order of records; versions do not take part. */

@@ -1,8 +1,9 @@
 /* recover.c - from what is on the disk to an engine that serves.
  *
- * Manifest, tables, log: everything is read and verified before anything is changed. Then the manifest is written, if
- * the shard is new or damage was found, files that nothing names are removed, and the log is opened for writing. What
- * the log holds becomes memtables, frozen as they fill up and flushed when the shard already serves. */
+ * Manifest, tables, log: everything is read and verified before anything is changed. Then the manifest is
+ * written, if the shard is new or damage was found, files that nothing names are removed, and the log is
+ * opened for writing. What the log holds becomes memtables, frozen as they fill up and flushed when the shard
+ * already serves. */
 #include "engine/engine_internal.h"
 
 #include <errno.h>
@@ -12,8 +13,8 @@ enum { REPLAY_BUFFER_BYTES = 64 * 1024 };
 
 /* ---- tables ---- */
 
-static int open_table(struct engine *e, const struct manifest_table *description, struct table_ref **out, char *why,
-                      size_t why_bytes)
+static int open_table(struct engine *e, const struct manifest_table *description, struct table_ref **out,
+                      char *why, size_t why_bytes)
 {
     char path[ENGINE_PATH_MAX];
     struct table *table;
@@ -42,7 +43,8 @@ static void discard_refs(struct engine *e, struct table_ref **refs, uint32_t cou
 static int open_tables(struct engine *e, char *why, size_t why_bytes)
 {
     const struct manifest_state *state = manifest_state(e->manifest);
-    struct table_ref **refs = reactor_alloc_zeroed(e->reactor, (state->table_count + 1) * sizeof(struct table_ref *));
+    struct table_ref **refs =
+        reactor_alloc_zeroed(e->reactor, (state->table_count + 1) * sizeof(struct table_ref *));
     if (!refs)
         return TORC_E_NO_MEMORY;
     int rc = 0;
@@ -65,8 +67,8 @@ static int open_tables(struct engine *e, char *why, size_t why_bytes)
 /* Entries on their way into the memtable, gathered so that they are put together. */
 struct replay {
     struct engine *engine;
-    uint64_t sequence;    /* of the log record last seen */
-    uint8_t *buffer;      /* REPLAY_BUFFER_BYTES, or more once a larger entry came */
+    uint64_t sequence; /* of the log record last seen */
+    uint8_t *buffer;   /* REPLAY_BUFFER_BYTES, or more once a larger entry came */
     size_t capacity;
     size_t used;
     uint32_t count;
@@ -102,7 +104,8 @@ static int begin_log_record(struct replay *p, uint64_t sequence)
 {
     struct engine *e = p->engine;
     int rc = 0;
-    if (memtable_used_bytes(e->active) >= e->options.memtable_bytes && e->frozen_count + 1 < FROZEN_COUNT_MAX) {
+    if (memtable_used_bytes(e->active) >= e->options.memtable_bytes &&
+        e->frozen_count + 1 < FROZEN_COUNT_MAX) {
         rc = apply_gathered(p);
         if (rc == 0)
             rc = engine_freeze(e, p->sequence, 0);
@@ -180,11 +183,13 @@ static int check_numbers(const struct engine *e, char *why, size_t why_bytes)
 {
     const struct manifest_state *s = manifest_state(e->manifest);
     const struct engine_options *o = &e->options;
-    if (s->generation == 0 || (s->numbers.vnode_bits == o->vnode_bits && s->numbers.vnode_first == o->vnode_first &&
-                               s->numbers.vnode_count == o->vnode_count))
+    if (s->generation == 0 ||
+        (s->numbers.vnode_bits == o->vnode_bits && s->numbers.vnode_first == o->vnode_first &&
+         s->numbers.vnode_count == o->vnode_count))
         return 0;
     snprintf(why, why_bytes, "%s holds vnodes %u to %u of 2^%u, not those asked for", e->directory,
-             s->numbers.vnode_first, s->numbers.vnode_first + s->numbers.vnode_count - 1u, s->numbers.vnode_bits);
+             s->numbers.vnode_first, s->numbers.vnode_first + s->numbers.vnode_count - 1u,
+             s->numbers.vnode_bits);
     return TORC_E_CONFIGURATION;
 }
 
@@ -242,7 +247,8 @@ static void remove_orphans(struct engine *e)
         rc = file_remove(e->reactor, path);
     }
     if (rc)
-        engine_tell(e, "orphans", "unneeded tables in %s could not be removed: %s", e->directory, error_sentence(rc));
+        engine_tell(e, "orphans", "unneeded tables in %s could not be removed: %s", e->directory,
+                    error_sentence(rc));
 }
 
 /* ---- all of it ---- */
@@ -250,14 +256,17 @@ static void remove_orphans(struct engine *e)
 static void tell(struct engine *e, const struct wal_recovery *w)
 {
     if (w->torn_bytes)
-        engine_tell(e, "log_tail_cut", "%llu bytes that were never acknowledged were cut from the end of the log",
+        engine_tell(e, "log_tail_cut",
+                    "%llu bytes that were never acknowledged were cut from the end of the log",
                     (unsigned long long)w->torn_bytes);
     if (w->damaged_count)
-        engine_tell(e, "log_damaged",
-                    "%llu stretches of acknowledged log are damaged, the first in segment %llx at byte %llu; %llu entries "
-                    "of them were saved; keys without a newer version answer UNKNOWN until they are written again",
-                    (unsigned long long)w->damaged_count, (unsigned long long)w->damaged_segment,
-                    (unsigned long long)w->damaged_offset, (unsigned long long)w->salvaged_count);
+        engine_tell(
+            e, "log_damaged",
+            "%llu stretches of acknowledged log are damaged, the first in segment %llx at byte %llu; %llu "
+            "entries "
+            "of them were saved; keys without a newer version answer UNKNOWN until they are written again",
+            (unsigned long long)w->damaged_count, (unsigned long long)w->damaged_segment,
+            (unsigned long long)w->damaged_offset, (unsigned long long)w->salvaged_count);
 }
 
 static uint64_t highest(uint64_t a, uint64_t b)

@@ -50,7 +50,8 @@ static bool is_among(const struct table_ref *ref, struct table_ref *const *refs,
     return false;
 }
 
-/* Puts the table among those of its run, in the order of keys, or behind all when it is the first of its run. */
+/* Puts the table among those of its run, in the order of keys, or behind all when it is the first of its
+ * run. */
 static void set_add(struct table_set *set, struct table_ref *ref)
 {
     const struct record_key *smallest = &table_summary(ref->table)->smallest;
@@ -83,7 +84,8 @@ static void find_runs(struct table_set *set)
     for (uint32_t begin = 0; begin < set->count; begin = end) {
         struct table_run run = {.tables = &set->tables[begin]};
         for (end = begin; end < set->count && set->tables[end]->run == set->tables[begin]->run; end++)
-            run.clock_max = set->tables[end]->clock_max > run.clock_max ? set->tables[end]->clock_max : run.clock_max;
+            run.clock_max =
+                set->tables[end]->clock_max > run.clock_max ? set->tables[end]->clock_max : run.clock_max;
         run.count = end - begin;
         add_run(set, &run);
     }
@@ -94,7 +96,8 @@ struct table_set *table_set_make(struct reactor *r, const struct table_set *from
 {
     uint32_t count_max = (from ? from->count : 0) + change->added_count;
     size_t tables_bytes = count_max * sizeof(struct table_ref *);
-    struct table_set *set = reactor_alloc_zeroed(r, sizeof *set + tables_bytes + count_max * sizeof(struct table_run));
+    struct table_set *set =
+        reactor_alloc_zeroed(r, sizeof *set + tables_bytes + count_max * sizeof(struct table_run));
     if (!set)
         return NULL;
     set->reactor = r;

@@ -1,10 +1,11 @@
 /* tables.h - the tables that reads see: immutable sets, counted references.
  *
- *   engine --> table_set --> table_ref --> table            a change makes a new set; readers that wait keep the one
+ *   engine --> table_set --> table_ref --> table            a change makes a new set; readers that wait keep
+ * the one
  *   reader --> table_set --> table_ref --^                  they began with, and with it its tables
  *
- * The tables that one flush or one merge has made are a run: their ranges of keys are disjoint, so a get looks into one
- * table a run. A run is never changed, only replaced as a whole.
+ * The tables that one flush or one merge has made are a run: their ranges of keys are disjoint, so a get
+ * looks into one table a run. A run is never changed, only replaced as a whole.
  *
  *   run 7   [ a ..... f ][ g .. m ][ n ..... z ]      of a merge
  *   run 12  [ b ................. y ]                 of a flush
@@ -19,17 +20,17 @@
 struct engine;
 
 struct table_ref {
-    struct list link;     /* in the graveyard */
+    struct list link; /* in the graveyard */
     struct engine *engine;
     struct table *table;
     uint64_t number;
-    uint64_t run;         /* its name: the number of its first table; manifest_table.order */
+    uint64_t run; /* its name: the number of its first table; manifest_table.order */
     uint64_t clock_min;
     uint64_t clock_max;
     uint32_t level;
     uint32_t references;
-    bool is_obsolete;     /* replaced: its file goes when nobody holds it */
-    bool is_damaged;      /* a merge has met a bad block: it is left alone until the next start */
+    bool is_obsolete; /* replaced: its file goes when nobody holds it */
+    bool is_damaged;  /* a merge has met a bad block: it is left alone until the next start */
 };
 
 struct table_run {
@@ -50,7 +51,8 @@ struct table_set {
 /* Returns: a reference with no holder yet, or null when memory is out. */
 struct table_ref *table_ref_new(struct engine *e, struct table *table, uint64_t run, uint32_t level);
 
-/* The first table of the run that does not end before `key`. Returns: its place; run->count when there is none. */
+/* The first table of the run that does not end before `key`. Returns: its place; run->count when there is
+ * none. */
 uint32_t table_run_seek(const struct table_run *run, const struct record_key *key);
 /* The one table of the run that may hold the key. Returns: null when none does. */
 struct table_ref *table_run_find(const struct table_run *run, const struct record_key *key);

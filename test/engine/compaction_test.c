@@ -54,7 +54,8 @@ TEST_IN_REACTOR(flush_leaves_no_tombstone_of_a_key_that_no_table_holds)
         put(rig, key, 100);
     for (uint32_t key = 0; key < 50; key++)
         erase(rig, key);
-    engine_rig_put(rig, &(struct rig_put){.key = 60, .value_bytes = 9, .flags = RECORD_EXPIRING, .expiry_ms = 5});
+    engine_rig_put(rig,
+                   &(struct rig_put){.key = 60, .value_bytes = 9, .flags = RECORD_EXPIRING, .expiry_ms = 5});
     flush_with(rig, 1000);
     CU_ASSERT(totals(rig).entries > 0);
     CU_ASSERT_EQUAL(totals(rig).tombstones, 0);

@@ -133,7 +133,8 @@ void engine_rig_crash(struct engine_rig *rig)
 
 struct record_key engine_rig_key(const struct engine_rig *rig, uint32_t key, char to[RIG_KEY_BYTES_MAX])
 {
-    int bytes = snprintf(to, RIG_KEY_BYTES_MAX, "%s%06u%s", key % 7 ? "key" : "k", key, key % 11 ? "" : "-and-more");
+    int bytes =
+        snprintf(to, RIG_KEY_BYTES_MAX, "%s%06u%s", key % 7 ? "key" : "k", key, key % 11 ? "" : "-and-more");
     uint32_t vnode = rig->is_one_vnode ? 3 : key * 31 / 8 % RIG_VNODES;
     bool has_subkey = key % 5 == 0;
     return (struct record_key){
@@ -266,8 +267,8 @@ bool engine_rig_allows(struct engine_rig *rig, uint32_t key, const struct record
 
 static bool complain(const struct engine_rig *rig, const char *how, uint32_t key, uint64_t clock)
 {
-    fprintf(stderr, "  %s: key %u answers write %llu; its last one is %u\n", how, key, (unsigned long long)clock,
-            rig->last[key]);
+    fprintf(stderr, "  %s: key %u answers write %llu; its last one is %u\n", how, key,
+            (unsigned long long)clock, rig->last[key]);
     return false;
 }
 
@@ -325,7 +326,8 @@ static bool take(struct engine_rig *rig, struct scan *s, const struct record *re
     s->seen[key] = 1;
     s->has_before = true;
     s->before = engine_rig_key(rig, key, s->memory);
-    return engine_rig_allows(rig, key, record, s->oldest[key]) || complain(rig, "scan", key, record->version.clock);
+    return engine_rig_allows(rig, key, record, s->oldest[key]) ||
+           complain(rig, "scan", key, record->version.clock);
 }
 
 bool engine_rig_check_scan(struct engine_rig *rig)

@@ -1,8 +1,9 @@
 /* engine_rig.h - one engine under test, and a model of what it must hold.
  *
- * The model is the list of all writes, each with its number; the version's clock is the number, so any record that comes
- * back says which write it is, and its value is made again from that number. What a key answers must be the write that
- * was acknowledged last when the question began, or a later one: a crash may lose those that were not acknowledged. */
+ * The model is the list of all writes, each with its number; the version's clock is the number, so any record
+ * that comes back says which write it is, and its value is made again from that number. What a key answers
+ * must be the write that was acknowledged last when the question began, or a later one: a crash may lose
+ * those that were not acknowledged. */
 #ifndef TEST_ENGINE_ENGINE_RIG_H
 #define TEST_ENGINE_ENGINE_RIG_H
 
@@ -34,8 +35,8 @@ struct engine_rig {
     struct rig_write *writes; /* by number, from 1 */
     uint32_t count;
     uint32_t last[RIG_KEYS];
-    uint32_t returned;   /* tickets */
-    uint32_t failed;     /* of them with an error */
+    uint32_t returned; /* tickets */
+    uint32_t failed;   /* of them with an error */
     uint32_t events;
     char last_event[64];
     bool is_one_vnode;
@@ -61,8 +62,8 @@ struct rig_put {
 };
 /* Waits while the log is full. Does not wait until it is durable. */
 void engine_rig_put(struct engine_rig *rig, const struct rig_put *put);
-void engine_rig_await(struct engine_rig *rig); /* Waits: until every ticket is back */
-void engine_rig_await_flushes(struct engine_rig *rig, uint64_t count);     /* Waits */
+void engine_rig_await(struct engine_rig *rig);                         /* Waits: until every ticket is back */
+void engine_rig_await_flushes(struct engine_rig *rig, uint64_t count); /* Waits */
 void engine_rig_await_compactions(struct engine_rig *rig, uint64_t count); /* Waits */
 /* Waits: until neither flush nor compaction has anything to do, by the counters standing still. */
 void engine_rig_settle(struct engine_rig *rig);
@@ -77,9 +78,11 @@ bool engine_rig_check(struct engine_rig *rig, uint32_t key);
 bool engine_rig_check_all(struct engine_rig *rig);
 /* Waits. The same by a scan. */
 bool engine_rig_check_scan(struct engine_rig *rig);
-/* The last acknowledged write of the key; 0 for none. An answer may be as old as that was when the question began. */
+/* The last acknowledged write of the key; 0 for none. An answer may be as old as that was when the question
+ * began. */
 uint32_t engine_rig_acknowledged(const struct engine_rig *rig, uint32_t key);
-/* Does the model allow this record (null: absence) as the answer of the key, when no write before `oldest` counts? */
+/* Does the model allow this record (null: absence) as the answer of the key, when no write before `oldest`
+ * counts? */
 bool engine_rig_allows(struct engine_rig *rig, uint32_t key, const struct record *record, uint32_t oldest);
 uint64_t engine_rig_now_ms(struct engine_rig *rig);
 

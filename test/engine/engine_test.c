@@ -1,4 +1,5 @@
-/* engine_test.c - an engine from put to get: its answers, restarts and crashes, against a model of all writes. */
+/* engine_test.c - an engine from put to get: its answers, restarts and crashes, against a model of all
+ * writes. */
 #include "engine/entry.h"
 #include "test/engine/engine_rig.h"
 
@@ -68,7 +69,8 @@ TEST_IN_REACTOR(engine_answers_absent_for_deleted_and_expired_keys)
     rig = engine_rig_make();
     engine_rig_open(rig, r);
     put(2, 10);
-    engine_rig_put(rig, &(struct rig_put){.key = 3, .value_bytes = 9, .flags = RECORD_EXPIRING, .expiry_ms = 5000});
+    engine_rig_put(
+        rig, &(struct rig_put){.key = 3, .value_bytes = 9, .flags = RECORD_EXPIRING, .expiry_ms = 5000});
     engine_rig_await(rig);
     CU_ASSERT_EQUAL(get(3, 4999), ENGINE_FOUND);
     CU_ASSERT_EQUAL(get(3, 5000), ENGINE_ABSENT);
@@ -361,7 +363,8 @@ TEST_IN_REACTOR(engine_answers_unknown_where_acknowledged_writes_are_lost)
     for (uint32_t start = 0; start < 3; start++) {
         engine_rig_open(rig, r);
         CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1); /* the same one each time */
-        for (uint32_t key = 0; key < 20; key++) /* write 5 is lost; the log says that it is not after write 6 */
+        for (uint32_t key = 0; key < 20;
+             key++) /* write 5 is lost; the log says that it is not after write 6 */
             CU_ASSERT_EQUAL(get(key, 0), key > 5 && key < 10 ? ENGINE_FOUND : TORC_E_UNKNOWN);
         engine_rig_close(rig);
     }
