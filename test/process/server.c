@@ -24,7 +24,7 @@ void server_init(struct server *s, const char *data, const char *const *argument
     }
 }
 
-static bool launch(struct server *s)
+bool server_launch(struct server *s)
 {
     char program[PROCESS_PATH_BYTES];
     const char *argv[SERVER_ARGUMENTS_MAX + 8] = {process_program("torcd", program), "--listen",
@@ -68,7 +68,7 @@ static void show_log(const struct server *s)
 
 bool server_start(struct server *s)
 {
-    if (!launch(s))
+    if (!server_launch(s))
         return false;
     if (!process_wait_for_error(&s->process, "event=serving", SERVER_START_MS)) {
         CU_FAIL("the server does not start");
@@ -103,7 +103,7 @@ void server_stop(struct server *s)
 
 int server_run(struct server *s, char **errors)
 {
-    if (!launch(s))
+    if (!server_launch(s))
         return 127;
     int code = process_end(&s->process, 10000);
     *errors = server_log(s);

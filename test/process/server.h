@@ -20,6 +20,8 @@ struct server {
  * Starts nothing. */
 void server_init(struct server *s, const char *data, const char *const *arguments);
 
+/* Starts it and waits for nothing. */
+bool server_launch(struct server *s);
 /* Waits until it serves. Fails the test, shows its log and returns false when it does not. */
 bool server_start(struct server *s);
 /* With SIGKILL. It must have been alive until then. */
