@@ -210,6 +210,7 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
     struct table_set *old = e->tables;
     e->tables = set;
     table_set_release(old);
+    engine_wake_burial(e); /* some may have waited for this commit to be over */
     engine_refresh_clock(e);
     return 0;
 }

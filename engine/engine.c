@@ -115,10 +115,12 @@ void engine_freeze_if_full(struct engine *e)
     engine_wake_flush(e);
 }
 
-/* Flushes cannot keep up: the log is held back, and with it the answers to writers, until one is done. */
+/* Flushes cannot keep up: the log is held back, and with it the answers to writers, until one is done. When
+ * there will be none any more, what was taken still becomes durable, and nothing more is taken. */
 static bool is_held_back(const struct engine *e)
 {
-    return e->frozen_count >= FROZEN_KEPT_MAX && is_full(e, wal_bytes(e->wal)) && !e->is_closing;
+    return e->frozen_count >= FROZEN_KEPT_MAX && is_full(e, wal_bytes(e->wal)) && !e->is_closing &&
+           !e->is_failed;
 }
 
 /* ---- applying ---- */
@@ -287,6 +289,7 @@ static void free_engine(struct engine *e)
         table_close(ref->table);
         reactor_free(r, ref);
     }
+    row_cache_close(e->rows);
     cache_close(e->cache);
     manifest_close(e->manifest);
     reactor_free(r, e->directory);
@@ -339,7 +342,9 @@ static int open_parts(struct engine *e, char *why, size_t why_bytes)
     }
     rc = manifest_open(e->reactor, e->directory, &e->manifest, why, why_bytes);
     if (rc == 0)
-        rc = cache_open(e->reactor, e->options.cache_bytes, &e->cache);
+        rc = cache_open(e->reactor, e->options.cache_bytes / 2, &e->cache);
+    if (rc == 0)
+        rc = row_cache_open(e->reactor, e->options.cache_bytes / 2, e->seed, &e->rows);
     if (rc == 0)
         rc = engine_new_memtable(e, &e->active);
     return rc ? rc : engine_recover(e, why, why_bytes);
@@ -439,6 +444,10 @@ struct engine_counters engine_counters(const struct engine *e)
     c.disk_full_refusals = w.refusals;
     c.cache_hits = cache.hits;
     c.cache_misses = cache.misses;
+    struct row_cache_counters rows = row_cache_counters(e->rows);
+    c.row_cache_hits = rows.hits;
+    c.row_cache_misses = rows.misses;
+    c.row_cache_entries = rows.entries;
     c.quarantined = manifest_state(e->manifest)->numbers.quarantine_count;
     count_tables(e, &c);
     count_memtable(e->active, &c);

@@ -129,8 +129,16 @@ static void refresh(struct merge_source *s)
 
 /* ---- all of them ---- */
 
+static int fail(struct merge *m, uint32_t source, int code)
+{
+    m->bad_source = source;
+    m->error = code;
+    return code;
+}
+
 int merge_seek(struct merge *m, const struct record_key *to)
 {
+    m->error = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
         if (s->is_valid)
@@ -138,10 +146,8 @@ int merge_seek(struct merge *m, const struct record_key *to)
         if (s->is_ended || (s->is_valid && record_key_compare(&s->current.key, to) >= 0))
             continue;
         int rc = seek_source(s, to);
-        if (rc) {
-            m->bad_source = i;
-            return rc;
-        }
+        if (rc)
+            return fail(m, i, rc);
     }
     return 0;
 }
@@ -151,17 +157,15 @@ static int advance_consumed(struct merge *m)
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
         int rc = s->is_consumed ? advance(s) : 0;
-        if (rc) {
-            m->bad_source = i;
-            return rc;
-        }
+        if (rc)
+            return fail(m, i, rc);
     }
     return 0;
 }
 
 int merge_next(struct merge *m, struct record *out)
 {
-    int rc = advance_consumed(m);
+    int rc = m->error ? m->error : advance_consumed(m);
     if (rc)
         return rc;
     struct merge_source *best = NULL;

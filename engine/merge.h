@@ -34,7 +34,8 @@ struct merge {
     struct merge_source *sources;
     uint32_t count;
     uint32_t capacity;
-    uint32_t bad_source; /* whose error merge_next has returned */
+    uint32_t bad_source; /* whose error it is */
+    int error; /* comes again until a seek: nothing is passed over, so nothing older takes its place */
 };
 
 MUST_CHECK int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max);

@@ -164,21 +164,27 @@ static void keep_counters(struct engine *e, const struct table *t)
     e->counters.corruptions += c.corruptions;
 }
 
+/* What an older copy of the manifest still names stays until both copies are of the new generation. */
+static struct table_ref *next_to_bury(struct engine *e)
+{
+    if (list_is_empty(&e->graveyard) || manifest_copies(e->manifest) < 2)
+        return NULL;
+    return CONTAINER_OF(list_pop_front(&e->graveyard), struct table_ref, link);
+}
+
 static void bury(struct reactor *r, void *context)
 {
     struct engine *e = context;
     char path[ENGINE_PATH_MAX];
-    struct list *link;
-    while ((link = list_pop_front(&e->graveyard)) != NULL) {
-        struct table_ref *ref = CONTAINER_OF(link, struct table_ref, link);
+    struct table_ref *ref;
+    while ((ref = next_to_bury(e)) != NULL) {
         engine_table_path(e, ref->number, path);
         keep_counters(e, ref->table);
         table_close(ref->table);
-        /* An older copy of the manifest may name it still. A file that stays goes at the next start. */
-        bool is_removed = ref->is_obsolete && manifest_copies(e->manifest) == 2;
-        int rc = is_removed ? file_remove(r, path) : 0;
+        int rc = ref->is_obsolete ? file_remove(r, path) : 0;
         if (rc)
-            engine_tell(e, "table_not_removed", "%s: %s", path, error_sentence(rc));
+            engine_tell(e, "table_not_removed", "%s: %s; it goes at the next start", path,
+                        error_sentence(rc));
         reactor_free(r, ref);
     }
     e->is_burying = false;
@@ -189,5 +195,5 @@ void engine_wake_burial(struct engine *e)
 {
     if (e->is_burying || list_is_empty(&e->graveyard))
         return;
-    e->is_burying = task_spawn(e->reactor, bury, e) == 0; /* else with the next table */
+    e->is_burying = task_spawn(e->reactor, bury, e) == 0; /* else after the next change of tables */
 }
