@@ -46,7 +46,7 @@ struct engine_options {
     uint64_t memtable_bytes;  /* frozen at this size; 0 means 64 MiB */
     uint64_t log_bytes_max;   /* also frozen when the log since it began is longer; 0 means 512 MiB */
     uint64_t segment_bytes;   /* of one log file; 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
-    uint64_t cache_bytes;     /* block cache; 0 means 64 MiB */
+    uint64_t cache_bytes;     /* half for rows, half for blocks; 0 means 64 MiB */
     uint64_t table_bytes_max; /* merges begin a new table at this size; 0 means 256 MiB; at most 2 GiB */
     engine_durable_fn *on_durable;
     void *owner;
@@ -137,6 +137,9 @@ struct engine_counters {
     uint64_t table_block_reads; /* from disk, by gets */
     uint64_t cache_hits;
     uint64_t cache_misses;
+    uint64_t row_cache_hits; /* answered without asking a table */
+    uint64_t row_cache_misses;
+    uint64_t row_cache_entries; /* now */
     uint64_t log_writes;
     uint64_t log_bytes;          /* written, padding included */
     uint64_t log_records;        /* puts in them */

@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/manifest.h"
 #include "engine/memtable.h"
+#include "engine/row_cache.h"
 #include "engine/tables.h"
 #include "engine/wal.h"
 
@@ -38,7 +39,8 @@ struct engine {
     char *directory;
     uint64_t seed;
     struct manifest *manifest;
-    struct cache *cache;
+    struct cache *cache; /* of blocks */
+    struct row_cache *rows;
     struct wal *wal; /* null once it is closed */
 
     struct memtable *active;

@@ -52,6 +52,20 @@ static int build_oldest(struct engine *e, struct build *b)
     return rc;
 }
 
+static void forget_row(void *context, uint32_t tag)
+{
+    row_cache_remove(context, tag);
+}
+
+/* The row cache may hold older versions of what is now in a table: until they are gone the memtable hides them. */
+static void forget_rows(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->options.vnode_count; i++) {
+        memtable_each_tag(e->frozen[0].memtable, (uint16_t)(e->options.vnode_first + i), forget_row, e->rows);
+        task_yield_if_due(e->reactor);
+    }
+}
+
 static void drop_oldest(struct engine *e)
 {
     struct memtable *flushed = e->frozen[0].memtable;
@@ -78,6 +92,7 @@ static int flush_oldest(struct engine *e)
     build_deinit(e, &build);
     if (rc)
         return rc;
+    forget_rows(e);
     drop_oldest(e);
     e->counters.flushes++;
     /* An older copy of the manifest would need the old log. */

@@ -157,11 +157,6 @@ static uint32_t slot_unit(uint64_t slot)
     return (uint32_t)slot;
 }
 
-static uint32_t tag_of(uint64_t hash)
-{
-    return (uint32_t)(hash >> 32);
-}
-
 static bool is_same_key(const struct memtable *m, uint32_t unit, const struct record_key *key,
                         struct record *out)
 {
@@ -174,7 +169,7 @@ static bool is_same_key(const struct memtable *m, uint32_t unit, const struct re
 static uint64_t *find_in(const struct memtable *m, uint64_t *slots, uint32_t mask, const struct engine_key *k,
                          struct record *out)
 {
-    uint32_t tag = tag_of(k->hash);
+    uint32_t tag = memtable_tag(k->hash);
     for (uint32_t i = tag & mask; slots[i]; i = (i + 1) & mask) /* ends: a slot is always free */
         if (slots[i] >> 32 == tag && is_same_key(m, slot_unit(slots[i]), &k->key, out))
             return &slots[i];
@@ -256,7 +251,7 @@ static int add(struct memtable *m, const struct engine_key *k, struct slice entr
     uint32_t unit = arena_add(m, entry);
     if (unit == 0)
         return TORC_E_NO_MEMORY;
-    insert(p, (uint64_t)tag_of(k->hash) << 32 | unit);
+    insert(p, (uint64_t)memtable_tag(k->hash) << 32 | unit);
     p->count++;
     p->changes++;
     m->entries++;
@@ -283,16 +278,33 @@ bool memtable_get(const struct memtable *m, const struct engine_key *k, struct r
     return find(m, k, out) != NULL;
 }
 
+static void each_slot(const uint64_t *slots, uint64_t from, uint32_t mask,
+                      void (*each)(void *context, uint32_t tag), void *context)
+{
+    for (uint64_t i = from; i <= mask; i++)
+        if (slots[i])
+            each(context, (uint32_t)(slots[i] >> 32));
+}
+
+void memtable_each_tag(const struct memtable *m, uint16_t vnode, void (*each)(void *context, uint32_t tag),
+                       void *context)
+{
+    const struct partition *p = memtable_partition(m, vnode);
+    each_slot(p->slots, 0, p->mask, each, context);
+    if (p->old_slots)
+        each_slot(p->old_slots, p->moved, p->old_mask, each, context);
+}
+
 void memtable_prefetch_slot(const struct memtable *m, uint16_t vnode, uint64_t hash)
 {
     const struct partition *p = memtable_partition(m, vnode);
-    __builtin_prefetch(&p->slots[tag_of(hash) & p->mask]);
+    __builtin_prefetch(&p->slots[memtable_tag(hash) & p->mask]);
 }
 
 void memtable_prefetch_entry(const struct memtable *m, uint16_t vnode, uint64_t hash)
 {
     const struct partition *p = memtable_partition(m, vnode);
-    uint32_t tag = tag_of(hash);
+    uint32_t tag = memtable_tag(hash);
     for (uint32_t i = tag & p->mask; p->slots[i]; i = (i + 1) & p->mask)
         if (p->slots[i] >> 32 == tag) {
             const uint8_t *entry = memtable_entry(m, slot_unit(p->slots[i]));

@@ -37,6 +37,12 @@ static inline uint64_t memtable_hash(uint64_t seed, const struct record_key *k)
     return k->subkey.bytes ? XXH3_64bits_withSeed(k->subkey.data, k->subkey.bytes, hash) : hash;
 }
 
+/* The part of a hash that slots keep. */
+static inline uint32_t memtable_tag(uint64_t hash)
+{
+    return (uint32_t)(hash >> 32);
+}
+
 /* Applies an encoded record: `entry` decodes to `record`. Returns: 0, also when this very version is held
  * already; TORC_E_SUPERSEDED when a newer one is; TORC_E_NO_MEMORY. */
 MUST_CHECK int memtable_put(struct memtable *m, uint64_t hash, const struct record *record,
@@ -54,6 +60,10 @@ uint64_t memtable_used_bytes(const struct memtable *m);  /* of the arena, overwr
 uint64_t memtable_index_bytes(const struct memtable *m); /* of the partitions */
 uint64_t memtable_bytes(const struct memtable *m);       /* of memory, all of it */
 uint64_t memtable_clock_max(const struct memtable *m);   /* highest version clock; 0 when empty */
+
+/* Calls `each` with the tag of every key of a vnode, in no order. */
+void memtable_each_tag(const struct memtable *m, uint16_t vnode, void (*each)(void *context, uint32_t tag),
+                       void *context);
 
 /* ---- in order: the records of one vnode ---- */
 

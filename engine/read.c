@@ -14,11 +14,14 @@ void engine_key_init(const struct engine *e, struct engine_key *k, const struct 
 void engine_prefetch_slot(const struct engine *e, const struct engine_key *k)
 {
     memtable_prefetch_slot(e->active, k->key.vnode, k->hash);
+    row_cache_prefetch_slot(e->rows, k->hash);
 }
 
 void engine_prefetch_entry(const struct engine *e, const struct engine_key *k)
 {
     memtable_prefetch_entry(e->active, k->key.vnode, k->hash);
+    if (e->tables->run_count > 0)
+        row_cache_prefetch_entry(e->rows, k->hash);
 }
 
 /* Whether what was found is served. */
@@ -55,12 +58,29 @@ static bool get_memtables(const struct engine *e, const struct engine_key *k, st
     return is_found;
 }
 
+/* What the tables hold of the key, when it was read from them before. Returns: whether that is known; *is_newer when it
+ * is what the read is to answer. */
+static bool get_row(struct engine *e, const struct engine_key *k, bool is_found, struct record *out,
+                    bool *is_newer)
+{
+    struct record row;
+    if (!row_cache_get(e->rows, k, &row))
+        return false;
+    *is_newer = !is_found || version_compare(row.version, out->version) > 0;
+    if (*is_newer)
+        *out = row;
+    return true;
+}
+
 static int get_older(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out)
 {
     bool is_final;
     bool is_found = get_memtables(e, k, out, &is_final);
-    uint64_t hash = is_final ? 0 : table_key_hash(&k->key);
     bool is_of_table = false;
+    bool is_row = !is_final && get_row(e, k, is_found, out, &is_of_table);
+    is_final |= is_row;
+    is_found |= is_of_table;
+    uint64_t hash = is_final ? 0 : table_key_hash(&k->key);
     for (uint32_t i = 0; !is_final && i < e->tables->run_count; i++) {
         if (is_found && out->version.clock > e->tables->runs[i].clock_max)
             break;
@@ -78,6 +98,8 @@ static int get_older(struct engine *e, const struct engine_key *k, uint64_t now_
             is_found = is_of_table = true;
         }
     }
+    if (is_of_table && !is_row)
+        row_cache_add(e->rows, k, out);
     e->counters.gets++;
     e->counters.gets_memtable += is_found && !is_of_table;
     e->counters.gets_table += is_of_table;
@@ -158,6 +180,9 @@ int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_m
         struct table_set *set = e->tables;
         table_set_hold(set);
         rc = search_tables(e, set, k, &f);
+        /* Unless a flush was done meanwhile, this is what the tables hold. */
+        if (rc == 0 && f.buffer && !is_of_memtable && e->tables == set)
+            row_cache_add(e->rows, k, &f.record);
         table_set_release(set);
     }
     e->counters.gets++;

@@ -35,8 +35,8 @@ struct listener;
 
 enum {
     REACTOR_CORES_MAX = 256,
-    FILE_ALIGNMENT = 4096, /* of buffer, offset and length for FILE_DIRECT */
-    REACTOR_SLICE_NS = 200000, /* nothing runs longer without task_yield; longer ones are counted as stalls */
+    FILE_ALIGNMENT = 4096,     /* of buffer, offset and length for FILE_DIRECT */
+    REACTOR_SLICE_NS = 200000, /* nothing runs longer without task_yield; longer ones count as stalls */
 };
 
 /* ---- start and stop ---- */

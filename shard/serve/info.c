@@ -198,6 +198,9 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "table_block_reads", n->table_block_reads);
     json_number(j, "cache_hits", n->cache_hits);
     json_number(j, "cache_misses", n->cache_misses);
+    json_number(j, "row_cache_hits", n->row_cache_hits);
+    json_number(j, "row_cache_misses", n->row_cache_misses);
+    json_number(j, "row_cache_entries", n->row_cache_entries);
     json_number(j, "log_writes", n->log_writes);
     json_number(j, "log_bytes", n->log_bytes);
     json_number(j, "log_records", n->log_records);
