@@ -89,6 +89,37 @@ TEST_IN_REACTOR(compaction_drops_tombstones_with_what_they_shadow)
     engine_rig_free(rig);
 }
 
+/* The keys are in a run of a higher tier, which the merge of the small runs leaves alone. */
+TEST_IN_REACTOR(compaction_keeps_tombstones_that_a_run_outside_needs)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    for (uint32_t key = 0; key < 50; key++)
+        put(rig, key, 100);
+    for (uint32_t i = 0; engine_counters(rig->engine).compactions == 0; i++)
+        flush_with(rig, 500 + i % 4 * 500);
+    engine_rig_settle(rig);
+    uint64_t number = rig->engine->tables->tables[0]->number;
+    for (uint32_t key = 0; key < 50; key++)
+        erase(rig, key);
+    engine_rig_put(rig,
+                   &(struct rig_put){.key = 60, .value_bytes = 9, .flags = RECORD_EXPIRING, .expiry_ms = 5});
+    while (engine_counters(rig->engine).compactions == 1)
+        flush_with(rig, 500);
+    engine_rig_settle(rig);
+    CU_ASSERT(totals(rig).runs >= 2);
+    CU_ASSERT_EQUAL(rig->engine->tables->tables[0]->number, number);
+    CU_ASSERT_EQUAL(totals(rig).tombstones, 50);
+    CU_ASSERT_EQUAL(totals(rig).expiring, 0); /* that key was in no table */
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    engine_rig_close(rig);
+    engine_rig_open(rig, r);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(compaction_makes_one_run_of_disjoint_tables)
 {
     struct engine_rig *rig = engine_rig_make();

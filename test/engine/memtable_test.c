@@ -220,3 +220,32 @@ TEST_IN_REACTOR(memtable_gives_all_memory_back)
     memtable_release(m);
     CU_ASSERT_EQUAL(reactor_counters(r).heap_bytes, before);
 }
+
+/* The largest records, and one vnode for each: chunks are changed in the middle of everything. */
+TEST_IN_REACTOR(memtable_holds_the_largest_records)
+{
+    uint64_t before = reactor_counters(r).heap_bytes;
+    struct memtable *m = begin(r);
+    uint8_t *entry = reactor_alloc(r, ENTRY_BYTES_MAX), *value = reactor_alloc(r, VALUE_BYTES_MAX);
+    CU_ASSERT_FATAL(entry && value);
+    for (uint32_t i = 0; i < 24; i++) {
+        struct sample s;
+        struct record found;
+        make(&s, i % 8, (uint16_t)(i % VNODES), i + 1, 0); /* three versions of each */
+        memset(value, (int)i, VALUE_BYTES_MAX);
+        s.record.value = slice_of(value, VALUE_BYTES_MAX - 24 + i);
+        s.record.checksum = entry_checksum(&s.record.key, s.record.value);
+        struct slice encoded = slice_of(entry, entry_encode(entry, &s.record));
+        CU_ASSERT_EQUAL_FATAL(memtable_put(m, s.lookup.hash, &s.record, encoded), 0);
+        CU_ASSERT_FATAL(memtable_get(m, &s.lookup, &found));
+        CU_ASSERT(slice_equal(found.value, s.record.value) && entry_verify(&found));
+    }
+    for (uint32_t i = 0; i < 8; i++)
+        CU_ASSERT_EQUAL(held(m, i, (uint16_t)(i % VNODES)), 16 + i + 1);
+    CU_ASSERT_EQUAL(memtable_entries(m), 8);
+    CU_ASSERT(memtable_bytes(m) >= memtable_used_bytes(m) && memtable_used_bytes(m) > 23u << 20);
+    memtable_release(m);
+    reactor_free(r, entry);
+    reactor_free(r, value);
+    CU_ASSERT_EQUAL(reactor_counters(r).heap_bytes, before);
+}

@@ -1,0 +1,270 @@
+/* engine_damage_test.c - what an engine answers when its files are not what it wrote.
+ *
+ * Files are damaged between two lives of an engine. What was lost must be said, never made up: UNKNOWN where
+ * a newer write may be missing, CORRUPT where a block is bad, and everything else as before. */
+#include "engine/engine_internal.h"
+#include "reactor/base/checksum.h"
+#include "test/engine/engine_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { LOG_KEYS = 200, LOG_BLOCK_BYTES = 4096 };
+
+static void put(struct engine_rig *rig, uint32_t key, uint32_t value_bytes)
+{
+    engine_rig_put(rig, &(struct rig_put){.key = key, .value_bytes = value_bytes});
+}
+
+static int answer_of(struct engine_rig *rig, uint32_t key)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record_key record_key = engine_rig_key(rig, key, memory);
+    struct engine_key k;
+    struct record record;
+    void *buffer = NULL;
+    engine_key_init(rig->engine, &k, &record_key);
+    int answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &buffer);
+    reactor_free(rig->reactor, buffer);
+    return answer;
+}
+
+static void overwrite(struct reactor *r, const char *path, uint64_t offset, const void *with, size_t bytes)
+{
+    struct file *f;
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_write(r, f, with, bytes, offset, false), 0);
+    file_close(r, f);
+}
+
+static void flip(struct reactor *r, const char *path, uint64_t offset)
+{
+    struct file *f;
+    uint8_t byte;
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, offset), 1);
+    byte ^= 0x10;
+    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, offset, false), 0);
+    file_close(r, f);
+}
+
+static void table_path(const struct engine_rig *rig, uint64_t number, char path[512])
+{
+    snprintf(path, 512, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
+}
+
+/* ---- the log ---- */
+
+struct log_files {
+    char names[8][64];
+    uint32_t count;
+};
+
+static int note_log(void *context, const char *name)
+{
+    struct log_files *files = context;
+    if (strncmp(name, "wal-", 4) == 0 && files->count < ARRAY_COUNT(files->names))
+        snprintf(files->names[files->count++], sizeof files->names[0], "%s", name);
+    return 0;
+}
+
+/* Each key is a log record of its own; one block in the middle of the first file is overwritten. */
+static void lose_a_stretch_of_log(struct engine_rig *rig, struct reactor *r)
+{
+    uint8_t *noise = malloc(LOG_BLOCK_BYTES);
+    ASSERT(noise);
+    memset(noise, 0x55, LOG_BLOCK_BYTES);
+    engine_rig_open(rig, r);
+    for (uint32_t key = 0; key < LOG_KEYS; key++) {
+        put(rig, key, 100);
+        engine_rig_await(rig);
+    }
+    engine_rig_close(rig);
+    struct log_files files = {.count = 0};
+    char path[512];
+    CU_ASSERT_EQUAL(directory_list(r, rig->options.directory, note_log, &files), 0);
+    CU_ASSERT_FATAL(files.count > 0);
+    snprintf(path, sizeof path, "%s/%s", rig->options.directory, files.names[0]);
+    overwrite(r, path, 80 * LOG_BLOCK_BYTES, noise, LOG_BLOCK_BYTES);
+    free(noise);
+}
+
+/* Every key answers UNKNOWN or what the model says, and just those below the bound may be unknown. */
+static uint32_t count_unknown(struct engine_rig *rig)
+{
+    uint32_t unknown = 0;
+    for (uint32_t key = 0; key < LOG_KEYS; key++) {
+        bool is_newer = engine_rig_acknowledged(rig, key) > rig->engine->quarantine_clock;
+        bool is_unknown = answer_of(rig, key) == TORC_E_UNKNOWN;
+        CU_ASSERT_EQUAL(is_unknown, !is_newer);
+        CU_ASSERT(is_unknown || engine_rig_check(rig, key));
+        unknown += is_unknown;
+    }
+    return unknown;
+}
+
+static void fill_tables(struct engine_rig *rig)
+{
+    uint64_t end = engine_counters(rig->engine).flushes + 6;
+    for (uint32_t i = 0; i < 20000 && engine_counters(rig->engine).flushes < end; i++) {
+        put(rig, 1000 + i % 1000, 200);
+        engine_rig_await(rig);
+    }
+    engine_rig_settle(rig);
+}
+
+TEST_IN_REACTOR(engine_answers_unknown_where_the_log_was_lost)
+{
+    struct engine_rig *rig = engine_rig_make();
+    lose_a_stretch_of_log(rig, r);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "log_damaged");
+    uint32_t unknown = count_unknown(rig);
+    CU_ASSERT(unknown >= 70 && unknown <= 100);
+    CU_ASSERT_EQUAL(answer_of(rig, 2500), TORC_E_UNKNOWN); /* never written, and who knows */
+    CU_ASSERT(engine_version_clock_max(rig->engine) >= LOG_KEYS);
+    put(rig, 5, 40); /* a newer version is known */
+    engine_rig_put(rig, &(struct rig_put){.key = 6, .flags = RECORD_TOMBSTONE});
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(answer_of(rig, 5), ENGINE_FOUND);
+    CU_ASSERT_EQUAL(answer_of(rig, 6), ENGINE_ABSENT);
+    CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
+    engine_rig_close(rig);
+    engine_rig_open(rig, r); /* the damage is there still, and counted once */
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1);
+    CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
+    fill_tables(rig); /* and now that log is not needed any more */
+    CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
+    engine_rig_close(rig);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1);
+    CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
+    CU_ASSERT_EQUAL(answer_of(rig, 6), ENGINE_ABSENT); /* its tombstone was kept */
+    CU_ASSERT_EQUAL(answer_of(rig, 2500), TORC_E_UNKNOWN);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* ---- tables ---- */
+
+static void flush_once(struct engine_rig *rig, uint32_t first)
+{
+    uint64_t end = engine_counters(rig->engine).flushes + 1;
+    for (uint32_t i = 0; i < 20000 && engine_counters(rig->engine).flushes < end; i++) {
+        put(rig, first + i % 400, 150);
+        engine_rig_await(rig);
+    }
+}
+
+TEST_IN_REACTOR(scan_stays_at_a_bad_block_and_serves_nothing_older)
+{
+    struct engine_rig *rig = engine_rig_make();
+    char path[512];
+    engine_rig_open(rig, r);
+    flush_once(rig, 0);
+    flush_once(rig, 0);
+    table_path(rig, rig->engine->tables->runs[0].tables[0]->number, path);
+    CU_ASSERT_EQUAL(rig->engine->tables->run_count, 2);
+    engine_rig_close(rig);
+    flip(r, path, 3 * 4096 + 700);
+    engine_rig_open(rig, r);
+    struct engine_cursor *c;
+    struct record record;
+    struct record_key at = {.vnode = RIG_VNODE_FIRST};
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open(rig->engine, &at, engine_rig_now_ms(rig), &c), 0);
+    uint32_t served = 0, wrong = 0;
+    int rc;
+    while ((rc = engine_cursor_next(c, &record)) == 1) {
+        uint32_t key = engine_rig_key_number(&record.key);
+        wrong += !engine_rig_allows(rig, key, &record, engine_rig_acknowledged(rig, key));
+        served++;
+    }
+    CU_ASSERT_EQUAL(rc, TORC_E_CORRUPT);
+    CU_ASSERT(served > 0 && wrong == 0);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(engine_cursor_next(c, &record), TORC_E_CORRUPT);
+    at.vnode = RIG_VNODE_FIRST + RIG_VNODES - 1;
+    CU_ASSERT_EQUAL(engine_cursor_seek(c, &at), 0); /* past it all is well */
+    CU_ASSERT_EQUAL(engine_cursor_next(c, &record), 1);
+    CU_ASSERT_EQUAL(record.key.vnode, at.vnode);
+    engine_cursor_close(c);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* ---- nothing is touched by an open that fails ---- */
+
+struct sum {
+    struct reactor *reactor;
+    const char *directory;
+    uint64_t hash;
+    uint32_t count;
+};
+
+static int add_file(void *context, const char *name)
+{
+    struct sum *sum = context;
+    char path[512];
+    struct file *f;
+    uint64_t bytes = 0;
+    snprintf(path, sizeof path, "%s/%s", sum->directory, name);
+    CU_ASSERT_EQUAL_FATAL(file_open(sum->reactor, path, FILE_READ, &f), 0);
+    CU_ASSERT_EQUAL(file_size(sum->reactor, f, &bytes), 0);
+    uint8_t *data = malloc(bytes + 1);
+    ASSERT(data);
+    CU_ASSERT_EQUAL(file_read(sum->reactor, f, data, bytes, 0), (int64_t)bytes);
+    sum->hash = sum->hash * 31 + checksum_bytes(name, strlen(name)) + checksum_bytes(data, bytes);
+    sum->count++;
+    free(data);
+    file_close(sum->reactor, f);
+    return 0;
+}
+
+static uint64_t sum_of_files(const struct engine_rig *rig, struct reactor *r)
+{
+    struct sum sum = {.reactor = r, .directory = rig->options.directory};
+    CU_ASSERT_EQUAL(directory_list(r, sum.directory, add_file, &sum), 0);
+    CU_ASSERT(sum.count >= 4);
+    return sum.hash;
+}
+
+static int open_error(struct engine_rig *rig, struct reactor *r)
+{
+    char why[256] = "";
+    uint64_t heap_bytes = reactor_counters(r).heap_bytes;
+    struct engine *e = NULL;
+    int rc = engine_open(r, &rig->options, &e, why, sizeof why);
+    CU_ASSERT(rc != 0 && why[0] != '\0');
+    CU_ASSERT_PTR_NULL(e);
+    CU_ASSERT_EQUAL(reactor_counters(r).heap_bytes, heap_bytes);
+    return rc;
+}
+
+TEST_IN_REACTOR(engine_that_does_not_open_changes_no_file)
+{
+    struct engine_rig *rig = engine_rig_make();
+    char path[512];
+    engine_rig_open(rig, r);
+    flush_once(rig, 0);
+    flush_once(rig, 300);
+    uint64_t number = rig->engine->tables->tables[0]->number;
+    uint64_t bytes = table_summary(rig->engine->tables->tables[0]->table)->bytes;
+    engine_rig_close(rig);
+    uint64_t before = sum_of_files(rig, r);
+    rig->options.vnode_first++;
+    CU_ASSERT_EQUAL(open_error(rig, r), TORC_E_CONFIGURATION);
+    CU_ASSERT_EQUAL(sum_of_files(rig, r), before);
+    rig->options.vnode_first--;
+    table_path(rig, number, path);
+    flip(r, path, bytes - 4000); /* its footer */
+    uint64_t damaged = sum_of_files(rig, r);
+    CU_ASSERT_NOT_EQUAL(damaged, before);
+    CU_ASSERT_EQUAL(open_error(rig, r), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(sum_of_files(rig, r), damaged);
+    flip(r, path, bytes - 4000);
+    engine_rig_open(rig, r);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
