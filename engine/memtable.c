@@ -34,18 +34,14 @@ int memtable_new(struct reactor *r, const struct memtable_options *options, stru
     m->options = *options;
     m->references = 1;
     m->first_capacity = first_capacity(options);
-    size_t slots = (size_t)m->first_capacity * options->vnode_count;
     m->partitions = reactor_alloc_zeroed(r, options->vnode_count * sizeof *m->partitions);
-    m->first_slots = reactor_alloc_zeroed(r, slots * sizeof *m->first_slots);
-    if (!m->partitions || !m->first_slots) {
+    if (!m->partitions) {
         memtable_release(m);
         return TORC_E_NO_MEMORY;
     }
-    m->index_bytes = slots * sizeof *m->first_slots + options->vnode_count * sizeof *m->partitions;
-    for (uint32_t i = 0; i < options->vnode_count; i++) {
-        m->partitions[i].slots = m->first_slots + (size_t)i * m->first_capacity;
-        m->partitions[i].mask = m->first_capacity - 1;
-    }
+    m->index_bytes = options->vnode_count * sizeof *m->partitions;
+    for (uint32_t i = 0; i < options->vnode_count; i++)
+        m->partitions[i].slots = m->no_slots;
     m->next_unit = 1; /* unit 0 means an empty slot */
     *out = m;
     return 0;
@@ -56,11 +52,12 @@ void memtable_hold(struct memtable *m)
     m->references++;
 }
 
-/* The first slots are one block, freed as such. */
-static void free_slots(const struct memtable *m, uint64_t *slots, uint32_t mask)
+static void free_slots(struct memtable *m, uint64_t *slots, uint32_t mask)
 {
-    if (slots && mask + 1 != m->first_capacity)
-        reactor_free(m->reactor, slots);
+    if (!slots || slots == m->no_slots)
+        return;
+    m->index_bytes -= ((uint64_t)mask + 1) * sizeof *slots;
+    reactor_free(m->reactor, slots);
 }
 
 void memtable_release(struct memtable *m)
@@ -72,11 +69,13 @@ void memtable_release(struct memtable *m)
         free_slots(m, m->partitions[i].slots, m->partitions[i].mask);
         free_slots(m, m->partitions[i].old_slots, m->partitions[i].old_mask);
     }
-    for (uint32_t i = 0; i < m->chunk_count; i++)
-        reactor_free(r, m->chunks[i]);
+    for (uint32_t i = 0; i < m->chunk_count; i++) {
+        reactor_free(r, m->chunks[i]); /* a thousand pages each */
+        if (task_current(r))
+            task_yield_if_due(r);
+    }
     memtable_list_release(r, m->sorted);
     reactor_free(r, m->chunks);
-    reactor_free(r, m->first_slots);
     reactor_free(r, m->partitions);
     reactor_free(r, m);
 }
@@ -201,28 +200,29 @@ static void move_some(struct memtable *m, struct partition *p)
             insert(p, slot);
         if (p->moved++ < p->old_mask)
             continue;
-        bool is_first = p->old_mask + 1 == m->first_capacity;
-        m->index_bytes -= is_first ? 0 : ((uint64_t)p->old_mask + 1) * sizeof(uint64_t);
         free_slots(m, p->old_slots, p->old_mask);
         p->old_slots = NULL;
     }
 }
 
+/* Slots for one more entry: the first of a partition, or the double of those it has. */
 static bool make_room(struct memtable *m, struct partition *p)
 {
     uint64_t capacity = (uint64_t)p->mask + 1;
     if (p->count < capacity * LOAD_NUMERATOR / LOAD_DENOMINATOR)
         return true;
     ASSERT(!p->old_slots); /* all moved long before the double is full */
-    uint64_t *slots = reactor_alloc_zeroed(m->reactor, 2 * capacity * sizeof *slots);
+    bool is_first = p->slots == m->no_slots;
+    uint64_t wanted = is_first ? m->first_capacity : 2 * capacity;
+    uint64_t *slots = reactor_alloc_zeroed(m->reactor, wanted * sizeof *slots);
     if (!slots)
         return false;
-    m->index_bytes += 2 * capacity * sizeof *slots;
-    p->old_slots = p->slots;
+    m->index_bytes += wanted * sizeof *slots;
+    p->old_slots = is_first ? NULL : p->slots;
     p->old_mask = p->mask;
     p->moved = 0;
     p->slots = slots;
-    p->mask = (uint32_t)(2 * capacity - 1);
+    p->mask = (uint32_t)(wanted - 1);
     return true;
 }
 

@@ -17,7 +17,7 @@ static_assert((int)CHUNK_BYTES >= 2 * (int)ENTRY_BYTES_MAX, "any entry fits into
 struct partition {
     uint64_t *slots;
     uint64_t *old_slots; /* being moved into `slots`; null when not growing */
-    uint32_t mask;       /* of slots; slots is null when there is none yet */
+    uint32_t mask;       /* of slots; 0 until the first entry comes */
     uint32_t old_mask;
     uint32_t moved;   /* slots of old_slots before this are in `slots`, too */
     uint32_t count;   /* of entries, in both */
@@ -30,7 +30,7 @@ struct memtable {
     uint32_t references;
     uint32_t first_capacity; /* slots of a partition at first */
     struct partition *partitions;
-    uint64_t *first_slots; /* one block for the first slots of all partitions */
+    uint64_t no_slots[1]; /* of partitions without an entry: one empty slot */
     uint8_t **chunks;
     uint32_t chunk_count;
     uint32_t chunk_capacity;

@@ -38,6 +38,12 @@ static int check_limits(const struct frame *f)
     return f->op == FRAME_PUT || f->value.bytes == 0 ? 0 : TORC_E_MALFORMED;
 }
 
+static bool is_write(const struct request *q)
+{
+    return q->frame.op == FRAME_PUT || q->frame.op == FRAME_DELETE;
+}
+
+/* A write needs no more than its key: the engine touches its memtable when it is durable. */
 static int prepare(struct shard *s, struct request *q, uint16_t vnode)
 {
     q->key_hash = checksum_bytes(q->frame.key.data, q->frame.key.bytes);
@@ -54,6 +60,10 @@ static int prepare(struct shard *s, struct request *q, uint16_t vnode)
             return rc;
     }
     struct record_key key = {.vnode = vnode, .key = q->frame.key};
+    if (is_write(q)) {
+        q->key.key = key;
+        return 0;
+    }
     engine_key_init(s->engine, &q->key, &key);
     engine_prefetch_slot(s->engine, &q->key);
     return 0;
@@ -161,7 +171,7 @@ static void execute(struct shard *s, struct request *q)
         shard_reply_code(s, &q->reply, q->error);
         return;
     }
-    if (q->frame.op == FRAME_PUT || q->frame.op == FRAME_DELETE) {
+    if (is_write(q)) {
         execute_write(s, q);
         return;
     }
@@ -178,7 +188,7 @@ void requests_run(struct shard *s)
 {
     unsigned count = s->request_count;
     for (unsigned i = 0; i < count; i++)
-        if (s->requests[i].error == 0)
+        if (s->requests[i].error == 0 && !is_write(&s->requests[i]))
             engine_prefetch_entry(s->engine, &s->requests[i].key);
     for (unsigned i = 0; i < count; i++)
         execute(s, &s->requests[i]);
