@@ -52,16 +52,28 @@ static int build_oldest(struct engine *e, struct build *b)
     return rc;
 }
 
+enum { ROWS_PER_YIELD = 128 };
+
+struct forgetting {
+    struct engine *engine;
+    uint32_t count;
+};
+
 static void forget_row(void *context, uint32_t tag)
 {
-    row_cache_remove(context, tag);
+    struct forgetting *f = context;
+    row_cache_remove(f->engine->rows, tag);
+    if (++f->count % ROWS_PER_YIELD == 0) /* one vnode may have them all; frozen, it stays as it is */
+        task_yield_if_due(f->engine->reactor);
 }
 
-/* The row cache may hold older versions of what is now in a table: until they are gone the memtable hides them. */
+/* The row cache may hold older versions of what is now in a table: until they are gone the memtable hides
+ * them. */
 static void forget_rows(struct engine *e)
 {
+    struct forgetting f = {.engine = e};
     for (uint32_t i = 0; i < e->options.vnode_count; i++) {
-        memtable_each_tag(e->frozen[0].memtable, (uint16_t)(e->options.vnode_first + i), forget_row, e->rows);
+        memtable_each_tag(e->frozen[0].memtable, (uint16_t)(e->options.vnode_first + i), forget_row, &f);
         task_yield_if_due(e->reactor);
     }
 }
@@ -71,8 +83,8 @@ static void drop_oldest(struct engine *e)
     struct memtable *flushed = e->frozen[0].memtable;
     e->frozen_count--;
     memmove(&e->frozen[0], &e->frozen[1], e->frozen_count * sizeof e->frozen[0]);
-    memtable_release(flushed);
     engine_refresh_clock(e);
+    memtable_release(flushed); /* waits sometimes */
 }
 
 static int flush_oldest(struct engine *e)
