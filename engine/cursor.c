@@ -6,11 +6,14 @@
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
 
+enum { CALLS_PER_YIELD = 32 };
+
 struct engine_cursor {
     struct engine *engine;
     struct table_set *tables;
     struct merge merge;
     uint64_t now_ms;
+    uint32_t calls;
     uint8_t *copy; /* of the record given out last */
     size_t copy_bytes;
 };
@@ -91,6 +94,8 @@ int engine_cursor_next(struct engine_cursor *c, struct record *out)
 {
     uint64_t unsure_clock = c->engine->quarantine_clock;
     int rc;
+    if (++c->calls % CALLS_PER_YIELD == 0)
+        task_yield_if_due(c->engine->reactor);
     while ((rc = merge_next(&c->merge, out)) == 1) {
         if (unsure_clock != 0 && out->version.clock <= unsure_clock)
             return TORC_E_UNKNOWN;

@@ -374,6 +374,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
     struct wal_options options = {
         .directory = e->directory,
         .segment_bytes = e->options.segment_bytes,
+        .batch_bytes_max = ENTRY_BYTES_MAX, /* a batch is applied in one go: the smaller, the shorter */
         .gather_bytes_max = GATHER_BYTES_MAX,
         .owner = e,
         .on_durable = on_durable,

@@ -29,7 +29,7 @@ struct memtable_options {
 /* Returns: 0 with one reference held by the caller, or TORC_E_NO_MEMORY. */
 MUST_CHECK int memtable_new(struct reactor *r, const struct memtable_options *options, struct memtable **out);
 void memtable_hold(struct memtable *m);
-void memtable_release(struct memtable *m); /* null is allowed */
+void memtable_release(struct memtable *m); /* null is allowed; in a task it yields */
 
 static inline uint64_t memtable_hash(uint64_t seed, const struct record_key *k)
 {

@@ -8,6 +8,7 @@
 enum {
     INSERTION_SORT_MAX = 16,
     KEPT_COUNT_MIN = 1024, /* shorter lists are made again in less than a slice */
+    COMPARES_PER_YIELD = 128,
 };
 
 static uint64_t key_prefix(struct slice key)
@@ -53,7 +54,7 @@ static void merge(const struct memtable *m, const struct span *s, struct memtabl
     for (uint32_t i = s->begin; i < s->end; i++) {
         bool is_first = b >= s->end || (a < s->middle && compare(m, &s->items[a], &s->items[b]) <= 0);
         to[i] = is_first ? s->items[a++] : s->items[b++];
-        if (i % 1024 == 1023)
+        if (i % COMPARES_PER_YIELD == 0)
             task_yield_if_due(m->reactor);
     }
 }
@@ -66,7 +67,7 @@ static struct memtable_run_item *sort(const struct memtable *m, struct memtable_
     for (uint32_t i = 0; i < count; i += INSERTION_SORT_MAX) {
         uint32_t left = count - i;
         insertion_sort(m, items + i, left < INSERTION_SORT_MAX ? left : INSERTION_SORT_MAX);
-        if (i % 1024 == 0)
+        if (i % COMPARES_PER_YIELD == 0)
             task_yield_if_due(m->reactor);
     }
     for (uint64_t width = INSERTION_SORT_MAX; width < count; width *= 2) {
@@ -98,7 +99,7 @@ static void read_keys(struct memtable_list *list, const struct memtable *m)
         entry_decode_trusted(memtable_entry(m, item->unit), &record);
         item->prefix = key_prefix(record.key.key);
         item->namespace_id = record.key.namespace_id;
-        if (i % 256 == 255)
+        if (i % COMPARES_PER_YIELD == 0)
             task_yield_if_due(m->reactor);
     }
 }
