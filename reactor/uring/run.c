@@ -319,6 +319,17 @@ static void settings_restore(const struct settings *s)
     pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
 }
 
+/* Asked to end once more while it ended: it has, and the process says so with its exit code. */
+static void drop_repeated_requests(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    while (sigtimedwait(&set, NULL, &(struct timespec){0}) > 0) {
+    }
+}
+
 static int check_options(const struct reactor_options *o, char *why, size_t why_bytes)
 {
     bool is_power = (o->channel_capacity & (o->channel_capacity - 1)) == 0 &&
@@ -345,6 +356,8 @@ int reactor_run(const struct reactor_options *options, reactor_main_fn *main, vo
     if (rc == 0) {
         settings_take(&before);
         run_cores(&p);
+        if (p.first_error == 0)
+            drop_repeated_requests();
         settings_restore(&before);
         rc = p.first_error;
     }
