@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const two_cores[] = {"--cores", "2", NULL};
+static const char *const two_cores[] = {"--cores", "2", "--segment-bytes", "4M", NULL};
 
 enum { CONNECTIONS = 32, KEYS = 350, VALUE_BYTES = 3000 };
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    ROUNDS = 15,
+    ROUNDS = 20,
     KEYS = 4000,
     PIPELINE = 256,
     ACKS_MIN = 2000,
@@ -216,10 +216,11 @@ static bool run_round(struct load *l, unsigned round)
     if (!restart(l, round) || !verify(l) || !open_client(l))
         return false;
     uint64_t acks = ACKS_MIN + oracle_random(&l->oracle) % ACKS_SPREAD;
-    bool is_good = write_until(l, l->oracle.acknowledged_count + acks / 2);
+    uint64_t last = l->oracle.acknowledged_count + acks;
+    bool is_good = write_until(l, last - acks / 4);
     l->flushes += server_counter(&l->server, "engine", "flushes");
     l->compactions += server_counter(&l->server, "engine", "compactions");
-    is_good = is_good && write_until(l, l->oracle.acknowledged_count + acks / 2);
+    is_good = is_good && write_until(l, last);
     server_crash(&l->server);
     abandon(l);
     return is_good;
