@@ -58,8 +58,8 @@ static bool get_memtables(const struct engine *e, const struct engine_key *k, st
     return is_found;
 }
 
-/* What the tables hold of the key, when it was read from them before. Returns: whether that is known; *is_newer when it
- * is what the read is to answer. */
+/* What the tables hold of the key, when it was read from them before. Returns: whether that is known;
+ * *is_newer when it is what the read is to answer. */
 static bool get_row(struct engine *e, const struct engine_key *k, bool is_found, struct record *out,
                     bool *is_newer)
 {

@@ -2,15 +2,16 @@
  *
  *   index: open addressing, 8-byte slots {u32 tag, 1 bit visited, u31 place} --> ring of encoded entries
  *
- *   ring:   | newest ...... | free | oldest ...............|      bytes are added at the head and leave at the tail
+ *   ring:   | newest ...... | free | oldest ...............|      added at the head, gone at the tail
  *                          head   tail
  *
- * A block of a table holds some thirty records of which one may be read often; keeping that one alone makes the same
- * memory hold more of what is wanted, and finds it with one look. What leaves at the tail goes back to the head once if
- * it was read meanwhile (FIFO with reinsertion, also known as CLOCK): a hit only sets a bit.
+ * A block of a table holds some thirty records of which one may be read often; keeping that one alone makes
+ * the same memory hold more of what is wanted, and finds it with one look. What leaves at the tail goes back
+ * to the head once if it was read meanwhile (FIFO with reinsertion, also known as CLOCK): a hit only sets a
+ * bit.
  *
- * It holds only what is the newest version outside of the memtables. That stays so because the engine removes every key
- * of a memtable from here after it has become a table and before the memtable goes. */
+ * It holds only what is the newest version outside of the memtables. That stays so because the engine removes
+ * every key of a memtable from here after it has become a table and before the memtable goes. */
 #ifndef ENGINE_ROW_CACHE_H
 #define ENGINE_ROW_CACHE_H
 
@@ -24,15 +25,16 @@ enum {
 };
 #define ROW_CACHE_BUDGET_BYTES_MAX (8ull << 30)
 
-/* `budget_bytes` is taken into the range above; ring and index together stay below it. `seed`: of memtable_hash, with
- * which engine_key.hash was made. Returns: 0 or TORC_E_NO_MEMORY. */
+/* `budget_bytes` is taken into the range above; ring and index together stay below it. `seed`: of
+ * memtable_hash, with which engine_key.hash was made. Returns: 0 or TORC_E_NO_MEMORY. */
 MUST_CHECK int row_cache_open(struct reactor *r, uint64_t budget_bytes, uint64_t seed,
                               struct row_cache **out);
 void row_cache_close(struct row_cache *c); /* null is allowed */
 
 /* Returns: true with the record; *out points into the cache until row_cache_add is called. */
 bool row_cache_get(struct row_cache *c, const struct engine_key *k, struct record *out);
-/* Keeps a record, in place of an older version. One that is too large, or not to be had memory for, is passed over. */
+/* Keeps a record, in place of an older version. One that is too large, or not to be had memory for, is passed
+ * over. */
 void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct record *record);
 /* Removes the records whose hash begins with this tag (memtable_tag): the one meant, and rarely another. */
 void row_cache_remove(struct row_cache *c, uint32_t tag);
