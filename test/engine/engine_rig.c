@@ -44,6 +44,8 @@ static void on_durable(void *owner, const struct engine_ticket *ticket, int resu
     struct engine_rig *rig = owner;
     (void)times;
     rig->returned++;
+    CU_ASSERT_EQUAL(ticket->words[0], rig->returned); /* in the order of the puts */
+    CU_ASSERT(!rig->is_putting);
     rig->failed += result != 0;
     rig->writes[ticket->words[0]].is_acknowledged = result == 0;
     event_set(rig->reactor, &rig->progress, 0);
@@ -189,7 +191,9 @@ void engine_rig_put(struct engine_rig *rig, const struct rig_put *put)
     rig->last[put->key] = number;
     rig->count = number;
     struct engine_ticket ticket = {.words = {number}};
+    rig->is_putting = true;
     int rc = engine_put(rig->engine, &record, &ticket);
+    rig->is_putting = false;
     for (int i = 0; rc == TORC_E_OVERLOADED && i < POLLS_MAX; i++) {
         wait_a_little(rig);
         rc = engine_put(rig->engine, &record, &ticket);

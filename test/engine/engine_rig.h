@@ -40,6 +40,7 @@ struct engine_rig {
     uint32_t events;
     char last_event[64];
     bool is_one_vnode;
+    bool is_putting; /* no ticket may come back meanwhile */
     uint64_t random;
     struct event progress;
     uint8_t *value;
