@@ -264,7 +264,7 @@ bool engine_rig_allows(struct engine_rig *rig, uint32_t key, const struct record
 {
     uint32_t number = rig->last[key];
     for (; number != 0 && number >= oldest; number = rig->writes[number].previous)
-        if (record ? is_write(rig, number, record) : is_dead(rig, &rig->writes[number]))
+        if (is_dead(rig, &rig->writes[number]) ? !record : record && is_write(rig, number, record))
             return true;
     return oldest == 0 && !record;
 }

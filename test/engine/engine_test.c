@@ -1,6 +1,6 @@
 /* engine_test.c - an engine from put to get: its answers, restarts and crashes, against a model of all
  * writes. */
-#include "engine/entry.h"
+#include "engine/engine_internal.h"
 #include "test/engine/engine_rig.h"
 
 #include <stdio.h>
@@ -126,6 +126,27 @@ TEST_IN_REACTOR(engine_tells_a_writer_that_a_newer_version_is_held)
     engine_rig_open(rig, r);
     CU_ASSERT_EQUAL(engine_version_clock_max(rig->engine), 1001);
     CU_ASSERT_EQUAL(put_version(1, 1000), TORC_E_SUPERSEDED);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(engine_compares_writes_with_frozen_memtables)
+{
+    rig = engine_rig_make();
+    rig->options.on_durable = note_result;
+    rig->count = 1000;
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(put_version(1, 1000), 0);
+    CU_ASSERT_EQUAL(engine_freeze(rig->engine, rig->engine->last_sequence, 0), 0); /* and not flushed */
+    CU_ASSERT_EQUAL(put_version(1, 999), TORC_E_SUPERSEDED);
+    CU_ASSERT_EQUAL(put_version(1, 1000), 0);
+    CU_ASSERT_EQUAL(memtable_entries(rig->engine->active), 0);
+    CU_ASSERT_EQUAL(put_version(2, 999), 0);
+    CU_ASSERT_EQUAL(put_version(1, 1001), 0);
+    CU_ASSERT_EQUAL(memtable_entries(rig->engine->active), 2);
+    engine_wake_flush(rig->engine);
+    engine_rig_await_flushes(rig, 1);
+    CU_ASSERT_EQUAL(get(1, 0), ENGINE_FOUND);
     engine_rig_close(rig);
     engine_rig_free(rig);
 }
