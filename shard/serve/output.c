@@ -18,8 +18,12 @@ static struct output_chunk *acquire_chunk(struct output_pool *pool, uint32_t cap
     struct output_chunk **kept = is_small ? &pool->small : &pool->large;
     struct output_chunk *chunk = *kept;
     if (chunk) {
+        uint32_t *count = is_small ? &pool->small_count : &pool->large_count;
+        uint32_t *unused = is_small ? &pool->small_unused : &pool->large_unused;
         *kept = chunk->next;
-        *(is_small ? &pool->small_count : &pool->large_count) -= 1;
+        *count -= 1;
+        if (*count < *unused)
+            *unused = *count;
     } else {
         chunk = reactor_alloc(pool->reactor, sizeof *chunk + capacity);
         if (!chunk)
@@ -47,6 +51,23 @@ static void release_chunk(struct output_pool *pool, struct output_chunk *chunk)
     chunk->next = *kept;
     *kept = chunk;
     *count += 1;
+}
+
+static void trim(struct output_pool *pool, struct output_chunk **kept, uint32_t *count, uint32_t *unused)
+{
+    for (; *unused > 0; *unused -= 1, *count -= 1) {
+        struct output_chunk *chunk = *kept;
+        ASSERT(chunk);
+        *kept = chunk->next;
+        reactor_free(pool->reactor, chunk);
+    }
+    *unused = *count;
+}
+
+void output_pool_trim(struct output_pool *pool)
+{
+    trim(pool, &pool->small, &pool->small_count, &pool->small_unused);
+    trim(pool, &pool->large, &pool->large_count, &pool->large_unused);
 }
 
 /* A new last chunk; what is being sent is never extended. */

@@ -31,6 +31,8 @@ struct output_pool {
     struct output_chunk *large;
     uint32_t small_count;
     uint32_t large_count;
+    uint32_t small_unused; /* the fewest that were kept since the last trim: so many nobody needed */
+    uint32_t large_unused;
     uint64_t bytes_in_use; /* of chunks that connections hold */
 };
 
@@ -42,6 +44,8 @@ struct output {
 };
 
 void output_pool_init(struct output_pool *pool, struct reactor *r);
+/* Gives back the kept chunks that nobody has needed since the last call. */
+void output_pool_trim(struct output_pool *pool);
 
 /* Room for `bytes` in one piece at the end of the output, or null when they do not fit into one chunk or
  * memory is out: then output_append does it in pieces. What is written is counted with output_commit. */

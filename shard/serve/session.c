@@ -285,6 +285,7 @@ static bool session_is_stuck(const struct session *session, uint64_t now_ns)
 void sessions_sweep(struct shard *s)
 {
     uint64_t now_ns = reactor_now_ns(s->reactor);
+    output_pool_trim(&s->sessions.outputs);
     for (uint32_t i = 0; i < s->sessions.capacity && s->sessions.open_count > 0; i++) {
         struct session *session = s->sessions.slots[i].session;
         if (!session || session->state == SESSION_HANDING_OVER || !session_is_stuck(session, now_ns))

@@ -102,7 +102,7 @@ void session_sample(struct shard *s, const struct reply *reply, uint64_t answere
 
 void sessions_flush(struct shard *s);  /* one send for each connection with answers; in the turn hook */
 void sessions_resume(struct shard *s); /* reads again where there is room; in the turn hook */
-void sessions_sweep(struct shard *s);  /* closes the stuck and the idle; once a second */
+void sessions_sweep(struct shard *s);  /* closes the stuck and the idle, frees buffers; once a second */
 void sessions_close_all(struct shard *s);
 /* More than OUTPUT_BYTES_MAX is unsent. */
 bool sessions_are_over_budget(const struct shard *s);

@@ -139,3 +139,24 @@ TEST_IN_REACTOR(output_takes_its_chunks_from_the_pool_once_it_is_warm)
     }
     CU_ASSERT_EQUAL(reactor_counters(r).allocations, before);
 }
+
+TEST_IN_REACTOR(output_pool_gives_back_what_nobody_needed_between_two_trims)
+{
+    struct rig rig;
+    size_t at = 0, sent = 0;
+    rig_init(&rig, r);
+    append_stream(&rig, &at, 10 * OUTPUT_LARGE_BYTES);
+    send_and_check(&rig, &sent, PARTS_MAX);
+    output_pool_trim(&rig.pool); /* all were in use since the beginning */
+    CU_ASSERT_EQUAL(rig.pool.large_count, 10);
+    append_stream(&rig, &at, 3 * OUTPUT_LARGE_BYTES);
+    send_and_check(&rig, &sent, PARTS_MAX);
+    output_pool_trim(&rig.pool);
+    CU_ASSERT_EQUAL(rig.pool.large_count, 3);
+    output_pool_trim(&rig.pool);
+    CU_ASSERT_EQUAL(rig.pool.large_count, 0);
+    CU_ASSERT_PTR_NULL(rig.pool.large);
+    append_stream(&rig, &at, 100);
+    send_and_check(&rig, &sent, PARTS_MAX);
+    CU_ASSERT_EQUAL(rig.pool.small_count, 1);
+}
