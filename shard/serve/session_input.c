@@ -149,6 +149,8 @@ static void handle_hello(struct session *session, const struct frame *frame)
         answer_hello(session, frame->request_id);
         return;
     }
+    /* Whatever was refused before a hello has ended the connection: nothing is to be sent from here. */
+    ASSERT(session->output.bytes == 0 && session->in_flight == 0);
     session->state = SESSION_HANDING_OVER;
     s->sessions.handing_over_count++;
     session->wanted_core = hello.core;
@@ -198,10 +200,10 @@ static void handle_frame(struct session *session, const struct frame *frame)
     }
     if (!is_intact(frame))
         refuse(session, frame, TORC_E_CHECKSUM);
-    else if (frame->is_response)
+    else if (session->state == SESSION_HELLO && (frame->op != FRAME_HELLO || frame->is_response))
+        refuse(session, frame, TORC_E_HELLO_REQUIRED);
+    else if (frame->is_response || (session->state != SESSION_HELLO && frame->op == FRAME_HELLO))
         refuse(session, frame, TORC_E_MALFORMED);
-    else if ((session->state == SESSION_HELLO) != (frame->op == FRAME_HELLO))
-        refuse(session, frame, frame->op == FRAME_HELLO ? TORC_E_MALFORMED : TORC_E_HELLO_REQUIRED);
     else if (s->state != SHARD_RUNNING)
         refuse(session, frame, TORC_E_SHUTTING_DOWN);
     else if (frame->op == FRAME_HELLO)
