@@ -185,7 +185,10 @@ static void on_turn(void *context)
 {
     struct shard *s = context;
     engine_submit(s->engine);
-    sessions_resume(s);
+    if (sessions_are_paused(s)) {
+        sessions_resume(s);
+        engine_submit(s->engine); /* their writes, too: no other turn may come for a while */
+    }
     exchange_flush(s);
     sessions_flush(s);
     watch_drain(s);

@@ -250,9 +250,14 @@ uint32_t session_read_weight(uint8_t op)
     return op == FRAME_GET || op == FRAME_SCAN;
 }
 
+bool sessions_are_paused(const struct shard *s)
+{
+    return !list_is_empty(&s->sessions.paused);
+}
+
 void sessions_resume(struct shard *s)
 {
-    if (list_is_empty(&s->sessions.paused) || shard_is_congested(s) || s->state != SHARD_RUNNING)
+    if (!sessions_are_paused(s) || shard_is_congested(s) || s->state != SHARD_RUNNING)
         return;
     struct list waiting = s->sessions.paused;
     waiting.next->previous = &waiting;

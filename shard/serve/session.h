@@ -104,6 +104,7 @@ void sessions_flush(struct shard *s);  /* one send for each connection with answ
 void sessions_resume(struct shard *s); /* reads again where there is room; in the turn hook */
 void sessions_sweep(struct shard *s);  /* closes the stuck and the idle, frees buffers; once a second */
 void sessions_close_all(struct shard *s);
+bool sessions_are_paused(const struct shard *s); /* at least one */
 /* More than OUTPUT_BYTES_MAX is unsent. */
 bool sessions_are_over_budget(const struct shard *s);
 /* No connection has answers to send or is on its way to another core. */
