@@ -375,11 +375,9 @@ void session_accept(void *context, struct socket *socket)
 void session_attach(struct shard *s, struct handover *h)
 {
     struct socket *socket;
-    int rc = socket_attach(s->reactor, h->handle, &socket);
-    if (rc) {
-        socket_discard_handle(s->reactor, h->handle);
-    } else {
-        struct session *session = session_open(s, socket);
+    int rc = socket_attach(s->reactor, h->handle, &socket); /* takes the handle even when it fails */
+    if (rc == 0) {
+        struct session *session = s->state == SHARD_CLOSING ? NULL : session_open(s, socket);
         if (session) {
             socket_start(socket, &session_handlers, session);
             answer_hello(session, h->hello_id);
