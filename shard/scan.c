@@ -115,16 +115,19 @@ static int fill_page(struct shard *s, const struct job *job, struct engine_curso
     uint16_t only_vnode = 0;
     bool is_one_vnode = prefix_vnode(s, prefix, &only_vnode);
     struct record record;
+    bool has_moved = false; /* however slow the disk is, each page gets further than the last */
     int rc;
     while ((rc = engine_cursor_next(cursor, &record)) == 1) {
         uint16_t vnode = record.key.vnode;
         struct slice key = record.key.key;
         if (is_one_vnode && vnode > only_vnode)
             return 0;
-        if (page_is_full(page, job, key, record.value) || reactor_clock_ns(s->reactor) > end_ns) {
+        if (page_is_full(page, job, key, record.value) ||
+            (has_moved && reactor_clock_ns(s->reactor) > end_ns)) {
             position_set(next, vnode, key);
             return 0;
         }
+        has_moved = true;
         if (slice_starts_with(key, prefix)) {
             struct slice value = job->flags & FRAME_KEYS_ONLY ? slice_of(NULL, 0) : record.value;
             rc = page_add(s, page, key, value);
