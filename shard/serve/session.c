@@ -107,8 +107,10 @@ void session_close(struct session *session)
 
 static void session_mark_dirty(struct session *session)
 {
-    if (!session->is_sending && list_is_empty(&session->dirty_link))
-        list_push_back(&session->shard->sessions.dirty, &session->dirty_link);
+    if (session->is_sending || !list_is_empty(&session->dirty_link))
+        return;
+    session->progress_ns = reactor_now_ns(session->shard->reactor); /* from now on it can be slow to read */
+    list_push_back(&session->shard->sessions.dirty, &session->dirty_link);
 }
 
 /* Takes no more bytes; what is in the output still goes out. */

@@ -327,9 +327,9 @@ static void on_data(void *owner, struct slice bytes)
 {
     struct session *session = owner;
     struct shard *s = session->shard;
-    session->progress_ns = reactor_now_ns(s->reactor);
     if (session->state == SESSION_CLOSING)
-        return;
+        return; /* nor is it a sign that the client reads its answers */
+    session->progress_ns = reactor_now_ns(s->reactor);
     if (session->state == SESSION_HANDING_OVER) {
         /* It was told to wait for the answer. What it sent all the same goes along; too much of it ends
          * the connection: a stream with a hole in it must not reach the other side. */
