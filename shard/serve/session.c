@@ -268,8 +268,9 @@ void sessions_resume(struct shard *s)
     struct list *link;
     while ((link = list_pop_front(&waiting)) != NULL) {
         struct session *session = CONTAINER_OF(link, struct session, paused_link);
-        session_continue(session);
-        if (session_is_full(session)) {
+        if (!shard_is_congested(s)) /* those before it may have filled the log */
+            session_continue(session);
+        if (session_is_full(session) || shard_is_congested(s)) {
             list_push_back(&s->sessions.paused, link);
             continue;
         }
