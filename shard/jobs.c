@@ -51,7 +51,9 @@ static void run_get(struct shard *s, struct job *job)
 
 static void run_job(struct shard *s, struct job *job)
 {
-    if (job->deadline_ns && reactor_now_ns(s->reactor) > job->deadline_ns)
+    if (s->state == SHARD_CLOSING) /* its client is gone, and the engine waits to be closed */
+        shard_reply_code(s, &job->reply, TORC_E_SHUTTING_DOWN);
+    else if (job->deadline_ns && reactor_now_ns(s->reactor) > job->deadline_ns)
         shard_reply_code(s, &job->reply, TORC_E_TIMEOUT);
     else if (job->reply.op == FRAME_SCAN)
         scan_run(s, job);

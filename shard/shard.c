@@ -67,7 +67,9 @@ static void on_ready(struct shard *s)
 
 void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame)
 {
-    if (frame->op == FRAME_SCAN)
+    if (s->state == SHARD_CLOSING) /* late, from a core that has given up: the engine may be half closed */
+        shard_reply_code(s, reply, TORC_E_SHUTTING_DOWN);
+    else if (frame->op == FRAME_SCAN)
         scan_start(s, reply, frame);
     else
         requests_add(s, reply, frame, 0);
@@ -168,8 +170,12 @@ static void close_task(struct reactor *r, void *context)
     sessions_close_all(s);
     for (unsigned i = 0; i < 10000 && (s->jobs.task_count > 0 || s->sessions.open_count > 0); i++)
         task_sleep(r, 1000000);
-    engine_close(s->engine);
-    reactor_set_turn_hook(r, on_turn_without_engine, s);
+    /* A read that still hangs at the disk has the engine in use: what was acknowledged is durable without a
+     * tidy end. */
+    if (s->jobs.task_count == 0) {
+        engine_close(s->engine);
+        reactor_set_turn_hook(r, on_turn_without_engine, s);
+    }
     log_write(&s->log, LOG_LEVEL_INFO, "stopped", NULL, log_number("operations", s->counters.operations));
     reactor_stop(r);
 }
