@@ -194,6 +194,8 @@ static void handle_frame(struct session *session, const struct frame *frame)
     struct shard *s = session->shard;
     bool is_data = frame->op == FRAME_GET || frame->op == FRAME_PUT || frame->op == FRAME_DELETE ||
                    frame->op == FRAME_EXISTS;
+    struct frame_extensions extensions;
+    int rc;
     if (session->state == SESSION_OPEN && is_data && !frame->is_response && s->state == SHARD_RUNNING) {
         handle_data(session, frame);
         return;
@@ -208,6 +210,8 @@ static void handle_frame(struct session *session, const struct frame *frame)
         refuse(session, frame, TORC_E_SHUTTING_DOWN);
     else if (frame->op == FRAME_HELLO)
         handle_hello(session, frame);
+    else if (frame->extensions.bytes > 0 && (rc = shard_parse_extensions(frame->extensions, &extensions)))
+        refuse(session, frame, rc);
     else if (frame->op == FRAME_PING)
         handle_ping(session, frame);
     else if (frame->op == FRAME_SCAN)
