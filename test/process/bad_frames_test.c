@@ -1,6 +1,7 @@
 /* bad_frames_test.c - frames that are wrong: each has its own code and a sentence, and harms no one else.
  *
- * Where the lengths are right the connection goes on; where what follows cannot be told from garbage it is closed. */
+ * Where the lengths are right the connection goes on; where what follows cannot be told from garbage it is
+ * closed. */
 #include "test/process/raw.h"
 #include "test/process/server.h"
 #include "test/test.h"

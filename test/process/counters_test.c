@@ -1,4 +1,5 @@
-/* counters_test.c - what an operation may cost in system calls and allocations, held by the server's own counters. */
+/* counters_test.c - what an operation may cost in system calls and allocations, held by the server's own
+ * counters. */
 #include "test/process/raw.h"
 #include "test/process/server.h"
 #include "test/test.h"

@@ -1,4 +1,5 @@
-/* damage_test.c - a log that was damaged while the server was down: told, contained, and never served as data. */
+/* damage_test.c - a log that was damaged while the server was down: told, contained, and never served as
+ * data. */
 #include "engine/wal_format.h"
 #include "test/process/raw.h"
 #include "test/process/server.h"

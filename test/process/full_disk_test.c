@@ -1,7 +1,7 @@
 /* full_disk_test.c - a disk that is full: writes are refused, reads go on, nothing acknowledged is lost.
  *
- * The disk is an ext4 in a file, or a tmpfs where loop devices are missing, mounted in a namespace of the test's own: it
- * is gone when the test is, however that ends. */
+ * The disk is an ext4 in a file, or a tmpfs where loop devices are missing, mounted in a namespace of the
+ * test's own: it is gone when the test is, however that ends. */
 #include "test/process/raw.h"
 #include "test/process/server.h"
 #include "test/process/tree.h"
@@ -131,7 +131,8 @@ static struct slice key_of(char text[KEY_BYTES], unsigned n)
     return slice_of_string(text);
 }
 
-/* Puts keys from `first` on, some in flight, until one is refused. Returns: the key behind the last one tried. */
+/* Puts keys from `first` on, some in flight, until one is refused. Returns: the key behind the last one
+ * tried. */
 static unsigned fill(struct raw *raw, unsigned first, int *refusal)
 {
     unsigned sent = first, answered = first;

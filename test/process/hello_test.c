@@ -144,7 +144,8 @@ TEST(bytes_behind_a_hello_go_along_to_the_other_core)
     server_stop(&s);
 }
 
-/* More than a connection on its way may carry: it is served whole or closed, never with a hole in its stream. */
+/* More than a connection on its way may carry: it is served whole or closed, never with a hole in its
+ * stream. */
 TEST(too_many_bytes_behind_a_hello_close_the_connection_or_are_all_served)
 {
     enum { PUTS = 4, ROUNDS = 6 };

@@ -1,7 +1,8 @@
 /* kill_test.c - a server killed again and again under load loses nothing that it acknowledged.
  *
- * The oracle stands outside. Memtables and segments are as small as they may be, so that flushes, compactions and
- * recycled segments are met at every kind of moment. TEST_SEED=N TEST_ROUNDS=N make it another and a longer run. */
+ * The oracle stands outside. Memtables and segments are as small as they may be, so that flushes,
+ * compactions and recycled segments are met at every kind of moment. TEST_SEED=N TEST_ROUNDS=N make it
+ * another and a longer run. */
 #include "client/torc.h"
 #include "test/process/oracle.h"
 #include "test/process/server.h"

@@ -1,8 +1,8 @@
 /* oracle.h - what a server may hold after a crash, kept outside of it.
  *
- * Every write has a number, and its value tells key and number, so what is read names the write it came from. Writes in
- * flight together take effect in any order; one that was started after another was acknowledged comes after it. So a
- * key may hold
+ * Every write has a number, and its value tells key and number, so what is read names the write it came
+ * from. Writes in flight together take effect in any order; one that was started after another was
+ * acknowledged comes after it. So a key may hold
  *
  *   - any write whose outcome is unknown, or
  *   - an acknowledged one, unless another was started after its acknowledgement and acknowledged, too,
@@ -58,8 +58,8 @@ void oracle_acknowledge(struct oracle *o, uint32_t key, uint64_t number);
 void oracle_refuse(struct oracle *o, uint32_t key, uint64_t number); /* it was certainly not done */
 void oracle_lose(struct oracle *o, uint32_t key, uint64_t number);   /* no one knows whether it was done */
 
-/* What the server holds for the key; `value.data` null: nothing. With no write in flight for it that is its state from
- * now on. Returns: false, and says so in o->problem, when it may not be. */
+/* What the server holds for the key; `value.data` null: nothing. With no write in flight for it that is
+ * its state from now on. Returns: false, and says so in o->problem, when it may not be. */
 bool oracle_observe(struct oracle *o, uint32_t key, struct slice value);
 
 #endif

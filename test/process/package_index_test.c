@@ -1,7 +1,7 @@
 /* package_index_test.c - the Debian package index loaded, and loaded anew while the server is killed.
  *
- * `torc load --acked` writes down each key that was acknowledged. After the restart every key holds the last stanza of
- * it that was acknowledged, or the one behind it, which was on its way. */
+ * `torc load --acked` writes down each key that was acknowledged. After the restart every key holds the
+ * last stanza of it that was acknowledged, or the one behind it, which was on its way. */
 #include "client/torc.h"
 #include "test/process/packages.h"
 #include "test/process/server.h"

@@ -1,4 +1,5 @@
-/* packages.h - an index of Debian packages: as `torc load` reads it, and made up where the machine has none. */
+/* packages.h - an index of Debian packages: as `torc load` reads it, and made up where the machine has
+ * none. */
 #ifndef TEST_PROCESS_PACKAGES_H
 #define TEST_PROCESS_PACKAGES_H
 
@@ -27,7 +28,8 @@ void packages_read(struct packages *p, const char *path);
 void packages_free(struct packages *p);
 /* By key, those of one key in the order of the file. */
 void packages_sort(struct packages *p);
-/* In a sorted index: the first item of this key, and how many there are. Returns: their number, 0 when there is none. */
+/* In a sorted index: the first item of this key, and how many there are. Returns: their number, 0 when
+ * there is none. */
 uint32_t packages_find(const struct packages *p, struct slice key, uint32_t *first);
 
 #endif

@@ -1,7 +1,7 @@
 /* process.h - a program that a test runs, and never leaves behind.
  *
- * Its standard output and error go to files, so it is never held up by a full pipe. Whatever is waited for has a
- * deadline; a program that misses it fails the test and is killed. All children die with the test. */
+ * Its standard output and error go to files, so it is never held up by a full pipe. Whatever is waited for
+ * has a deadline; a program that misses it fails the test and is killed. All children die with the test. */
 #ifndef TEST_PROCESS_PROCESS_H
 #define TEST_PROCESS_PROCESS_H
 
@@ -30,7 +30,8 @@ struct process_options {
 /* The path of a program that is tested: build/NAME, or TORC_BUILD/NAME. Static per call of the same name. */
 const char *process_program(const char *name, char path[PROCESS_PATH_BYTES]);
 
-/* The environment's TORC_ variables are not handed on. Fails the test and returns false when it cannot be started. */
+/* The environment's TORC_ variables are not handed on. Fails the test and returns false when it cannot be
+ * started. */
 bool process_start(struct process *p, const struct process_options *options);
 
 /* Waits until it has ended. Returns: false when it has not within `timeout_ms`. */

@@ -1,4 +1,5 @@
-/* refusal_test.c - what torcd does not start with: one line that says why, an exit code, and nothing touched. */
+/* refusal_test.c - what torcd does not start with: one line that says why, an exit code, and nothing
+ * touched. */
 #include "test/process/raw.h"
 #include "test/process/server.h"
 #include "test/process/tree.h"
@@ -28,7 +29,8 @@ static unsigned count_lines(const char *text)
     return count;
 }
 
-/* Runs it: it must end with `code`, say one line with all of `words` in it, and leave its data directory alone. */
+/* Runs it: it must end with `code`, say one line with all of `words` in it, and leave its data directory
+ * alone. */
 static void expect_refusal(struct server *s, int code, const char *const *words)
 {
     char *before = tree_describe(s->data), *errors = NULL;

@@ -1,4 +1,5 @@
-/* round_trip_test.c - what every operation answers, over raw frames and through libtorc, on one core and on two. */
+/* round_trip_test.c - what every operation answers, over raw frames and through libtorc, on one core and
+ * on two. */
 #include "client/torc.h"
 #include "test/process/raw.h"
 #include "test/process/server.h"
@@ -213,7 +214,8 @@ TEST(a_value_that_expires_is_gone_and_says_its_version_before)
 
 /* ---- scans ---- */
 
-/* Walks all pages of a prefix. Returns: the entries; each key is followed by its number, its value is the key. */
+/* Walks all pages of a prefix. Returns: the entries; each key is followed by its number, its value is the
+ * key. */
 static unsigned scan(struct raw *raw, const char *prefix, uint32_t limit, bool *seen)
 {
     uint8_t extensions[FRAME_EXTENSION_BYTES_MAX], cursor[FRAME_CURSOR_BYTES_MAX];

@@ -16,8 +16,8 @@ struct server {
     bool (*prepare)(void); /* in the child before torcd begins; null from server_init */
 };
 
-/* `data` null: a fresh directory under build/. `arguments` are options of torcd, ended by null, or null; borrowed.
- * Starts nothing. */
+/* `data` null: a fresh directory under build/. `arguments` are options of torcd, ended by null, or null;
+ * borrowed. Starts nothing. */
 void server_init(struct server *s, const char *data, const char *const *arguments);
 
 /* Starts it and waits for nothing. */
@@ -29,8 +29,8 @@ void server_crash(struct server *s);
 /* With SIGTERM. It must end with 0 in time; fails the test otherwise. */
 void server_stop(struct server *s);
 
-/* For a server that refuses to start: runs it until it ends, 10 seconds at most. Returns: its exit code. *errors is what
- * it wrote to standard error; freed by the caller. */
+/* For a server that refuses to start: runs it until it ends, 10 seconds at most. Returns: its exit code.
+ * *errors is what it wrote to standard error; freed by the caller. */
 int server_run(struct server *s, char **errors);
 /* The same for one whose log is looked at afterwards. */
 char *server_log(const struct server *s);
@@ -38,8 +38,8 @@ char *server_log(const struct server *s);
 /* A number of its line event=serving: server_said(s, "log_replay_ms"). */
 uint64_t server_said(const struct server *s, const char *name);
 
-/* A counter of `torc info`, over a connection of its own: server_counter(s, "reactor", "kernel_enters"). Fails the test
- * when there is none. */
+/* A counter of `torc info`, over a connection of its own: server_counter(s, "reactor", "kernel_enters").
+ * Fails the test when there is none. */
 double server_counter(const struct server *s, const char *section, const char *name);
 
 #endif

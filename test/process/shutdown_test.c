@@ -1,4 +1,5 @@
-/* shutdown_test.c - SIGTERM: no new work, what is in flight is answered, and it is all there after the next start. */
+/* shutdown_test.c - SIGTERM: no new work, what is in flight is answered, and it is all there after the
+ * next start. */
 #include "test/process/raw.h"
 #include "test/process/server.h"
 #include "test/test.h"

@@ -1,4 +1,5 @@
-/* slow_reader_test.c - a client that asks for much and reads nothing costs the server little, and the others nothing. */
+/* slow_reader_test.c - a client that asks for much and reads nothing costs the server little, and the
+ * others nothing. */
 #include "test/process/raw.h"
 #include "test/process/server.h"
 #include "test/test.h"
@@ -13,7 +14,8 @@ enum {
     VALUE_BYTES = 100000,
     READERS = 8,
     GETS = 20000, /* of 100 KB each, per reader: 2 GB of answers */
-    /* A connection may have 1 MiB unsent and 128 reads at another core, here of 100 KB: 14 MB for each reader. */
+    /* A connection may have 1 MiB unsent and 128 reads at another core, here of 100 KB: 14 MB for each
+     * reader. */
     MEMORY_BYTES_MAX = READERS * 16 << 20,
 };
 

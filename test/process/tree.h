@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* A line for each file and directory below: path, mode, size, time of its last change; in byte order. Freed by the
- * caller. */
+/* A line for each file and directory below: path, mode, size, time of its last change; in byte order.
+ * Freed by the caller. */
 char *tree_describe(const char *directory);
 
 /* Writes a small text file, anew. */

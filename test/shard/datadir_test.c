@@ -1,4 +1,5 @@
-/* datadir_test.c - whose a data directory is: made once, opened by its like, refused by all others and then untouched. */
+/* datadir_test.c - whose a data directory is: made once, opened by its like, refused by all others and
+ * then untouched. */
 #include "shard/datadir.h"
 
 #include "test/test.h"
@@ -33,8 +34,8 @@ static void read_identity(const char *directory, char text[TEXT_BYTES])
     fclose(f);
 }
 
-/* flock is by open file, so a second open in this process is refused as that of another would be: each attempt has a
- * directory that no one has opened yet. */
+/* flock is by open file, so a second open in this process is refused as that of another would be: each
+ * attempt has a directory that no one has opened yet. */
 static const char *made_directory(struct reactor *r)
 {
     char why[WHY_BYTES] = "";

@@ -1,4 +1,5 @@
-/* frame_test.c - the native frame: what goes in comes out, what lies is refused, nothing is read past the end.
+/* frame_test.c - the native frame: what goes in comes out, what lies is refused, nothing is read past the
+ * end.
  *
  * What is parsed stands in memory of exactly its size, so that a sanitizer sees every byte read beyond it. */
 #include "wire/frame.h"

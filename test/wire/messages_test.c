@@ -1,4 +1,5 @@
-/* messages_test.c - what stands in the values of frames: hellos, pages of scans, and the core that owns a slot. */
+/* messages_test.c - what stands in the values of frames: hellos, pages of scans, and the core that owns a
+ * slot. */
 #include "wire/frame.h"
 
 #include "test/test.h"
