@@ -283,8 +283,8 @@ static bool session_is_stuck(const struct session *session, uint64_t now_ns)
 {
     const struct options *o = session->shard->options;
     uint64_t still_ms = (now_ns - session->progress_ns) / 1000000;
-    if (session->output.bytes > SESSION_OUTPUT_BYTES_MAX && sessions_are_over_budget(session->shard))
-        return still_ms >= 1000;
+    if (session->output.bytes > 0 && sessions_are_over_budget(session->shard) && still_ms >= 1000)
+        return true;
     if (session->output.bytes > 0)
         return o->write_timeout_ms > 0 && still_ms > o->write_timeout_ms;
     return o->idle_timeout_ms > 0 && session->in_flight == 0 && still_ms > o->idle_timeout_ms;
