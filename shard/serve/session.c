@@ -275,7 +275,10 @@ void sessions_resume(struct shard *s)
             continue;
         }
         session->is_paused = false;
-        socket_resume(session->socket);
+        if (session->is_ended && session->state != SESSION_HANDING_OVER)
+            session_begin_close(session);
+        else
+            socket_resume(session->socket);
     }
 }
 

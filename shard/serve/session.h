@@ -55,6 +55,7 @@ struct session {
     uint8_t state;        /* enum session_state */
     bool is_sending;
     bool is_paused;
+    bool is_ended;             /* the peer has closed its side; what it asked for before may still wait */
     bool is_broken;            /* half an answer was written, or bytes were dropped: it can only be closed */
     uint64_t hello_id;         /* request id, while HANDING_OVER */
     uint64_t progress_ns;      /* bytes last moved either way */

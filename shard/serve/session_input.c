@@ -351,7 +351,10 @@ static void on_end(void *owner, int reason)
     struct session *session = owner;
     if (session->state == SESSION_HANDING_OVER)
         return; /* on_detached hears of it, too */
-    if (reason == TORC_E_CLOSED && (session->in_flight > 0 || session->output.bytes > 0))
+    session->is_ended = reason == TORC_E_CLOSED;
+    if (session->is_ended && session->is_paused && session->carry_bytes > 0)
+        return; /* closed when it is resumed, with its last frames handled */
+    if (session->is_ended && (session->in_flight > 0 || session->output.bytes > 0))
         session_begin_close(session);
     else
         session_close(session);

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 static const char *const two_cores[] = {"--cores", "2", "--segment-bytes", "4M", NULL};
 
@@ -128,4 +129,33 @@ TEST(asking_twice_to_end_with_answers_nobody_reads_is_no_hurry)
     raw_close(&raw[0]);
     raw_close(&raw[1]);
     raw_close(&other);
+}
+
+/* More answers than a connection may have unsent, and an end that comes with the requests. */
+TEST(a_client_that_closes_its_side_gets_all_it_asked_for)
+{
+    enum { GETS = 200, VALUE_BYTES = 100000 };
+    static uint8_t value[VALUE_BYTES];
+    struct server s;
+    struct raw raw;
+    server_init(&s, NULL, two_cores);
+    for (uint16_t core = 0; core < 2; core++) {
+        if ((core == 0 && !server_start(&s)) || !raw_connect(&raw, s.port, core))
+            return;
+        CU_ASSERT_EQUAL(raw_put(&raw, slice_of_string("key"), slice_of(value, sizeof value)), 0);
+        uint8_t all[GETS * 32];
+        size_t bytes = 0;
+        for (unsigned i = 0; i < GETS; i++)
+            bytes += raw_encode(&raw, &(struct raw_request){.op = FRAME_GET, .key = slice_of_string("key")},
+                                all + bytes);
+        CU_ASSERT(raw_send(&raw, all, bytes));
+        CU_ASSERT_EQUAL(shutdown(raw.fd, SHUT_WR), 0);
+        struct frame answer;
+        unsigned answered = 0;
+        while (raw_receive(&raw, &answer) == 0 && answer.flags == 0 && answer.value.bytes == VALUE_BYTES)
+            answered++;
+        CU_ASSERT_EQUAL(answered, GETS);
+        raw_close(&raw);
+    }
+    server_stop(&s);
 }
