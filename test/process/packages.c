@@ -19,23 +19,9 @@ static uint64_t next_random(uint64_t *state)
 
 static void write_words(FILE *f, uint64_t *random, unsigned bytes)
 {
-    static const char *const words[] = {"library",
-                                        "for",
-                                        "the",
-                                        "runtime",
-                                        "of",
-                                        "tools",
-                                        "and",
-                                        "files",
-                                        "Gr\xc3\xb6\xc3\x9f"
-                                        "e",
-                                        "server",
-                                        "data",
-                                        "common",
-                                        "shared",
-                                        "debug",
-                                        "a",
-                                        "Python"};
+    static const char *const words[] = {
+        "library", "for",  "the",    "runtime", "of",    "tools", "and",   "files", "Gr\303\266\303\237e",
+        "server",  "data", "common", "shared",  "debug", "a",     "Python"};
     unsigned column = 1, written = 0;
     fputc(' ', f);
     while (written < bytes) {

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -156,36 +155,26 @@ char *process_read_file(const char *path, size_t *bytes)
     return text;
 }
 
-/* What a file is watched for. */
-struct watched {
-    const char *path;
-    const char *text; /* on a whole line; or null */
-    size_t bytes;
-};
-
-static bool has_come(const struct watched *w)
+static bool has_line_with(const char *path, const char *text)
 {
-    struct stat status;
-    if (!w->text)
-        return stat(w->path, &status) == 0 && (size_t)status.st_size >= w->bytes;
-    char *all = process_read_file(w->path, NULL);
-    const char *at = strstr(all, w->text);
+    char *all = process_read_file(path, NULL);
+    const char *at = strstr(all, text);
     bool is_there = at && strchr(at, '\n');
     free(all);
     return is_there;
 }
 
-static bool wait_for_file(struct process *p, const struct watched *w, int timeout_ms)
+bool process_wait_for_error(struct process *p, const char *text, int timeout_ms)
 {
     uint64_t end_ms = process_clock_ms() + (uint64_t)timeout_ms, now_ms;
     int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    ASSERT(watch >= 0 && inotify_add_watch(watch, w->path, IN_MODIFY) >= 0);
+    ASSERT(watch >= 0 && inotify_add_watch(watch, p->err, IN_MODIFY) >= 0);
     bool is_there = false;
-    while (!(is_there = has_come(w)) && (now_ms = process_clock_ms()) < end_ms) {
+    while (!(is_there = has_line_with(p->err, text)) && (now_ms = process_clock_ms()) < end_ms) {
         struct pollfd fds[] = {{.fd = watch, .events = POLLIN}, {.fd = p->pidfd, .events = POLLIN}};
         poll(fds, 2, (int)(end_ms - now_ms));
         if (fds[1].revents) {
-            is_there = has_come(w);
+            is_there = has_line_with(p->err, text);
             break;
         }
         char events[4096];
@@ -194,14 +183,4 @@ static bool wait_for_file(struct process *p, const struct watched *w, int timeou
     }
     close(watch);
     return is_there;
-}
-
-bool process_wait_for_error(struct process *p, const char *text, int timeout_ms)
-{
-    return wait_for_file(p, &(struct watched){.path = p->err, .text = text}, timeout_ms);
-}
-
-bool process_wait_for_bytes(struct process *p, const char *path, size_t bytes, int timeout_ms)
-{
-    return wait_for_file(p, &(struct watched){.path = path, .bytes = bytes}, timeout_ms);
 }

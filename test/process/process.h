@@ -45,9 +45,6 @@ void process_kill(struct process *p);
  * `timeout_ms` has passed before. */
 bool process_wait_for_error(struct process *p, const char *text, int timeout_ms);
 
-/* Waits until a file that the program writes has so many bytes. Returns: as above. */
-bool process_wait_for_bytes(struct process *p, const char *path, size_t bytes, int timeout_ms);
-
 /* The whole of a file, with a null byte behind it; freed by the caller. *bytes may be null. */
 char *process_read_file(const char *path, size_t *bytes);
 
