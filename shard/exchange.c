@@ -83,6 +83,8 @@ static struct exchange_block *acquire_block(struct shard *s, uint32_t kind, size
     if (block && bytes <= EXCHANGE_BLOCK_BYTES) {
         x->free = block->next;
         x->free_count--;
+        if (x->free_count < x->free_unused)
+            x->free_unused = x->free_count;
     } else {
         size_t capacity = bytes > EXCHANGE_BLOCK_BYTES ? bytes : EXCHANGE_BLOCK_BYTES;
         block = reactor_alloc(s->reactor, sizeof *block + capacity);
@@ -106,6 +108,19 @@ static void release_block(struct shard *s, struct exchange_block *block)
     block->next = x->free;
     x->free = block;
     x->free_count++;
+}
+
+void exchange_trim(struct shard *s)
+{
+    struct exchange *x = &s->exchange;
+    for (; x->free_unused > 0; x->free_unused--) {
+        struct exchange_block *block = x->free;
+        ASSERT(block);
+        x->free = block->next;
+        x->free_count--;
+        reactor_free(s->reactor, block);
+    }
+    x->free_unused = x->free_count;
 }
 
 static void send_block(struct shard *s, unsigned core, struct exchange_block **gathering)

@@ -55,7 +55,8 @@ struct exchange {
     struct exchange_lane *lanes; /* one a core */
     struct exchange_block *free;
     uint32_t free_count;
-    uint64_t bytes_out; /* of blocks that other cores hold */
+    uint32_t free_unused; /* the fewest that were free since the last trim: so many nobody needed */
+    uint64_t bytes_out;   /* of blocks that other cores hold */
 };
 
 MUST_CHECK int exchange_init(struct shard *s);
@@ -72,6 +73,8 @@ void exchange_send(struct shard *s, unsigned core, const struct message *m);
 void exchange_receive(struct shard *s, const struct message *m);
 /* Sends the blocks that this turn has filled; in the turn hook. */
 void exchange_flush(struct shard *s);
+/* Gives back the free blocks that nobody has needed since the last call. */
+void exchange_trim(struct shard *s);
 bool exchange_is_congested(const struct shard *s);
 
 #endif

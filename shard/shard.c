@@ -204,6 +204,7 @@ static void on_second(struct timer *t)
 {
     struct shard *s = CONTAINER_OF(t, struct shard, second);
     sessions_sweep(s);
+    exchange_trim(s);
     int rc = timer_start(s->reactor, t, SECOND_NS, on_second);
     if (rc)
         log_write(&s->log, LOG_LEVEL_ERROR, "timer", "no memory; stuck connections are not closed",
