@@ -101,9 +101,9 @@ uint64_t client_random(struct torc_client *client, uint64_t bound);
 
 /* ---- topology.c ---- */
 
-/* The connection on which a request for this key goes: one that leads to the core of the key. Of several it is
- * the one whose answers are being handed out, so that what the callbacks of one receive start goes out in one
- * send; otherwise they take turns. */
+/* The connection on which a request for this key goes: one that leads to the core of the key. Of several it
+ * is the one whose answers are being handed out, so that what the callbacks of one receive start goes out in
+ * one send; otherwise they take turns. */
 static inline struct connection *client_route(struct torc_client *client, struct slice key);
 
 /* What a hello on connection 0 said. Makes and ends connections accordingly. Returns: 0 or TORC_NO_MEMORY. */
