@@ -62,7 +62,7 @@ static void read_acked(struct index *x)
     size_t bytes;
     char *text = process_read_file(x->acked_path, &bytes);
     uint32_t first;
-    for (char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+    for (char *at = text, *end; (end = memchr(at, '\n', (size_t)(text + bytes - at))) != NULL; at = end + 1) {
         uint32_t count = packages_find(&x->second, slice_of(at, (size_t)(end - at)), &first);
         CU_ASSERT(count > 0);
         if (count > 0)

@@ -101,7 +101,7 @@ void packages_read(struct packages *p, const char *path)
     p->items = malloc(capacity * sizeof *p->items);
     ASSERT(p->items);
     const char *at = p->text, *end;
-    while ((end = strstr(at, "\n\n")) != NULL) {
+    while ((end = memmem(at, (size_t)(p->text + bytes - at), "\n\n", 2)) != NULL) {
         if (p->count == capacity) {
             capacity *= 2;
             p->items = realloc(p->items, capacity * sizeof *p->items);
