@@ -115,12 +115,17 @@ void engine_freeze_if_full(struct engine *e)
     engine_wake_flush(e);
 }
 
+static bool has_backlog(const struct engine *e)
+{
+    return e->frozen_count >= FROZEN_KEPT_MAX && is_full(e, wal_bytes(e->wal)) && !e->is_closing;
+}
+
 /* Flushes cannot keep up: the log is held back, and with it the answers to writers, until one is done. When
- * there will be none any more, what was taken still becomes durable, and nothing more is taken. */
+ * there will be none any more, or none before the disk has room again, what was taken still becomes durable,
+ * and nothing more is taken. */
 static bool is_held_back(const struct engine *e)
 {
-    return e->frozen_count >= FROZEN_KEPT_MAX && is_full(e, wal_bytes(e->wal)) && !e->is_closing &&
-           !e->is_failed;
+    return !e->is_failed && !e->is_out_of_room && has_backlog(e);
 }
 
 /* ---- applying ---- */
@@ -215,6 +220,10 @@ int engine_put(struct engine *e, const struct record *record, const struct engin
     ASSERT((uint16_t)(record->key.vnode - e->options.vnode_first) < e->options.vnode_count);
     if (e->is_failed || !e->wal)
         return TORC_E_STORAGE;
+    if (__builtin_expect(e->is_out_of_room, 0) && has_backlog(e)) {
+        e->counters.disk_full_refusals++;
+        return TORC_E_DISK_FULL;
+    }
     int rc = wal_append(e->wal, record, ticket);
     if (rc)
         return rc;
@@ -442,7 +451,7 @@ struct engine_counters engine_counters(const struct engine *e)
     c.log_bytes = w.bytes;
     c.log_records = w.entries;
     c.log_segments = w.segments;
-    c.disk_full_refusals = w.refusals;
+    c.disk_full_refusals += w.refusals;
     c.cache_hits = cache.hits;
     c.cache_misses = cache.misses;
     struct row_cache_counters rows = row_cache_counters(e->rows);

@@ -119,6 +119,8 @@ static void flush(struct reactor *r, void *context)
     (void)r;
     while (e->frozen_count > 0 && !e->is_closing && !e->is_failed) {
         int rc = flush_oldest(e);
+        if (rc == 0 || rc == TORC_E_DISK_FULL)
+            e->is_out_of_room = rc != 0;
         if (rc == 0) {
             engine_tell_recovered(e);
             engine_freeze_if_full(e);

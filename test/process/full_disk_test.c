@@ -254,3 +254,47 @@ TEST(a_full_disk_refuses_writes_serves_reads_and_recovers)
     run_on(disk, kind);
     CU_ASSERT_EQUAL(umount2(disk, MNT_DETACH), 0);
 }
+
+/* The log has room for more than the memtables take: it is the flush that finds the disk full. */
+static void fill_memtables_on(const char *disk)
+{
+    static const char *const tiny[] = {"--cores", "1", "--memtable-bytes", "1M", "--segment-bytes",
+                                       "4M",      NULL};
+    struct server s;
+    struct raw raw;
+    char data[PROCESS_PATH_BYTES];
+    int refusal;
+    snprintf(data, sizeof data, "%s/data", disk);
+    server_init(&s, data, tiny);
+    if (!server_start(&s) || !raw_connect(&raw, s.port, 0))
+        return;
+    uint64_t end_ms = process_clock_ms() + 10000;
+    CU_ASSERT(put_when_there_is_room(&s, &raw, 0));
+    while (server_counter(&s, "engine", "log_segments") < 2 && process_clock_ms() < end_ms) {
+    }
+    CU_ASSERT(write_ballast(disk, "ballast", DISK_BYTES));
+    uint64_t from_ms = process_clock_ms();
+    unsigned count = fill(&raw, 1, &refusal);
+    CU_ASSERT_EQUAL(refusal, TORC_E_DISK_FULL);
+    CU_ASSERT(process_clock_ms() - from_ms < 10000);
+    verify(&raw, count);
+    remove_ballast(disk, "ballast");
+    if (put_when_there_is_room(&s, &raw, count))
+        verify(&raw, count + 1);
+    raw_close(&raw);
+    server_stop(&s);
+    printf("\n    refused after %u keys ", count);
+}
+
+TEST(a_disk_too_full_to_flush_refuses_writes_and_holds_none_up)
+{
+    const char *kind = "";
+    const char *disk = mount_disk(&kind);
+    if (!disk) {
+        printf("\n    SKIPPED: no small disk can be mounted (%s); it takes root ", strerror(errno));
+        return;
+    }
+    memset(is_acknowledged, 0, sizeof is_acknowledged);
+    fill_memtables_on(disk);
+    CU_ASSERT_EQUAL(umount2(disk, MNT_DETACH), 0);
+}
