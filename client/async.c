@@ -25,13 +25,6 @@ static inline int check_key(torc_bytes key)
     return key.bytes > TORC_KEY_BYTES_MAX ? TORC_KEY_TOO_LONG : 0;
 }
 
-static inline uint8_t *append(uint8_t *to, struct slice bytes)
-{
-    if (bytes.bytes)
-        memcpy(to, bytes.data, bytes.bytes);
-    return to + bytes.bytes;
-}
-
 /* Requires: lengths within limits. Returns: 0, TORC_OVERLOADED, TORC_NO_MEMORY or TORC_CANCELLED. */
 static int start_on(struct connection *c, uint64_t key_hash, const struct asked *asked)
 {
@@ -63,7 +56,7 @@ static int start_on(struct connection *c, uint64_t key_hash, const struct asked 
     parts.request_id = request_id(&client->requests, r);
     uint8_t *to = output->data + output->end;
     frame_encode_header(to, &parts);
-    append(append(append(to + FRAME_HEADER_BYTES, asked->key), asked->value), asked->extensions);
+    slice_put(slice_put(slice_put(to + FRAME_HEADER_BYTES, asked->key), asked->value), asked->extensions);
     output->end += bytes;
     client->counters.requests++;
     client_connection_mark_dirty(c);

@@ -60,7 +60,7 @@ void engine_refresh_clock(struct engine *e)
     e->older_clock_max = highest;
 }
 
-int engine_new_memtable(struct engine *e, struct memtable **out)
+static int new_memtable(struct engine *e, struct memtable **out)
 {
     uint64_t hint = e->active ? memtable_entries(e->active) : 0;
     struct memtable_options options = {
@@ -94,7 +94,7 @@ int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes)
 {
     ASSERT(e->frozen_count < FROZEN_COUNT_MAX);
     struct memtable *fresh;
-    int rc = engine_new_memtable(e, &fresh);
+    int rc = new_memtable(e, &fresh);
     if (rc)
         return rc;
     e->frozen[e->frozen_count++] = (struct frozen){e->active, last_sequence};
@@ -355,7 +355,7 @@ static int open_parts(struct engine *e, char *why, size_t why_bytes)
     if (rc == 0)
         rc = row_cache_open(e->reactor, e->options.cache_bytes / 2, e->seed, &e->rows);
     if (rc == 0)
-        rc = engine_new_memtable(e, &e->active);
+        rc = new_memtable(e, &e->active);
     return rc ? rc : engine_recover(e, why, why_bytes);
 }
 

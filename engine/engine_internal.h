@@ -71,7 +71,6 @@ struct engine {
 void engine_tell(struct engine *e, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void engine_table_path(const struct engine *e, uint64_t number, char path[ENGINE_PATH_MAX]);
-MUST_CHECK int engine_new_memtable(struct engine *e, struct memtable **out);
 /* Closes the active memtable for writing and begins a new one. Returns: TORC_E_NO_MEMORY, and nothing has
  * changed. */
 MUST_CHECK int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes);

@@ -27,13 +27,6 @@ static uint32_t header_check(const uint8_t *entry, uint64_t expiry_ms)
     return checksum_fold(XXH3_64bits_withSeed(entry, AT_CHECK, expiry_ms));
 }
 
-static uint8_t *put_bytes(uint8_t *to, struct slice bytes)
-{
-    if (bytes.bytes)
-        memcpy(to, bytes.data, bytes.bytes);
-    return to + bytes.bytes;
-}
-
 size_t entry_encode(uint8_t *to, const struct record *r)
 {
     const struct record_key *k = &r->key;
@@ -55,9 +48,9 @@ size_t entry_encode(uint8_t *to, const struct record *r)
         store_u64le(end, r->expiry_ms);
         end += ENTRY_EXPIRY_BYTES;
     }
-    end = put_bytes(end, k->key);
-    end = put_bytes(end, k->subkey);
-    end = put_bytes(end, r->value);
+    end = slice_put(end, k->key);
+    end = slice_put(end, k->subkey);
+    end = slice_put(end, r->value);
     return (size_t)(end - to);
 }
 

@@ -307,10 +307,7 @@ void memtable_prefetch_entry(const struct memtable *m, uint16_t vnode, uint64_t 
     uint32_t tag = memtable_tag(hash);
     for (uint32_t i = tag & p->mask; p->slots[i]; i = (i + 1) & p->mask)
         if (p->slots[i] >> 32 == tag) {
-            const uint8_t *entry = memtable_entry(m, slot_unit(p->slots[i]));
-            __builtin_prefetch(entry);
-            __builtin_prefetch(entry + 64);
-            __builtin_prefetch(entry + 128);
+            entry_prefetch(memtable_entry(m, slot_unit(p->slots[i])));
             return;
         }
 }

@@ -236,10 +236,7 @@ void row_cache_prefetch_entry(const struct row_cache *c, uint64_t hash)
     uint32_t tag = memtable_tag(hash);
     for (uint32_t i = tag & c->mask; c->slots[i]; i = (i + 1) & c->mask)
         if (c->slots[i] >> 32 == tag) {
-            const uint8_t *entry = entry_at(c, unit_of(c->slots[i]));
-            __builtin_prefetch(entry);
-            __builtin_prefetch(entry + 64);
-            __builtin_prefetch(entry + 128);
+            entry_prefetch(entry_at(c, unit_of(c->slots[i])));
             return;
         }
 }

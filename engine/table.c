@@ -161,11 +161,6 @@ bool table_may_contain(const struct table *t, uint64_t hash)
     return filter_may_contain(t->filter_lines, t->filter_line_count, hash);
 }
 
-void table_prefetch_filter(const struct table *t, uint64_t hash)
-{
-    __builtin_prefetch(filter_line(t->filter_lines, t->filter_line_count, hash));
-}
-
 bool table_find_block(const struct table *t, const struct record_key *key, struct cache_block *out)
 {
     if (t->index.block_count == 0)

@@ -96,8 +96,6 @@ enum table_answer {
 
 /* Returns: false when the key is certainly not in the table. No I/O. */
 bool table_may_contain(const struct table *t, uint64_t hash);
-/* Both only hints, for batches: the line of the filter that table_may_contain will look at. */
-void table_prefetch_filter(const struct table *t, uint64_t hash);
 
 /* The one block that may hold the key. Returns: false when there is none. No I/O. */
 bool table_find_block(const struct table *t, const struct record_key *key, struct cache_block *out);

@@ -46,8 +46,7 @@ static bool is_write(const struct request *q)
 /* A write needs no more than its key: the engine touches its memtable when it is durable. */
 static int prepare(struct shard *s, struct request *q, uint16_t vnode)
 {
-    q->key_hash = checksum_bytes(q->frame.key.data, q->frame.key.bytes);
-    q->record_checksum = checksum_record_of_hash(q->key_hash, q->frame.value);
+    q->record_checksum = checksum_record(q->frame.key, q->frame.value);
     if (!frame_is_intact(&q->frame, q->record_checksum))
         return TORC_E_CHECKSUM;
     int rc = check_limits(&q->frame);

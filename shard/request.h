@@ -33,7 +33,6 @@ struct request {
     struct reply reply;
     struct frame frame; /* points into bytes that live until the batch of requests has run */
     struct frame_extensions extensions;
-    uint64_t key_hash;        /* checksum_bytes of the key */
     uint64_t record_checksum; /* of (key, value), verified */
     struct engine_key key;
     uint64_t received_ns; /* when it is sampled for the stages, else 0 */

@@ -46,21 +46,14 @@ int frame_parse(struct slice bytes, uint32_t length_max, struct frame *out, size
     return 1;
 }
 
-static uint8_t *put_slice(uint8_t *to, struct slice bytes)
-{
-    if (bytes.bytes)
-        memcpy(to, bytes.data, bytes.bytes);
-    return to + bytes.bytes;
-}
-
 size_t frame_encode(uint8_t *to, const struct frame_parts *p)
 {
     ASSERT(p->key.bytes <= UINT16_MAX);
     ASSERT(p->extensions.bytes <= FRAME_EXTENSION_BYTES_MAX);
     frame_encode_header(to, p);
-    uint8_t *end = put_slice(to + FRAME_HEADER_BYTES, p->key);
-    end = put_slice(end, p->value);
-    end = put_slice(end, p->extensions);
+    uint8_t *end = slice_put(to + FRAME_HEADER_BYTES, p->key);
+    end = slice_put(end, p->value);
+    end = slice_put(end, p->extensions);
     return (size_t)(end - to);
 }
 
@@ -126,7 +119,7 @@ static uint8_t *put_extension(uint8_t *to, uint8_t kind, const void *body, size_
 {
     to[0] = kind;
     to[1] = (uint8_t)bytes;
-    return put_slice(to + 2, slice_of(body, bytes));
+    return slice_put(to + 2, slice_of(body, bytes));
 }
 
 size_t frame_extensions_encode(uint8_t *to, const struct frame_extensions *e)
@@ -221,6 +214,6 @@ size_t frame_page_encode_entry(uint8_t *to, struct slice key, struct slice value
     ASSERT(key.bytes <= FRAME_KEY_BYTES_MAX);
     store_u16le(to, (uint16_t)key.bytes);
     store_u32le(to + 2, (uint32_t)value.bytes);
-    put_slice(put_slice(to + FRAME_SCAN_ENTRY_HEADER_BYTES, key), value);
+    slice_put(slice_put(to + FRAME_SCAN_ENTRY_HEADER_BYTES, key), value);
     return FRAME_SCAN_ENTRY_HEADER_BYTES + key.bytes + value.bytes;
 }

@@ -39,6 +39,14 @@ static inline int slice_compare(struct slice a, struct slice b)
     return order ? order : (a.bytes > b.bytes) - (a.bytes < b.bytes);
 }
 
+/* Copies the bytes to `to`. Returns: the end of what was written. */
+static inline uint8_t *slice_put(uint8_t *to, struct slice bytes)
+{
+    if (bytes.bytes)
+        memcpy(to, bytes.data, bytes.bytes);
+    return to + bytes.bytes;
+}
+
 static inline bool slice_starts_with(struct slice text, struct slice prefix)
 {
     return text.bytes >= prefix.bytes &&
