@@ -4,11 +4,12 @@
 #   make run        a server on 127.0.0.1:7070 with its data in ./data; installs what is missing, builds, runs
 #   make test       lint, unit tests, tests with real processes
 #   make unit       the unit tests alone; FOLDERS="reactor engine" links and runs only those folders
+#   make simulator  build/sim and build/test/sim: the same sources on reactor/sim; make sim-unit runs the latter
 #   make asan tsan  the unit tests under the sanitizers; make debug: without optimisation
 #   make bench      a short comparison run
 #   make lint format docs install clean deps
 #
-# Variables: V=1 (show commands), CC=clang, VARIANT=debug|asan|tsan|clang, REACTOR=uring, PREFIX=/usr/local, DESTDIR=, JOBS=2
+# Variables: V=1 (show commands), CC=clang, VARIANT=debug|asan|tsan|clang|sim, REACTOR=uring, PREFIX=/usr/local, DESTDIR=, JOBS=2
 
 VERSION := $(shell sed -n 's/.*TORC_VERSION "\(.*\)"/\1/p' reactor/base/version.h)
 SONAME_VERSION := 0
@@ -73,9 +74,21 @@ else ifeq ($(VARIANT),tsan)
 OUT := build/tsan
 CFLAGS_VARIANT := -O1 -fsanitize=thread
 LDFLAGS_VARIANT := -fsanitize=thread
+else ifeq ($(VARIANT),sim)
+OUT := build/simulator
+CFLAGS_VARIANT := -O2 $(HARDENING)
+LDFLAGS_VARIANT := $(HARDENING_LINK)
 else
-$(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan or clang)
+$(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan, clang or sim)
 endif
+
+# The simulator counts the marks of rare branches (reactor/base/mark.h), so what is released is not what it links:
+# its objects are a variant of their own, and its programs stand where one looks for them. The variants that only
+# test compile it among the rest.
+ifneq ($(filter sim asan clang debug,$(VARIANT)),)
+CPPFLAGS_OURS += -DTORC_MARKS
+endif
+SIM_OUT := $(if $(filter tsan,$(VARIANT)),,$(if $(filter sim,$(VARIANT)),build,$(OUT)))
 
 # What is compiled with other flags than before is compiled anew.
 COMPILE := $(CC) $(CPPFLAGS_OURS) $(CPPFLAGS) $(CFLAGS_OURS) $(CFLAGS_VARIANT) $(CFLAGS)
@@ -87,7 +100,8 @@ find_c = $(sort $(shell find $(1) -name '*.[cS]' 2>/dev/null))
 with_main = $(if $(1),$(shell grep -l '^int main\>' $(1)))
 
 SRC_base := $(call find_c,reactor/base)
-SRC_reactor := $(sort $(wildcard reactor/*.[cS])) $(SRC_base) $(call find_c,reactor/$(REACTOR))
+SRC_core := $(sort $(wildcard reactor/*.[cS])) $(SRC_base)
+SRC_reactor := $(SRC_core) $(call find_c,reactor/$(REACTOR))
 SRC_engine := $(call find_c,engine)
 SRC_wire := $(call find_c,wire)
 SRC_shard_all := $(call find_c,shard)
@@ -101,6 +115,11 @@ SRC_client := $(SRC_library) $(SRC_cli)
 SRC_bench := $(filter-out $(MAINS),$(SRC_bench_all))
 SRC_process := $(call find_c,test/process)
 SRC_unit := $(filter-out $(SRC_process),$(foreach f,$(FOLDERS),$(sort $(shell find test/$(f) -name '*.c' 2>/dev/null))))
+SRC_sim_server := $(SRC_core) $(call find_c,reactor/sim) $(SRC_engine) $(SRC_wire) $(SRC_shard)
+SRC_sim_main := $(wildcard test/sim/main.c)
+SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
+# Unit tests that use nothing but reactor.h: both backends pass them.
+SRC_sim_both := test/reactor/task_test.c
 SRC_examples := $(wildcard examples/*.c)
 
 objects = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
@@ -115,10 +134,12 @@ PROGRAMS := $(if $(filter shard/torcd.c,$(MAINS)),$(OUT)/torcd) $(if $(filter cl
 	$(BENCH_PROGRAMS)
 LIBRARIES := $(LIBRARY) $(if $(filter release clang debug,$(VARIANT)),$(SHARED))
 UNIT := $(OUT)/test/unit
-TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process)
+SIM_PROGRAM := $(if $(SIM_OUT),$(if $(SRC_sim_main),$(SIM_OUT)/sim))
+SIM_TEST := $(if $(SIM_OUT),$(if $(and $(wildcard reactor/sim/file.c),$(wildcard reactor/sim/socket.c)),$(SIM_OUT)/test/sim))
+TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST)
 
 .DEFAULT_GOAL := all
-.PHONY: all programs tests run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
+.PHONY: all programs tests simulator sim-objects sim-unit run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -157,7 +178,7 @@ endef
 $(OUT)/obj/lists: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(SRC_shard_all)' '$(SRC_engine)' '$(SRC_wire)' '$(SRC_reactor)' '$(SRC_client)' '$(SRC_bench_all)' \
-		'$(SRC_unit)' '$(SRC_process)' > $@.new
+		'$(SRC_unit)' '$(SRC_process)' '$(SRC_sim)' '$(SRC_sim_server)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(SERVER): $(call objects,$(SRC_shard) $(SRC_engine) $(SRC_wire) $(SRC_reactor)) $(OUT)/obj/lists
@@ -195,6 +216,24 @@ $(OUT)/test/process: $(call objects,test/main.c $(SRC_process)) $(LIBRARY) $(SER
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
+ifeq ($(VARIANT),release)
+simulator sim-objects:
+	@$(MAKE) --no-print-directory VARIANT=sim $@
+$(SIM_PROGRAM) $(SIM_TEST): simulator ;
+else
+.DEFAULT_GOAL := $(if $(filter sim,$(VARIANT)),simulator,all)
+simulator: $(SIM_PROGRAM) $(SIM_TEST)
+sim-objects: $(call objects,$(SRC_sim_server))
+$(SIM_PROGRAM): $(call objects,$(SRC_sim_main) $(SRC_sim) $(SRC_sim_server)) $(OUT)/obj/lists
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+$(SIM_TEST): $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_sim_server)) $(OUT)/obj/lists
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+endif
+
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
 
 # ---- what people call ----
@@ -210,6 +249,8 @@ test: deps
 # Runs only what TEST names: make unit TEST=wal
 unit: $(UNIT)
 	$(UNIT) $(TEST)
+sim-unit: simulator
+	$(if $(SIM_TEST),$(SIM_TEST) $(TEST))
 
 bench: deps deps-bench
 	@$(MAKE) --no-print-directory $(PARALLEL) programs
@@ -219,7 +260,7 @@ debug:
 	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=debug all tests
 asan tsan:
 	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=$@ programs tests
-	@$(MAKE) --no-print-directory VARIANT=$@ unit
+	@$(MAKE) --no-print-directory VARIANT=$@ unit sim-unit
 
 deps:
 	@tools/install-packages build
@@ -229,8 +270,8 @@ deps-ci:
 	@tools/install-packages ci
 
 # PATHS="engine wire" shows only the findings there.
-lint: $(SERVER)
-	@$(PYTHON) tools/lint.py --objects $(OUT)/obj $(PATHS)
+lint: $(SERVER) sim-objects
+	@$(PYTHON) tools/lint.py --objects $(OUT)/obj --objects build/simulator/obj $(PATHS)
 	@if [ -x $(OUT)/torcd ] && [ -z "$(PATHS)" ]; then tools/docs --check $(OUT)/torcd; fi
 format:
 	@find $(FOLDERS) test examples -name '*.[ch]' 2>/dev/null | xargs $$(command -v clang-format-14 || echo clang-format) -i
