@@ -18,7 +18,12 @@ enum {
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
     EVENT_TEXT_BYTES = 512,
+    BATCH_BYTES_MIN = 16 << 10,
+    GATHER_BATCHES = 16, /* so many of them may wait, and no more than: */
     GATHER_BYTES_MAX = 16 << 20,
+    MEMTABLE_CHUNK_BYTES_MIN = 64 << 10,
+    MEMTABLE_CHUNK_BYTES_MAX = 4 << 20,
+    TABLE_BYTES_MAX_LEAST = 8 << 10, /* more than an empty table has */
 };
 
 static void on_durable(void *owner, const struct wal_batch *batch);
@@ -60,6 +65,14 @@ void engine_refresh_clock(struct engine *e)
     e->older_clock_max = highest;
 }
 
+static uint32_t chunk_bytes(const struct engine *e)
+{
+    uint64_t bytes = e->options.memtable_bytes;
+    if (bytes > MEMTABLE_CHUNK_BYTES_MAX)
+        return MEMTABLE_CHUNK_BYTES_MAX;
+    return bytes < MEMTABLE_CHUNK_BYTES_MIN ? MEMTABLE_CHUNK_BYTES_MIN : (uint32_t)bytes;
+}
+
 static int new_memtable(struct engine *e, struct memtable **out)
 {
     uint64_t hint = e->active ? memtable_entries(e->active) : 0;
@@ -68,6 +81,7 @@ static int new_memtable(struct engine *e, struct memtable **out)
         .vnode_first = e->options.vnode_first,
         .vnode_count = e->options.vnode_count,
         .entries_hint = hint < UINT32_MAX ? (uint32_t)hint : UINT32_MAX,
+        .chunk_bytes = chunk_bytes(e),
     };
     return memtable_new(e->reactor, &options, out);
 }
@@ -218,6 +232,7 @@ static void on_durable(void *owner, const struct wal_batch *batch)
 int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket)
 {
     ASSERT((uint16_t)(record->key.vnode - e->options.vnode_first) < e->options.vnode_count);
+    ASSERT(record->value.bytes <= e->options.value_bytes_max);
     if (e->is_failed || !e->wal)
         return TORC_E_STORAGE;
     if (__builtin_expect(e->is_out_of_room, 0) && has_backlog(e)) {
@@ -244,7 +259,7 @@ void engine_submit(struct engine *e)
 
 bool engine_is_congested(const struct engine *e)
 {
-    return e->wal && wal_counters(e->wal).gathered_bytes > GATHER_BYTES_MAX / 2;
+    return e->wal && wal_counters(e->wal).gathered_bytes > e->gather_bytes_max / 2;
 }
 
 static void on_room(void *owner)
@@ -260,6 +275,15 @@ static void on_wal_event(void *owner, const char *event, const char *text)
 }
 
 /* ---- open ---- */
+
+/* A batch is applied in one go: the smaller, the shorter. The largest record must fit. */
+static void size_log_buffers(struct engine *e)
+{
+    uint32_t largest = ENTRY_BYTES_MAX - VALUE_BYTES_MAX + e->options.value_bytes_max;
+    e->batch_bytes_max = largest < BATCH_BYTES_MIN ? BATCH_BYTES_MIN : largest;
+    uint64_t gather = (uint64_t)e->batch_bytes_max * GATHER_BATCHES;
+    e->gather_bytes_max = gather < GATHER_BYTES_MAX ? (uint32_t)gather : GATHER_BYTES_MAX;
+}
 
 static int copy_options(struct engine *e, const struct engine_options *o)
 {
@@ -280,7 +304,12 @@ static int copy_options(struct engine *e, const struct engine_options *o)
         e->options.cache_bytes = CACHE_BYTES_DEFAULT;
     if (!e->options.table_bytes_max)
         e->options.table_bytes_max = TABLE_BYTES_MAX_DEFAULT;
+    if (!e->options.value_bytes_max)
+        e->options.value_bytes_max = VALUE_BYTES_MAX;
     ASSERT(e->options.table_bytes_max <= UINT64_C(2) << 30);
+    ASSERT(e->options.table_bytes_max >= TABLE_BYTES_MAX_LEAST);
+    ASSERT(e->options.value_bytes_max <= VALUE_BYTES_MAX);
+    size_log_buffers(e);
     return 0;
 }
 
@@ -383,8 +412,9 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
     struct wal_options options = {
         .directory = e->directory,
         .segment_bytes = e->options.segment_bytes,
-        .batch_bytes_max = ENTRY_BYTES_MAX, /* a batch is applied in one go: the smaller, the shorter */
-        .gather_bytes_max = GATHER_BYTES_MAX,
+        .batch_bytes_max = e->batch_bytes_max,
+        .gather_bytes_max = e->gather_bytes_max,
+        .writes_in_flight_max = e->options.log_writes_in_flight,
         .owner = e,
         .on_durable = on_durable,
         .on_room = on_room,

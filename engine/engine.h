@@ -45,9 +45,11 @@ struct engine_options {
     uint16_t vnode_count;
     uint64_t memtable_bytes;  /* frozen at this size; 0 means 64 MiB */
     uint64_t log_bytes_max;   /* also frozen when the log since it began is longer; 0 means 512 MiB */
-    uint64_t segment_bytes;   /* of one log file; 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
+    uint64_t segment_bytes;   /* of one log file, whole 4 KiB; 0 means 64 MiB; 64 KiB and a record at least */
     uint64_t cache_bytes;     /* half for rows, half for blocks; 0 means 64 MiB */
-    uint64_t table_bytes_max; /* merges begin a new table at this size; 0 means 256 MiB; at most 2 GiB */
+    uint64_t table_bytes_max; /* merges begin a new table at this size; 0: 256 MiB; 8 KiB to 2 GiB */
+    uint32_t value_bytes_max; /* no larger value is put; 0 means VALUE_BYTES_MAX */
+    uint32_t log_writes_in_flight; /* at most; 0 means 2 */
     engine_durable_fn *on_durable;
     void *owner;
     void (*on_room)(void *owner); /* puts refused with OVERLOADED may be tried again; may be null */
@@ -69,8 +71,8 @@ uint64_t engine_version_clock_max(const struct engine *e);
 
 /* Takes a record (a delete is a record with RECORD_TOMBSTONE) into the log buffer; its bytes are copied. The
  * ticket comes back through on_durable, never before this returns. Requires: record->key.vnode in range,
- * sizes within limits. Returns: 0; TORC_E_OVERLOADED when the log buffer is full; TORC_E_DISK_FULL,
- * TORC_E_STORAGE. On error the ticket is not kept. */
+ * sizes within limits, the value within value_bytes_max. Returns: 0; TORC_E_OVERLOADED when the log buffer is
+ * full; TORC_E_DISK_FULL, TORC_E_STORAGE. On error the ticket is not kept. */
 MUST_CHECK int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket);
 
 /* More than half of what the log buffer holds is waiting: the caller should take fewer requests. */

@@ -38,6 +38,8 @@ struct engine {
     struct engine_options options; /* defaults filled in; directory is our copy */
     char *directory;
     uint64_t seed;
+    uint32_t batch_bytes_max; /* of a log record */
+    uint32_t gather_bytes_max;
     struct manifest *manifest;
     struct cache *cache; /* of blocks */
     struct row_cache *rows;

@@ -25,13 +25,15 @@ static uint32_t first_capacity(const struct memtable_options *o)
 
 int memtable_new(struct reactor *r, const struct memtable_options *options, struct memtable **out)
 {
-    ASSERT(options->vnode_count > 0);
+    ASSERT(options->vnode_count > 0 && options->chunk_bytes <= CHUNK_BYTES);
     struct memtable *m = reactor_alloc_zeroed(r, sizeof *m);
     *out = NULL;
     if (!m)
         return TORC_E_NO_MEMORY;
     m->reactor = r;
     m->options = *options;
+    if (!m->options.chunk_bytes)
+        m->options.chunk_bytes = CHUNK_BYTES;
     m->references = 1;
     m->first_capacity = first_capacity(options);
     m->partitions = reactor_alloc_zeroed(r, options->vnode_count * sizeof *m->partitions);
@@ -98,8 +100,7 @@ uint64_t memtable_index_bytes(const struct memtable *m)
 uint64_t memtable_bytes(const struct memtable *m)
 {
     uint64_t list_bytes = m->sorted ? m->sorted->bytes : 0;
-    return sizeof *m + (uint64_t)m->chunk_count * CHUNK_BYTES + m->chunk_capacity * sizeof(uint8_t *) +
-           m->index_bytes + list_bytes;
+    return sizeof *m + m->arena_bytes + m->chunk_capacity * sizeof(uint8_t *) + m->index_bytes + list_bytes;
 }
 
 uint64_t memtable_clock_max(const struct memtable *m)
@@ -109,7 +110,8 @@ uint64_t memtable_clock_max(const struct memtable *m)
 
 /* ---- arena ---- */
 
-static bool add_chunk(struct memtable *m)
+/* With room for `units` and the unit that no entry begins at. */
+static bool add_chunk(struct memtable *m, uint32_t units)
 {
     if (m->chunk_count == CHUNKS_MAX)
         return false;
@@ -121,10 +123,14 @@ static bool add_chunk(struct memtable *m)
         m->chunks = chunks;
         m->chunk_capacity = capacity;
     }
-    uint8_t *chunk = reactor_alloc(m->reactor, CHUNK_BYTES);
+    uint32_t chunk_units = m->options.chunk_bytes / UNIT_BYTES;
+    chunk_units = chunk_units > units ? chunk_units : units + 1;
+    uint8_t *chunk = reactor_alloc(m->reactor, (size_t)chunk_units * UNIT_BYTES);
     if (!chunk)
         return false;
     m->chunks[m->chunk_count++] = chunk;
+    m->chunk_units = chunk_units;
+    m->arena_bytes += (uint64_t)chunk_units * UNIT_BYTES;
     if (m->chunk_count > 1)
         m->next_unit = 0;
     return true;
@@ -139,8 +145,8 @@ static uint32_t units_of(size_t bytes)
 static uint32_t arena_add(struct memtable *m, struct slice entry)
 {
     uint32_t units = units_of(entry.bytes);
-    if (m->chunk_count == 0 || m->next_unit + units > 1u << CHUNK_UNIT_BITS)
-        if (!add_chunk(m))
+    if (m->chunk_count == 0 || m->next_unit + units > m->chunk_units)
+        if (!add_chunk(m, units))
             return 0;
     uint32_t unit = (m->chunk_count - 1) << CHUNK_UNIT_BITS | m->next_unit;
     m->next_unit += units;

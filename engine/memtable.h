@@ -2,8 +2,7 @@
  *
  *   vnode --> partition: open addressing, 8-byte slots {u32 tag, u32 unit}
  *                                                              |
- *   arena: 4 MiB chunks  [ entry | entry | entry ... ] <-------+    unit: 8 bytes; entries are encoded as in
- * the log
+ *   arena of chunks  [ entry | entry | entry ... ] <-----------+   unit: 8 bytes; entries are as in the log
  *
  * One partition a vnode, so a vnode can be listed and dropped alone, and a growing table is a small one. A
  * partition grows by doubling, a few slots moved with each insert, so no insert stalls even when one hash tag
@@ -24,6 +23,7 @@ struct memtable_options {
     uint16_t vnode_first;
     uint16_t vnode_count;  /* at least 1 */
     uint32_t entries_hint; /* how many there may be in all; 0: unknown */
+    uint32_t chunk_bytes;  /* of the arena, for a small memtable; 0 means 4 MiB, the most */
 };
 
 /* Returns: 0 with one reference held by the caller, or TORC_E_NO_MEMORY. */

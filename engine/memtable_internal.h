@@ -7,7 +7,7 @@
 enum {
     UNIT_BYTES = 8,
     CHUNK_UNIT_BITS = 19,
-    CHUNK_BYTES = UNIT_BYTES << CHUNK_UNIT_BITS, /* 4 MiB */
+    CHUNK_BYTES = UNIT_BYTES << CHUNK_UNIT_BITS, /* 4 MiB at most */
     CHUNKS_MAX = 1 << (32 - CHUNK_UNIT_BITS),    /* 32 GiB */
 };
 static_assert((int)CHUNK_BYTES >= 2 * (int)ENTRY_BYTES_MAX, "any entry fits into a chunk");
@@ -34,7 +34,9 @@ struct memtable {
     uint8_t **chunks;
     uint32_t chunk_count;
     uint32_t chunk_capacity;
-    uint32_t next_unit; /* in the last chunk */
+    uint32_t next_unit;   /* in the last chunk */
+    uint32_t chunk_units; /* that the last chunk has room for */
+    uint64_t arena_bytes; /* of all chunks */
     uint64_t used_bytes;
     uint64_t index_bytes;
     uint64_t entries;

@@ -175,7 +175,7 @@ int wal_append(struct wal *wal, const struct record *record, const struct engine
         return wal->refusal;
     }
     size_t bytes = entry_bytes(record);
-    ASSERT(bytes <= ENTRY_BYTES_MAX);
+    ASSERT(bytes <= wal->options.batch_bytes_max);
     struct wal_buffer *b = NULL;
     if (wal->gathered_bytes + bytes <= wal->options.gather_bytes_max)
         b = gathering_with_room(wal, bytes);
@@ -490,7 +490,7 @@ static void options_complete(struct wal_options *o)
         o->retry_ns = RETRY_NS_DEFAULT;
     ASSERT(o->segment_bytes % WAL_BLOCK_BYTES == 0 && o->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
     ASSERT(o->segment_bytes <= WAL_SEGMENT_BYTES_MAX && o->spare_segments_max <= WAL_SPARES_MAX);
-    ASSERT(o->batch_bytes_max >= ENTRY_BYTES_MAX && o->gather_bytes_max >= ENTRY_BYTES_MAX);
+    ASSERT(o->gather_bytes_max >= o->batch_bytes_max);
     ASSERT(WAL_BLOCK_BYTES + wal_record_bytes(o->batch_bytes_max) <= o->segment_bytes);
     ASSERT(o->on_durable && o->directory && strlen(o->directory) + WAL_NAME_BYTES < WAL_PATH_BYTES_MAX);
 }

@@ -96,8 +96,8 @@ struct wal_batch {
 
 struct wal_options {
     const char *directory;         /* copied */
-    uint64_t segment_bytes;        /* 0 means 64 MiB; a multiple of 4 KiB, at least 4 MiB */
-    uint32_t batch_bytes_max;      /* payload of one log record; 0 means 2 MiB; at least ENTRY_BYTES_MAX */
+    uint64_t segment_bytes;        /* 0 means 64 MiB; a multiple of 4 KiB, at least 64 KiB and a batch */
+    uint32_t batch_bytes_max;      /* payload of one log record; 0 means 2 MiB; no append is larger */
     uint32_t gather_bytes_max;     /* appended and not yet submitted; 0 means 16 MiB */
     uint32_t writes_in_flight_max; /* 0 means 2 */
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */

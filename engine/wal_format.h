@@ -26,7 +26,7 @@ enum {
     WAL_SEGMENT_MAGIC = 0x53574f54, /* "TOWS" */
     WAL_RECORD_MAGIC = 0x52574f54,  /* "TOWR" */
     WAL_NAME_BYTES = 32,
-    WAL_SEGMENT_BYTES_MIN = 4 << 20,
+    WAL_SEGMENT_BYTES_MIN = 64 << 10,
     WAL_SEGMENT_BYTES_MAX = 1 << 30,
     WAL_CHECKSUM_CHUNK_BYTES = 64 << 10, /* of a payload: hashed as it fills, so that no submission is long */
 };

@@ -143,14 +143,16 @@ static void drop_truncated(struct wal *wal)
 
 static int write_zeros(struct wal *wal, struct file *file)
 {
-    void *zeros = reactor_alloc_aligned(wal->reactor, ZEROS_BYTES, FILE_ALIGNMENT);
+    uint64_t segment_bytes = wal->options.segment_bytes;
+    size_t zeros_bytes = segment_bytes < ZEROS_BYTES ? (size_t)segment_bytes : ZEROS_BYTES;
+    void *zeros = reactor_alloc_aligned(wal->reactor, zeros_bytes, FILE_ALIGNMENT);
     if (!zeros)
         return TORC_E_NO_MEMORY;
-    memset(zeros, 0, ZEROS_BYTES);
+    memset(zeros, 0, zeros_bytes);
     int rc = 0;
-    for (uint64_t offset = 0; rc == 0 && offset < wal->options.segment_bytes; offset += ZEROS_BYTES) {
-        uint64_t left = wal->options.segment_bytes - offset;
-        size_t piece = left < ZEROS_BYTES ? (size_t)left : ZEROS_BYTES;
+    for (uint64_t offset = 0; rc == 0 && offset < segment_bytes; offset += zeros_bytes) {
+        uint64_t left = segment_bytes - offset;
+        size_t piece = left < zeros_bytes ? (size_t)left : zeros_bytes;
         rc =
             wal->is_stopping ? TORC_E_CANCELLED : file_write(wal->reactor, file, zeros, piece, offset, false);
     }
