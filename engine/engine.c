@@ -204,6 +204,8 @@ static void apply_some(struct engine *e, const struct wal_batch *batch, uint32_t
         entries[i] = batch->payload.data + batch->items[first + i].offset;
     engine_apply(e, entries, count, results);
     for (uint32_t i = 0; i < count; i++) {
+        if (__builtin_expect(batch->items[first + i].is_answered, 0))
+            continue;
         const struct engine_ticket *ticket = &batch->items[first + i].ticket;
         /* It is in the log and comes back with the next start. */
         int result = results[i] == TORC_E_NO_MEMORY ? TORC_E_UNKNOWN : results[i];
@@ -216,7 +218,8 @@ static void on_durable(void *owner, const struct wal_batch *batch)
     struct engine *e = owner;
     if (batch->result) {
         for (uint32_t i = 0; i < batch->item_count; i++)
-            e->options.on_durable(e->options.owner, &batch->items[i].ticket, batch->result, NULL);
+            if (!batch->items[i].is_answered)
+                e->options.on_durable(e->options.owner, &batch->items[i].ticket, batch->result, NULL);
         return;
     }
     for (uint32_t i = 0; i < batch->item_count; i += ENGINE_APPLY_MAX) {
@@ -259,7 +262,23 @@ void engine_submit(struct engine *e)
 
 bool engine_is_congested(const struct engine *e)
 {
-    return e->wal && wal_counters(e->wal).gathered_bytes > e->gather_bytes_max / 2;
+    return e->wal && !wal_is_late(e->wal) && wal_counters(e->wal).gathered_bytes > e->gather_bytes_max / 2;
+}
+
+bool engine_expire(struct engine *e, uint64_t now_ns)
+{
+    return e->wal && wal_expire(e->wal, now_ns);
+}
+
+uint64_t engine_deadline_ns(const struct engine *e)
+{
+    return e->wal ? wal_deadline_ns(e->wal) : UINT64_MAX;
+}
+
+static void on_late(void *owner, const struct engine_ticket *ticket)
+{
+    struct engine *e = owner;
+    e->options.on_durable(e->options.owner, ticket, TORC_E_TIMEOUT, NULL);
 }
 
 static void on_room(void *owner)
@@ -417,6 +436,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
         .writes_in_flight_max = e->options.log_writes_in_flight,
         .owner = e,
         .on_durable = on_durable,
+        .on_late = on_late,
         .on_room = on_room,
         .on_event = on_wal_event,
     };

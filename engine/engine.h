@@ -23,7 +23,8 @@ struct engine;
 /* What the caller gets back for each write when it is durable. Opaque to the engine. */
 struct engine_ticket {
     uint64_t words[3];
-    uint64_t stamp_ns; /* 0, or: this write is sampled, and engine_stage_times of it is asked for */
+    uint64_t stamp_ns;    /* 0, or: this write is sampled, and engine_stage_times of it is asked for */
+    uint64_t deadline_ns; /* of reactor_now_ns: engine_expire hands the ticket back after it; 0: none */
 };
 
 /* When a sampled write passed the stages of the log; nanoseconds of reactor_clock_ns. */
@@ -32,9 +33,10 @@ struct engine_write_times {
     uint64_t durable_ns;   /* the kernel answered */
 };
 
-/* Outside of any task, in the order of the puts. `result`: 0; TORC_E_SUPERSEDED: a newer version was held,
- * nothing changed; TORC_E_STORAGE or TORC_E_DISK_FULL: not durable, not applied. `times` is null unless the
- * ticket was stamped. */
+/* Outside of any task, once a put: in the order of the puts, but for those that engine_expire hands back with
+ * TORC_E_TIMEOUT; such a write goes on and is applied when it is durable, without a word. `result`: 0;
+ * TORC_E_SUPERSEDED: a newer version was held, nothing changed; TORC_E_TIMEOUT; TORC_E_STORAGE or
+ * TORC_E_DISK_FULL: not durable, not applied. `times` is null unless the ticket was stamped. */
 typedef void engine_durable_fn(void *owner, const struct engine_ticket *ticket, int result,
                                const struct engine_write_times *times);
 
@@ -75,8 +77,15 @@ uint64_t engine_version_clock_max(const struct engine *e);
  * full; TORC_E_DISK_FULL, TORC_E_STORAGE. On error the ticket is not kept. */
 MUST_CHECK int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket);
 
-/* More than half of what the log buffer holds is waiting: the caller should take fewer requests. */
+/* More than half of what the log buffer holds is waiting: the caller should take fewer requests. Not so when
+ * writes wait beyond their deadline: then what finds no room is better refused than left waiting. */
 bool engine_is_congested(const struct engine *e);
+
+/* Hands back tickets whose deadline has passed, with TORC_E_TIMEOUT: those of one log record at most. Outside
+ * of any task. Returns: there may be more. */
+MUST_CHECK bool engine_expire(struct engine *e, uint64_t now_ns);
+/* No ticket that is still out has an earlier deadline; UINT64_MAX: none has one. */
+uint64_t engine_deadline_ns(const struct engine *e);
 
 /* Sends what has gathered to the disk if fewer than two log writes are in flight; the turn hook calls it. */
 void engine_submit(struct engine *e);

@@ -105,6 +105,8 @@ static struct wal_buffer *buffer_open(struct wal *wal)
     b->hashed_bytes = 0;
     b->checksum = 0;
     b->is_done = false;
+    b->has_late = false;
+    b->deadline_ns = UINT64_MAX;
     b->segment = NULL;
     list_push_back(&wal->gathering, &b->link);
     return b;
@@ -112,6 +114,7 @@ static struct wal_buffer *buffer_open(struct wal *wal)
 
 static void buffer_release(struct wal *wal, struct wal_buffer *b)
 {
+    wal->late_count -= b->has_late;
     list_push_back(wal->free.next, &b->link); /* before the first: at the front */
     if (wal->has_refused) {
         wal->has_refused = false;
@@ -186,6 +189,8 @@ int wal_append(struct wal *wal, const struct record *record, const struct engine
     size_t written = entry_encode(b->memory + PAYLOAD_AT + b->payload_bytes, record);
     ASSERT(written == bytes);
     b->items[b->item_count++] = (struct wal_item){.ticket = *ticket, .offset = b->payload_bytes};
+    if (ticket->deadline_ns && ticket->deadline_ns < b->deadline_ns)
+        b->deadline_ns = ticket->deadline_ns;
     b->payload_bytes += (uint32_t)bytes;
     hash_full_chunks(b);
     wal->gathered_bytes += bytes;
@@ -193,6 +198,57 @@ int wal_append(struct wal *wal, const struct record *record, const struct engine
     if (record->version.clock > wal->clock_max)
         wal->clock_max = record->version.clock;
     return 0;
+}
+
+/* ---- deadlines ---- */
+
+static void expire_items(struct wal *wal, struct wal_buffer *b, uint64_t now_ns)
+{
+    uint64_t earliest_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < b->item_count; i++) {
+        struct wal_item *item = &b->items[i];
+        uint64_t deadline_ns = item->ticket.deadline_ns;
+        if (deadline_ns == 0 || item->is_answered)
+            continue;
+        if (deadline_ns > now_ns) {
+            earliest_ns = deadline_ns < earliest_ns ? deadline_ns : earliest_ns;
+            continue;
+        }
+        item->is_answered = true;
+        wal->late_count += !b->has_late;
+        b->has_late = true;
+        struct engine_ticket ticket = item->ticket; /* items may move when on_late appends */
+        wal->options.on_late(wal->options.owner, &ticket);
+    }
+    b->deadline_ns = earliest_ns;
+}
+
+bool wal_expire(struct wal *wal, uint64_t now_ns)
+{
+    struct list *lists[] = {&wal->in_flight, &wal->gathering};
+    for (unsigned i = 0; i < ARRAY_COUNT(lists); i++)
+        for (struct list *link = lists[i]->next; link != lists[i]; link = link->next)
+            if (buffer_of(link)->deadline_ns <= now_ns) {
+                expire_items(wal, buffer_of(link), now_ns);
+                return true;
+            }
+    return false;
+}
+
+uint64_t wal_deadline_ns(const struct wal *wal)
+{
+    const struct list *lists[] = {&wal->in_flight, &wal->gathering};
+    uint64_t earliest_ns = UINT64_MAX;
+    for (unsigned i = 0; i < ARRAY_COUNT(lists); i++)
+        for (struct list *link = lists[i]->next; link != lists[i]; link = link->next)
+            if (buffer_of(link)->deadline_ns < earliest_ns)
+                earliest_ns = buffer_of(link)->deadline_ns;
+    return earliest_ns;
+}
+
+bool wal_is_late(const struct wal *wal)
+{
+    return wal->late_count > 0;
 }
 
 /* ---- submit ---- */

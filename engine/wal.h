@@ -79,7 +79,8 @@ void wal_recovery_deinit(struct reactor *r, struct wal_recovery *recovery);
 
 struct wal_item {
     struct engine_ticket ticket;
-    uint32_t offset; /* of its entry in the payload */
+    uint32_t offset;  /* of its entry in the payload */
+    bool is_answered; /* by wal_expire: its ticket is not to be handed back again */
 };
 
 /* One log record on its way back. Valid until on_durable returns. */
@@ -107,6 +108,8 @@ struct wal_options {
     /* In the order of the appends; may not wait, may call wal_append. Outside of any task, but
      * for what wal_close fails. */
     void (*on_durable)(void *owner, const struct wal_batch *batch);
+    /* A ticket whose deadline has passed, from wal_expire; may not wait. Null when no ticket has one. */
+    void (*on_late)(void *owner, const struct engine_ticket *ticket);
     /* An append that was refused may be tried again. In or out of a task; may not wait. May be null. */
     void (*on_room)(void *owner);
     /* As engine_options.on_event; may not wait. May be null. */
@@ -129,6 +132,14 @@ MUST_CHECK int wal_append(struct wal *wal, const struct record *record, const st
 /* Sends what has gathered if fewer than writes_in_flight_max are under way. To be called once a turn: nothing
  * is submitted elsewhere. */
 void wal_submit(struct wal *wal);
+
+/* Hands the tickets of one log record whose deadline has passed to on_late; their entries go on. Returns:
+ * there may be more. */
+MUST_CHECK bool wal_expire(struct wal *wal, uint64_t now_ns);
+/* The earliest deadline of a ticket that is out, or an earlier time; UINT64_MAX: none. */
+uint64_t wal_deadline_ns(const struct wal *wal);
+/* Tickets were handed to on_late whose entries are not durable yet. */
+bool wal_is_late(const struct wal *wal);
 
 /* The start to put into the manifest when all log records below `sequence` are no longer needed. `sequence`
  * may be one that is yet to be written: last durable sequence + 1. */

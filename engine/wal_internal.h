@@ -48,6 +48,8 @@ struct wal_buffer {
     struct wal_record_header header;
     uint64_t log_bytes;
     uint64_t submitted_ns;
+    uint64_t deadline_ns; /* no unanswered item has an earlier one; UINT64_MAX: none has one */
+    bool has_late;        /* an item was answered by wal_expire */
     bool is_done;
 };
 
@@ -74,6 +76,7 @@ struct wal {
     uint32_t buffer_count_max;
     uint32_t in_flight_count;
     uint64_t gathered_bytes;
+    uint32_t late_count; /* buffers with has_late */
 
     struct wal_segment *current; /* null before the first and after a failure */
     struct wal_segment *next;    /* null while it is being prepared */
