@@ -5,6 +5,7 @@
 #   make test       lint, unit tests, tests with real processes
 #   make unit       the unit tests alone; FOLDERS="reactor engine" links and runs only those folders
 #   make simulator  build/sim and build/test/sim: the same sources on reactor/sim; make sim-unit runs the latter
+#   make fuzz       libFuzzer on every parser; TARGET=table SECONDS=60; make fuzz-smoke: all of them, two at a time
 #   make asan tsan  the unit tests under the sanitizers; make debug: without optimisation
 #   make bench      a short comparison run
 #   make lint format docs install clean deps
@@ -78,8 +79,12 @@ else ifeq ($(VARIANT),sim)
 OUT := build/simulator
 CFLAGS_VARIANT := -O2 $(HARDENING)
 LDFLAGS_VARIANT := $(HARDENING_LINK)
+else ifeq ($(VARIANT),fuzz)
+OUT := build/fuzz
+CFLAGS_VARIANT := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+LDFLAGS_VARIANT := -fsanitize=fuzzer,address,undefined
 else
-$(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan, clang or sim)
+$(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan, clang, sim or fuzz)
 endif
 
 # The simulator counts the marks of rare branches (reactor/base/mark.h), so what is released is not what it links:
@@ -120,6 +125,9 @@ SRC_sim_main := $(wildcard test/sim/main.c)
 SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
 # Unit tests that use nothing but reactor.h: both backends pass them.
 SRC_sim_both := test/reactor/task_test.c
+# A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
+SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_client)
+FUZZ_TARGETS := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
 SRC_examples := $(wildcard examples/*.c)
 
 objects = $(patsubst %,$(OUT)/obj/%.o,$(basename $(1)))
@@ -136,10 +144,12 @@ LIBRARIES := $(LIBRARY) $(if $(filter release clang debug,$(VARIANT)),$(SHARED))
 UNIT := $(OUT)/test/unit
 SIM_PROGRAM := $(if $(SIM_OUT),$(if $(SRC_sim_main),$(SIM_OUT)/sim))
 SIM_TEST := $(if $(SIM_OUT),$(if $(and $(wildcard reactor/sim/file.c),$(wildcard reactor/sim/socket.c)),$(SIM_OUT)/test/sim))
-TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST)
+FUZZ_TEST := $(if $(SIM_TEST),$(if $(FUZZ_TARGETS),$(SIM_OUT)/test/fuzz))
+FUZZ_PROGRAMS := $(patsubst %,$(OUT)/%,$(FUZZ_TARGETS))
+TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST) $(FUZZ_TEST)
 
 .DEFAULT_GOAL := all
-.PHONY: all programs tests simulator sim-objects sim-unit run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
+.PHONY: all programs tests simulator sim-objects sim-unit fuzz fuzz-smoke fuzz-programs run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -178,7 +188,8 @@ endef
 $(OUT)/obj/lists: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(SRC_shard_all)' '$(SRC_engine)' '$(SRC_wire)' '$(SRC_reactor)' '$(SRC_client)' '$(SRC_bench_all)' \
-		'$(SRC_unit)' '$(SRC_process)' '$(SRC_sim)' '$(SRC_sim_server)' > $@.new
+		'$(SRC_unit)' '$(SRC_process)' '$(SRC_sim)' '$(SRC_sim_server)' \
+		'$(SRC_fuzz_shared)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(SERVER): $(call objects,$(SRC_shard) $(SRC_engine) $(SRC_wire) $(SRC_reactor)) $(OUT)/obj/lists
@@ -219,10 +230,10 @@ $(OUT)/test/process: $(call objects,test/main.c $(SRC_process)) $(LIBRARY) $(SER
 ifeq ($(VARIANT),release)
 simulator sim-objects:
 	@$(MAKE) --no-print-directory VARIANT=sim $@
-$(SIM_PROGRAM) $(SIM_TEST): simulator ;
+$(SIM_PROGRAM) $(SIM_TEST) $(FUZZ_TEST): simulator ;
 else
 .DEFAULT_GOAL := $(if $(filter sim,$(VARIANT)),simulator,all)
-simulator: $(SIM_PROGRAM) $(SIM_TEST)
+simulator: $(SIM_PROGRAM) $(SIM_TEST) $(FUZZ_TEST)
 sim-objects: $(call objects,$(SRC_sim_server))
 $(SIM_PROGRAM): $(call objects,$(SRC_sim_main) $(SRC_sim) $(SRC_sim_server)) $(OUT)/obj/lists
 	@mkdir -p $(@D)
@@ -230,6 +241,21 @@ $(SIM_PROGRAM): $(call objects,$(SRC_sim_main) $(SRC_sim) $(SRC_sim_server)) $(O
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 $(SIM_TEST): $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_sim_server)) $(OUT)/obj/lists
 	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+$(FUZZ_TEST): $(call objects,test/fuzz/replay.c $(SRC_fuzz_shared)) $(OUT)/obj/lists
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+endif
+
+ifeq ($(VARIANT),fuzz)
+fuzz-programs: $(FUZZ_PROGRAMS)
+$(OUT)/obj/libfuzzer/%.o: test/fuzz/libfuzzer.c $(OUT)/obj/flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(COMPILE) -DFUZZ_TARGET=$* -fPIE -c -o $@ $<
+$(FUZZ_PROGRAMS): $(OUT)/%: $(OUT)/obj/libfuzzer/%.o $(call objects,$(SRC_fuzz_shared)) $(OUT)/obj/lists
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 endif
@@ -251,6 +277,13 @@ unit: $(UNIT)
 	$(UNIT) $(TEST)
 sim-unit: simulator
 	$(if $(SIM_TEST),$(SIM_TEST) $(TEST))
+
+# Every target, or TARGET, for SECONDS each; what is new goes to build/fuzz/corpus, what fails to build/fuzz/found.
+fuzz fuzz-smoke: deps
+	@tools/install-packages fuzz
+	@$(MAKE) --no-print-directory $(PARALLEL) CC=clang VARIANT=fuzz fuzz-programs
+	@tools/fuzz --seconds $(or $(SECONDS),$(if $(filter fuzz,$@),60,10)) --jobs $(if $(filter fuzz,$@),1,2) \
+		$(or $(TARGET),$(FUZZ_TARGETS))
 
 bench: deps deps-bench
 	@$(MAKE) --no-print-directory $(PARALLEL) programs
