@@ -37,6 +37,7 @@ int core_init(struct reactor_core *c, const struct core_options *options)
     int rc = heap_init(&c->heap);
     if (rc)
         return rc;
+    c->heap.fill = options->heap_fill;
     c->tasks = heap_alloc_zeroed(&c->heap, c->task_count_max * sizeof *c->tasks);
     if (!c->tasks)
         return TORC_E_NO_MEMORY;

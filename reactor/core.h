@@ -72,6 +72,7 @@ struct core_options {
     unsigned task_count_max;   /* 0 means TASK_COUNT_DEFAULT */
     unsigned task_stack_bytes; /* 0 means TASK_STACK_BYTES_DEFAULT */
     uint64_t seed;             /* of reactor_random */
+    uint8_t heap_fill;         /* struct heap */
 };
 
 /* Returns: 0 or TORC_E_NO_MEMORY, then core_deinit is still due. `*c` need not be zeroed. */

@@ -2,12 +2,15 @@
  *
  * Destroying such a heap gives back every block without visiting one, which is how a core ends and how the
  * simulator crashes a node. A free on another thread goes onto the owning page's own list, which mimalloc
- * collects. Under ASan and TSan, which must see every block, it is malloc with a list of all that lives, and
+ * collects. With a fill (a test's), who reads what was never written or is free reads what cannot be
+ * mistaken. Under ASan and TSan, which must see every block, it is malloc with a list of all that lives, and
  * a lock for the frees of others. */
 #include "reactor/heap.h"
 
 #include "reactor/base/error.h"
 #include "reactor/sanitizer.h"
+
+#include <string.h>
 
 #if REACTOR_HAS_ASAN || REACTOR_HAS_TSAN
 
@@ -15,7 +18,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct arena {
     pthread_mutex_t lock;
@@ -80,6 +82,8 @@ void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment)
     pthread_mutex_unlock(&arena->lock);
     h->allocations++;
     h->bytes += (int64_t)bytes;
+    if (h->fill)
+        memset(b + 1, h->fill, bytes);
     return b + 1;
 }
 
@@ -116,6 +120,8 @@ void heap_free(struct heap *h, void *memory)
     pthread_mutex_lock(&b->arena->lock);
     list_remove(&b->link);
     pthread_mutex_unlock(&b->arena->lock);
+    if (h->fill)
+        memset(memory, ~h->fill, b->bytes);
     free(b->base);
 }
 
@@ -145,9 +151,16 @@ static void *count_allocation(struct heap *h, void *memory)
     return memory;
 }
 
+static void *filled(const struct heap *h, void *memory)
+{
+    if (__builtin_expect(h->fill, 0) && memory)
+        memset(memory, h->fill, mi_usable_size(memory));
+    return memory;
+}
+
 void *heap_alloc(struct heap *h, size_t bytes)
 {
-    return count_allocation(h, mi_heap_malloc(h->impl, bytes));
+    return filled(h, count_allocation(h, mi_heap_malloc(h->impl, bytes)));
 }
 
 void *heap_alloc_zeroed(struct heap *h, size_t bytes)
@@ -158,11 +171,25 @@ void *heap_alloc_zeroed(struct heap *h, size_t bytes)
 void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment)
 {
     ASSERT((alignment & (alignment - 1)) == 0);
-    return count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment));
+    return filled(h, count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment)));
+}
+
+/* Always moves it, so that the old bytes and the new ones past them are filled. */
+static void *move(struct heap *h, void *memory, size_t bytes)
+{
+    void *fresh = heap_alloc(h, bytes);
+    if (!fresh)
+        return NULL;
+    size_t before = mi_usable_size(memory);
+    memcpy(fresh, memory, before < bytes ? before : bytes);
+    heap_free(h, memory);
+    return fresh;
 }
 
 void *heap_realloc(struct heap *h, void *memory, size_t bytes)
 {
+    if (__builtin_expect(h->fill, 0))
+        return memory ? move(h, memory, bytes) : heap_alloc(h, bytes);
     int64_t before = memory ? (int64_t)mi_usable_size(memory) : 0;
     void *fresh = mi_heap_realloc(h->impl, memory, bytes);
     if (!fresh)
@@ -178,6 +205,8 @@ void heap_free(struct heap *h, void *memory)
     if (!memory)
         return;
     h->bytes -= (int64_t)mi_usable_size(memory);
+    if (__builtin_expect(h->fill, 0))
+        memset(memory, ~h->fill, mi_usable_size(memory));
     mi_free(memory);
 }
 

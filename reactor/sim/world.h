@@ -27,11 +27,28 @@ struct sim_event {
     uint32_t heap_index; /* its place plus 1; 0: not scheduled */
 };
 /* A scheduled one is moved. */
-void event_schedule(struct sim_world *w, struct sim_event *e, uint64_t delay_ns, void (*run)(struct sim_event *e));
+void event_schedule(struct sim_world *w, struct sim_event *e, uint64_t delay_ns,
+                    void (*run)(struct sim_event *e));
 void event_cancel(struct sim_world *w, struct sim_event *e); /* does nothing when not scheduled */
 
 /* Whether a fault happens at this opportunity: draws from `d`, counts it, traces it. */
 bool fault_hits(struct sim_world *w, enum sim_fault fault, struct sim_dice *d);
+
+/* Numbers of streams (after SIM_FAULT_COUNT) that the backend itself draws from. */
+enum sim_stream {
+    SIM_STREAM_BACKEND = 1 << 20,
+    SIM_STREAM_TIE,     /* of the world: the order of what is due at one time */
+    SIM_STREAM_SEED,    /* of a core: reactor_random */
+    SIM_STREAM_CLOCK,   /* of a core: what a look at the clock costs */
+    SIM_STREAM_WAKE,    /* of a core: how long it takes to wake up */
+    SIM_STREAM_CHANNEL, /* of a pair of cores: how long messages take */
+    SIM_STREAM_DISK,
+    SIM_STREAM_NETWORK,
+};
+/* Of one run of a core. */
+uint64_t core_entity(const struct sim_node *n, unsigned core);
+/* Dice of a stream that is no fault. */
+void stream_dice_init(const struct sim_world *w, struct sim_dice *d, enum sim_stream stream, uint64_t entity);
 
 /* Dice of one fault of one entity; entities are numbered by kind and number so that no two share a stream. */
 void fault_dice_init(const struct sim_world *w, struct sim_dice *d, enum sim_fault fault, uint64_t entity);
@@ -61,6 +78,8 @@ struct sim_world {
     struct sim_node **nodes;
     uint32_t node_count;
     struct sim_network *network;
+    struct list calls;       /* of sim_call_at, not made yet */
+    struct reactor *running; /* whose turn it is; null between turns */
 };
 
 struct sim_node {
@@ -84,7 +103,10 @@ struct sim_node {
     int64_t wall_drift_per_million;
     uint64_t wall_frozen_until_ns;
     uint64_t wall_frozen_at_ns;
+    uint64_t wall_drifts_since_ns;
     struct sim_dice wall_dice[3]; /* JUMP, DRIFT, FREEZE */
+    unsigned stop_requests;       /* that core 0 has not heard of */
+    bool must_stop;               /* a main has failed: no core takes another turn */
 };
 
 /* Something that a turn of the core is to hear of: an operation that is over, a segment that came. */
@@ -97,17 +119,22 @@ struct reactor {
     struct reactor_core core; /* first: the shared code sees only this */
     struct sim_world *world;
     struct sim_node *node;
-    struct sim_event turn; /* the next one */
-    uint64_t elapsed_ns;   /* of the turn that runs: what its looks at the clock have cost */
+    struct sim_event turn;  /* the next one */
+    uint64_t elapsed_ns;    /* of the turn that runs: what its looks at the clock have cost */
+    uint64_t busy_until_ns; /* the last turn took until then */
     struct list completions;
+    bool is_asleep; /* nothing to do, and nobody has woken it */
     bool has_ended;
+    uint64_t wall_ms; /* in turn wall_turn */
+    uint64_t wall_turn;
     uint64_t heap_bytes_at_start;
     struct sim_dice clock_dice;
     struct sim_dice turn_dice; /* TURN_DELAY */
-    struct list files;     /* file.c: every struct file that is open */
-    struct list locks;     /* directory.c */
-    struct list sockets;   /* socket.c: every struct socket */
-    struct list listeners; /* listener.c */
+    struct sim_dice wake_dice; /* how long it takes to wake up */
+    struct list files;         /* file.c: every struct file that is open */
+    struct list locks;         /* directory.c */
+    struct list sockets;       /* socket.c: every struct socket */
+    struct list listeners;     /* listener.c */
 };
 
 /* ---- core.c, node.c, channel.c ---- */
@@ -122,10 +149,24 @@ void core_trace(struct reactor *r, uint64_t what, uint64_t value);
 /* World time plus what the running turn has used up: the monotonic clock of every node. */
 uint64_t core_clock_ns(struct reactor *r);
 
+/* The core exists and takes its first turn soon; it runs the node's main. */
+void core_start(struct reactor *r);
+/* It takes no more turns, lets go of files and sockets and adds what it held to the leaks of its node. */
+void core_end(struct reactor *r, enum sim_end how);
+/* Numbers the node. */
+void world_add_node(struct sim_world *w, struct sim_node *n);
+void node_free(struct sim_node *n); /* killed where it stands, and its disk */
+/* Ends the run of the node once all its cores have ended. Between turns. */
+void node_end_if_over(struct sim_node *n);
+/* Milliseconds since 1970 as the node sees them now. */
+uint64_t node_wall_ms(const struct sim_node *n);
+void node_draw_wall_faults(struct sim_node *n); /* once a turn of each core */
+
 void channels_open(struct sim_node *n);
-void channels_close(struct sim_node *n);           /* killed or ended */
-unsigned channels_receive(struct reactor *r);      /* hands over what has come; returns how many */
-void channels_publish(struct reactor *r);          /* at the end of a turn */
+void channels_close(struct sim_node *n);                /* killed or ended */
+unsigned channels_receive(struct reactor *r);           /* hands over what has come; returns how many */
+void channels_publish(struct reactor *r);               /* at the end of a turn */
+uint64_t channels_next_due_ns(const struct reactor *r); /* UINT64_MAX: nothing is under way to it */
 
 /* ---- disk.c, file.c, directory.c ---- */
 

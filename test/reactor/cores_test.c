@@ -483,6 +483,21 @@ TEST(one_core_that_fails_stops_the_others_however_deep_they_sleep)
     CU_ASSERT_STRING_EQUAL(why, error_sentence(TORC_E_CORRUPT));
 }
 
+static int end_at_once(struct reactor *r, void *context)
+{
+    (void)context;
+    reactor_stop(r);
+    return 0;
+}
+
+TEST(a_core_that_cannot_be_pinned_says_so)
+{
+    char why[256] = "";
+    struct reactor_options options = {.core_count = 1, .first_cpu = 100000};
+    CU_ASSERT_EQUAL(reactor_run(&options, end_at_once, NULL, why, sizeof why), -EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "pinned"));
+}
+
 /* ---- nothing is left ---- */
 
 static unsigned entries(const char *path)

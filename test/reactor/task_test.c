@@ -309,7 +309,4 @@ TEST(a_main_that_fails_ends_the_run_with_its_error)
     CU_ASSERT_STRING_EQUAL(why, error_sentence(TORC_E_DATA_FORMAT));
     options.core_count = 0;
     CU_ASSERT_EQUAL(reactor_run(&options, fail_at_once, &error, why, sizeof why), TORC_E_CONFIGURATION);
-    options = (struct reactor_options){.core_count = 1, .first_cpu = 100000};
-    CU_ASSERT_EQUAL(reactor_run(&options, fail_at_once, &error, why, sizeof why), -22);
-    CU_ASSERT_PTR_NOT_NULL(strstr(why, "pinned"));
 }
