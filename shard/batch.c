@@ -117,7 +117,7 @@ static int64_t count_parts(struct slice frames)
     return count;
 }
 
-void batch_start(struct shard *s, const struct reply *reply, const struct frame *frame)
+void batch_start(struct shard *s, const struct reply *reply, const struct frame *frame, uint64_t deadline_ns)
 {
     int64_t count = frame->key.bytes ? TORC_E_MALFORMED : count_parts(frame->value);
     int64_t index = count < 0 ? count : open_batch(s, reply, (uint32_t)count);
@@ -131,6 +131,7 @@ void batch_start(struct shard *s, const struct reply *reply, const struct frame 
         .core = (uint16_t)s->core,
         .is_in_batch = 1,
     };
+    struct arrival arrival = {.at_ns = reactor_now_ns(s->reactor), .limit_ns = deadline_ns};
     struct slice rest = frame->value;
     for (uint32_t i = 0; i < count; i++) {
         struct frame part;
@@ -140,7 +141,7 @@ void batch_start(struct shard *s, const struct reply *reply, const struct frame 
         part_reply.op = part.op;
         part_reply.request_id = part.request_id;
         part_reply.batch_place = i;
-        requests_add(s, &part_reply, &part, 0);
+        requests_add(s, &part_reply, &part, &arrival);
         rest = slice_of(rest.data + part.length, rest.bytes - part.length);
     }
     if (count == 0)

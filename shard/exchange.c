@@ -1,6 +1,6 @@
 /* exchange.c - blocks of requests and answers between cores; see exchange.h.
  *
- *   REQUESTS block:  {reply, frame} ...                       the frame as it came from the connection
+ *   REQUESTS block:  {request header, frame} ...              the frame as it came from the connection
  *   ANSWERS block:   {reply, answer header, value, extensions} ...
  *
  * Blocks stay within the process, so structs are copied as they are. */
@@ -13,6 +13,12 @@ enum {
     /* With more than this out at other cores, connections are not read until some of it has come back. */
     BYTES_OUT_MAX = 32 << 20,
 };
+
+struct request_header {
+    struct reply reply;
+    uint64_t limit_ns;
+};
+static_assert(sizeof(struct request_header) % 8 == 0, "frames begin at multiples of eight bytes");
 
 struct answer_header {
     int32_t code;
@@ -95,6 +101,7 @@ static struct exchange_block *acquire_block(struct shard *s, uint32_t kind, size
     block->next = NULL;
     block->kind = kind;
     block->count = block->bytes = 0;
+    block->opened_ns = reactor_now_ns(s->reactor);
     return block;
 }
 
@@ -159,12 +166,14 @@ static uint8_t *put(uint8_t *to, const void *from, size_t bytes)
     return to + bytes;
 }
 
-int exchange_request(struct shard *s, unsigned core, const struct reply *reply, const struct frame *frame)
+int exchange_request(struct shard *s, unsigned core, const struct reply *reply, const struct frame *frame,
+                     uint64_t limit_ns)
 {
-    uint8_t *to = reserve(s, core, MESSAGE_REQUESTS, sizeof *reply + frame->length);
+    struct request_header header = {.reply = *reply, .limit_ns = limit_ns};
+    uint8_t *to = reserve(s, core, MESSAGE_REQUESTS, sizeof header + frame->length);
     if (!to)
         return TORC_E_NO_MEMORY;
-    put(put(to, reply, sizeof *reply), frame->bytes, frame->length);
+    put(put(to, &header, sizeof header), frame->bytes, frame->length);
     return 0;
 }
 
@@ -209,16 +218,17 @@ static void run_requests(struct shard *s, const struct exchange_block *block)
 {
     const uint8_t *at = block->data;
     for (uint32_t i = 0; i < block->count; i++) {
-        struct reply reply;
+        struct request_header header;
         struct frame frame;
         size_t needed;
-        memcpy(&reply, at, sizeof reply);
-        at += sizeof reply;
+        memcpy(&header, at, sizeof header);
+        at += sizeof header;
         int rc = frame_parse(slice_of(at, (size_t)(block->data + block->bytes - at)), FRAME_BYTES_MAX, &frame,
                              &needed);
         ASSERT(rc == 1); /* its first core has parsed it */
-        shard_dispatch(s, &reply, &frame);
-        at += ((sizeof reply + frame.length + 7) & ~(size_t)7) - sizeof reply;
+        struct arrival arrival = {.at_ns = block->opened_ns, .limit_ns = header.limit_ns};
+        shard_dispatch(s, &header.reply, &frame, &arrival);
+        at += (frame.length + 7) & ~(size_t)7;
     }
     requests_run(s);
 }

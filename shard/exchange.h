@@ -38,6 +38,7 @@ struct exchange_block {
     uint32_t count;
     uint32_t bytes;
     uint32_t capacity;
+    uint64_t opened_ns; /* when the time of its requests began */
     uint8_t data[];
 };
 
@@ -61,9 +62,9 @@ struct exchange {
 
 MUST_CHECK int exchange_init(struct shard *s);
 
-/* Hands a parsed request to `core`. Returns: 0 or TORC_E_NO_MEMORY. */
+/* Hands a parsed request to `core`; `limit_ns` as in struct arrival. Returns: 0 or TORC_E_NO_MEMORY. */
 MUST_CHECK int exchange_request(struct shard *s, unsigned core, const struct reply *reply,
-                                const struct frame *frame);
+                                const struct frame *frame, uint64_t limit_ns);
 /* Hands an answer to the core of its owner. */
 void exchange_answer(struct shard *s, const struct reply *reply, const struct answer *answer);
 

@@ -53,6 +53,7 @@ static int prepare(struct shard *s, struct request *q, uint16_t vnode)
     if (rc)
         return rc;
     q->extensions.expiry_ms = 0;
+    q->extensions.deadline_ms = 0;
     if (__builtin_expect(q->frame.extensions.bytes > 0, 0)) {
         rc = shard_parse_extensions(q->frame.extensions, &q->extensions);
         if (rc)
@@ -68,12 +69,20 @@ static int prepare(struct shard *s, struct request *q, uint16_t vnode)
     return 0;
 }
 
-void requests_add(struct shard *s, const struct reply *reply, const struct frame *frame, uint64_t received_ns)
+uint64_t request_deadline_ns(const struct shard *s, const struct request *q)
+{
+    uint64_t deadline_ns = shard_deadline_ns(s, q->arrival.at_ns, q->extensions.deadline_ms);
+    uint64_t limit_ns = q->arrival.limit_ns;
+    return limit_ns && (!deadline_ns || limit_ns < deadline_ns) ? limit_ns : deadline_ns;
+}
+
+void requests_add(struct shard *s, const struct reply *reply, const struct frame *frame,
+                  const struct arrival *arrival)
 {
     uint16_t vnode = frame->key.bytes ? shard_vnode_of_key(s, frame->key) : 0;
     unsigned core = frame->key.bytes ? shard_core_of_vnode(s, vnode) : s->core;
     if (core != s->core) {
-        int rc = exchange_request(s, core, reply, frame);
+        int rc = exchange_request(s, core, reply, frame, arrival->limit_ns);
         if (rc)
             shard_reply_code(s, reply, rc);
         else
@@ -83,9 +92,9 @@ void requests_add(struct shard *s, const struct reply *reply, const struct frame
     struct request *q = &s->requests[s->request_count++];
     q->reply = *reply;
     q->frame = *frame;
-    q->received_ns = received_ns;
+    q->arrival = *arrival;
     q->error = prepare(s, q, vnode);
-    if (__builtin_expect(received_ns != 0, 0))
+    if (__builtin_expect(arrival->sampled_ns != 0, 0))
         q->parsed_ns = reactor_clock_ns(s->reactor);
     if (s->request_count == REQUESTS_AT_ONCE)
         requests_run(s);
@@ -145,11 +154,11 @@ static int fill_record(struct shard *s, const struct request *q, struct record *
 static void execute_write(struct shard *s, struct request *q)
 {
     struct record record;
-    struct engine_ticket ticket = {.stamp_ns = 0};
+    struct engine_ticket ticket = {.deadline_ns = request_deadline_ns(s, q)};
     int rc = fill_record(s, q, &record);
-    if (__builtin_expect(q->received_ns != 0, 0)) {
+    if (__builtin_expect(q->arrival.sampled_ns != 0, 0)) {
         uint64_t now_ns = reactor_clock_ns(s->reactor);
-        stages_record(&s->stages, STAGE_WRITE_PARSED, q->received_ns, q->parsed_ns);
+        stages_record(&s->stages, STAGE_WRITE_PARSED, q->arrival.sampled_ns, q->parsed_ns);
         stages_record(&s->stages, STAGE_WRITE_EXECUTED, q->parsed_ns, now_ns);
         ticket.stamp_ns = stages_hold(&s->stages, now_ns);
     }
@@ -157,6 +166,7 @@ static void execute_write(struct shard *s, struct request *q)
     s->counters.large_values += q->frame.value.bytes > LARGE_VALUE_BYTES;
     if (rc == 0)
         rc = engine_put(s->engine, &record, &ticket);
+    deadlines_note(&s->deadlines, ticket.deadline_ns);
     if (rc) {
         if (ticket.stamp_ns)
             stages_release(&s->stages, ticket.stamp_ns);
@@ -175,8 +185,8 @@ static void execute(struct shard *s, struct request *q)
         return;
     }
     execute_get(s, q);
-    if (__builtin_expect(q->received_ns != 0, 0)) {
-        stages_record(&s->stages, STAGE_READ_PARSED, q->received_ns, q->parsed_ns);
+    if (__builtin_expect(q->arrival.sampled_ns != 0, 0)) {
+        stages_record(&s->stages, STAGE_READ_PARSED, q->arrival.sampled_ns, q->parsed_ns);
         uint64_t now_ns = reactor_clock_ns(s->reactor);
         stages_record(&s->stages, STAGE_READ_EXECUTED, q->parsed_ns, now_ns);
         session_sample(s, &q->reply, now_ns);

@@ -7,13 +7,15 @@
 enum {
     JOBS_KEPT_MAX = 512,
     SCAN_LIMIT_DEFAULT = 1000,
+    SWEEP_JOBS_MAX = 512, /* looked at in one go */
 };
 
 void jobs_init(struct shard *s)
 {
-    s->jobs = (struct jobs){0};
+    s->jobs = (struct jobs){.deadline_ns = DEADLINE_NONE};
     list_init(&s->jobs.queue);
     list_init(&s->jobs.free);
+    list_init(&s->jobs.waiting);
 }
 
 static struct job *acquire_job(struct shard *s)
@@ -36,25 +38,97 @@ static void release_job(struct shard *s, struct job *job)
     s->jobs.free_count++;
 }
 
+/* ---- answers ---- */
+
+static void set_answered(struct shard *s, struct job *job)
+{
+    ASSERT(!job->is_answered);
+    job->is_answered = true;
+    if (job->deadline_ns) {
+        list_remove(&job->waiting);
+        s->jobs.waiting_count--;
+    }
+}
+
+void job_reply(struct shard *s, struct job *job, const struct answer *answer)
+{
+    if (job->is_answered)
+        return;
+    set_answered(s, job);
+    shard_reply(s, &job->reply, answer);
+}
+
+static void job_reply_code(struct shard *s, struct job *job, int code)
+{
+    job_reply(s, job, &(struct answer){.code = code});
+}
+
+/* ---- deadlines ---- */
+
+static void wait_with_deadline(struct jobs *j, struct job *job)
+{
+    list_push_back(&j->waiting, &job->waiting);
+    if (job->deadline_ns < j->deadline_ns)
+        j->deadline_ns = job->deadline_ns;
+}
+
+static void expire(struct shard *s, struct job *job)
+{
+    job_reply_code(s, job, TORC_E_TIMEOUT);
+    if (job->is_running)
+        return;
+    list_remove(&job->link);
+    s->jobs.queue_count--;
+    release_job(s, job);
+}
+
+/* Each job looked at goes to the end of the list, so that the next step goes on with the others. */
+bool jobs_expire(struct shard *s, uint64_t now_ns)
+{
+    struct jobs *j = &s->jobs;
+    if (j->sweep_left == 0 && j->deadline_ns > now_ns)
+        return false;
+    if (j->sweep_left == 0) {
+        j->sweep_left = j->waiting_count;
+        j->deadline_ns = DEADLINE_NONE;
+    }
+    if (j->sweep_left > j->waiting_count)
+        j->sweep_left = j->waiting_count; /* some were answered since the last step */
+    for (unsigned i = 0; i < SWEEP_JOBS_MAX && j->sweep_left > 0; i++, j->sweep_left--) {
+        struct job *job = CONTAINER_OF(j->waiting.next, struct job, waiting);
+        if (job->deadline_ns <= now_ns) {
+            expire(s, job);
+        } else {
+            list_remove(&job->waiting);
+            wait_with_deadline(j, job);
+        }
+    }
+    return j->sweep_left > 0;
+}
+
+/* ---- running ---- */
+
 static void run_get(struct shard *s, struct job *job)
 {
     struct record record;
     void *buffer = NULL;
     int answer = engine_get_wait(s->engine, &job->key, reactor_wall_ms(s->reactor), &record, &buffer);
     ASSERT(answer != ENGINE_WAITS);
-    if (answer == ENGINE_FOUND)
+    if (answer != ENGINE_FOUND) {
+        job_reply_code(s, job, answer == ENGINE_ABSENT ? TORC_E_NOT_FOUND : answer);
+    } else if (!job->is_answered) {
+        set_answered(s, job);
         shard_reply_record(s, &job->reply, job->flags, &record);
-    else
-        shard_reply_code(s, &job->reply, answer == ENGINE_ABSENT ? TORC_E_NOT_FOUND : answer);
+    }
     reactor_free(s->reactor, buffer);
 }
 
 static void run_job(struct shard *s, struct job *job)
 {
     if (s->state == SHARD_CLOSING) /* its client is gone, and the engine waits to be closed */
-        shard_reply_code(s, &job->reply, TORC_E_SHUTTING_DOWN);
-    else if (job->deadline_ns && reactor_now_ns(s->reactor) > job->deadline_ns)
-        shard_reply_code(s, &job->reply, TORC_E_TIMEOUT);
+        job_reply_code(s, job, TORC_E_SHUTTING_DOWN);
+    else if (job->deadline_ns && reactor_now_ns(s->reactor) >= job->deadline_ns)
+        job_reply_code(s, job, TORC_E_TIMEOUT);
     else if (job->reply.op == FRAME_SCAN)
         scan_run(s, job);
     else
@@ -70,7 +144,9 @@ static void work(struct reactor *r, void *context)
     while ((link = list_pop_front(&s->jobs.queue)) != NULL) {
         struct job *job = CONTAINER_OF(link, struct job, link);
         s->jobs.queue_count--;
+        job->is_running = true;
         run_job(s, job);
+        ASSERT(job->is_answered);
         release_job(s, job);
     }
     s->jobs.task_count--;
@@ -80,12 +156,12 @@ static void fill_job(struct shard *s, struct job *job, const struct request *q)
 {
     bool is_scan = q->reply.op == FRAME_SCAN;
     list_init(&job->link);
+    list_init(&job->waiting);
+    job->is_running = job->is_answered = false;
     job->reply = q->reply;
     job->flags = q->frame.flags;
     job->limit = is_scan && q->extensions.limit ? q->extensions.limit : SCAN_LIMIT_DEFAULT;
-    job->deadline_ns = 0;
-    if (q->frame.extensions.bytes > 0 && q->extensions.deadline_ms)
-        job->deadline_ns = reactor_now_ns(s->reactor) + (uint64_t)q->extensions.deadline_ms * 1000000;
+    job->deadline_ns = request_deadline_ns(s, q);
     job->key = q->key;
     job->key_bytes = (uint32_t)q->frame.key.bytes;
     job->cursor_bytes = is_scan ? (uint32_t)q->frame.value.bytes : 0;
@@ -106,15 +182,20 @@ void jobs_add(struct shard *s, const struct request *q)
     fill_job(s, job, q);
     list_push_back(&s->jobs.queue, &job->link);
     s->jobs.queue_count++;
+    if (job->deadline_ns) {
+        wait_with_deadline(&s->jobs, job);
+        s->jobs.waiting_count++;
+        deadlines_note(&s->deadlines, job->deadline_ns);
+    }
     if (s->jobs.task_count >= JOB_TASKS_MAX)
         return;
     if (task_spawn(s->reactor, work, s) == 0) {
         s->jobs.task_count++;
     } else if (s->jobs.task_count == 0) {
         /* No task will ever take it. */
+        job_reply_code(s, job, TORC_E_OVERLOADED);
         list_remove(&job->link);
         s->jobs.queue_count--;
         release_job(s, job);
-        shard_reply_code(s, &q->reply, TORC_E_OVERLOADED);
     }
 }

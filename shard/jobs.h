@@ -2,7 +2,13 @@
  *
  * A get whose block is not in memory and a page of a scan are written down as a job, with a copy of what
  * they need of their frame, and run by one of a bounded number of tasks; the others queue. A queue that is
- * full refuses, and a job whose deadline has passed before its turn is answered TIMEOUT instead of run. */
+ * full refuses. A job whose deadline passes is answered TIMEOUT: one in the queue goes, one that runs stays
+ * with its task until the disk has answered, and what it says then is dropped.
+ *
+ *   jobs_add --> queue --a task is free--> running --answered--> (gone)
+ *                  |                          |                    ^
+ *                  |  deadline: answered      |  deadline: answered, waits for the disk
+ *                  +-----> (gone)             +--------------------+ */
 #ifndef SHARD_JOBS_H
 #define SHARD_JOBS_H
 
@@ -17,9 +23,12 @@ enum {
 };
 
 struct job {
-    struct list link;
+    struct list link;    /* in jobs.queue or jobs.free */
+    struct list waiting; /* in jobs.waiting */
     struct reply reply;
-    uint8_t flags;         /* of the frame */
+    uint8_t flags; /* of the frame */
+    bool is_running;
+    bool is_answered;
     uint32_t limit;        /* SCAN: entries */
     uint64_t deadline_ns;  /* 0: none */
     struct engine_key key; /* its key points to bytes[] */
@@ -32,6 +41,10 @@ struct job {
 struct jobs {
     struct list queue;
     struct list free;
+    struct list waiting;  /* those with a deadline and without an answer */
+    uint64_t deadline_ns; /* none of theirs is before it; DEADLINE_NONE: none */
+    uint32_t waiting_count;
+    uint32_t sweep_left; /* of the sweep under way: those of `waiting` it has still to look at */
     uint32_t queue_count;
     uint32_t free_count;
     uint32_t task_count;
@@ -40,5 +53,11 @@ struct jobs {
 void jobs_init(struct shard *s);
 /* Takes a request; answers it with an error when there is no room. */
 void jobs_add(struct shard *s, const struct request *request);
+
+/* The answer of a job, unless it has one. Nothing of it is to be waited for afterwards. */
+void job_reply(struct shard *s, struct job *job, const struct answer *answer);
+
+/* Answers some of those whose deadline has passed. Returns: it has not looked at all of them. */
+MUST_CHECK bool jobs_expire(struct shard *s, uint64_t now_ns);
 
 #endif

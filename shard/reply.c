@@ -29,6 +29,7 @@ static void count_answer(struct shard *s, const struct reply *reply, int code)
     c->deletes += reply->op == FRAME_DELETE;
     c->others += reply->op != FRAME_GET && reply->op != FRAME_PUT && reply->op != FRAME_DELETE;
     c->not_found += code == TORC_E_NOT_FOUND;
+    c->timeouts += code == TORC_E_TIMEOUT;
     c->errors += code != 0 && code != TORC_E_NOT_FOUND;
 }
 

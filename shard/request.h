@@ -29,13 +29,20 @@ struct answer {
     struct slice extensions;
 };
 
+/* When the time of a request began, and what bounds it beside its own extensions. */
+struct arrival {
+    uint64_t at_ns;
+    uint64_t limit_ns;   /* of a part of a batch: the deadline of the batch; 0: none */
+    uint64_t sampled_ns; /* received, when it is sampled for the stages, else 0 */
+};
+
 struct request {
     struct reply reply;
     struct frame frame; /* points into bytes that live until the batch of requests has run */
     struct frame_extensions extensions;
     uint64_t record_checksum; /* of (key, value), verified */
     struct engine_key key;
-    uint64_t received_ns; /* when it is sampled for the stages, else 0 */
+    struct arrival arrival;
     uint64_t parsed_ns;
     int error; /* found in preparing it */
 };

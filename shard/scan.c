@@ -42,9 +42,10 @@ static bool prefix_vnode(const struct shard *s, struct slice prefix, uint16_t *v
     return true;
 }
 
-void scan_start(struct shard *s, const struct reply *reply, const struct frame *frame)
+void scan_start(struct shard *s, const struct reply *reply, const struct frame *frame,
+                const struct arrival *arrival)
 {
-    struct request request = {.reply = *reply, .frame = *frame};
+    struct request request = {.reply = *reply, .frame = *frame, .arrival = *arrival};
     uint16_t vnode;
     struct slice key;
     int rc = shard_parse_extensions(frame->extensions, &request.extensions);
@@ -56,7 +57,7 @@ void scan_start(struct shard *s, const struct reply *reply, const struct frame *
         prefix_vnode(s, frame->key, &vnode);
     unsigned core = rc == 0 ? shard_core_of_vnode(s, vnode) : s->core;
     if (rc == 0 && core != s->core) {
-        rc = exchange_request(s, core, reply, frame);
+        rc = exchange_request(s, core, reply, frame, arrival->limit_ns);
         if (rc == 0)
             return;
     }
@@ -120,6 +121,8 @@ static int fill_page(struct shard *s, const struct job *job, struct engine_curso
     while ((rc = engine_cursor_next(cursor, &record)) == 1) {
         uint16_t vnode = record.key.vnode;
         struct slice key = record.key.key;
+        if (job->is_answered) /* too late: nobody waits for the page */
+            return TORC_E_TIMEOUT;
         if (is_one_vnode && vnode > only_vnode)
             return 0;
         if (page_is_full(page, job, key, record.value) ||
@@ -155,7 +158,7 @@ static void page_reply(struct shard *s, struct job *job, struct page *page, cons
         memcpy(front + 4, next->key, next->key_bytes);
     }
     struct slice value = slice_of(front, page->end - (size_t)(front - page->data));
-    shard_reply(s, &job->reply, &(struct answer){.value = value});
+    job_reply(s, job, &(struct answer){.value = value});
 }
 
 /* Where this core's vnodes end the next core goes on, unless it was the last. */
@@ -195,7 +198,7 @@ void scan_run(struct shard *s, struct job *job)
         engine_cursor_close(cursor);
     }
     if (rc < 0)
-        shard_reply_code(s, &job->reply, rc);
+        job_reply(s, job, &(struct answer){.code = rc});
     else
         page_reply(s, job, &page, next);
     reactor_free(s->reactor, page.data);

@@ -10,7 +10,8 @@
 #include "shard/jobs.h"
 
 /* A request of a connection, or of another core. */
-void scan_start(struct shard *s, const struct reply *reply, const struct frame *frame);
+void scan_start(struct shard *s, const struct reply *reply, const struct frame *frame,
+                const struct arrival *arrival);
 
 /* One page, answered. Waits. */
 void scan_run(struct shard *s, struct job *job);

@@ -65,14 +65,15 @@ static void on_ready(struct shard *s)
         event_set(s->reactor, &s->step, 0);
 }
 
-void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame)
+void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame,
+                    const struct arrival *arrival)
 {
     if (s->state == SHARD_CLOSING) /* late, from a core that has given up: the engine may be half closed */
         shard_reply_code(s, reply, TORC_E_SHUTTING_DOWN);
     else if (frame->op == FRAME_SCAN)
-        scan_start(s, reply, frame);
+        scan_start(s, reply, frame, arrival);
     else
-        requests_add(s, reply, frame, 0);
+        requests_add(s, reply, frame, arrival);
 }
 
 static void on_message(void *context, const struct message *m)
@@ -167,6 +168,7 @@ static void on_stop(void *context)
 static void close_task(struct reactor *r, void *context)
 {
     struct shard *s = context;
+    deadlines_stop(s);
     sessions_close_all(s);
     for (unsigned i = 0; i < 10000 && (s->jobs.task_count > 0 || s->sessions.open_count > 0); i++)
         task_sleep(r, 1000000);
@@ -197,6 +199,7 @@ static void on_turn(void *context)
     }
     exchange_flush(s);
     sessions_flush(s);
+    deadlines_turn(s);
     watch_drain(s);
 }
 
@@ -338,7 +341,9 @@ static int init(struct shard *s, struct reactor *r, const struct options *o)
     s->started_ns = reactor_now_ns(r);
     log_init(&s->log, r, o->log_level, o->log_format);
     event_init(&s->step);
+    s->request_timeout_ns = o->request_timeout_ms * 1000000;
     jobs_init(s);
+    deadlines_init(&s->deadlines);
     int rc = session_table_init(s);
     if (rc == 0)
         rc = exchange_init(s);

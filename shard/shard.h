@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "reactor/reactor.h"
 #include "shard/batch.h"
+#include "shard/deadlines.h"
 #include "shard/exchange.h"
 #include "shard/hlc.h"
 #include "shard/jobs.h"
@@ -43,6 +44,7 @@ struct shard_counters {
     uint64_t others;
     uint64_t errors; /* answers with a code other than 0 and NOT_FOUND */
     uint64_t not_found;
+    uint64_t timeouts;
     uint64_t crossed;      /* requests handed to another core */
     uint64_t large_values; /* above 64 KiB */
     uint64_t accepted;     /* connections */
@@ -69,6 +71,8 @@ struct shard {
     struct batch_table batches;
     struct exchange exchange;
     struct jobs jobs;
+    struct deadlines deadlines;
+    uint64_t request_timeout_ns; /* of requests that say none; 0: none */
     struct stages stages;
     uint64_t in_flight; /* requests of this core's connections without an answer yet */
 
@@ -101,9 +105,18 @@ MUST_CHECK int shard_main(struct reactor *r, void *shard_context);
 /* Takes a request whose frame was parsed. Its bytes must live until requests_run, which runs when there
  * are enough. */
 void requests_add(struct shard *s, const struct reply *reply, const struct frame *frame,
-                  uint64_t received_ns);
+                  const struct arrival *arrival);
 /* Runs what was added; afterwards the bytes of the frames are not needed any more. */
 void requests_run(struct shard *s);
+
+/* When a request that came at `at_ns` and says `deadline_ms` (0: nothing) is to be answered; 0: whenever. */
+static inline uint64_t shard_deadline_ns(const struct shard *s, uint64_t at_ns, uint32_t deadline_ms)
+{
+    uint64_t time_ns = deadline_ms ? (uint64_t)deadline_ms * 1000000 : s->request_timeout_ns;
+    return time_ns ? at_ns + time_ns : 0;
+}
+/* The same for a prepared one, no later than its batch. */
+uint64_t request_deadline_ns(const struct shard *s, const struct request *q);
 
 /* The answer of a request, wherever it goes. */
 void shard_reply(struct shard *s, const struct reply *reply, const struct answer *answer);
@@ -123,7 +136,8 @@ struct frame_parts shard_answer_parts(const struct reply *reply, const struct an
 MUST_CHECK int shard_parse_extensions(struct slice bytes, struct frame_extensions *out);
 
 /* Runs a request that another core has parsed and handed over. */
-void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame);
+void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame,
+                    const struct arrival *arrival);
 
 /* The answer of a found record: its value, and its version when it was asked for. */
 void shard_reply_record(struct shard *s, const struct reply *reply, uint8_t flags,

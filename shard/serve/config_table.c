@@ -110,6 +110,17 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .min = 1,
      .max = 1000000,
      .help = "Refuse connections beyond N on one core"},
+    {.name = "request-timeout",
+     .section = section_network,
+     .kind = OPTION_DURATION,
+     FIELD(request_timeout_ms),
+     .argument = "TIME",
+     .initial = "5s",
+     .min = 0,
+     .max = 720 * HOUR_MS,
+     .help =
+         "Answer a request TIMEOUT when the disk has kept it waiting for TIME and it brings no deadline of "
+         "its own; whether a write took effect is then unknown; 0s waits as long as it takes"},
     {.name = "idle-timeout",
      .section = section_network,
      .kind = OPTION_DURATION,

@@ -161,6 +161,7 @@ static void write_operations(struct json *j, const struct info_core *c)
     json_number(j, "deletes", n->deletes);
     json_number(j, "others", n->others);
     json_number(j, "not_found", n->not_found);
+    json_number(j, "timeouts", n->timeouts);
     json_number(j, "errors", n->errors);
     json_number(j, "crossed_cores", n->crossed);
     json_number(j, "large_values", n->large_values);

@@ -13,7 +13,7 @@
 enum {
     OPTIONS_PATH_BYTES = 1024,
     OPTIONS_WHY_BYTES = 512,
-    OPTIONS_COUNT = 19, /* rows of the table */
+    OPTIONS_COUNT = 20, /* rows of the table */
 };
 
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
@@ -32,9 +32,10 @@ struct options {
     uint8_t vnode_bits; /* fixed for the life of a data directory */
 
     struct address listen;
-    bool is_insecure;         /* listening beyond loopback was asked for */
-    uint32_t connections_max; /* of one core */
-    uint64_t idle_timeout_ms; /* 0: never, as the next */
+    bool is_insecure;            /* listening beyond loopback was asked for */
+    uint32_t connections_max;    /* of one core */
+    uint64_t request_timeout_ms; /* 0: never, as the next two */
+    uint64_t idle_timeout_ms;
     uint64_t write_timeout_ms;
     uint64_t shutdown_timeout_ms;
 

@@ -169,8 +169,9 @@ static void handle_ping(struct session *session, const struct frame *frame)
 static void handle_scan(struct session *session, const struct frame *frame)
 {
     struct reply reply = reply_of(session, frame);
+    struct arrival arrival = {.at_ns = reactor_now_ns(session->shard->reactor)};
     count_in(session, frame->op);
-    scan_start(session->shard, &reply, frame);
+    scan_start(session->shard, &reply, frame, &arrival);
 }
 
 /* A sampled request was received when this turn began. */
@@ -178,8 +179,10 @@ static void handle_data(struct session *session, const struct frame *frame)
 {
     struct shard *s = session->shard;
     struct reply reply = reply_of(session, frame);
+    struct arrival arrival = {.at_ns = reactor_now_ns(s->reactor)};
+    arrival.sampled_ns = stages_is_due(&s->stages) ? arrival.at_ns : 0;
     count_in(session, frame->op);
-    requests_add(s, &reply, frame, stages_is_due(&s->stages) ? reactor_now_ns(s->reactor) : 0);
+    requests_add(s, &reply, frame, &arrival);
 }
 
 /* HELLO, PING, SCAN, INFO and BATCH are checked here; requests for a key where they are run. */
@@ -194,7 +197,7 @@ static void handle_frame(struct session *session, const struct frame *frame)
     struct shard *s = session->shard;
     bool is_data = frame->op == FRAME_GET || frame->op == FRAME_PUT || frame->op == FRAME_DELETE ||
                    frame->op == FRAME_EXISTS;
-    struct frame_extensions extensions;
+    struct frame_extensions extensions = {.deadline_ms = 0};
     int rc;
     if (session->state == SESSION_OPEN && is_data && !frame->is_response && s->state == SHARD_RUNNING) {
         handle_data(session, frame);
@@ -223,7 +226,8 @@ static void handle_frame(struct session *session, const struct frame *frame)
     } else if (frame->op == FRAME_BATCH) {
         struct reply reply = reply_of(session, frame);
         count_in(session, frame->op);
-        batch_start(s, &reply, frame);
+        batch_start(s, &reply, frame,
+                    shard_deadline_ns(s, reactor_now_ns(s->reactor), extensions.deadline_ms));
     } else
         refuse(session, frame, TORC_E_UNKNOWN_OPERATION);
 }
