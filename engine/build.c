@@ -3,6 +3,7 @@
  * Records are copied with the checksum they came with, so damage is carried along and found by the reader,
  * never made to look sound. */
 #include "engine/build.h"
+#include "reactor/base/mark.h"
 
 enum { TABLES_FIRST = 4 };
 
@@ -21,8 +22,14 @@ static bool is_needed(const struct build *b, const struct record *record)
         return true;
     uint64_t hash = table_key_hash(&record->key);
     for (uint32_t i = 0; i < b->older_count; i++)
-        if (may_be_in(b->older[i], record, hash))
+        if (may_be_in(b->older[i], record, hash)) {
+            MARK(dead_record_is_kept_above_an_older_one);
             return true;
+        }
+    if (record->flags & RECORD_TOMBSTONE)
+        MARK(tombstone_is_dropped);
+    else
+        MARK(expired_record_is_dropped);
     return false;
 }
 
@@ -33,8 +40,10 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
     struct record record;
     int rc = 1;
     while (rc == 1 && table_writer_bytes(w) < bytes_max) {
-        if (e->is_closing)
+        if (e->is_closing) {
+            MARK(table_in_the_making_is_dropped_at_close);
             return TORC_E_CANCELLED;
+        }
         rc = merge_next(b->merge, &record);
         if (rc == 1 && is_needed(b, &record)) {
             e->counters.corruptions += !entry_verify(&record);
@@ -75,11 +84,15 @@ static int open_table(struct engine *e, struct build *b, const char *path, uint6
 {
     struct table *table;
     int rc = directory_sync(e->reactor, e->directory);
-    if (rc)
+    if (rc) {
+        MARK(new_table_has_no_durable_name);
         return TORC_E_STORAGE;
+    }
     rc = table_open(e->reactor, e->cache, path, number, &table);
-    if (rc)
+    if (rc) {
+        MARK(new_table_does_not_read_back);
         return rc;
+    }
     struct table_ref *ref = table_ref_new(e, table, b->run, b->level);
     if (!ref) {
         table_close(table);
@@ -139,6 +152,8 @@ int engine_build_tables(struct engine *e, struct build *b)
     while (rc == 0 && !b->is_at_end)
         rc = build_next(e, b);
     if (rc) {
+        if (b->count > 0)
+            MARK(finished_tables_of_a_failed_merge_are_let_go);
         let_go(e, b->tables, b->count, true);
         b->count = 0;
     }
@@ -197,7 +212,10 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
     };
     int rc = commit(e, change);
     if (rc) {
-        e->is_failed |= rc == TORC_E_STORAGE;
+        if (rc == TORC_E_STORAGE) {
+            MARK(engine_fails_with_its_manifest);
+            e->is_failed = true;
+        }
         let_go(e, change->added, change->added_count, rc != TORC_E_STORAGE);
         return rc;
     }

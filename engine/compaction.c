@@ -10,6 +10,7 @@
  * are stamped in ascending order. A bad block ends the merge: its run is left as it is, served where it can
  * be, and not merged again until the next start, so damage never spreads. */
 #include "engine/build.h"
+#include "reactor/base/mark.h"
 
 enum { TIER_RUNS = 4, TIER_FACTOR = 4, TIERS_MAX = 16 };
 
@@ -93,6 +94,7 @@ static void set_aside(struct engine *e, const struct merge_source *bad, int code
     struct table_ref *ref = bad->run->tables[bad->table];
     char path[ENGINE_PATH_MAX];
     engine_table_path(e, ref->number, path);
+    MARK(table_that_a_merge_cannot_read_is_set_aside);
     ref->is_damaged = true;
     engine_tell(e, "table_damaged",
                 "%s: %s; what is whole of it is served, and it is not merged until the next start", path,
@@ -168,6 +170,7 @@ static void compact(struct reactor *r, void *context)
         if (rc == 0) {
             engine_tell_recovered(e);
         } else if (rc != TORC_E_CANCELLED) {
+            MARK(compaction_failed_and_is_tried_again);
             engine_tell_failure(e, "compaction", rc);
             engine_pause(e, &e->compaction_wake);
         }

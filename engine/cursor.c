@@ -5,6 +5,7 @@
  * no write touches it while the caller waits. */
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
+#include "reactor/base/mark.h"
 
 enum { CALLS_PER_YIELD = 32 };
 
@@ -97,8 +98,10 @@ int engine_cursor_next(struct engine_cursor *c, struct record *out)
     if (++c->calls % CALLS_PER_YIELD == 0)
         task_yield_if_due(c->engine->reactor);
     while ((rc = merge_next(&c->merge, out)) == 1) {
-        if (unsure_clock != 0 && out->version.clock <= unsure_clock)
+        if (unsure_clock != 0 && out->version.clock <= unsure_clock) {
+            MARK(scan_that_meets_what_may_be_lost_answers_unknown);
             return TORC_E_UNKNOWN;
+        }
         if (record_is_live(out, c->now_ms)) {
             if (entry_verify(out))
                 return copy_out(c, out);
@@ -107,5 +110,7 @@ int engine_cursor_next(struct engine_cursor *c, struct record *out)
         }
         task_yield_if_due(c->engine->reactor); /* a long row of dead records */
     }
+    if (rc == TORC_E_CORRUPT)
+        MARK(scan_meets_a_bad_block);
     return rc;
 }

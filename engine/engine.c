@@ -5,6 +5,7 @@
  * frozen memtable holds exactly the log records up to a sequence number, and once it is a table the log up to
  * there is not needed any more. */
 #include "engine/engine_internal.h"
+#include "reactor/base/mark.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -236,9 +237,12 @@ int engine_put(struct engine *e, const struct record *record, const struct engin
 {
     ASSERT((uint16_t)(record->key.vnode - e->options.vnode_first) < e->options.vnode_count);
     ASSERT(record->value.bytes <= e->options.value_bytes_max);
-    if (e->is_failed || !e->wal)
+    if (e->is_failed || !e->wal) {
+        MARK(put_is_refused_by_a_failed_engine);
         return TORC_E_STORAGE;
+    }
     if (__builtin_expect(e->is_out_of_room, 0) && has_backlog(e)) {
+        MARK(put_is_refused_until_a_flush_finds_room);
         e->counters.disk_full_refusals++;
         return TORC_E_DISK_FULL;
     }
@@ -254,10 +258,12 @@ void engine_submit(struct engine *e)
 {
     if (!e->wal)
         return;
-    if (is_held_back(e))
+    if (is_held_back(e)) {
+        MARK(log_is_held_back_until_a_flush_is_done);
         engine_wake_flush(e); /* there may have been no task for it before */
-    else
+    } else {
         wal_submit(e->wal);
+    }
 }
 
 bool engine_is_congested(const struct engine *e)

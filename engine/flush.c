@@ -4,6 +4,7 @@
  * log is still needed; only then does the memtable go and the log shrink. A full disk is waited out; the
  * memtable stays and is served meanwhile. */
 #include "engine/build.h"
+#include "reactor/base/mark.h"
 
 static void edit_log_start(void *context, struct manifest_numbers *n)
 {
@@ -108,7 +109,9 @@ static int flush_oldest(struct engine *e)
     drop_oldest(e);
     e->counters.flushes++;
     /* An older copy of the manifest would need the old log. */
-    if (manifest_copies(e->manifest) == 2)
+    if (manifest_copies(e->manifest) < 2)
+        MARK(log_is_kept_for_the_older_manifest_copy);
+    else
         wal_truncate(e->wal, manifest_state(e->manifest)->numbers.log_start);
     return 0;
 }
@@ -126,6 +129,10 @@ static void flush(struct reactor *r, void *context)
             engine_freeze_if_full(e);
             engine_wake_compaction(e);
         } else if (rc != TORC_E_CANCELLED) {
+            if (rc == TORC_E_DISK_FULL)
+                MARK(flush_finds_the_disk_full);
+            else
+                MARK(flush_failed_and_is_tried_again);
             engine_tell_failure(e, "flush", rc);
             engine_pause(e, &e->flush_wake);
         }

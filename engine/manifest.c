@@ -9,6 +9,7 @@
 #include "engine/manifest_file.h"
 #include "engine/manifest_format.h"
 #include "engine/wal_format.h"
+#include "reactor/base/mark.h"
 
 #include <stdio.h>
 
@@ -99,18 +100,35 @@ static int begin_new(struct manifest *m, char *why, size_t why_bytes)
     bool has_first = m->copies[0].state != MANIFEST_COPY_ABSENT;
     bool has_second = m->copies[1].state != MANIFEST_COPY_ABSENT;
     if (has_data && !has_first && !has_second) {
+        MARK(manifest_is_missing_beside_data);
         snprintf(why, why_bytes, "%s holds tables or logs but no manifest; restore MANIFEST-A or MANIFEST-B",
                  m->directory);
         return TORC_E_CORRUPT;
     }
     if (has_data || has_second) {
+        MARK(no_manifest_copy_is_whole);
         snprintf(why, why_bytes, "%s: no copy of the manifest is whole; restore MANIFEST-A or MANIFEST-B",
                  m->directory);
         return TORC_E_CORRUPT;
     }
+    if (has_first)
+        MARK(first_manifest_commit_was_cut_short);
     m->state.numbers =
         (struct manifest_numbers){.log_start = {.segment = 0, .sequence = 1}, .file_number_next = 1};
     return 0;
+}
+
+static void mark_copies(const struct manifest *m, int best)
+{
+    const struct manifest_copy *other = &m->copies[COPIES - 1 - best];
+    if (other->state == MANIFEST_COPY_WHOLE && other->generation < m->copies[best].generation)
+        MARK(older_manifest_copy_is_passed_over);
+    else if (other->state == MANIFEST_COPY_BAD && best == 1)
+        MARK(first_manifest_copy_is_damaged);
+    else if (other->state == MANIFEST_COPY_BAD)
+        MARK(second_manifest_copy_is_damaged);
+    else if (other->state == MANIFEST_COPY_ABSENT)
+        MARK(manifest_copy_is_missing);
 }
 
 static int choose(struct manifest *m, struct manifest_image images[COPIES], char *why, size_t why_bytes)
@@ -127,6 +145,7 @@ static int choose(struct manifest *m, struct manifest_image images[COPIES], char
     }
     if (best < 0)
         return begin_new(m, why, why_bytes);
+    mark_copies(m, best);
     int rc = adopt(m, &images[best]);
     if (rc)
         snprintf(why, why_bytes, "%s: %s", m->copies[best].path, error_sentence(rc));
@@ -271,6 +290,7 @@ static void await_turn(struct manifest *m)
     struct waiter waiter;
     event_init(&waiter.turn);
     list_push_back(&m->waiting, &waiter.link);
+    MARK(manifest_commit_waits_for_another);
     int rc = event_wait(m->reactor, &waiter.turn, EVENT_FOREVER); /* is_committing is handed over */
     ASSERT(rc == 0 && m->is_committing);
 }
@@ -311,16 +331,21 @@ static int write_both(struct manifest *m, const struct manifest_image *image)
     int first = older_copy(m);
     int second = COPIES - 1 - first;
     int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
+    if (rc == TORC_E_DISK_FULL)
+        MARK(manifest_finds_the_disk_full);
     if (rc)
         return rc == TORC_E_DISK_FULL ? rc : TORC_E_STORAGE;
     if (write_copy(m, first, image) != 0) {
+        MARK(manifest_write_failed);
         m->has_failed = true; /* either generation may be what the next start finds */
         return TORC_E_STORAGE;
     }
     /* The change is made. Without the second copy it rests on one, until the next change. */
-    if (manifest_file_reserve(m->reactor, &m->copies[second], image) == 0)
+    rc = manifest_file_reserve(m->reactor, &m->copies[second], image);
+    if (rc == 0)
         rc = write_copy(m, second, image);
-    (void)rc; /* manifest_copies tells */
+    if (rc)
+        MARK(second_manifest_copy_is_not_written); /* manifest_copies tells */
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "engine/manifest_file.h"
 
 #include "reactor/base/checksum.h"
+#include "reactor/base/mark.h"
 
 #include <errno.h>
 
@@ -28,6 +29,8 @@ static int read_whole(struct reactor *r, struct file *f, struct manifest_image *
     if (!image->data)
         return TORC_E_NO_MEMORY;
     int64_t got = file_read(r, f, image->data, image->padded, 0);
+    if (got < 0)
+        MARK(manifest_copy_cannot_be_read);
     if (got < 0 || (uint64_t)got < bytes)
         return TORC_E_CORRUPT; /* what cannot be read is as good as damaged: the other copy decides */
     image->bytes = bytes;
@@ -77,6 +80,7 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct man
 int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image)
 {
     if (copy->state == MANIFEST_COPY_FAILED) {
+        MARK(failed_manifest_copy_is_made_anew);
         int rc = file_remove(r, copy->path);
         if (rc && rc != -ENOENT)
             return rc;

@@ -4,6 +4,7 @@
  * `older_clock_max` says so without looking. Otherwise every place that could hold a newer version than the
  * one found is asked, from the newest, and the search stops when none is left. */
 #include "engine/engine_internal.h"
+#include "reactor/base/mark.h"
 
 void engine_key_init(const struct engine *e, struct engine_key *k, const struct record_key *key)
 {
@@ -28,8 +29,10 @@ void engine_prefetch_entry(const struct engine *e, const struct engine_key *k)
 static int judge(struct engine *e, bool is_found, const struct record *record, uint64_t now_ms)
 {
     if (__builtin_expect(e->quarantine_clock != 0, 0) &&
-        (!is_found || record->version.clock <= e->quarantine_clock))
+        (!is_found || record->version.clock <= e->quarantine_clock)) {
+        MARK(key_that_may_be_lost_answers_unknown);
         return TORC_E_UNKNOWN;
+    }
     if (!is_found)
         return ENGINE_ABSENT;
     if (!entry_verify(record)) {
@@ -159,6 +162,10 @@ static int search_tables(struct engine *e, const struct table_set *set, const st
         int answer = table_get(t->table, &k->key, hash, &record, &pin);
         ASSERT(answer != TABLE_WAITS);
         int rc = answer < 0 ? answer : 0;
+        if (rc == TORC_E_CORRUPT)
+            MARK(get_meets_a_bad_block);
+        else if (rc == TORC_E_STORAGE)
+            MARK(get_meets_a_read_error);
         if (answer == TABLE_FOUND && (!f->buffer || version_compare(record.version, f->record.version) > 0))
             rc = keep(e, f, &record);
         cache_unpin(&pin);

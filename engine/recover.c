@@ -5,6 +5,7 @@
  * opened for writing. What the log holds becomes memtables, frozen as they fill up and flushed when the shard
  * already serves. */
 #include "engine/engine_internal.h"
+#include "reactor/base/mark.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -244,6 +245,7 @@ static void remove_orphans(struct engine *e)
     for (uint32_t i = 0; i < o.count && rc == 0; i++) {
         char path[ENGINE_PATH_MAX];
         engine_table_path(e, o.numbers[i], path);
+        MARK(table_that_nothing_names_is_removed);
         rc = file_remove(e->reactor, path);
     }
     if (rc)

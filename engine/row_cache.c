@@ -3,6 +3,7 @@
 
 #include "engine/entry.h"
 #include "engine/memtable.h"
+#include "reactor/base/mark.h"
 
 enum {
     UNIT_BYTES = 8,
@@ -204,10 +205,12 @@ bool row_cache_get(struct row_cache *c, const struct engine_key *k, struct recor
 void row_cache_remove(struct row_cache *c, uint32_t tag)
 {
     for (uint32_t i = tag & c->mask; c->slots[i];)
-        if (c->slots[i] >> 32 == tag)
+        if (c->slots[i] >> 32 == tag) {
+            MARK(cached_row_goes_when_its_key_is_flushed);
             erase(c, i); /* what stood behind may be here now */
-        else
+        } else {
             i = (i + 1) & c->mask;
+        }
 }
 
 void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct record *record)

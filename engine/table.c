@@ -8,6 +8,7 @@
 #include "engine/filter.h"
 #include "engine/table_internal.h"
 #include "engine/table_output.h"
+#include "reactor/base/mark.h"
 
 enum { SECTION_PIECE_BYTES = 256 * 1024 };
 
@@ -16,13 +17,15 @@ enum { SECTION_PIECE_BYTES = 256 * 1024 };
 static int read_exactly(struct table *t, uint8_t *to, uint64_t bytes, uint64_t offset)
 {
     int64_t got = file_read(t->r, t->file, to, bytes, offset);
-    if (got >= 0 && (uint64_t)got < bytes)
-        t->counters.corruptions++;
-    else if (got < 0)
-        t->counters.read_errors++;
-    else
+    if (got >= 0 && (uint64_t)got == bytes)
         return 0;
-    return got < 0 ? table_storage_error((int)got) : TORC_E_CORRUPT;
+    if (got < 0) {
+        MARK(table_read_failed);
+        t->counters.read_errors++;
+        return table_storage_error((int)got);
+    }
+    t->counters.corruptions++;
+    return TORC_E_CORRUPT;
 }
 
 int table_read_units(struct table *t, uint8_t *to, uint32_t position, uint32_t units)
@@ -34,6 +37,7 @@ int table_check_block(struct table *t, const uint8_t *data, struct cache_block b
 {
     if (table_block_is_sound(data, block))
         return 0;
+    MARK(bad_block_of_a_table_is_found);
     t->counters.corruptions++;
     return TORC_E_CORRUPT;
 }

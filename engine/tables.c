@@ -2,6 +2,7 @@
 #include "engine/tables.h"
 
 #include "engine/engine_internal.h"
+#include "reactor/base/mark.h"
 
 struct table_ref *table_ref_new(struct engine *e, struct table *table, uint64_t run, uint32_t level)
 {
@@ -167,8 +168,12 @@ static void keep_counters(struct engine *e, const struct table *t)
 /* What an older copy of the manifest still names stays until both copies are of the new generation. */
 static struct table_ref *next_to_bury(struct engine *e)
 {
-    if (list_is_empty(&e->graveyard) || manifest_copies(e->manifest) < 2)
+    if (list_is_empty(&e->graveyard))
         return NULL;
+    if (manifest_copies(e->manifest) < 2) {
+        MARK(replaced_table_is_kept_for_the_older_manifest_copy);
+        return NULL;
+    }
     return CONTAINER_OF(list_pop_front(&e->graveyard), struct table_ref, link);
 }
 

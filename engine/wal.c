@@ -9,6 +9,7 @@
  * header says after which record it continues: recovery then drops what the failed writes may have left. Two
  * failures in a row and the shard takes no more writes. */
 #include "engine/wal_internal.h"
+#include "reactor/base/mark.h"
 
 #include <errno.h>
 
@@ -174,7 +175,12 @@ static uint64_t payload_checksum(const struct wal_buffer *b)
 int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket)
 {
     if (wal->refusal) {
-        wal->counters.refusals += wal->refusal == TORC_E_DISK_FULL;
+        if (wal->refusal == TORC_E_DISK_FULL) {
+            MARK(put_is_refused_on_a_full_disk);
+            wal->counters.refusals++;
+        } else {
+            MARK(put_is_refused_by_a_failed_log);
+        }
         return wal->refusal;
     }
     size_t bytes = entry_bytes(record);
@@ -183,6 +189,7 @@ int wal_append(struct wal *wal, const struct record *record, const struct engine
     if (wal->gathered_bytes + bytes <= wal->options.gather_bytes_max)
         b = gathering_with_room(wal, bytes);
     if (!b) {
+        MARK(put_is_refused_while_the_log_buffer_is_full);
         wal->has_refused = true;
         return TORC_E_OVERLOADED;
     }
@@ -277,6 +284,7 @@ static void fail_gathered(struct wal *wal)
     for (struct list *link; wal->refusal && (link = list_pop_front(&wal->gathering));) {
         struct wal_buffer *b = buffer_of(link);
         wal->gathered_bytes -= b->payload_bytes;
+        MARK(gathered_records_fail_with_their_log);
         b->header.sequence = 0;
         batch_deliver(wal, b, wal->refusal);
     }
@@ -296,8 +304,10 @@ static void refuse(struct wal *wal, int error)
 static bool rotate(struct wal *wal, uint64_t first_sequence)
 {
     if (!wal->next) {
-        if (wal->next_error)
+        if (wal->next_error) {
+            MARK(log_has_no_file_to_go_on_in);
             refuse(wal, wal->next_error);
+        }
         return false;
     }
     ASSERT(wal->info_count < wal->info_capacity);
@@ -457,8 +467,12 @@ static void fail_in_flight(struct wal *wal)
         wal->current = NULL;
     }
     wal->failures_in_row++;
-    if (wal->failures_in_row >= FAILURES_IN_ROW_MAX)
+    if (wal->failures_in_row >= FAILURES_IN_ROW_MAX) {
+        MARK(log_takes_no_more_writes_after_two_failures);
         refuse(wal, error);
+    } else {
+        MARK(log_goes_on_in_a_new_file_after_a_failed_write);
+    }
     struct list failed;
     list_init(&failed);
     for (struct list *link; (link = list_pop_front(&wal->in_flight));)
@@ -481,8 +495,10 @@ static void acknowledge(struct wal *wal)
     if (!wal->is_failing)
         return;
     for (struct list *link = wal->in_flight.next; link != &wal->in_flight; link = link->next)
-        if (!buffer_of(link)->is_done)
+        if (!buffer_of(link)->is_done) {
+            MARK(failed_log_write_awaits_the_others_in_flight);
             return;
+        }
     fail_in_flight(wal);
 }
 

@@ -3,6 +3,7 @@
  * Pieces complete in any order and are handed on in order. A piece that fails is read again block by block,
  * so that one bad block of the disk costs one block of the log. */
 #include "engine/wal_reader.h"
+#include "reactor/base/mark.h"
 
 void wal_reader_init(struct wal_reader *rd, struct reactor *r)
 {
@@ -25,6 +26,7 @@ void wal_read_blocks(struct reactor *r, struct file *f, uint8_t *to, size_t byte
         memset(to + got, 0, bytes - (size_t)got);
         return;
     }
+    MARK(unreadable_log_is_read_block_by_block);
     for (size_t at = 0; at < bytes; at += WAL_BLOCK_BYTES) {
         got = file_read(r, f, to + at, WAL_BLOCK_BYTES, offset + at);
         size_t good = got > 0 ? (size_t)got : 0;

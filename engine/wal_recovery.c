@@ -14,6 +14,7 @@
  * the next whole record after a break). Nothing on disk is changed. */
 #include "engine/wal_reader.h"
 #include "engine/wal_survey.h"
+#include "reactor/base/mark.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -94,8 +95,10 @@ static void count_damage(struct walk *w, uint64_t clock_bound)
 static int take(struct walk *w, const struct wal_record_header *h)
 {
     struct wal_recovery *out = w->out;
-    if (w->is_lost && h->sequence > w->next && h->sequence > w->options->start.sequence)
+    if (w->is_lost && h->sequence > w->next && h->sequence > w->options->start.sequence) {
+        MARK(log_is_found_again_behind_damage);
         count_damage(w, h->clock_max);
+    }
     w->is_lost = false;
     w->has_taken = true;
     w->last_sequence = h->sequence;
@@ -168,8 +171,11 @@ static int salvage(struct walk *w, uint64_t end)
         if (entry_decode(slice_of(entry, end - at), &record, &consumed) != 0 || !entry_header_is_sound(entry))
             return 0;
         at += consumed;
-        if (!entry_verify(&record))
+        if (!entry_verify(&record)) {
+            MARK(damaged_entry_of_a_damaged_record_is_left_out);
             continue;
+        }
+        MARK(whole_entry_of_a_damaged_record_is_saved);
         int rc = w->options->replay(w->options->owner, &record, w->next);
         if (rc)
             return rc;
@@ -195,6 +201,7 @@ static int search_on(struct walk *w, enum found found, const struct wal_record_h
         if (end <= w->reader.bytes)
             step = end - w->offset;
     } else if (segment_of(w)->has_header && h->epoch == segment_of(w)->header.epoch) {
+        MARK(damaged_record_header_is_known_by_its_epoch);
         is_ours = true;
         end = w->reader.bytes;
     }
@@ -251,8 +258,10 @@ static uint32_t find_following(const struct walk *w, uint32_t from)
 static int chain_ends(struct walk *w, bool is_after_header)
 {
     uint32_t after = find_continuation(w, w->index + 1);
-    if (after < w->survey.count)
+    if (after < w->survey.count) {
+        MARK(log_goes_on_in_a_later_file);
         return go_to_continuation(w, after);
+    }
     struct wal_lookahead found = {.missing_sequence = w->next, .previous_checksum = w->last_checksum};
     int rc = wal_survey_look_ahead(&w->survey, w->index, w->offset, &found);
     if (rc)
@@ -264,8 +273,14 @@ static int chain_ends(struct walk *w, bool is_after_header)
         w->out->torn_bytes = found.torn_bytes;
         if (found.torn_bytes == 0 && is_after_header)
             w->out->torn_bytes = WAL_BLOCK_BYTES;
+        if (w->out->torn_bytes > 0)
+            MARK(torn_tail_of_the_log_is_cut);
         return 0;
     }
+    if (was_durable)
+        MARK(damage_in_acknowledged_log_is_found);
+    else
+        MARK(log_goes_on_behind_a_damaged_segment_header);
     w->is_lost = true;
     w->lost_segment = segment_of(w)->id;
     w->lost_offset = w->offset;
@@ -282,6 +297,7 @@ static int step(struct walk *w, bool *is_over)
     if (is_inside)
         found = look(w, &h);
     if (found == FOUND_WHOLE && h.sequence > segment_of(w)->drop_above) {
+        MARK(log_write_that_had_failed_is_dropped);
         is_inside = false; /* what follows in this segment was never acknowledged and is dropped */
         found = FOUND_NOTHING;
     }
@@ -296,8 +312,10 @@ static int step(struct walk *w, bool *is_over)
     if (is_inside)
         return search_on(w, found, &h);
     uint32_t following = find_continuation(w, w->index + 1);
-    if (following < w->survey.count)
+    if (following < w->survey.count) {
+        MARK(later_log_file_goes_on_behind_damage);
         return go_to_continuation(w, following);
+    }
     following = find_following(w, w->index + 1);
     *is_over = following == w->survey.count;
     return *is_over ? 0 : open_segment(w, following);
@@ -319,6 +337,8 @@ static int walk_all(struct walk *w)
 {
     uint32_t first = find_following(w, 0);
     if (first == w->survey.count) {
+        if (!w->has_first_file)
+            MARK(every_log_file_is_missing);
         w->is_lost = !w->has_first_file;
         w->lost_segment = w->options->start.segment;
         return 0;
@@ -339,6 +359,7 @@ static int sync_taken(struct walk *w)
     int rc = 0;
     for (uint32_t i = 0; rc == 0 && i < w->sync_count && w->out->watermark < w->last_sequence; i++) {
         struct file *file = NULL;
+        MARK(log_that_nobody_acknowledged_is_synced_before_it_is_served);
         rc = file_open(w->reactor, wal_survey_path(&w->survey, w->sync_index[i]), FILE_READ, &file);
         if (rc == 0)
             rc = file_sync(w->reactor, file);
@@ -353,6 +374,7 @@ static void finish_lost(struct walk *w)
     enum { CLOCK_COUNTER_BITS = 16 };
     if (!w->is_lost || (w->has_first_file && w->next < w->options->start.sequence && w->lost_clock == 0))
         return;
+    MARK(log_ends_in_damage);
     uint64_t now = reactor_wall_ms(w->reactor) << CLOCK_COUNTER_BITS | UINT16_MAX;
     count_damage(w, w->lost_clock ? w->lost_clock : now);
 }

@@ -5,6 +5,7 @@
  * name is durable, so that a later segment can never be found without it. A segment that truncation freed is
  * renamed instead; what it still holds has another id and epoch and is not mistaken for new records. */
 #include "engine/wal_internal.h"
+#include "reactor/base/mark.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,10 +60,12 @@ static void take_infos(struct wal *wal, const struct wal_recovery *recovery)
            recovery->segments[used_count - 1].id > recovery->start.segment)
         used_count--;
     for (uint32_t i = 0; i < recovery->segment_count; i++) {
-        if (i >= used_count && wal->spare_count < wal->options.spare_segments_max)
+        if (i >= used_count && wal->spare_count < wal->options.spare_segments_max) {
+            MARK(log_file_prepared_before_the_crash_is_a_spare);
             keep_spare(wal, recovery->segments[i]);
-        else
+        } else {
             wal->infos[wal->info_count++] = recovery->segments[i];
+        }
     }
 }
 
@@ -132,10 +135,13 @@ static void drop_truncated(struct wal *wal)
         struct wal_segment_info info = wal->infos[0];
         wal->info_count--;
         memmove(wal->infos, wal->infos + 1, wal->info_count * sizeof wal->infos[0]);
-        if (wal->spare_count < wal->options.spare_segments_max && info.bytes == wal->options.segment_bytes)
+        if (wal->spare_count < wal->options.spare_segments_max && info.bytes == wal->options.segment_bytes) {
+            MARK(truncated_log_file_becomes_a_spare);
             keep_spare(wal, info);
-        else
+        } else {
+            MARK(truncated_log_file_is_removed);
             remove_file(wal, info.id);
+        }
     }
 }
 
@@ -171,6 +177,7 @@ static int make_file(struct wal *wal, const char *path, struct file **out)
     if (rc == 0)
         rc = write_zeros(wal, *out);
     if (rc) {
+        MARK(new_log_file_cannot_be_written);
         file_close(wal->reactor, *out);
         if (file_remove(wal->reactor, path) != 0)
             wal_event(wal, "log_remove_failed", path);
@@ -197,6 +204,7 @@ static int reuse_file(struct wal *wal, const char *path, struct file **out)
     if (rc)
         return -ENOENT;
     rc = file_open(wal->reactor, path, FILE_WRITE | FILE_DIRECT, out);
+    MARK(spare_log_file_is_used_again);
     wal->counters.recycled += rc == 0;
     return rc;
 }
@@ -209,8 +217,10 @@ static int prepare_file(struct wal *wal, const char *path, struct file **out)
     if (rc)
         return rc;
     rc = directory_sync(wal->reactor, wal->directory);
-    if (rc)
+    if (rc) {
+        MARK(new_log_file_has_no_durable_name);
         file_close(wal->reactor, *out);
+    }
     return rc;
 }
 
@@ -276,8 +286,12 @@ static void prepare_failed(struct wal *wal, int rc)
     if (error != wal->next_error)
         event_about(wal, "log_segment_failed", wal->segment_id_max, rc);
     wal->next_error = error;
-    if (is_full)
+    if (is_full) {
+        MARK(log_finds_no_room_for_a_file);
         retry_later(wal);
+    } else {
+        MARK(log_can_make_no_file);
+    }
 }
 
 static void prepare_next(struct wal *wal)
@@ -304,6 +318,7 @@ static void leave_disk_full(struct wal *wal)
         retry_later(wal);
         return;
     }
+    MARK(log_leaves_the_full_disk);
     wal->refusal = 0;
     wal->failures_in_row = 0;
     wal_event(wal, "log_room", "the disk has room again; writes are taken");
