@@ -3,8 +3,9 @@
  *   head ......... arriving ......... tail ......... pending
  *    |  published, each with its time   |  queued in this turn, not to be seen yet
  *
- * What a turn queued is published at its end and comes after a drawn delay, never before what was sent earlier: a
- * message's time is no less than the one before it. Slots are made as they are needed, up to the capacity. */
+ * What a turn queued is published at its end and comes after a drawn delay, never before what was sent
+ * earlier: a message's time is no less than the one before it. Slots are made as they are needed, up to the
+ * capacity. */
 #include "reactor/sim/world.h"
 
 #include <string.h>

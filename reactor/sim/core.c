@@ -4,9 +4,9 @@
  *                                                    ^                   |
  *                                                    +--- something is --+
  *
- * A turn takes no time of the world, but each look at the clock takes some of the core: a drawn moment, now and
- * then a long one, as on a machine that has other things to do. The next turn comes no earlier than that, and so
- * cores interleave in another way with every seed. */
+ * A turn takes no time of the world, but each look at the clock takes some of the core: a drawn moment, now
+ * and then a long one, as on a machine that has other things to do. The next turn comes no earlier than that,
+ * and so cores interleave in another way with every seed. */
 #include "reactor/sim/world.h"
 
 #include <xxhash.h>

@@ -1,8 +1,8 @@
 /* draw.c - random draws that do not depend on each other.
  *
- * A draw is a hash of (seed, stream, entity, ordinal). The first three are mixed into a key once, so a draw costs
- * one finalizer of splitmix64 (https://prng.di.unimi.it/splitmix64.c). No generator has a state that others
- * advance: what one stream draws moves no other. */
+ * A draw is a hash of (seed, stream, entity, ordinal). The first three are mixed into a key once, so a draw
+ * costs one finalizer of splitmix64 (https://prng.di.unimi.it/splitmix64.c). No generator has a state that
+ * others advance: what one stream draws moves no other. */
 #include "reactor/sim/world.h"
 
 enum { PARTS_PER_MILLION = 1000 * 1000 };

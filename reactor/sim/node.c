@@ -1,11 +1,11 @@
-/* node.c - a simulated process: its cores start, end or are killed together; its disk and its wall clock stay.
+/* node.c - a simulated process: its cores start and end together; its disk and its wall clock stay.
  *
  *             start                  all cores stopped: result, leaks
  *    down ------------> up --------------------------------------------> down
  *                        +--- killed: heaps go where they stand --------> down
  *
- * At a kill the order matters: first all that is under way for the node is forgotten (files, sockets, completions,
- * messages), then its heaps go, and only then may a loss of power strike the disk. */
+ * At a kill the order matters: first all that is under way for the node is forgotten (files, sockets,
+ * completions, messages), then its heaps go, and only then may a loss of power strike the disk. */
 #include "reactor/sim/world.h"
 
 #include <stdio.h>

@@ -1,16 +1,16 @@
 /* sim.h - a world that fails on demand: many nodes, one thread, one seed.
  *
  * reactor/sim implements reactor.h for cores that exist only in this process: a virtual clock, disks and a
- * network that fail as they are told to, and a crash that destroys a node's memory and keeps its disk. All that
- * happens follows from the options of the world, so a run can be repeated exactly.
+ * network that fail as they are told to, and a crash that destroys a node's memory and keeps its disk. All
+ * that happens follows from the options of the world, so a run can be repeated exactly.
  *
  *   world --> node --> core (struct reactor): heap, tasks, timers, as in any backend
  *     |         +----> disk: outlives the node's runs, can be cloned and moved to another world
  *     +-------> events: a heap by (time, tie-break, sequence); what is due runs, time jumps to the next
  *
- * Random draws are counter-based: hash(seed, stream, entity, ordinal). Each kind of fault draws from a stream of
- * its own, so switching one off leaves all others where they were. (After the simulators of FoundationDB, Zhou et
- * al., SIGMOD 2021, and of TigerBeetle, docs/internals/testing.md.)
+ * Random draws are counter-based: hash(seed, stream, entity, ordinal). Each kind of fault draws from a stream
+ * of its own, so switching one off leaves all others where they were. (After the simulators of FoundationDB,
+ * Zhou et al., SIGMOD 2021, and of TigerBeetle, docs/internals/testing.md.)
  *
  * Who uses this header drives the world: test/sim. Its calls are made from outside of any core, unless marked
  * otherwise. They have no errors: out of memory ends the process. */
@@ -25,40 +25,40 @@ struct sim_disk;
 
 /* ---- faults ---- */
 
-/* X(NAME, "words"). Rates are per opportunity, named here. The driver itself decides about those marked (driver)
- * and counts them with sim_fault_count. */
-#define SIM_FAULT_LIST(X)                                                                                     \
-    X(KILL, "process killed")              /* (driver) memory is gone, the page cache stays */                \
-    X(POWER_LOSS, "power lost")            /* (driver) memory is gone, what was not synced is at risk */      \
-    X(DROPPED_WRITE, "dropped write")      /* each unsynced write at a loss of power */                       \
-    X(TORN_WRITE, "torn write")            /* the same: some of its sectors are kept */                       \
-    X(DROPPED_NAME, "dropped name")        /* each unsynced change of a directory at a loss of power */       \
-    X(BIT_ROT, "bit rot")                  /* (driver) one bit or more of a sector at rest */                 \
-    X(LOST_WRITE, "lost write")            /* each write: reported done, never made */                        \
-    X(MISDIRECTED_WRITE, "misdirected write") /* each write: made at another place of the same disk */        \
-    X(READ_ERROR, "read error")            /* each read: -EIO, once */                                        \
-    X(WRITE_ERROR, "write error")          /* each write: -EIO; none, some or all of it was made */           \
-    X(SYNC_ERROR, "sync error")            /* each sync and each durable write: -EIO; what it was to make     \
-                                              durable is dropped from the cache at once or at the next crash, \
-                                              and later syncs report nothing of it (fsyncgate) */             \
-    X(BAD_SECTOR, "latent bad sector")     /* (driver) reads fail with -EIO until it is overwritten */        \
-    X(DISK_FULL, "full disk")              /* (driver) less capacity for a while */                           \
-    X(SLOW_DISK, "slow disk")              /* each operation: 10 to 1,000 times as long */                    \
-    X(STUCK_DISK, "stuck disk")            /* each operation: not over for 1 to 60 s */                       \
-    X(DISK_ROLLBACK, "disk rolled back")   /* (driver) the disk is as it was some time ago */                 \
-    X(DISK_WIPE, "disk wiped")             /* (driver) the disk is empty */                                   \
-    X(CHANNEL_FULL, "channel full")        /* each message between cores: refused */                          \
-    X(CHANNEL_DELAY, "channel delayed")    /* each publication: up to 10 ms */                                \
-    X(NETWORK_SEGMENT, "short segment")    /* each send: cut into several, down to one byte */                \
-    X(NETWORK_DELAY, "network delay")      /* each segment: up to 500 ms */                                   \
-    X(NETWORK_STALL, "network stall")      /* each segment: the connection moves nothing for 1 to 30 s */     \
-    X(NETWORK_RESET, "connection reset")   /* each segment: -ECONNRESET on both sides, bytes under way lost */\
-    X(NETWORK_REFUSE, "connection refused") /* each connect: -ECONNREFUSED or a timeout */                    \
-    X(WALL_JUMP, "wall clock jumps")       /* each turn of a core: by up to an hour, either way */            \
-    X(WALL_DRIFT, "wall clock drifts")     /* at the start of a node: up to 1 part in 1,000, either way */    \
-    X(WALL_FREEZE, "wall clock freezes")   /* each turn: stands for up to 10 s */                             \
-    X(TURN_DELAY, "late turn")             /* each turn: the core gets no processor for up to 100 ms */
+/* X(NAME, "words"). Rates are per opportunity, named here. The driver itself decides about those marked
+ * (driver) and counts them with sim_fault_count. */
+#define SIM_FAULT_LIST(X)                                                                                    \
+    X(KILL, "process killed")                 /* (driver) memory is gone, the page cache stays */            \
+    X(POWER_LOSS, "power lost")               /* (driver) memory is gone, what was not synced is at risk */  \
+    X(DROPPED_WRITE, "dropped write")         /* each unsynced write at a loss of power */                   \
+    X(TORN_WRITE, "torn write")               /* the same: some of its sectors are kept */                   \
+    X(DROPPED_NAME, "dropped name")           /* each unsynced change of a directory at a loss of power */   \
+    X(BIT_ROT, "bit rot")                     /* (driver) one bit or more of a sector at rest */             \
+    X(LOST_WRITE, "lost write")               /* each write: reported done, never made */                    \
+    X(MISDIRECTED_WRITE, "misdirected write") /* each write: made at another place of the same disk */       \
+    X(READ_ERROR, "read error")               /* each read: -EIO, once */                                    \
+    X(WRITE_ERROR, "write error")             /* each write: -EIO; none, some or all of it was made */       \
+    X(SYNC_ERROR, "sync error")               /* each sync, each durable write: -EIO; see below */           \
+    X(BAD_SECTOR, "latent bad sector")        /* (driver) reads fail with -EIO until it is overwritten */    \
+    X(DISK_FULL, "full disk")                 /* (driver) less capacity for a while */                       \
+    X(SLOW_DISK, "slow disk")                 /* each operation: 10 to 1,000 times as long */                \
+    X(STUCK_DISK, "stuck disk")               /* each operation: not over for 1 to 60 s */                   \
+    X(DISK_ROLLBACK, "disk rolled back")      /* (driver) the disk is as it was some time ago */             \
+    X(DISK_WIPE, "disk wiped")                /* (driver) the disk is empty */                               \
+    X(CHANNEL_FULL, "channel full")           /* each message between cores: refused */                      \
+    X(CHANNEL_DELAY, "channel delayed")       /* each publication: up to 10 ms */                            \
+    X(NETWORK_SEGMENT, "short segment")       /* each send: cut into several, down to one byte */            \
+    X(NETWORK_DELAY, "network delay")         /* each segment: up to 500 ms */                               \
+    X(NETWORK_STALL, "network stall")         /* each segment: the connection moves nothing for 1 to 30 s */ \
+    X(NETWORK_RESET, "connection reset") /* each segment: -ECONNRESET on both sides, bytes under way lost */ \
+    X(NETWORK_REFUSE, "connection refused") /* each connect: -ECONNREFUSED or a timeout */                   \
+    X(WALL_JUMP, "wall clock jumps")        /* each turn of a core: by up to an hour, either way */          \
+    X(WALL_DRIFT, "wall clock drifts")      /* at the start of a node: up to 1 part in 1,000, either way */  \
+    X(WALL_FREEZE, "wall clock freezes")    /* each turn: stands for up to 10 s */                           \
+    X(TURN_DELAY, "late turn")              /* each turn: the core gets no processor for up to 100 ms */
 
+/* A sync that fails: what it was to make durable is dropped from the cache at once or at the next crash, and
+ * later syncs report nothing of it (fsyncgate). */
 enum sim_fault {
 #define SIM_FAULT_ENUM(name, words) SIM_##name,
     SIM_FAULT_LIST(SIM_FAULT_ENUM)
@@ -83,8 +83,8 @@ struct sim_dice {
 /* `stream` is a fault, or SIM_FAULT_COUNT + a number of the user's own. */
 void sim_dice_init(struct sim_dice *d, uint64_t seed, uint64_t stream, uint64_t entity);
 uint64_t sim_dice_next(struct sim_dice *d);
-uint64_t sim_dice_below(struct sim_dice *d, uint64_t bound);         /* 0 to bound - 1; bound > 0 */
-bool sim_dice_hits(struct sim_dice *d, uint32_t per_million);        /* always draws once */
+uint64_t sim_dice_below(struct sim_dice *d, uint64_t bound);                /* 0 to bound - 1; bound > 0 */
+bool sim_dice_hits(struct sim_dice *d, uint32_t per_million);               /* always draws once */
 uint64_t sim_dice_between(struct sim_dice *d, uint64_t low, uint64_t high); /* both included */
 
 /* ---- the world ---- */
@@ -92,13 +92,15 @@ uint64_t sim_dice_between(struct sim_dice *d, uint64_t low, uint64_t high); /* b
 struct sim_world_options {
     uint64_t seed;
     struct sim_faults faults;
-    uint8_t heap_fill; /* new memory of cores is filled with it, freed memory with its complement; 0: as it is */
-    void *context;     /* of the calls below, each of which may be null */
-    void (*on_log)(void *context, struct sim_node *node, const char *line, size_t bytes); /* reactor_log_line */
+    uint8_t heap_fill; /* what new memory of cores is full of, freed memory of its complement; 0: as it is */
+    void *context;     /* of the call below */
+    /* reactor_log_line; may be null */
+    void (*on_log)(void *context, struct sim_node *node, const char *line, size_t bytes);
 };
 
 struct sim_world *sim_world_new(const struct sim_world_options *options);
-void sim_world_free(struct sim_world *w); /* its nodes too, killed where they stand, and the disks they have */
+/* Its nodes too, killed where they stand, and the disks they have. */
+void sim_world_free(struct sim_world *w);
 
 void sim_world_set_faults(struct sim_world *w, const struct sim_faults *faults);
 uint64_t sim_now_ns(const struct sim_world *w); /* of the world; begins at 1 s */
@@ -113,7 +115,8 @@ void sim_call_at(struct sim_world *w, uint64_t at_ns, void (*call)(void *context
 void sim_fault_count(struct sim_world *w, enum sim_fault fault);
 uint64_t sim_fault_hits(const struct sim_world *w, enum sim_fault fault); /* so far */
 uint64_t sim_events(const struct sim_world *w);                           /* run so far */
-/* Everything that happened, in order, rolled into 64 bits: the same for the same options, whatever the addresses. */
+/* Everything that happened, in order, rolled into 64 bits: the same for the same options, whatever the
+ * addresses. */
 uint64_t sim_trace_hash(const struct sim_world *w);
 /* Adds something of the driver's to it. */
 void sim_trace(struct sim_world *w, uint64_t what, uint64_t value);
@@ -130,8 +133,8 @@ void sim_node_start(struct sim_node *n, const struct reactor_options *options, r
 bool sim_node_is_up(const struct sim_node *n);
 /* Of the last run that ended by itself: what reactor_run would have returned. */
 int sim_node_result(const struct sim_node *n);
-/* What that run had not given back when it ended; all zero after a tidy end. Heap bytes are those above what a
- * core of this backend has when its main begins. */
+/* What that run had not given back when it ended; all zero after a tidy end. Heap bytes are those above what
+ * a core of this backend has when its main begins. */
 struct sim_leaks {
     uint64_t files;
     uint64_t sockets;
@@ -146,8 +149,9 @@ enum sim_end {
     SIM_END_KILL,  /* the process: its memory goes, connections are reset, the page cache stays */
     SIM_END_POWER, /* the machine: connections go silent, what was not synced is kept, dropped or torn */
 };
-void sim_node_kill(struct sim_node *n, enum sim_end how); /* counts the fault; the disk stays. Does nothing when down. */
-void sim_node_ask_to_stop(struct sim_node *n);            /* as SIGTERM */
+/* Counts the fault; the disk stays. Does nothing when down. */
+void sim_node_kill(struct sim_node *n, enum sim_end how);
+void sim_node_ask_to_stop(struct sim_node *n); /* as SIGTERM */
 
 /* The reactor of a core, to look at; null when the node is down. */
 struct reactor *sim_node_core(struct sim_node *n, unsigned core);
@@ -223,8 +227,8 @@ struct sim_pending {
 };
 uint32_t sim_disk_pending_count(const struct sim_disk *d);
 struct sim_pending sim_disk_pending(const struct sim_disk *d, uint32_t index);
-/* What becomes of each at a loss of power. TEAR is for writes of more than one sector: sectors begin to end - 1 of
- * it are kept, the others dropped. */
+/* What becomes of each at a loss of power. TEAR is for writes of more than one sector: sectors begin to end -
+ * 1 of it are kept, the others dropped. */
 struct sim_choice {
     enum { SIM_KEEP, SIM_DROP, SIM_TEAR } what;
     uint32_t sector_begin;
@@ -232,7 +236,8 @@ struct sim_choice {
 };
 /* Loses power with these outcomes, one for each pending. Requires: no node runs on it. */
 void sim_disk_lose_power(struct sim_disk *d, const struct sim_choice *choices);
-/* Changes with each operation that can change what a loss of power leaves: when it is the same, so are the images. */
+/* Changes with each operation that can change what a loss of power leaves: when it is the same, so are the
+ * images. */
 uint64_t sim_disk_change_count(const struct sim_disk *d);
 
 #endif

@@ -1,8 +1,9 @@
 /* stack.c - stacks of simulated tasks, kept when a core ends for the next that starts.
  *
- * A simulated node is started and killed thousands of times, and each mapping with a guard page costs two calls
- * of the system and the faults of its pages. So a bounded number of stacks of one size wait here for whoever needs
- * one next. What stands on them is left over from anyone: nobody reads what they have not written. */
+ * A simulated node is started and killed thousands of times, and each mapping with a guard page costs two
+ * calls of the system and the faults of its pages. So a bounded number of stacks of one size wait here for
+ * whoever needs one next. What stands on them is left over from anyone: nobody reads what they have not
+ * written. */
 #include "reactor/sim/world.h"
 
 #include <sys/mman.h>

@@ -1,8 +1,8 @@
 /* world.c - the one loop of a simulated world: what is due next runs, and time jumps to it.
  *
- * Events lie in a binary heap by (due, tie, sequence). The tie is drawn when an event is scheduled, so what is due
- * at one time runs in an order that the seed decides, and another seed tries another. Each event that runs goes
- * into the trace: two runs with one trace did the same things at the same times. */
+ * Events lie in a binary heap by (due, tie, sequence). The tie is drawn when an event is scheduled, so what
+ * is due at one time runs in an order that the seed decides, and another seed tries another. Each event that
+ * runs goes into the trace: two runs with one trace did the same things at the same times. */
 #include "reactor/sim/world.h"
 
 #include <stdio.h>

@@ -5,11 +5,12 @@
  *   core.c     the turns of a core, its clocks   channel.c                      messages between cores
  *   stack.c    stacks of tasks, kept for the next node
  *
- * One turn of a core, as in reactor.h: completions that have come -> messages -> due timers -> ready tasks -> turn
- * hook -> publish. Virtual time stands still while a turn runs, but each look at the clock costs a drawn moment,
- * so that long slices yield; the next turn is no earlier than that. The world's own memory is malloc's: it outlives
- * the crash of a node. What a core's heap holds (tasks, buffers of operations) must not be touched after the kill:
- * whatever is under way for a node is forgotten by the *_on_kill calls, before its heaps go. */
+ * One turn of a core, as in reactor.h: completions that have come -> messages -> due timers -> ready tasks ->
+ * turn hook -> publish. Virtual time stands still while a turn runs, but each look at the clock costs a drawn
+ * moment, so that long slices yield; the next turn is no earlier than that. The world's own memory is
+ * malloc's: it outlives the crash of a node. What a core's heap holds (tasks, buffers of operations) must not
+ * be touched after the kill: whatever is under way for a node is forgotten by the *_on_end calls, before its
+ * heaps go. */
 #ifndef REACTOR_SIM_WORLD_H
 #define REACTOR_SIM_WORLD_H
 
@@ -139,7 +140,8 @@ struct reactor {
 
 /* ---- core.c, node.c, channel.c ---- */
 
-/* The core hears of it in its next turn, which comes soon. From events and from turns, of its own or another core. */
+/* The core hears of it in its next turn, which comes soon. From events and from turns, of its own or another
+ * core. */
 void core_post(struct reactor *r, struct sim_completion *c);
 void core_unpost(struct sim_completion *c); /* does nothing when it is not posted */
 /* Makes sure that a turn comes no later than in `delay_ns`. */
@@ -171,10 +173,12 @@ uint64_t channels_next_due_ns(const struct reactor *r); /* UINT64_MAX: nothing i
 /* ---- disk.c, file.c, directory.c ---- */
 
 void files_init(struct reactor *r);
-/* Before the heap of a core goes: forgets its operations (writes in flight become cached, in whole, in part or not
- * at all, as drawn: the device may still do them) and its open files. Returns: files that were open. */
+/* Before the heap of a core goes: forgets its operations (writes in flight become cached, in whole, in part
+ * or not at all, as drawn: the device may still do them) and its open files.
+ * Returns: files that were open. */
 uint64_t files_on_end(struct reactor *r);
-/* After all cores of the node are gone, at SIM_END_POWER: what is unsynced is kept, dropped or torn, as drawn. */
+/* After all cores of the node are gone, at SIM_END_POWER: what is unsynced is kept, dropped or torn, as
+ * drawn. */
 void disk_on_power_loss(struct sim_disk *d, struct sim_world *w);
 
 /* ---- network.c, socket.c, listener.c ---- */
@@ -182,8 +186,8 @@ void disk_on_power_loss(struct sim_disk *d, struct sim_world *w);
 struct sim_network *network_new(struct sim_world *w);
 void network_free(struct sim_network *n);
 void sockets_init(struct reactor *r);
-/* Before the heap of a core goes: its sockets and listeners. At KILL (and when a node ends by itself) peers see a
- * reset, or an orderly end if nothing was unread; at POWER they see nothing until their own timeout. */
+/* Before the heap of a core goes: its sockets and listeners. At KILL (and when a node ends by itself) peers
+ * see a reset, or an orderly end if nothing was unread; at POWER they see nothing until their own timeout. */
 void sockets_on_end(struct reactor *r, enum sim_end how, uint64_t *sockets, uint64_t *listeners);
 
 #endif
