@@ -1,0 +1,13 @@
+/* report.h - what the runner prints when all histories are through. */
+#ifndef TEST_SIM_REPORT_H
+#define TEST_SIM_REPORT_H
+
+#include "test/sim/options.h"
+
+/* The totals; with --counters each fault and each mark. */
+void report_totals(const struct sim_options *o, const struct tally *t);
+/* Names each class and each mark that was never hit. Returns: how many. */
+unsigned report_missing(const struct sim_options *o, const struct tally *t);
+void report_faults(void); /* --list-faults */
+
+#endif
