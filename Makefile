@@ -5,6 +5,7 @@
 #   make test       lint, unit tests, tests with real processes
 #   make unit       the unit tests alone; FOLDERS="reactor engine" links and runs only those folders
 #   make simulator  build/sim and build/test/sim: the same sources on reactor/sim; make sim-unit runs the latter
+#   make sabotage   faults put into torc, one at a time, that the simulator must find
 #   make fuzz       libFuzzer on every parser; TARGET=table SECONDS=60; make fuzz-smoke: all of them, two at a time
 #   make asan tsan  the unit tests under the sanitizers; make debug: without optimisation
 #   make bench      a short comparison run
@@ -123,6 +124,7 @@ SRC_unit := $(filter-out $(SRC_process),$(foreach f,$(FOLDERS),$(sort $(shell fi
 SRC_sim_server := $(SRC_core) $(call find_c,reactor/sim) $(SRC_engine) $(SRC_wire) $(SRC_shard)
 SRC_sim_main := $(wildcard test/sim/main.c)
 SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
+SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(SRC_sim) $(SRC_sim_server))
 # Unit tests that use nothing but reactor.h: both backends pass them.
 SRC_sim_both := test/reactor/task_test.c
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
@@ -149,7 +151,7 @@ FUZZ_PROGRAMS := $(patsubst %,$(OUT)/%,$(FUZZ_TARGETS))
 TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST) $(FUZZ_TEST)
 
 .DEFAULT_GOAL := all
-.PHONY: all programs tests simulator sim-objects sim-unit fuzz fuzz-smoke fuzz-programs run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
+.PHONY: all programs tests simulator sim-objects sim-unit sabotage fuzz fuzz-smoke fuzz-programs run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -235,7 +237,7 @@ else
 .DEFAULT_GOAL := $(if $(filter sim,$(VARIANT)),simulator,all)
 simulator: $(SIM_PROGRAM) $(SIM_TEST) $(FUZZ_TEST)
 sim-objects: $(call objects,$(SRC_sim_server))
-$(SIM_PROGRAM): $(call objects,$(SRC_sim_main) $(SRC_sim) $(SRC_sim_server)) $(OUT)/obj/lists
+$(SIM_PROGRAM): $(SIM_OBJECTS) $(OUT)/obj/lists
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
@@ -275,6 +277,11 @@ test: deps
 # Runs only what TEST names: make unit TEST=wal
 unit: $(UNIT)
 	$(UNIT) $(TEST)
+# Puts one fault at a time into torc: the simulator must find each (test/sim/sabotages). NAMES="stale_rows" for some.
+sabotage: simulator
+	@tools/sabotage $(NAMES)
+print-%:
+	@printf '%s\n' '$($*)'
 sim-unit: simulator
 	$(if $(SIM_TEST),$(SIM_TEST) $(TEST))
 
