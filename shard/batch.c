@@ -5,6 +5,13 @@
 
 enum { BATCHES_MIN = 16, BATCHES_MAX = 1 << 20 };
 
+void batch_table_deinit(struct shard *s)
+{
+    for (uint32_t i = 0; i < s->batches.count; i++)
+        ASSERT(!s->batches.batches[i].parts);
+    reactor_free(s->reactor, s->batches.batches);
+}
+
 static int grow(struct shard *s)
 {
     struct batch_table *t = &s->batches;

@@ -32,6 +32,8 @@ struct batch_table {
     uint32_t first_free; /* index + 1; 0 for none */
 };
 
+void batch_table_deinit(struct shard *s); /* Requires: none is open */
+
 /* Splits a batch frame and adds its parts as requests, which end by `deadline_ns` (0: none) at the latest;
  * answers it at once when it is malformed. */
 void batch_start(struct shard *s, const struct reply *reply, const struct frame *frame, uint64_t deadline_ns);

@@ -35,6 +35,26 @@ int exchange_init(struct shard *s)
     return s->exchange.lanes ? 0 : TORC_E_NO_MEMORY;
 }
 
+bool exchange_is_settled(const struct shard *s)
+{
+    bool is_settled = s->exchange.bytes_out == 0;
+    for (unsigned core = 0; core < s->core_count; core++) {
+        const struct exchange_lane *lane = &s->exchange.lanes[core];
+        is_settled = is_settled && !lane->requests && !lane->answers && lane->backlog_count == 0;
+    }
+    return is_settled;
+}
+
+void exchange_deinit(struct shard *s)
+{
+    ASSERT(exchange_is_settled(s));
+    s->exchange.free_unused = s->exchange.free_count;
+    exchange_trim(s);
+    for (unsigned core = 0; core < s->core_count; core++)
+        reactor_free(s->reactor, s->exchange.lanes[core].backlog);
+    reactor_free(s->reactor, s->exchange.lanes);
+}
+
 bool exchange_is_congested(const struct shard *s)
 {
     return s->exchange.bytes_out > BYTES_OUT_MAX;
@@ -210,6 +230,14 @@ void exchange_flush(struct shard *s)
         send_block(s, core, &lane->requests);
         send_block(s, core, &lane->answers);
     }
+}
+
+void exchange_broadcast(struct shard *s, uint32_t kind, uint64_t word)
+{
+    exchange_flush(s);
+    for (unsigned core = 0; core < s->core_count; core++)
+        if (core != s->core)
+            exchange_send(s, core, &(struct message){.kind = kind, .word = word});
 }
 
 /* ---- what comes in ---- */

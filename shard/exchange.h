@@ -26,6 +26,7 @@ enum exchange_message {
     MESSAGE_STOP,       /* drain; word: the time it may take in ms */
     MESSAGE_DRAINED,    /* to core 0 */
     MESSAGE_CLOSE,      /* all have drained */
+    MESSAGE_LAST,       /* this core asks for nothing any more */
     MESSAGE_INFO,       /* payload: struct info_report, to be filled and sent back as MESSAGE_INFO_DONE */
     MESSAGE_INFO_DONE,
 };
@@ -61,6 +62,10 @@ struct exchange {
 };
 
 MUST_CHECK int exchange_init(struct shard *s);
+/* Requires: it is settled. */
+void exchange_deinit(struct shard *s);
+/* Nothing waits to be sent, and no other core has a block of this one. */
+bool exchange_is_settled(const struct shard *s);
 
 /* Hands a parsed request to `core`; `limit_ns` as in struct arrival. Returns: 0 or TORC_E_NO_MEMORY. */
 MUST_CHECK int exchange_request(struct shard *s, unsigned core, const struct reply *reply,
@@ -70,6 +75,8 @@ void exchange_answer(struct shard *s, const struct reply *reply, const struct an
 
 /* Sends a message, or keeps it until the channel has room again. */
 void exchange_send(struct shard *s, unsigned core, const struct message *m);
+/* Sends a value to all other cores, after all that gathers for them. */
+void exchange_broadcast(struct shard *s, uint32_t kind, uint64_t word);
 /* Takes REQUESTS, ANSWERS and RETURN. */
 void exchange_receive(struct shard *s, const struct message *m);
 /* Sends the blocks that this turn has filled; in the turn hook. */

@@ -18,6 +18,13 @@ void jobs_init(struct shard *s)
     list_init(&s->jobs.waiting);
 }
 
+void jobs_deinit(struct shard *s)
+{
+    ASSERT(s->jobs.task_count == 0 && s->jobs.queue_count == 0);
+    for (struct list *link; (link = list_pop_front(&s->jobs.free));)
+        reactor_free(s->reactor, CONTAINER_OF(link, struct job, link));
+}
+
 static struct job *acquire_job(struct shard *s)
 {
     struct list *link = list_pop_front(&s->jobs.free);

@@ -51,6 +51,7 @@ struct jobs {
 };
 
 void jobs_init(struct shard *s);
+void jobs_deinit(struct shard *s); /* Requires: none is left */
 /* Takes a request; answers it with an error when there is no room. */
 void jobs_add(struct shard *s, const struct request *request);
 

@@ -1,4 +1,4 @@
-/* shard.c - the life of one core: start, turns, end.
+/* shard.c - the life of one core: start, turns, and the end as it is asked for; see end.h for the rest.
  *
  *   core 0                                    core i
  *   data directory: lock, identity
@@ -9,10 +9,12 @@
  *   ... requests ...
  *   asked to end: STOP ---------------------> stop accepting, answer what is in flight
  *   same                 <---------- DRAINED
- *   all drained: CLOSE ---------------------> connections closed, engine closed, loop stopped */
+ *   all drained: CLOSE ---------------------> connections closed, engine closed
+ *   same                 <------LAST--------> loop stopped */
 #include "shard/shard.h"
 
 #include "shard/datadir.h"
+#include "shard/end.h"
 #include "shard/scan.h"
 #include "shard/serve/info.h"
 
@@ -20,43 +22,13 @@
 
 enum { SECOND_NS = 1000000000, LISTEN_BACKLOG = 4096, WHY_BYTES = 512 };
 
-static void drain_begin(struct shard *s, uint64_t timeout_ms);
-
-/* Messages to other cores go out even before the engine is open and after it is closed. */
+/* Messages to other cores go out even before the engine is open. */
 static void on_turn_without_engine(void *context)
 {
     exchange_flush(context);
 }
 
 /* ---- messages ---- */
-
-static void broadcast(struct shard *s, uint32_t kind, uint64_t word)
-{
-    for (unsigned core = 0; core < s->core_count; core++)
-        if (core != s->core)
-            exchange_send(s, core, &(struct message){.kind = kind, .word = word});
-}
-
-static void close_task(struct reactor *r, void *context);
-
-static void begin_close(struct shard *s)
-{
-    ASSERT(s->state == SHARD_DRAINING);
-    s->state = SHARD_CLOSING;
-    int rc = task_spawn(s->reactor, close_task, s);
-    /* All tasks are taken, so reads hang at the disk: what was acknowledged is durable without a tidy end. */
-    if (rc)
-        reactor_stop(s->reactor);
-}
-
-static void on_drained(struct shard *s)
-{
-    ASSERT(s->core == 0);
-    if (++s->drained_cores < s->core_count)
-        return;
-    broadcast(s, MESSAGE_CLOSE, 0);
-    begin_close(s);
-}
 
 static void on_ready(struct shard *s)
 {
@@ -96,13 +68,16 @@ static void on_message(void *context, const struct message *m)
         session_attach(s, m->payload);
         return;
     case MESSAGE_STOP:
-        drain_begin(s, m->word);
+        end_drain(s, m->word);
         return;
     case MESSAGE_DRAINED:
-        on_drained(s);
+        end_on_drained(s);
         return;
     case MESSAGE_CLOSE:
-        begin_close(s);
+        end_on_close(s);
+        return;
+    case MESSAGE_LAST:
+        end_on_last(s);
         return;
     case MESSAGE_INFO:
         info_fill(s, m->payload);
@@ -113,40 +88,6 @@ static void on_message(void *context, const struct message *m)
         return;
     }
     ASSERT(!"a message of a known kind");
-}
-
-/* ---- the end ---- */
-
-static bool is_drained(const struct shard *s)
-{
-    bool is_answered = s->in_flight == 0 && sessions_are_settled(s);
-    return is_answered || reactor_now_ns(s->reactor) > s->drain_deadline_ns;
-}
-
-static void watch_drain(struct shard *s)
-{
-    if (s->state != SHARD_DRAINING || s->has_told_drained || !is_drained(s))
-        return;
-    s->has_told_drained = true;
-    if (s->in_flight > 0)
-        log_write(&s->log, LOG_LEVEL_WARN, "drain_timeout",
-                  "requests were still in flight; their outcome is unknown",
-                  log_number("in_flight", s->in_flight));
-    if (s->core == 0)
-        on_drained(s);
-    else
-        exchange_send(s, 0, &(struct message){.kind = MESSAGE_DRAINED});
-}
-
-static void drain_begin(struct shard *s, uint64_t timeout_ms)
-{
-    if (s->state != SHARD_RUNNING)
-        return;
-    s->state = SHARD_DRAINING;
-    s->drain_deadline_ns = reactor_now_ns(s->reactor) + timeout_ms * 1000000;
-    if (s->listener)
-        listener_close(s->listener);
-    s->listener = NULL;
 }
 
 /* Asked to end: by the system, on core 0. */
@@ -160,26 +101,8 @@ static void on_stop(void *context)
     if (s->state != SHARD_RUNNING)
         return;
     log_write(&s->log, LOG_LEVEL_INFO, "stopping", NULL, log_number("in_flight", s->in_flight));
-    broadcast(s, MESSAGE_STOP, s->options->shutdown_timeout_ms);
-    drain_begin(s, s->options->shutdown_timeout_ms);
-}
-
-/* Waits for the reads that still run, so that the engine is not closed under them. */
-static void close_task(struct reactor *r, void *context)
-{
-    struct shard *s = context;
-    deadlines_stop(s);
-    sessions_close_all(s);
-    for (unsigned i = 0; i < 10000 && (s->jobs.task_count > 0 || s->sessions.open_count > 0); i++)
-        task_sleep(r, 1000000);
-    /* A read that still hangs at the disk has the engine in use: what was acknowledged is durable without a
-     * tidy end. */
-    if (s->jobs.task_count == 0) {
-        engine_close(s->engine);
-        reactor_set_turn_hook(r, on_turn_without_engine, s);
-    }
-    log_write(&s->log, LOG_LEVEL_INFO, "stopped", NULL, log_number("operations", s->counters.operations));
-    reactor_stop(r);
+    exchange_broadcast(s, MESSAGE_STOP, s->options->shutdown_timeout_ms);
+    end_drain(s, s->options->shutdown_timeout_ms);
 }
 
 /* ---- turns ---- */
@@ -200,7 +123,7 @@ static void on_turn(void *context)
     exchange_flush(s);
     sessions_flush(s);
     deadlines_turn(s);
-    watch_drain(s);
+    end_watch_drain(s);
 }
 
 static void on_second(struct timer *t)
@@ -297,7 +220,7 @@ static int start_first(struct shard *s, const struct address *wanted)
     int rc = prepare_directory(s);
     if (rc)
         return rc;
-    broadcast(s, MESSAGE_START, 0);
+    exchange_broadcast(s, MESSAGE_START, 0);
     rc = open_engine(s);
     if (rc)
         return rc;
@@ -308,7 +231,7 @@ static int start_first(struct shard *s, const struct address *wanted)
     if (rc)
         return rc;
     address.port = listener_port(s->listener);
-    broadcast(s, MESSAGE_SERVE, address.port);
+    exchange_broadcast(s, MESSAGE_SERVE, address.port);
     log_serving(s, &address);
     return 0;
 }
@@ -323,8 +246,8 @@ static int start_other(struct shard *s, const struct address *wanted)
         return rc;
     exchange_send(s, 0, &(struct message){.kind = MESSAGE_READY});
     int port = event_wait(s->reactor, &s->step, EVENT_FOREVER);
-    if (port < 0)
-        return port;
+    if (port < 0 || s->state != SHARD_RUNNING) /* asked to end meanwhile */
+        return port < 0 ? port : 0;
     struct address address = *wanted;
     address.port = (uint16_t)port;
     return listen_on(s, &address);

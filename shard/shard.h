@@ -58,7 +58,7 @@ struct shard {
     struct reactor *reactor;
     const struct options *options;
     struct log log;
-    struct engine *engine;
+    struct engine *engine; /* null before it is open and after it is closed */
     struct hlc clock;
     unsigned core;
     unsigned core_count;
@@ -83,6 +83,7 @@ struct shard {
     struct event step;      /* what the start waits for: START or SERVE, on core 0 that all are READY */
     unsigned ready_cores;   /* core 0 counts */
     unsigned drained_cores; /* core 0 counts */
+    unsigned parted_cores;  /* of the others: that have sent LAST */
     uint64_t drain_deadline_ns;
     bool is_serving;
     bool is_stop_wanted; /* asked to end before it served */

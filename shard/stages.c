@@ -40,6 +40,12 @@ int stages_init(struct stages *st, struct reactor *r, uint32_t every)
     return 0;
 }
 
+void stages_deinit(struct stages *st, struct reactor *r)
+{
+    reactor_free(r, st->histograms);
+    st->histograms = NULL;
+}
+
 void stages_record(struct stages *st, enum stage stage, uint64_t from_ns, uint64_t to_ns)
 {
     histogram_record(&st->histograms[stage], to_ns > from_ns ? to_ns - from_ns : 0);

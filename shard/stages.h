@@ -38,6 +38,7 @@ struct stages {
 };
 
 MUST_CHECK int stages_init(struct stages *st, struct reactor *r, uint32_t every);
+void stages_deinit(struct stages *st, struct reactor *r);
 
 /* It is the turn of this request to be stamped. */
 static inline bool stages_is_due(struct stages *st)

@@ -40,7 +40,7 @@ void info_fill(struct shard *s, struct info_report *report)
     struct info_core *c = &report->core;
     c->shard = s->counters;
     c->reactor = reactor_counters(s->reactor);
-    c->engine = engine_counters(s->engine);
+    c->engine = s->engine ? engine_counters(s->engine) : (struct engine_counters){0};
     c->connections = s->sessions.open_count;
     c->output_bytes = s->sessions.outputs.bytes_in_use;
     c->jobs_queued = s->jobs.queue_count;

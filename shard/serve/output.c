@@ -70,6 +70,14 @@ void output_pool_trim(struct output_pool *pool)
     trim(pool, &pool->large, &pool->large_count, &pool->large_unused);
 }
 
+void output_pool_deinit(struct output_pool *pool)
+{
+    ASSERT(pool->bytes_in_use == 0);
+    pool->small_unused = pool->small_count;
+    pool->large_unused = pool->large_count;
+    output_pool_trim(pool);
+}
+
 /* A new last chunk; what is being sent is never extended. */
 static struct output_chunk *add_chunk(struct output *out, struct output_pool *pool, size_t bytes)
 {

@@ -44,6 +44,7 @@ struct output {
 };
 
 void output_pool_init(struct output_pool *pool, struct reactor *r);
+void output_pool_deinit(struct output_pool *pool); /* Requires: no connection holds a chunk */
 /* Gives back the kept chunks that nobody has needed since the last call. */
 void output_pool_trim(struct output_pool *pool);
 

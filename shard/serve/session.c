@@ -23,6 +23,18 @@ int session_table_init(struct shard *s)
     return 0;
 }
 
+void session_table_deinit(struct shard *s)
+{
+    struct session_table *t = &s->sessions;
+    ASSERT(t->open_count == 0);
+    for (uint8_t *carry; (carry = t->carries) != NULL;) {
+        memcpy(&t->carries, carry, sizeof t->carries);
+        reactor_free(s->reactor, carry);
+    }
+    output_pool_deinit(&t->outputs);
+    reactor_free(s->reactor, t->slots);
+}
+
 static struct session *session_of(const struct shard *s, const struct reply *reply)
 {
     ASSERT(reply->owner < s->sessions.capacity);

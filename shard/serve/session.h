@@ -91,6 +91,7 @@ struct handover {
 };
 
 MUST_CHECK int session_table_init(struct shard *s);
+void session_table_deinit(struct shard *s); /* Requires: none is open */
 
 void session_accept(void *shard, struct socket *socket); /* socket_listen's on_accept */
 void session_attach(struct shard *s, struct handover *h);

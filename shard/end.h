@@ -1,0 +1,26 @@
+/* end.h - how a core stops serving: it answers what is in flight, closes what is open, parts from the others.
+ *
+ *   RUNNING --end_drain--> DRAINING --answered, or the time is up--> DRAINED to core 0
+ *                                                                        |  when all have drained
+ *   (stopped) <-- parted <-- engine closed <-- connections closed <--- CLOSE
+ *
+ * A core parts by sending LAST to each other one, after all that it will ever ask. It stops when it has the
+ * LAST of all, its own blocks are back and its own requests answered: so nothing is under way to a core that
+ * is gone, and all memory, timers and sockets have been given back. Only when the disk hangs beyond all
+ * patience the loop stops as it is: what was acknowledged is durable. */
+#ifndef SHARD_END_H
+#define SHARD_END_H
+
+#include <stdint.h>
+
+struct shard;
+
+void end_drain(struct shard *s, uint64_t timeout_ms);
+void end_watch_drain(struct shard *s); /* in the turn hook */
+
+/* MESSAGE_DRAINED, MESSAGE_CLOSE, MESSAGE_LAST */
+void end_on_drained(struct shard *s);
+void end_on_close(struct shard *s);
+void end_on_last(struct shard *s);
+
+#endif
