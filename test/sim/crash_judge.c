@@ -1,0 +1,163 @@
+/* crash_judge.c - recovers one image, in a world of its own; see crash_judge.h. */
+#include "test/sim/crash_judge.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    REST_NS = 100 * 1000 * 1000, /* flushes, compactions and the idle log's watermark are over by then */
+    LIFE_NS_MAX = INT32_MAX,     /* some two seconds */
+    PUT_KEY = 0,
+    PUT_BYTES = 100,
+    NAME_BYTES = 64,
+};
+
+struct judge {
+    struct sim_node *node;
+    struct crash_history history;
+    struct crash_shard shard;
+    uint64_t tables; /* that counted when the life ended */
+    bool is_second;
+    bool is_over;
+};
+
+/* ---- a life, as a task ---- */
+
+static bool check_counters(struct judge *j)
+{
+    struct engine_counters c = engine_counters(j->shard.engine);
+    j->tables = c.tables;
+    if (c.quarantined || c.corruptions)
+        return crash_shard_complain(&j->shard,
+                                    "a loss of power was taken for damage: %u stretches, %u checksums",
+                                    (unsigned)c.quarantined, (unsigned)c.corruptions);
+    return true;
+}
+
+static bool put_one(struct judge *j)
+{
+    struct crash_shard *s = &j->shard;
+    uint32_t number = j->history.count;
+    crash_shard_put(s, PUT_KEY, PUT_BYTES, false);
+    if (!crash_shard_await(s))
+        return false;
+    if (j->history.writes[number].state != CRASH_ACKNOWLEDGED)
+        return crash_shard_complain(s, "a put after the recovery is refused or fails; %s", s->last_event);
+    return crash_shard_observe(s);
+}
+
+static bool live(struct judge *j, struct reactor *r)
+{
+    struct crash_shard *s = &j->shard;
+    if (crash_shard_open(s, r) != 0)
+        return false;
+    bool is_good = crash_shard_observe(s);
+    task_sleep(r, REST_NS);
+    is_good = is_good && crash_shard_observe(s);
+    if (is_good && !j->is_second)
+        is_good = put_one(j);
+    task_sleep(r, REST_NS);
+    is_good = is_good && check_counters(j);
+    crash_shard_close(s);
+    return is_good && s->why[0] == '\0';
+}
+
+static int run_life(struct reactor *r, void *context)
+{
+    struct judge *j = context;
+    j->is_over = live(j, r);
+    reactor_stop(r);
+    return 0;
+}
+
+/* ---- around it ---- */
+
+static bool is_down(void *context)
+{
+    return !sim_node_is_up(context);
+}
+
+static bool check_leaks(struct judge *j)
+{
+    struct sim_leaks leaks = sim_node_leaks(j->node);
+    if (!leaks.files && !leaks.tasks && !leaks.timers && !leaks.heap_bytes)
+        return true;
+    return crash_shard_complain(&j->shard, "a tidy end leaves %u files, %u tasks, %u timers, %u heap bytes",
+                                (unsigned)leaks.files, (unsigned)leaks.tasks, (unsigned)leaks.timers,
+                                (unsigned)leaks.heap_bytes);
+}
+
+static bool run_node(struct judge *j)
+{
+    struct reactor_options options = {.core_count = 1, .first_cpu = -1};
+    struct sim_world *world = sim_node_world(j->node);
+    j->is_over = false;
+    sim_node_start(j->node, &options, run_life, j);
+    if (!sim_run(world, sim_now_ns(world) + LIFE_NS_MAX, is_down, j->node))
+        return crash_shard_complain(&j->shard, "the recovery does not end");
+    return j->is_over && check_leaks(j);
+}
+
+/* The power goes: nothing is kept that was not durable. */
+static void lose_all_pending(struct judge *j)
+{
+    struct sim_disk *disk = sim_node_take_disk(j->node);
+    uint32_t count = sim_disk_pending_count(disk);
+    struct sim_choice *choices = calloc(count + 1, sizeof *choices);
+    ASSERT(choices);
+    for (uint32_t i = 0; i < count; i++)
+        choices[i].what = SIM_DROP;
+    sim_disk_lose_power(disk, choices);
+    free(choices);
+    sim_node_give_disk(j->node, disk);
+}
+
+/* Only files that are named by someone, and no more of the log than a shard may keep. */
+static bool check_files(struct judge *j)
+{
+    const struct sim_disk *disk = sim_node_disk(j->node);
+    uint64_t tables = 0, segments = 0;
+    for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
+        struct sim_file_info info = sim_disk_file_at(disk, i);
+        const char *name = strrchr(info.path, '/');
+        name = name ? name + 1 : info.path;
+        bool is_table = strncmp(name, "table-", 6) == 0;
+        bool is_segment = strncmp(name, "wal-", 4) == 0;
+        tables += is_table;
+        segments += is_segment;
+        if (is_segment && info.bytes > CRASH_SEGMENT_BYTES)
+            return crash_shard_complain(&j->shard, "%s has %llu bytes", info.path,
+                                        (unsigned long long)info.bytes);
+        if (!is_table && !is_segment && strncmp(name, "MANIFEST-", 9) != 0)
+            return crash_shard_complain(&j->shard, "%s is left, which nobody names", info.path);
+    }
+    if (tables != j->tables)
+        return crash_shard_complain(&j->shard, "%u files of tables for %u tables", (unsigned)tables,
+                                    (unsigned)j->tables);
+    if (segments > CRASH_SEGMENTS_MAX)
+        return crash_shard_complain(&j->shard, "%u files of the log", (unsigned)segments);
+    return true;
+}
+
+bool crash_judge(const struct crash_workload *workload, const struct crash_history *history,
+                 struct sim_disk *disk, struct crash_verdict *out)
+{
+    struct judge *j = calloc(1, sizeof *j);
+    ASSERT(j);
+    struct sim_world *world = sim_world_new(&(struct sim_world_options){.seed = 1});
+    j->history = *history;
+    j->shard = (struct crash_shard){.knobs = workload->knobs, .history = &j->history};
+    j->node = sim_node_new(world, "10.0.0.1", disk);
+    bool is_good = run_node(j);
+    if (is_good) {
+        lose_all_pending(j);
+        j->is_second = true;
+        is_good = run_node(j) && check_files(j);
+    }
+    snprintf(out->why, sizeof out->why, "%s", j->shard.why);
+    snprintf(out->last_event, sizeof out->last_event, "%s", j->shard.last_event);
+    ASSERT(is_good == (out->why[0] == '\0'));
+    sim_world_free(world);
+    free(j);
+    return is_good;
+}

@@ -1,0 +1,240 @@
+/* crash_workload.c - the short workloads; see crash_workload.h.
+ *
+ * All begin with an empty disk; what comes before `record` prepares the state from which it becomes
+ * interesting. A record of 8,000 bytes takes two blocks of the log, so a segment holds seven and the eighth
+ * begins the next. */
+#include "test/sim/crash_workload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    EACH_PUT = 1, /* memtable_bytes: one put fills it, and is flushed */
+    NO_FLUSH = 1 << 20,
+    REST_MS = 50,
+};
+
+#define FILL_6                                                                                               \
+    "put:0:8000 await put:1:8000 await put:2:8000 await "                                                    \
+    "put:3:8000 await put:4:8000 await put:5:8000 await "
+#define FILL_7 FILL_6 "put:0:8000 await "
+#define FLUSH_6                                                                                              \
+    "put:0:8000 await rest put:1:8000 await rest put:2:8000 await rest "                                     \
+    "put:3:8000 await rest put:4:8000 await rest put:5:8000 await rest "
+#define FLUSH_7 FLUSH_6 "put:0:8000 await rest "
+#define RESTART "open put:3:100 await rest close "
+
+static const struct crash_workload workloads[] = {
+    /* a shard begins */
+    {"first_start", "record open rest", {NO_FLUSH, 2}, 40},
+    {"first_put", "open record put:0:100 await rest", {NO_FLUSH, 2}, 40},
+    /* writes */
+    {"put", "open rest record put:0:100 await rest", {NO_FLUSH, 2}, 4},
+    {"put_large", "open rest record put:0:8000 await rest", {NO_FLUSH, 2}, 4},
+    {"put_at_once", "open rest record put:0:100 put:1:8000 put:2:0 await rest", {NO_FLUSH, 2}, 8},
+    {"put_in_flight",
+     "open rest put:2:100 await record put:0:100 turn put:1:8000 await rest",
+     {NO_FLUSH, 2},
+     8},
+    {"put_three_in_flight",
+     "open rest put:2:100 await record put:0:100 turn put:1:100 turn put:2:8000 await rest",
+     {NO_FLUSH, 3},
+     40},
+    {"put_one_by_one",
+     "open rest record put:0:100 turn put:1:100 turn put:0:100 await rest",
+     {NO_FLUSH, 1},
+     8},
+    {"delete", "open put:0:100 await rest record delete:0 await rest", {NO_FLUSH, 2}, 4},
+    {"overwrite", "open put:0:8000 await rest record put:0:100 turn put:0:8000 await rest", {NO_FLUSH, 2}, 8},
+    {"put_and_delete",
+     "open rest record put:0:100 turn delete:0 turn put:0:100 await rest",
+     {NO_FLUSH, 2},
+     8},
+    /* tables */
+    {"flush", "open rest record put:0:100 await rest", {EACH_PUT, 2}, 30},
+    {"flush_two", "open rest record put:0:8000 turn put:1:100 await rest", {EACH_PUT, 2}, 60},
+    {"flush_overwrite", "open put:0:100 await rest record put:0:8000 await rest", {EACH_PUT, 2}, 30},
+    {"flush_delete", "open put:0:100 await rest record delete:0 await rest", {EACH_PUT, 2}, 30},
+    {"flush_nothing", "open rest record delete:0 await rest", {EACH_PUT, 2}, 30},
+    {"compaction",
+     "open put:0:100 await rest put:1:8000 await rest put:0:8000 await rest record put:2:100 await rest",
+     {EACH_PUT, 2},
+     60},
+    {"compaction_of_deletes",
+     "open put:0:100 await rest put:1:8000 await rest delete:0 await rest record delete:1 await rest",
+     {EACH_PUT, 2},
+     60},
+    {"compaction_and_puts",
+     "open put:0:100 await rest put:1:8000 await rest put:0:8000 await rest put:1:100 await record put:0:100 "
+     "turn delete:1 await rest",
+     {EACH_PUT, 2},
+     100},
+    /* segments */
+    {"rotation", "open " FILL_7 "rest record put:0:8000 await rest", {NO_FLUSH, 2}, 30},
+    {"rotation_in_flight",
+     "open " FILL_6 "rest record put:0:100 turn put:1:8000 turn put:2:8000 await rest",
+     {NO_FLUSH, 3},
+     60},
+    {"truncation", "open " FLUSH_7 "record put:0:8000 await rest", {EACH_PUT, 2}, 60},
+    {"recycling", "open " FLUSH_7 FLUSH_7 "record put:0:8000 await rest", {EACH_PUT, 2}, 60},
+    {"recycling_in_flight",
+     "open " FLUSH_7 FLUSH_6 "record put:0:8000 turn put:1:8000 turn put:2:100 await rest",
+     {EACH_PUT, 3},
+     100},
+    /* the manifest alone */
+    {"manifest", "open put:0:100 await close record manifest manifest", {NO_FLUSH, 2}, 20},
+    {"manifest_of_tables",
+     "open put:0:100 await rest put:1:100 await rest close record manifest",
+     {EACH_PUT, 2},
+     20},
+    /* errors */
+    {"failed_write",
+     "open put:1:100 await rest record fail-writes:1 put:0:100 await put:0:8000 await rest",
+     {NO_FLUSH, 2},
+     30},
+    {"failed_write_in_flight",
+     "open put:1:100 await rest record fail-writes:1 put:0:100 turn put:1:8000 await put:2:100 await rest",
+     {NO_FLUSH, 2},
+     60},
+    {"failed_write_after",
+     "open put:1:100 await rest record put:0:100 turn fail-writes:1 put:1:8000 await put:2:100 await rest",
+     {NO_FLUSH, 2},
+     60},
+    {"failed_writes",
+     "open put:1:100 await rest record fail-writes:2 put:0:100 await put:1:100 await put:2:100 await rest",
+     {NO_FLUSH, 2},
+     60},
+    {"failed_sync",
+     "open put:1:100 await rest record fail-syncs:1 put:0:100 await put:0:8000 await rest",
+     {NO_FLUSH, 2},
+     30},
+    {"failed_flush",
+     "open rest record put:0:100 await fail-writes:1 rest:2000 put:1:100 await rest",
+     {EACH_PUT, 2},
+     60},
+    {"full_log",
+     "open " FILL_7 "rest fill-disk:0 record put:0:8000 await rest put:1:100 await free-disk rest:3000 "
+     "put:2:8000 await rest",
+     {NO_FLUSH, 2},
+     60},
+    {"full_tables",
+     "open rest fill-disk:0 record put:0:8000 await rest put:1:100 await free-disk rest:3000",
+     {EACH_PUT, 2},
+     60},
+    /* ends and starts */
+    {"close", "open put:0:100 await record close", {NO_FLUSH, 2}, 8},
+    {"close_in_flight", "open rest record put:0:100 turn put:1:8000 close", {NO_FLUSH, 2}, 8},
+    {"close_and_flush", "open rest put:0:8000 await record close", {EACH_PUT, 2}, 30},
+    {"close_and_compact",
+     "open put:0:100 await rest put:1:8000 await rest put:0:8000 await rest put:2:100 await record turn turn "
+     "close",
+     {EACH_PUT, 2},
+     60},
+    {"restart", "open put:0:100 await close record open observe put:1:100 await close", {NO_FLUSH, 2}, 60},
+    {"restarts",
+     RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART "record open observe rest close",
+     {NO_FLUSH, 2},
+     60},
+    {"restart_with_tables",
+     "open put:0:100 await rest put:1:8000 await rest put:0:100 await close record open observe rest close",
+     {EACH_PUT, 2},
+     60},
+    {"kill_0",
+     "open rest put:0:100 await record put:0:8000 turn put:1:100 kill:0 open observe put:2:100 await rest",
+     {NO_FLUSH, 2},
+     100},
+    {"kill_2",
+     "open rest put:0:100 await record put:0:8000 turn put:1:100 kill:2 open observe put:2:100 await rest",
+     {NO_FLUSH, 2},
+     100},
+    {"kill_4",
+     "open rest put:0:100 await record put:0:8000 turn put:1:100 kill:4 open observe put:2:100 await rest",
+     {NO_FLUSH, 2},
+     100},
+    {"kill_8",
+     "open rest put:0:100 await record put:0:8000 turn put:1:100 kill:8 open observe put:2:100 await rest",
+     {NO_FLUSH, 2},
+     100},
+    {"kill_and_flush_0", "open rest put:0:8000 await record kill:0 open observe rest", {EACH_PUT, 2}, 100},
+    {"kill_and_flush_6", "open rest put:0:8000 await record kill:6 open observe rest", {EACH_PUT, 2}, 100},
+    {"kill_and_flush_12", "open rest put:0:8000 await record kill:12 open observe rest", {EACH_PUT, 2}, 100},
+    {"kill_and_flush_24", "open rest put:0:8000 await record kill:24 open observe rest", {EACH_PUT, 2}, 100},
+};
+
+const struct crash_workload *crash_workload_at(uint32_t index)
+{
+    return index < ARRAY_COUNT(workloads) ? &workloads[index] : NULL;
+}
+
+struct crash_workload crash_workload_recovery(const struct crash_workload *of)
+{
+    return (struct crash_workload){
+        .name = of->name,
+        .script = "record open observe put:1:100 await rest",
+        .knobs = of->knobs,
+    };
+}
+
+/* ---- scripts ---- */
+
+static const struct {
+    const char *text;
+    uint32_t a; /* when the script gives no number */
+} words[] = {
+    [CRASH_END] = {"end", 0},
+    [CRASH_OPEN] = {"open", 0},
+    [CRASH_CLOSE] = {"close", 0},
+    [CRASH_RECORD] = {"record", 0},
+    [CRASH_PUT] = {"put", 0},
+    [CRASH_DELETE] = {"delete", 0},
+    [CRASH_AWAIT] = {"await", 0},
+    [CRASH_TURN] = {"turn", 0},
+    [CRASH_REST] = {"rest", REST_MS},
+    [CRASH_OBSERVE] = {"observe", 0},
+    [CRASH_FAIL_WRITES] = {"fail-writes", 1},
+    [CRASH_FAIL_SYNCS] = {"fail-syncs", 1},
+    [CRASH_FILL_DISK] = {"fill-disk", 0},
+    [CRASH_FREE_DISK] = {"free-disk", 0},
+    [CRASH_KILL] = {"kill", 0},
+    [CRASH_CHANGE_MANIFEST] = {"manifest", 0},
+};
+
+const char *crash_act_text(enum crash_act act)
+{
+    return words[act].text;
+}
+
+static struct crash_step parse_step(const char *word, size_t bytes)
+{
+    size_t name_bytes = strcspn(word, ": ");
+    for (uint32_t i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strlen(words[i].text) != name_bytes || strncmp(words[i].text, word, name_bytes) != 0)
+            continue;
+        struct crash_step step = {.act = (enum crash_act)i, .a = words[i].a};
+        char *end;
+        if (name_bytes < bytes) {
+            step.a = (uint32_t)strtoul(word + name_bytes + 1, &end, 10);
+            if (*end == ':')
+                step.b = (uint32_t)strtoul(end + 1, &end, 10);
+            ASSERT(end == word + bytes);
+        }
+        return step;
+    }
+    ASSERT(!"a word of a script is unknown");
+    return (struct crash_step){.act = CRASH_END};
+}
+
+uint32_t crash_workload_steps(const struct crash_workload *workload, struct crash_step steps[CRASH_STEPS_MAX])
+{
+    uint32_t count = 0;
+    const char *rest = workload->script + strspn(workload->script, " ");
+    while (*rest) {
+        size_t bytes = strcspn(rest, " ");
+        ASSERT(count + 1 < CRASH_STEPS_MAX);
+        steps[count++] = parse_step(rest, bytes);
+        rest += bytes;
+        rest += strspn(rest, " ");
+    }
+    steps[count] = (struct crash_step){.act = CRASH_END};
+    return count;
+}
