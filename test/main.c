@@ -4,7 +4,7 @@
 #include "test/test.h"
 
 #include <CUnit/Basic.h>
-#include <dirent.h>
+#include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +23,8 @@ static size_t test_count;
 static char *directories[DIRECTORIES_MAX];
 static size_t directory_count;
 
+static struct reactor *running; /* the reactor a test's body runs in; null outside of one */
+
 void test_register(const char *file, const char *name, void (*run)(void))
 {
     ASSERT(test_count < TESTS_MAX);
@@ -36,7 +38,9 @@ struct body {
 static int run_body(struct reactor *r, void *context)
 {
     const struct body *body = context;
+    running = r;
     body->run(r);
+    running = NULL;
     reactor_stop(r);
     return 0;
 }
@@ -52,6 +56,16 @@ void test_run_in_reactor(void (*run)(struct reactor *r))
         fprintf(stderr, "reactor_run: %s: %s\n", error_sentence(rc), why);
 }
 
+/* A simulated reactor has a disk of its own: the directory has to be there too. */
+static void make_in_reactor(struct reactor *r, const char *path)
+{
+    const char *const steps[] = {"build", path};
+    for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
+        int rc = directory_create(r, steps[i]);
+        ASSERT(rc == 0 || rc == -EEXIST);
+    }
+}
+
 const char *test_directory(void)
 {
     ASSERT(directory_count < DIRECTORIES_MAX);
@@ -60,6 +74,8 @@ const char *test_directory(void)
     ASSERT(asprintf(&path, "build/test-XXXXXX") > 0);
     ASSERT(mkdtemp(path));
     directories[directory_count++] = path;
+    if (running)
+        make_in_reactor(running, path);
     return path;
 }
 

@@ -21,7 +21,7 @@ void test_register(const char *file, const char *name, void (*run)(void));
 void test_run_in_reactor(void (*body)(struct reactor *r));
 
 /* A fresh empty directory under build/, removed with its content when the test run ends. The text is
- * static per test run and stays valid. */
+ * static per test run and stays valid. Waits: in the body of a TEST_IN_REACTOR. */
 const char *test_directory(void);
 
 #define TEST(name)                                                                                           \
