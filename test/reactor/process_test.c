@@ -1,0 +1,199 @@
+/* process_test.c - what the system sees of a reactor: signals, processors, descriptors. */
+#include "test/test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const uint64_t SECOND = 1000 * 1000 * 1000;
+static const uint64_t PATIENCE = 20 * SECOND;
+
+static void run_on_cores(unsigned count, reactor_main_fn *main, void *context)
+{
+    char why[256] = "";
+    struct reactor_options options = {.core_count = count, .first_cpu = -1};
+    CU_ASSERT_EQUAL(reactor_run(&options, main, context, why, sizeof why), 0);
+    CU_ASSERT_STRING_EQUAL(why, "");
+}
+
+/* ---- signals and processors ---- */
+
+struct stopping {
+    struct reactor *reactor;
+    unsigned asked;
+    struct event done;
+};
+
+static void on_stop(void *context)
+{
+    struct stopping *s = context;
+    CU_ASSERT_PTR_NULL(task_current(s->reactor));
+    s->asked++;
+    event_set(s->reactor, &s->done, 0);
+}
+
+TEST_IN_REACTOR(the_stop_handler_runs_each_time_the_process_is_asked_to_end)
+{
+    struct stopping s = {.reactor = r};
+    reactor_set_stop_handler(r, on_stop, &s);
+    raise(SIGTERM);
+    CU_ASSERT_EQUAL(event_wait(r, &s.done, PATIENCE), 0);
+    raise(SIGINT);
+    CU_ASSERT_EQUAL(event_wait(r, &s.done, PATIENCE), 0);
+    CU_ASSERT_EQUAL(s.asked, 2);
+}
+
+static int ask_from_core_1(struct reactor *r, void *context)
+{
+    struct stopping *s = context;
+    if (reactor_core(r) == 1) {
+        reactor_stop(r);
+        return 0;
+    }
+    s->reactor = r;
+    reactor_set_stop_handler(r, on_stop, s);
+    kill(getpid(), SIGTERM);
+    int rc = event_wait(r, &s->done, PATIENCE);
+    reactor_stop(r);
+    return rc;
+}
+
+TEST(a_signal_to_the_process_reaches_core_0)
+{
+    struct stopping s = {0};
+    run_on_cores(2, ask_from_core_1, &s);
+    CU_ASSERT_EQUAL(s.asked, 1);
+}
+
+static int end_at_once(struct reactor *r, void *context)
+{
+    (void)context;
+    reactor_stop(r);
+    return 0;
+}
+
+TEST(a_core_that_cannot_be_pinned_says_so)
+{
+    char why[256] = "";
+    struct reactor_options options = {.core_count = 1, .first_cpu = 100000};
+    CU_ASSERT_EQUAL(reactor_run(&options, end_at_once, NULL, why, sizeof why), -EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "pinned"));
+}
+
+/* ---- nothing is left ---- */
+
+struct acceptor {
+    struct reactor *reactor;
+    struct socket *socket;
+    int64_t answer;
+    struct event came;
+    struct event detached;
+};
+
+static void acceptor_on_accept(void *context, struct socket *s)
+{
+    struct acceptor *d = context;
+    d->socket = s;
+    event_set(d->reactor, &d->came, 0);
+}
+
+static unsigned entries(const char *path)
+{
+    unsigned count = 0;
+    DIR *directory = opendir(path);
+    ASSERT(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static void ignore_data(void *owner, struct slice bytes)
+{
+    (void)owner;
+    (void)bytes;
+}
+
+static void leave_handle(void *owner, int64_t handle)
+{
+    struct acceptor *d = owner;
+    d->answer = handle;
+    event_set(d->reactor, &d->detached, 0);
+}
+
+/* Stops with a file, a lock, a listener, two connections, a detached one, and a task in a wait. */
+static int litter(struct reactor *r, void *context)
+{
+    static const struct socket_handlers handlers = {ignore_data, NULL, NULL};
+    struct address address = {.host = "127.0.0.1"};
+    struct acceptor *d = reactor_alloc_zeroed(r, sizeof *d);
+    struct listener *listener;
+    struct socket *client;
+    struct file *f;
+    char path[256];
+    snprintf(path, sizeof path, "%s/f%u", (const char *)context, reactor_core(r));
+    d->reactor = r;
+    int rc = file_open(r, path, FILE_WRITE | FILE_CREATE, &f);
+    if (rc == 0)
+        rc = socket_listen(r, &address, 16, acceptor_on_accept, d, &listener);
+    for (int i = 0; rc == 0 && i < 2; i++) {
+        address.port = listener_port(listener);
+        rc = socket_connect(r, &address, PATIENCE, &client);
+        if (rc == 0)
+            rc = event_wait(r, &d->came, PATIENCE);
+        if (rc == 0)
+            socket_start(d->socket, &handlers, d);
+    }
+    if (rc)
+        return rc;
+    if (reactor_core(r) == 0 && directory_lock(r, context))
+        return TORC_E_IN_USE;
+    socket_detach(d->socket, leave_handle);
+    rc = event_wait(r, &d->detached, PATIENCE);
+    if (rc == 0 && d->answer <= 0)
+        rc = (int)d->answer;
+    reactor_stop(r);
+    if (rc == 0)
+        task_sleep(r, PATIENCE);
+    return rc;
+}
+
+TEST(a_run_leaves_no_descriptor_and_no_thread)
+{
+    const char *directory = test_directory();
+    run_on_cores(2, litter, (void *)(uintptr_t)directory);
+    unsigned before = entries("/proc/self/fd");
+    for (int i = 0; i < 20; i++)
+        run_on_cores(2, litter, (void *)(uintptr_t)directory);
+    CU_ASSERT_EQUAL(entries("/proc/self/fd"), before);
+}
+
+/* ---- shortage ---- */
+
+TEST_IN_REACTOR(accepting_rests_when_descriptors_are_out_and_then_goes_on)
+{
+    struct address address = {.host = "127.0.0.1"};
+    struct acceptor d = {.reactor = r};
+    struct listener *listener;
+    struct socket *client;
+    struct rlimit limit, tight;
+    CU_ASSERT_EQUAL_FATAL(socket_listen(r, &address, 16, acceptor_on_accept, &d, &listener), 0);
+    address.port = listener_port(listener);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int next = dup(0);
+    close(next);
+    tight = limit;
+    tight.rlim_cur = (rlim_t)next + 1; /* one more: the client's */
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    uint64_t turns = reactor_counters(r).turns;
+    CU_ASSERT_EQUAL(socket_connect(r, &address, PATIENCE, &client), 0);
+    CU_ASSERT_EQUAL(event_wait(r, &d.came, SECOND / 20), TORC_E_TIMEOUT);
+    CU_ASSERT(reactor_counters(r).accept_errors >= 1);
+    CU_ASSERT(reactor_counters(r).turns - turns < 50);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_EQUAL(event_wait(r, &d.came, PATIENCE), 0);
+}
