@@ -4,7 +4,8 @@
  *   states:              |---- 7 -----|------ 8 -------|---
  *   client:                 write 3 is acknowledged
  *
- * What the client had at the end of a state counts for all of it: the disk is the same, and more is asked of it. */
+ * What the client had at the end of a state counts for all of it: the disk is the same, and more is asked of
+ * it. */
 #ifndef TEST_SIM_CRASH_RECORD_H
 #define TEST_SIM_CRASH_RECORD_H
 
