@@ -7,6 +7,7 @@
 #   make simulator  build/sim and build/test/sim: the same sources on reactor/sim; make sim-unit runs the latter
 #   make sabotage   faults put into torc, one at a time, that the simulator must find
 #   make fuzz       libFuzzer on every parser; TARGET=table SECONDS=60; make fuzz-smoke: all of them, two at a time
+#   make coverage   the branches of engine/ that the tests take; fails below 90 %
 #   make asan tsan  the unit tests under the sanitizers; make debug: without optimisation
 #   make bench      a short comparison run
 #   make lint format docs install clean deps
@@ -84,14 +85,18 @@ else ifeq ($(VARIANT),fuzz)
 OUT := build/fuzz
 CFLAGS_VARIANT := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LDFLAGS_VARIANT := -fsanitize=fuzzer,address,undefined
+else ifeq ($(VARIANT),coverage)
+OUT := build/coverage
+CFLAGS_VARIANT := -O0 --coverage -fprofile-update=atomic
+LDFLAGS_VARIANT := --coverage
 else
-$(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan, clang, sim or fuzz)
+$(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan, clang, sim, fuzz or coverage)
 endif
 
 # The simulator counts the marks of rare branches (reactor/base/mark.h), so what is released is not what it links:
 # its objects are a variant of their own, and its programs stand where one looks for them. The variants that only
 # test compile it among the rest.
-ifneq ($(filter sim asan clang debug,$(VARIANT)),)
+ifneq ($(filter sim asan clang debug coverage,$(VARIANT)),)
 CPPFLAGS_OURS += -DTORC_MARKS
 endif
 SIM_OUT := $(if $(filter tsan,$(VARIANT)),,$(if $(filter sim,$(VARIANT)),build,$(OUT)))
@@ -151,7 +156,7 @@ FUZZ_PROGRAMS := $(patsubst %,$(OUT)/%,$(FUZZ_TARGETS))
 TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST) $(FUZZ_TEST)
 
 .DEFAULT_GOAL := all
-.PHONY: all programs tests simulator sim-objects sim-unit sabotage fuzz fuzz-smoke fuzz-programs run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
+.PHONY: all programs tests simulator sim-objects sim-unit sabotage fuzz fuzz-smoke fuzz-programs coverage run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -291,6 +296,17 @@ fuzz fuzz-smoke: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) CC=clang VARIANT=fuzz fuzz-programs
 	@tools/fuzz --seconds $(or $(SECONDS),$(if $(filter fuzz,$@),60,10)) --jobs $(if $(filter fuzz,$@),1,2) \
 		$(or $(TARGET),$(FUZZ_TARGETS))
+
+# Which branches the tests take; fails when it is less than COVERAGE_MIN percent of engine/.
+coverage: deps
+	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=coverage tests simulator
+	@find build/coverage/obj -name '*.gcda' -delete
+	@for program in $(patsubst $(OUT)/%,build/coverage/%,$(UNIT)) $(if $(SIM_TEST),build/coverage/test/sim build/coverage/test/fuzz); do \
+		$$program > build/coverage/$$(basename $$program).log 2>&1 || \
+			{ echo "$$program failed: build/coverage/$$(basename $$program).log"; exit 1; }; done
+	$(if $(SIM_PROGRAM),@build/coverage/sim $(COVERAGE_SIM) > build/coverage/sim.log 2>&1 || \
+		{ echo "build/coverage/sim failed: build/coverage/sim.log"; exit 1; })
+	@tools/coverage --objects build/coverage/obj --limit $(or $(COVERAGE_MIN),90)
 
 bench: deps deps-bench
 	@$(MAKE) --no-print-directory $(PARALLEL) programs
