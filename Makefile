@@ -129,9 +129,9 @@ SRC_unit := $(filter-out $(SRC_process),$(foreach f,$(FOLDERS),$(sort $(shell fi
 SRC_sim_server := $(SRC_core) $(call find_c,reactor/sim) $(SRC_engine) $(SRC_wire) $(SRC_shard)
 SRC_sim_main := $(wildcard test/sim/main.c)
 SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
-SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(SRC_sim) $(SRC_sim_server))
+SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c,$(SRC_sim)) $(SRC_sim_server))
 # Unit tests that use nothing but reactor.h: both backends pass them.
-SRC_sim_both := test/reactor/task_test.c
+SRC_sim_both := test/reactor/task_test.c test/reactor/cores_test.c
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
 SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_client)
 FUZZ_TARGETS := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
