@@ -3,9 +3,8 @@
  *   head ......... arriving ......... tail ......... pending
  *    |  published, each with its time   |  queued in this turn, not to be seen yet
  *
- * What a turn queued is published at its end and comes after a drawn delay, never before what was sent
- * earlier: a message's time is no less than the one before it. Slots are made as they are needed, up to the
- * capacity. */
+ * What a turn queued is published at its end and comes after a drawn delay; what is late holds up what was
+ * sent after it, so order is kept. Slots are made as they are needed, up to the capacity. */
 #include "reactor/sim/world.h"
 
 #include <string.h>
@@ -29,7 +28,6 @@ struct channel {
     uint32_t tail; /* next to be published */
     uint32_t pending_tail;
     uint32_t slot_count; /* a power of two, 0 at first */
-    uint64_t last_due_ns;
     struct slot *slots;
     struct sim_dice dice;
     struct sim_dice full_dice;
@@ -120,8 +118,6 @@ static void publish_to(struct reactor *r, struct channel *c, unsigned core)
     if (fault_hits(r->world, SIM_CHANNEL_DELAY, &c->delay_dice))
         delay += sim_dice_below(&c->delay_dice, FAULT_DELAY_NS_MAX);
     uint64_t due = core_clock_ns(r) + delay;
-    due = due > c->last_due_ns ? due : c->last_due_ns;
-    c->last_due_ns = due;
     r->node->channels->incoming[core] += c->pending_tail - c->tail;
     for (; c->tail != c->pending_tail; c->tail++)
         c->slots[c->tail & (c->slot_count - 1)].due_ns = due;
