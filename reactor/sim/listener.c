@@ -3,8 +3,9 @@
  *   socket_connect --latency--> on_request at the node asked for: a listener there? --latency--> on_answer
  *                                    | nobody answers: asked again after 1, 2, 4 ... s, at last -ETIMEDOUT
  *
- * A node is reached by its own address, and from within by 127.0.0.1 and ::1. Of several cores that listen on one
- * port one is drawn for each connection. What has come waits in the listener until the turn of its core. */
+ * A node is reached by its own address, and from within by 127.0.0.1 and ::1. Of several cores that listen
+ * on one port one is drawn for each connection. What has come waits in the listener until the turn of its
+ * core. */
 #include "reactor/sim/network.h"
 
 #include <arpa/inet.h>

@@ -1,12 +1,13 @@
-/* network.c - the connections of a simulated world: streams of segments that take their time, and what goes wrong.
+/* network.c - the connections of a simulated world: streams of segments that take their time, and go wrong.
  *
  *   side_send: bytes that fit the window -> cut into segments -> under way, each due after the one before it
- *   on_arrival: what is due -> received, and the socket hears of it; at a side that is gone: a reset comes back
+ *   on_arrival: what is due -> received, and the socket hears of it; where nobody is: a reset comes back
  *   side_receive: bytes leave the window -> the sender hears of the room a moment later
  *
- * A side that lost its power answers nothing until its node is up again; whoever sends to it gets ETIMEDOUT after
- * 10 to 60 s, or a reset by the node that knows the connection no more. A connection is freed when both sides are
- * gone. Nothing here calls a handler: sockets are told that something changed and look in a turn of their core. */
+ * A side that lost its power answers nothing until its node is up again; whoever sends to it gets ETIMEDOUT
+ * after 10 to 60 s, or a reset by the node that knows the connection no more. A connection is freed when both
+ * sides are gone. Nothing here calls a handler: sockets are told that something changed and look in a turn of
+ * their core. */
 #include "reactor/sim/network.h"
 
 #include <errno.h>

@@ -1,14 +1,15 @@
 /* network.h - the inside of the simulated network, for network.c, socket.c and listener.c.
  *
- * A connection is two sides, each with a stream to the other. A side is what the kernel of its node keeps of the
- * connection: it is there before anybody has accepted it, while it travels from core to core, and after the
- * process that had it was killed. A `struct socket` is what a core has of it.
+ * A connection is two sides, each with a stream to the other. A side is what the kernel of its node keeps
+ * of the connection: it is there before anybody has accepted it, while it travels from core to core, and
+ * after the process that had it was killed. A `struct socket` is what a core has of it.
  *
  *   socket --- side --- stream: segments under way, then received ---> side --- socket
  *                 <---------------- stream -------------------------
  *
- * Segments arrive in order, each when its time has come. What the receiver has not taken stays within the window
- * of the stream: the sender waits for room. An end (orderly or a reset) travels as a segment behind the bytes. */
+ * Segments arrive in order, each when its time has come. What the receiver has not taken stays within the
+ * window of the stream: the sender waits for room. An end (orderly or a reset) travels as a segment behind
+ * the bytes. */
 #ifndef REACTOR_SIM_NETWORK_H
 #define REACTOR_SIM_NETWORK_H
 
@@ -147,8 +148,8 @@ static inline struct stream *side_in(struct side *s)
 
 /* A send begins: draws how it is cut. */
 void side_begin_send(struct side *s);
-/* Returns: how many of the bytes fit into the window and are under way; socket_notice comes when there is room for
- * more. Or send_error. */
+/* Returns: how many of the bytes fit into the window and are under way; socket_notice comes when there is
+ * room for more. Or send_error. */
 int64_t side_send(struct side *s, const uint8_t *data, size_t bytes);
 /* Takes bytes that were received. Requires: there are so many. */
 void side_receive(struct side *s, uint8_t *to, size_t bytes);

@@ -1,14 +1,15 @@
 /* socket.c - the connections of a core, as reactor.h shows them, over the sides of network.c.
  *
- * Whatever changes on its side or by its owner's will posts the socket's one completion, so every handler is called
- * from a turn of the core, never from within a call of the owner. on_turn then does what is due:
+ * Whatever changes on its side or by its owner's will posts the socket's one completion, so every handler is
+ * called from a turn of the core, never from within a call of the owner. on_turn then does what is due:
  *
  *   owner closed    -> on_closed, and the socket is freed (the side has been closed at once)
  *   owner detached  -> the side waits for another core, the socket is freed, on_detached
- *   otherwise       -> on_data while there are bytes, on_sent once all is in the window, on_end after the last byte
+ *   otherwise       -> on_data while there are bytes, on_sent once all is in the window, on_end after them
  *
- * It is strict where a kernel need not be: a send is copied when it begins and compared with the owner's bytes when
- * it is over, and what on_data gets is memory of its own that is overwritten and freed after the call. */
+ * It is strict where a kernel need not be: a send is copied when it begins and compared with the owner's
+ * bytes when it is over, and what on_data gets is memory of its own that is overwritten and freed after the
+ * call. */
 #include "reactor/sim/network.h"
 
 #include "reactor/base/checksum.h"
