@@ -18,6 +18,7 @@ enum {
     RECEIVE_BUFFER_COUNT_DEFAULT = 256,
     RECEIVE_BUFFER_COUNT_MAX = 32768,
     DRIFT_PER_MILLION_MAX = 1000,
+    SIGNAL_NS = 1000, /* from a request to stop to the turn that hears of it */
 };
 
 enum { DICE_JUMP, DICE_DRIFT, DICE_FREEZE };
@@ -216,7 +217,7 @@ void sim_node_ask_to_stop(struct sim_node *n)
     if (n->cores[0]->has_ended)
         return;
     n->stop_requests++;
-    core_wake(n->cores[0], 0);
+    core_wake(n->cores[0], SIGNAL_NS);
 }
 
 void node_free(struct sim_node *n)
