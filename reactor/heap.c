@@ -10,7 +10,14 @@
 #include "reactor/base/error.h"
 #include "reactor/sanitizer.h"
 
+#include <stdbool.h>
+
 #include <string.h>
+
+static inline bool must_fail(struct heap *h)
+{
+    return __builtin_expect(h->fails_in > 0, 0) && --h->fails_in == 0;
+}
 
 #if REACTOR_HAS_ASAN || REACTOR_HAS_TSAN
 
@@ -73,7 +80,7 @@ void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment)
     size_t ahead = (sizeof(struct block) + aligned - 1) / aligned * aligned;
     ASSERT((aligned & (aligned - 1)) == 0);
     void *base = NULL;
-    if (bytes > SIZE_MAX / 2 || posix_memalign(&base, aligned, ahead + bytes))
+    if (must_fail(h) || bytes > SIZE_MAX / 2 || posix_memalign(&base, aligned, ahead + bytes))
         return NULL;
     struct block *b = (struct block *)(void *)((char *)base + ahead) - 1;
     *b = (struct block){.arena = arena, .base = base, .bytes = bytes, .canary = BLOCK_CANARY};
@@ -160,18 +167,19 @@ static void *filled(const struct heap *h, void *memory)
 
 void *heap_alloc(struct heap *h, size_t bytes)
 {
-    return filled(h, count_allocation(h, mi_heap_malloc(h->impl, bytes)));
+    return must_fail(h) ? NULL : filled(h, count_allocation(h, mi_heap_malloc(h->impl, bytes)));
 }
 
 void *heap_alloc_zeroed(struct heap *h, size_t bytes)
 {
-    return count_allocation(h, mi_heap_zalloc(h->impl, bytes));
+    return must_fail(h) ? NULL : count_allocation(h, mi_heap_zalloc(h->impl, bytes));
 }
 
 void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment)
 {
     ASSERT((alignment & (alignment - 1)) == 0);
-    return filled(h, count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment)));
+    return must_fail(h) ? NULL
+                        : filled(h, count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment)));
 }
 
 /* Always moves it, so that the old bytes and the new ones past them are filled. */
@@ -190,6 +198,8 @@ void *heap_realloc(struct heap *h, void *memory, size_t bytes)
 {
     if (__builtin_expect(h->fill, 0))
         return memory ? move(h, memory, bytes) : heap_alloc(h, bytes);
+    if (must_fail(h))
+        return NULL;
     int64_t before = memory ? (int64_t)mi_usable_size(memory) : 0;
     void *fresh = mi_heap_realloc(h->impl, memory, bytes);
     if (!fresh)

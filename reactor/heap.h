@@ -12,12 +12,13 @@
 struct heap {
     void *impl;
     uint64_t allocations;
-    int64_t bytes; /* allocated here less freed here; memory freed on another core is subtracted there */
-    uint8_t fill;  /* unless 0, what new memory is full of; freed memory gets its complement */
+    int64_t bytes;     /* allocated here less freed here; memory freed on another core is subtracted there */
+    uint64_t fails_in; /* a test's: of so many more allocations the last one fails; 0: none does */
+    uint8_t fill;      /* unless 0, what new memory is full of; freed memory gets its complement */
 };
 
 /* Returns: 0 or TORC_E_NO_MEMORY. Requires: called by the thread that will allocate and deinit. */
-MUST_CHECK int heap_init(struct heap *h); /* fill is 0 */
+MUST_CHECK int heap_init(struct heap *h); /* fails_in and fill are 0 */
 /* Frees all that was allocated from this heap. Requires: no other thread frees memory of it now or later. */
 void heap_deinit(struct heap *h);
 
