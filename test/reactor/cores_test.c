@@ -213,6 +213,7 @@ struct relay {
     bool discards;
     struct event client_done;
     struct event client_sent;
+    struct event detached; /* until then bytes may still come on core 0 */
 };
 
 static void relay_detached(void *owner, int64_t handle)
@@ -222,6 +223,7 @@ static void relay_detached(void *owner, int64_t handle)
     y->server = NULL;
     struct message m = {.kind = KIND_CONNECTION, .word = (uint64_t)handle};
     CU_ASSERT(channel_send(y->reactors[0], 1, &m));
+    event_set(y->reactors[0], &y->detached, 0);
 }
 
 static void hello_on_data(void *owner, struct slice bytes)
@@ -315,6 +317,8 @@ static int relay_main(struct reactor *r, void *context)
         return rc;
     socket_start(y->client, &handlers, y);
     rc = client_send(y, "hello\n", GREETING);
+    if (rc == 0)
+        rc = event_wait(r, &y->detached, PATIENCE);
     if (rc == 0 && !y->discards)
         rc = client_send(y, y->sent, BODY);
     int ended = rc ? rc : event_wait(r, &y->client_done, PATIENCE);
