@@ -114,6 +114,9 @@ void engine_prefetch_entry(const struct engine *e, const struct engine_key *k);
  * than all that may be lost is held; a scan returns it likewise where it meets an older one. A key whose only
  * versions were lost is absent from a scan.
  *
+ * Where a block or a whole table is lost, keys of its range answer TORC_E_CORRUPT unless a version newer than
+ * all of that table is held, and a scan ends with TORC_E_CORRUPT before the first key of it.
+ *
  * Never waits. Returns: an enum engine_answer, or an error: TORC_E_CORRUPT, TORC_E_UNKNOWN, TORC_E_STORAGE.
  * The bytes of *out are the engine's and live until the caller waits or calls the engine again. The record's
  * checksum is verified. */
@@ -168,6 +171,7 @@ struct engine_counters {
     uint64_t table_bytes;
     uint64_t table_pinned_bytes; /* filters and indexes */
     uint64_t user_bytes;         /* keys and values put */
+    uint64_t tables_damaged;     /* of them: not merged, since they cannot be read, or not whole */
     uint64_t corruptions;        /* checksums that failed */
     uint64_t disk_full_refusals;
     uint64_t quarantined; /* damaged stretches of the log known now */

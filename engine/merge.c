@@ -1,6 +1,8 @@
 /* merge.c - the k-way merge of memtables and runs of tables; see merge.h. */
 #include "engine/merge.h"
 
+#include "reactor/base/mark.h"
+
 int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max)
 {
     *m = (struct merge){.reactor = r, .capacity = source_count_max};
@@ -80,12 +82,26 @@ static void enter_table(struct merge_source *s, uint32_t table)
     table_cursor_init(&s->cursor, s->run->tables[table]->table, s->mode);
 }
 
+/* At a table that cannot be read: its smallest key stands in the way, so that what comes before it in other
+ * sources is still given out. Returns: whether it is so. */
+static bool is_at_bar(struct merge_source *s)
+{
+    const struct table *t = s->run->tables[s->table]->table;
+    if (!table_is_unreadable(t))
+        return false;
+    s->current = (struct record){.key = table_summary(t)->smallest};
+    s->is_valid = s->is_barred = true;
+    return true;
+}
+
 /* To the next record of the table, or the first of the next table. Waits. */
 static int settle_run(struct merge_source *s)
 {
     int rc = table_cursor_next(&s->cursor, &s->current);
     while (rc == 0 && s->table + 1 < s->run->count) {
         enter_table(s, s->table + 1);
+        if (is_at_bar(s))
+            return 0;
         rc = table_cursor_next(&s->cursor, &s->current);
     }
     s->is_valid = rc == 1;
@@ -101,13 +117,15 @@ static int seek_run(struct merge_source *s, const struct record_key *to)
         return 0;
     if (table != s->table)
         enter_table(s, table);
+    if (is_at_bar(s))
+        return 0;
     int rc = table_cursor_seek(&s->cursor, to);
     return rc ? rc : settle_run(s);
 }
 
 static int seek_source(struct merge_source *s, const struct record_key *to)
 {
-    s->is_valid = s->is_consumed = false;
+    s->is_valid = s->is_consumed = s->is_barred = false;
     return s->memtable ? seek_memtable(s, to) : seek_run(s, to);
 }
 
@@ -163,6 +181,14 @@ static int advance_consumed(struct merge *m)
     return 0;
 }
 
+/* Of two at one key. */
+static bool is_preferred(const struct merge_source *s, const struct merge_source *other)
+{
+    if (s->is_barred || other->is_barred)
+        return s->is_barred;
+    return version_compare(s->current.version, other->current.version) > 0;
+}
+
 int merge_next(struct merge *m, struct record *out)
 {
     int rc = m->error ? m->error : advance_consumed(m);
@@ -176,11 +202,15 @@ int merge_next(struct merge *m, struct record *out)
         /* No wait from here on: what a memtable holds now is what comes out. */
         refresh(s);
         int order = best ? record_key_compare(&s->current.key, &best->current.key) : -1;
-        if (order < 0 || (order == 0 && version_compare(s->current.version, best->current.version) > 0))
+        if (order < 0 || (order == 0 && is_preferred(s, best)))
             best = s;
     }
     if (!best)
         return 0;
+    if (best->is_barred) {
+        MARK(scan_ends_before_an_unreadable_table);
+        return fail(m, (uint32_t)(best - m->sources), TORC_E_CORRUPT);
+    }
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
         s->is_consumed = s->is_valid && record_key_compare(&s->current.key, &best->current.key) == 0;

@@ -16,6 +16,7 @@ struct merge_source {
     bool is_valid; /* current is set */
     bool is_consumed; /* current was given out or passed over: advance before looking at it again */
     bool is_ended;    /* nothing comes any more */
+    bool is_barred;   /* current is where a table that cannot be read begins: no further than that */
     /* a memtable */
     struct memtable *memtable;  /* held; null for a run of tables */
     struct memtable_run sorted; /* one vnode of it */

@@ -14,23 +14,79 @@ enum { REPLAY_BUFFER_BYTES = 64 * 1024 };
 
 /* ---- tables ---- */
 
+/* The very table that the manifest names: its number was never given to another, but a disk may keep what was
+ * there before. */
+static int open_named(struct engine *e, const struct manifest_table *d, const char *path, struct table **out)
+{
+    int rc = table_open(e->reactor, e->cache, path, d->number, out);
+    if (rc)
+        return rc;
+    const struct table_summary *s = table_summary(*out);
+    if (s->bytes == d->bytes && s->entries == d->entries && s->clock_min == d->clock_min &&
+        s->clock_max == d->clock_max)
+        return 0;
+    MARK(table_is_not_the_one_that_the_manifest_names);
+    table_close(*out);
+    return TORC_E_CORRUPT;
+}
+
+/* The file is gone, or the disk does not give back what was written: not a want of memory or of rights, which
+ * another start may mend. */
+static bool is_lost(int rc)
+{
+    return rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE || rc == -EIO || rc == -ENOENT;
+}
+
+static int quarantine(struct engine *e, const struct manifest_table *d, int error, struct table **out)
+{
+    struct table_summary known = {
+        .number = d->number,
+        .bytes = d->bytes,
+        .entries = d->entries,
+        .tombstones = d->tombstones,
+        .clock_min = d->clock_min,
+        .clock_max = d->clock_max,
+        .expiry_min_ms = d->expiry_min_ms,
+        .smallest = d->smallest,
+        .largest = d->largest,
+    };
+    char path[ENGINE_PATH_MAX];
+    engine_table_path(e, d->number, path);
+    if (error == -ENOENT)
+        MARK(missing_table_is_quarantined);
+    else
+        MARK(unreadable_table_is_quarantined);
+    engine_tell(e, "table_unreadable",
+                "%s: %s; %llu records are lost in it: keys and scans in its range answer CORRUPT, unless a "
+                "newer version is held",
+                path, error_sentence(error), (unsigned long long)d->entries);
+    return table_stand_in(e->reactor, &known, out);
+}
+
 static int open_table(struct engine *e, const struct manifest_table *description, struct table_ref **out,
                       char *why, size_t why_bytes)
 {
     char path[ENGINE_PATH_MAX];
     struct table *table;
     engine_table_path(e, description->number, path);
-    int rc = table_open(e->reactor, e->cache, path, description->number, &table);
+    int rc = open_named(e, description, path, &table);
+    if (rc == TORC_E_STORAGE || rc == -EIO) /* a second look: it stays closed until the next start */
+        rc = open_named(e, description, path, &table);
+    bool is_damaged = is_lost(rc);
+    if (is_damaged)
+        rc = quarantine(e, description, rc, &table);
     if (rc) {
         snprintf(why, why_bytes, "cannot open the table %s: %s", path, error_sentence(rc));
         return rc;
     }
     uint64_t run = description->order ? description->order : description->number;
     *out = table_ref_new(e, table, run, description->level);
-    if (*out)
-        return 0;
-    table_close(table);
-    return TORC_E_NO_MEMORY;
+    if (!*out) {
+        table_close(table);
+        return TORC_E_NO_MEMORY;
+    }
+    (*out)->is_damaged = is_damaged;
+    return 0;
 }
 
 static void discard_refs(struct engine *e, struct table_ref **refs, uint32_t count)

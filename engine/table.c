@@ -133,11 +133,60 @@ int table_open(struct reactor *r, struct cache *cache, const char *path, uint64_
     return 0;
 }
 
+/* ---- a stand-in ---- */
+
+static uint8_t *copy_key(uint8_t *to, struct record_key *key)
+{
+    memcpy(to, key->key.data, key->key.bytes);
+    key->key.data = to;
+    to += key->key.bytes;
+    if (key->subkey.bytes)
+        memcpy(to, key->subkey.data, key->subkey.bytes);
+    key->subkey.data = to;
+    return to + key->subkey.bytes;
+}
+
+int table_stand_in(struct reactor *r, const struct table_summary *known, struct table **out)
+{
+    struct table *t = reactor_alloc_zeroed(r, sizeof *t);
+    size_t bytes = known->smallest.key.bytes + known->smallest.subkey.bytes + known->largest.key.bytes +
+                   known->largest.subkey.bytes;
+    uint8_t *bounds = reactor_alloc(r, bytes + 1);
+    if (!t || !bounds) {
+        reactor_free(r, t);
+        reactor_free(r, bounds);
+        return TORC_E_NO_MEMORY;
+    }
+    t->r = r;
+    t->summary = *known;
+    t->bounds = bounds;
+    t->pinned_bytes = sizeof *t + bytes;
+    t->is_unreadable = true;
+    t->counters.corruptions = 1;
+    copy_key(copy_key(bounds, &t->summary.smallest), &t->summary.largest);
+    *out = t;
+    return 0;
+}
+
+bool table_is_unreadable(const struct table *t)
+{
+    return t->is_unreadable;
+}
+
+static int get_unreadable(const struct table *t, const struct record_key *key)
+{
+    if (record_key_compare(key, &t->summary.smallest) < 0 || record_key_compare(key, &t->summary.largest) > 0)
+        return TABLE_ABSENT;
+    MARK(get_asks_an_unreadable_table);
+    return TORC_E_CORRUPT;
+}
+
 void table_close(struct table *t)
 {
     if (!t)
         return;
     file_close(t->r, t->file);
+    reactor_free(t->r, t->bounds);
     reactor_free(t->r, t->index.section);
     reactor_free(t->r, t->filter_section);
     reactor_free(t->r, t);
@@ -162,6 +211,8 @@ struct table_counters table_counters(const struct table *t)
 
 bool table_may_contain(const struct table *t, uint64_t hash)
 {
+    if (__builtin_expect(t->is_unreadable, 0))
+        return true;
     return filter_may_contain(t->filter_lines, t->filter_line_count, hash);
 }
 
@@ -202,6 +253,8 @@ static int search_block(struct table *t, const uint8_t *data, uint32_t units, co
 int table_get_cached(struct table *t, const struct record_key *key, uint64_t hash, struct record *out)
 {
     struct cache_block block;
+    if (__builtin_expect(t->is_unreadable, 0))
+        return get_unreadable(t, key);
     if (!find_candidate(t, key, hash, &block))
         return TABLE_ABSENT;
     const uint8_t *data = cache_get(t->cache, block);
@@ -213,6 +266,8 @@ int table_get(struct table *t, const struct record_key *key, uint64_t hash, stru
 {
     struct cache_block block;
     *pin = (struct cache_pin){0};
+    if (__builtin_expect(t->is_unreadable, 0))
+        return get_unreadable(t, key);
     if (!find_candidate(t, key, hash, &block))
         return TABLE_ABSENT;
     int rc = cache_read(t->cache, block, table_load_block, t, pin);

@@ -69,6 +69,11 @@ void table_writer_close(struct table_writer *w);
  * and its like. */
 MUST_CHECK int table_open(struct reactor *r, struct cache *cache, const char *path, uint64_t number,
                           struct table **out);
+/* Stands in for a table that cannot be opened, by what the manifest knows of it, so that nothing in its range
+ * is silently absent: gets within its bounds and all cursors answer TORC_E_CORRUPT, outside of them it is
+ * empty. The keys of `known` are copied. */
+MUST_CHECK int table_stand_in(struct reactor *r, const struct table_summary *known, struct table **out);
+bool table_is_unreadable(const struct table *t); /* it is such a stand-in */
 void table_close(struct table *t); /* Waits. Requires: no get, pin or cursor of it. Null is allowed. */
 
 const struct table_summary *table_summary(const struct table *t);

@@ -123,6 +123,8 @@ static int seek(struct table_cursor *c, const struct record_key *key)
     c->entry = 0;
     c->entry_count = 0;
     c->data = NULL;
+    if (t->is_unreadable)
+        return TORC_E_CORRUPT;
     if (t->index.block_count == 0)
         return 0;
     c->block = table_index_find(&t->index, key);
@@ -143,6 +145,8 @@ int table_cursor_seek(struct table_cursor *c, const struct record_key *key)
 /* Waits. Returns: 1 when the current block has an entry to give out, 0 at the end, or an error. */
 static int advance(struct table_cursor *c)
 {
+    if (c->table->is_unreadable)
+        return TORC_E_CORRUPT;
     while (c->entry == c->entry_count) {
         if (c->entry_count > 0) {
             c->block++;

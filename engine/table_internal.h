@@ -14,8 +14,10 @@ struct table {
     const uint8_t *filter_lines;
     uint64_t filter_line_count;
     uint8_t *filter_section; /* owned */
+    uint8_t *bounds;         /* of a stand-in: the bytes of smallest and largest key; owned */
     uint64_t pinned_bytes;
     struct table_counters counters;
+    bool is_unreadable; /* a stand-in: no file, no index, no filter */
 };
 
 /* Waits. Reads exactly so many units. Returns: 0, TORC_E_CORRUPT when the file ends before, TORC_E_STORAGE.

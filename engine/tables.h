@@ -30,7 +30,7 @@ struct table_ref {
     uint32_t level;
     uint32_t references;
     bool is_obsolete; /* replaced: its file goes when nobody holds it */
-    bool is_damaged;  /* a merge has met a bad block: it is left alone until the next start */
+    bool is_damaged;  /* it cannot be read, or a merge has met a bad block: left alone until the next start */
 };
 
 struct table_run {

@@ -3,6 +3,7 @@
  * Files are damaged between two lives of an engine. What was lost must be said, never made up: UNKNOWN where
  * a newer write may be missing, CORRUPT where a block is bad, and everything else as before. */
 #include "engine/engine_internal.h"
+#include "engine/entry.h"
 #include "reactor/base/checksum.h"
 #include "test/engine/engine_rig.h"
 
@@ -193,6 +194,158 @@ TEST_IN_REACTOR(scan_stays_at_a_bad_block_and_serves_nothing_older)
     engine_rig_free(rig);
 }
 
+/* ---- a table that cannot be opened ---- */
+
+/* Two runs of the same keys; the newer one is of several tables, of which the one in the middle is lost. */
+struct lost_table {
+    struct engine_rig *rig;
+    char path[512];
+    uint64_t bytes;
+    uint64_t clock_max;
+    struct record_key smallest;
+    struct record_key largest;
+    char keys[2][RIG_KEY_BYTES_MAX];
+};
+
+static void keep_key(const struct engine_rig *rig, const struct record_key *key, struct record_key *to,
+                     char memory[RIG_KEY_BYTES_MAX])
+{
+    *to = engine_rig_key(rig, engine_rig_key_number(key), memory);
+}
+
+static struct lost_table *lose_table(struct reactor *r, const char *how)
+{
+    struct lost_table *t = calloc(1, sizeof *t);
+    ASSERT(t);
+    t->rig = engine_rig_make();
+    t->rig->options.table_bytes_max = 16 << 10;
+    engine_rig_open(t->rig, r);
+    flush_once(t->rig, 0);
+    flush_once(t->rig, 0);
+    engine_rig_settle(t->rig);
+    const struct table_run *run = &t->rig->engine->tables->runs[0];
+    CU_ASSERT_FATAL(t->rig->engine->tables->run_count == 2 && run->count >= 3);
+    const struct table_summary *s = table_summary(run->tables[1]->table);
+    keep_key(t->rig, &s->smallest, &t->smallest, t->keys[0]);
+    keep_key(t->rig, &s->largest, &t->largest, t->keys[1]);
+    t->bytes = s->bytes;
+    t->clock_max = s->clock_max;
+    table_path(t->rig, s->number, t->path);
+    engine_rig_close(t->rig);
+    if (strcmp(how, "missing") == 0) {
+        CU_ASSERT_EQUAL(file_remove(r, t->path), 0);
+    } else {
+        flip(r, t->path, t->bytes - (strcmp(how, "footer") == 0 ? 4000 : 3 * 4096 - 8));
+    }
+    return t;
+}
+
+static bool is_in(const struct lost_table *t, const struct record_key *key)
+{
+    return record_key_compare(key, &t->smallest) >= 0 && record_key_compare(key, &t->largest) <= 0;
+}
+
+/* CORRUPT where the lost table may hold something newer than what is held; as ever elsewhere. */
+static void check_gets(struct lost_table *t)
+{
+    uint32_t corrupt = 0;
+    for (uint32_t key = 0; key < 500; key++) {
+        char memory[RIG_KEY_BYTES_MAX];
+        struct record_key k = engine_rig_key(t->rig, key, memory);
+        bool is_newer = engine_rig_acknowledged(t->rig, key) > t->clock_max;
+        bool is_lost = is_in(t, &k) && !is_newer;
+        corrupt += is_lost;
+        CU_ASSERT(is_lost ? answer_of(t->rig, key) == TORC_E_CORRUPT : engine_rig_check(t->rig, key));
+    }
+    CU_ASSERT(corrupt > 10);
+}
+
+static void check_scan(struct lost_table *t)
+{
+    struct engine_cursor *c;
+    struct record record;
+    struct record_key from = {.vnode = RIG_VNODE_FIRST};
+    uint32_t served = 0;
+    int rc;
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open(t->rig->engine, &from, engine_rig_now_ms(t->rig), &c), 0);
+    while ((rc = engine_cursor_next(c, &record)) == 1) {
+        CU_ASSERT(record_key_compare(&record.key, &t->smallest) < 0);
+        served++;
+    }
+    CU_ASSERT_EQUAL(rc, TORC_E_CORRUPT);
+    CU_ASSERT(served > 10);
+    CU_ASSERT_EQUAL(engine_cursor_next(c, &record), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(engine_cursor_seek(c, &t->largest), 0); /* its last key */
+    CU_ASSERT_EQUAL(engine_cursor_next(c, &record), TORC_E_CORRUPT);
+    from.vnode = (uint16_t)(t->largest.vnode + 1);
+    CU_ASSERT_EQUAL(engine_cursor_seek(c, &from), 0);
+    for (served = 0; (rc = engine_cursor_next(c, &record)) == 1; served++)
+        ;
+    CU_ASSERT(rc == 0 && served > 10);
+    engine_cursor_close(c);
+}
+
+static void serve_without_table(struct reactor *r, const char *how)
+{
+    struct lost_table *t = lose_table(r, how);
+    for (int life = 0; life < 2; life++) { /* it is no orphan and no secret in the second either */
+        engine_rig_open(t->rig, r);
+        CU_ASSERT_STRING_EQUAL(t->rig->last_event, "table_unreadable");
+        CU_ASSERT_EQUAL(engine_counters(t->rig->engine).tables_damaged, 1);
+        check_gets(t);
+        check_scan(t);
+        put(t->rig, 7 + (uint32_t)life, 30);
+        engine_rig_await(t->rig);
+        engine_rig_close(t->rig);
+    }
+    engine_rig_open(t->rig, r); /* merges leave it alone, and its older keys stay hidden */
+    for (int i = 0; i < 6; i++)
+        flush_once(t->rig, 1000);
+    engine_rig_settle(t->rig);
+    CU_ASSERT(engine_counters(t->rig->engine).compactions > 0);
+    CU_ASSERT_EQUAL(engine_counters(t->rig->engine).tables_damaged, 1);
+    check_gets(t);
+    engine_rig_close(t->rig);
+    engine_rig_free(t->rig);
+    free(t);
+}
+
+TEST_IN_REACTOR(table_with_a_bad_footer_answers_corrupt_in_its_range)
+{
+    serve_without_table(r, "footer");
+}
+
+TEST_IN_REACTOR(table_with_a_bad_index_answers_corrupt_in_its_range)
+{
+    serve_without_table(r, "index");
+}
+
+TEST_IN_REACTOR(table_that_is_missing_answers_corrupt_in_its_range)
+{
+    serve_without_table(r, "missing");
+}
+
+TEST_IN_REACTOR(table_that_is_whole_but_another_one_is_not_served)
+{
+    struct lost_table *t = lose_table(r, "missing");
+    unsigned long long number;
+    CU_ASSERT_EQUAL_FATAL(sscanf(strrchr(t->path, '/'), "/table-%16llx.sst", &number), 1);
+    struct table_writer *w;
+    struct table_summary summary;
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, t->path, number, &w), 0);
+    struct record record = {.key = t->smallest, .version = {.clock = 5}};
+    record.checksum = entry_checksum(&record.key, record.value);
+    CU_ASSERT_EQUAL(table_writer_add(w, &record), 0);
+    CU_ASSERT_EQUAL(table_writer_finish(w, &summary), 0);
+    table_writer_close(w);
+    engine_rig_open(t->rig, r);
+    CU_ASSERT_STRING_EQUAL(t->rig->last_event, "table_unreadable");
+    check_gets(t);
+    engine_rig_close(t->rig);
+    engine_rig_free(t->rig);
+    free(t);
+}
+
 /* ---- nothing is touched by an open that fails ---- */
 
 struct sum {
@@ -241,28 +394,33 @@ static int open_error(struct engine_rig *rig, struct reactor *r)
     return rc;
 }
 
+static void flip_manifests(const struct engine_rig *rig, struct reactor *r)
+{
+    char path[512];
+    for (char copy = 'A'; copy <= 'B'; copy++) {
+        snprintf(path, sizeof path, "%s/MANIFEST-%c", rig->options.directory, copy);
+        flip(r, path, 60);
+    }
+}
+
 TEST_IN_REACTOR(engine_that_does_not_open_changes_no_file)
 {
     struct engine_rig *rig = engine_rig_make();
-    char path[512];
     engine_rig_open(rig, r);
     flush_once(rig, 0);
     flush_once(rig, 300);
-    uint64_t number = rig->engine->tables->tables[0]->number;
-    uint64_t bytes = table_summary(rig->engine->tables->tables[0]->table)->bytes;
     engine_rig_close(rig);
     uint64_t before = sum_of_files(rig, r);
     rig->options.vnode_first++;
     CU_ASSERT_EQUAL(open_error(rig, r), TORC_E_CONFIGURATION);
     CU_ASSERT_EQUAL(sum_of_files(rig, r), before);
     rig->options.vnode_first--;
-    table_path(rig, number, path);
-    flip(r, path, bytes - 4000); /* its footer */
+    flip_manifests(rig, r);
     uint64_t damaged = sum_of_files(rig, r);
     CU_ASSERT_NOT_EQUAL(damaged, before);
     CU_ASSERT_EQUAL(open_error(rig, r), TORC_E_CORRUPT);
     CU_ASSERT_EQUAL(sum_of_files(rig, r), damaged);
-    flip(r, path, bytes - 4000);
+    flip_manifests(rig, r);
     engine_rig_open(rig, r);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
