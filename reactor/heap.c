@@ -158,16 +158,16 @@ static void *count_allocation(struct heap *h, void *memory)
     return memory;
 }
 
-static void *filled(const struct heap *h, void *memory)
+static void *filled(const struct heap *h, void *memory, size_t bytes)
 {
     if (__builtin_expect(h->fill, 0) && memory)
-        memset(memory, h->fill, mi_usable_size(memory));
+        memset(memory, h->fill, bytes); /* the library's check of lengths knows of no more */
     return memory;
 }
 
 void *heap_alloc(struct heap *h, size_t bytes)
 {
-    return must_fail(h) ? NULL : filled(h, count_allocation(h, mi_heap_malloc(h->impl, bytes)));
+    return must_fail(h) ? NULL : filled(h, count_allocation(h, mi_heap_malloc(h->impl, bytes)), bytes);
 }
 
 void *heap_alloc_zeroed(struct heap *h, size_t bytes)
@@ -178,8 +178,9 @@ void *heap_alloc_zeroed(struct heap *h, size_t bytes)
 void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment)
 {
     ASSERT((alignment & (alignment - 1)) == 0);
-    return must_fail(h) ? NULL
-                        : filled(h, count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment)));
+    return must_fail(h)
+               ? NULL
+               : filled(h, count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment)), bytes);
 }
 
 /* Always moves it, so that the old bytes and the new ones past them are filled. */
