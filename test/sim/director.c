@@ -1,0 +1,376 @@
+/* director.c - starts, watches, harms and ends the node of a history; see director.h.
+ *
+ * The world runs until so many operations are done or so much time has passed; between its events the director
+ * acts. What it does it draws from dice of its own. */
+#include "test/sim/director.h"
+
+#include "test/sim/checks.h"
+#include "test/sim/driver.h"
+#include "test/sim/rot.h"
+
+#include <stdlib.h>
+
+enum {
+    ACTS_PER_LIFE = 4,
+    ROTS_PER_ACT = 40,        /* at the highest rate */
+    FULL_BYTES_MAX = 1 << 18, /* left when the disk gets full */
+    MS = 1000000,
+};
+static const uint64_t second_ns = UINT64_C(1000) * MS;
+static const uint64_t life_ns_max = UINT64_C(3600) * 1000 * MS;
+static const uint64_t disk_bytes = UINT64_C(1) << 30;
+
+/* A disk of earlier, and what was known then. */
+struct snapshot {
+    struct sim_disk *disk;
+    struct model models[PLAN_CORES_MAX];
+    uint64_t watermarks[PLAN_CORES_MAX];
+    uint64_t quarantined[PLAN_CORES_MAX];
+    unsigned cores;
+};
+
+/* ---- on the node ---- */
+
+static void on_stop(void *context)
+{
+    struct history *h = context;
+    h->is_stopping = true;
+}
+
+/* Core 0 hears of the stop: it is there to the end. */
+static void await_others(struct history *h, struct reactor *r)
+{
+    while (reactor_core(r) == 0 && !h->is_stopping && !history_has_failed(h)) {
+        bool has_any = false;
+        for (unsigned i = 0; i < h->plan.cores; i++)
+            has_any |= h->subjects[i].engine != NULL;
+        if (!has_any)
+            return;
+        task_sleep(r, 10 * MS);
+    }
+}
+
+static int node_main(struct reactor *r, void *context)
+{
+    struct history *h = context;
+    struct subject *s = &h->subjects[reactor_core(r)];
+    s->reactor = r;
+    if (reactor_core(r) == 0)
+        reactor_set_stop_handler(r, on_stop, h);
+    if (subject_open(s)) {
+        checks_audit(s, true);
+        if (h->is_final) {
+            drivers_prove_liveness(s);
+            checks_audit(s, false);
+        } else {
+            drivers_run(s);
+        }
+        subject_close(s);
+    }
+    reactor_set_turn_hook(r, NULL, NULL);
+    await_others(h, r);
+    reactor_stop(r);
+    return 0;
+}
+
+static void start(struct history *h)
+{
+    struct reactor_options options = {.core_count = h->plan.cores, .first_cpu = -1};
+    struct story *story = &h->outcome->story;
+    for (unsigned i = 0; i < h->plan.cores; i++)
+        subject_forget_life(&h->subjects[i]);
+    for (unsigned i = 0; i < SIM_FAULT_COUNT; i++)
+        h->fault_hits_before[i] = sim_fault_hits(h->world, (enum sim_fault)i);
+    h->is_stopping = false;
+    h->life_operations = 0;
+    h->outcome->tally.starts++;
+    story_say(story, history_now_ns(h), "start of life %u", h->life);
+    sim_node_start(h->node, &options, node_main, h);
+}
+
+/* ---- running ---- */
+
+static bool is_down(void *context)
+{
+    struct history *h = context;
+    return !sim_node_is_up(h->node);
+}
+
+struct goal {
+    struct history *history;
+    uint32_t operations;
+};
+
+static bool is_reached(void *context)
+{
+    struct goal *g = context;
+    return is_down(g->history) || g->history->life_operations >= g->operations ||
+           history_has_failed(g->history);
+}
+
+static void run_operations(struct history *h, uint32_t operations)
+{
+    struct goal g = {h, operations};
+    if (!sim_run(h->world, history_now_ns(h) + life_ns_max, is_reached, &g))
+        story_fail(&h->outcome->story, history_now_ns(h),
+                   "an hour without %u operations: something waits for ever", operations);
+}
+
+static void run_time(struct history *h, uint64_t ns)
+{
+    sim_run(h->world, history_now_ns(h) + ns, is_down, h);
+}
+
+/* ---- acts ---- */
+
+static bool is_drawn(struct history *h, enum sim_fault fault)
+{
+    return sim_dice_hits(&h->dice, h->plan.faults.per_million[fault]);
+}
+
+static void rot(struct history *h, enum sim_fault fault)
+{
+    enum { PER_MILLION = 1000000 };
+    uint64_t most = (uint64_t)h->plan.faults.per_million[fault] * ROTS_PER_ACT;
+    uint64_t count = most / PER_MILLION + (sim_dice_below(&h->dice, PER_MILLION) < most % PER_MILLION);
+    uint64_t before = sim_fault_hits(h->world, fault);
+    for (uint64_t i = 0; i < count; i++)
+        rot_something(h, fault);
+    uint64_t hits = sim_fault_hits(h->world, fault) - before;
+    if (hits)
+        story_say(&h->outcome->story, history_now_ns(h), "%s: %llu sectors", sim_fault_name(fault),
+                  (unsigned long long)hits);
+}
+
+static void end_full(struct history *h)
+{
+    if (!h->is_full)
+        return;
+    h->is_full = false;
+    h->full_end_ns = history_now_ns(h);
+    sim_disk_set_capacity(sim_node_disk(h->node), disk_bytes);
+    story_say(&h->outcome->story, history_now_ns(h), "the disk has room again");
+}
+
+static void fill(struct history *h)
+{
+    if (h->is_full) {
+        if (sim_dice_below(&h->dice, 2))
+            end_full(h);
+        return;
+    }
+    if (!is_drawn(h, SIM_DISK_FULL))
+        return;
+    struct sim_disk *disk = sim_node_disk(h->node);
+    uint64_t left = sim_dice_below(&h->dice, FULL_BYTES_MAX);
+    sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + left);
+    sim_fault_count(h->world, SIM_DISK_FULL);
+    h->is_full = true;
+    story_say(&h->outcome->story, history_now_ns(h), "full disk: %llu bytes are left",
+              (unsigned long long)left);
+}
+
+/* ---- disks of earlier ---- */
+
+void director_deinit(struct history *h)
+{
+    if (!h->snapshot)
+        return;
+    for (unsigned i = 0; i < h->snapshot->cores; i++)
+        model_deinit(&h->snapshot->models[i]);
+    if (h->snapshot->disk)
+        sim_disk_free(h->snapshot->disk);
+    free(h->snapshot);
+    h->snapshot = NULL;
+}
+
+static void take_snapshot(struct history *h)
+{
+    if (!is_drawn(h, SIM_DISK_ROLLBACK))
+        return;
+    director_deinit(h);
+    h->snapshot = calloc(1, sizeof *h->snapshot);
+    ASSERT(h->snapshot);
+    h->snapshot->cores = h->plan.cores;
+    h->snapshot->disk = sim_disk_clone(sim_node_disk(h->node));
+    for (unsigned i = 0; i < h->plan.cores; i++) {
+        model_copy(&h->snapshot->models[i], &h->subjects[i].model);
+        h->snapshot->watermarks[i] = h->subjects[i].watermark;
+        h->snapshot->quarantined[i] = h->subjects[i].quarantined;
+    }
+    story_say(&h->outcome->story, history_now_ns(h), "the disk of this moment is kept");
+}
+
+static void roll_back(struct history *h)
+{
+    struct snapshot *then = h->snapshot;
+    if (!then || !is_drawn(h, SIM_DISK_ROLLBACK))
+        return;
+    sim_disk_free(sim_node_take_disk(h->node));
+    sim_node_give_disk(h->node, then->disk);
+    then->disk = NULL;
+    for (unsigned i = 0; i < h->plan.cores; i++) {
+        struct subject *s = &h->subjects[i];
+        model_roll_back(&s->model, &then->models[i]);
+        s->watermark = then->watermarks[i];
+        s->quarantined = then->quarantined[i];
+    }
+    h->corruptions_seen = sim_disk_corruption_count(sim_node_disk(h->node));
+    sim_fault_count(h->world, SIM_DISK_ROLLBACK);
+    story_say(&h->outcome->story, history_now_ns(h), "the disk is rolled back");
+    director_deinit(h);
+}
+
+static void wipe(struct history *h)
+{
+    if (!is_drawn(h, SIM_DISK_WIPE) || sim_dice_below(&h->dice, 3))
+        return;
+    sim_disk_wipe(sim_node_disk(h->node));
+    for (unsigned i = 0; i < h->plan.cores; i++) {
+        struct subject *s = &h->subjects[i];
+        model_wipe(&s->model);
+        s->watermark = s->quarantined = 0;
+        s->damage = (struct damage){0};
+        s->is_lost = false;
+    }
+    h->corruptions_seen = sim_disk_corruption_count(sim_node_disk(h->node));
+    sim_fault_count(h->world, SIM_DISK_WIPE);
+    story_say(&h->outcome->story, history_now_ns(h), "the disk is wiped");
+}
+
+static void act(struct history *h)
+{
+    rot(h, SIM_BIT_ROT);
+    rot(h, SIM_BAD_SECTOR);
+    fill(h);
+    if (sim_node_is_up(h->node))
+        take_snapshot(h);
+}
+
+static void act_between_lives(struct history *h)
+{
+    act(h);
+    roll_back(h);
+    wipe(h);
+}
+
+/* ---- ends ---- */
+
+static void end_killed(struct history *h, enum sim_end how)
+{
+    struct tally *t = &h->outcome->tally;
+    if (!sim_node_is_up(h->node))
+        return;
+    story_say(&h->outcome->story, history_now_ns(h), "%s after %u operations",
+              how == SIM_END_POWER ? "the power is lost" : "the process is killed", h->life_operations);
+    sim_node_kill(h->node, how);
+    t->kills += how == SIM_END_KILL;
+    t->power_losses += how == SIM_END_POWER;
+}
+
+static void check_leaks(struct history *h)
+{
+    struct sim_leaks l = sim_node_leaks(h->node);
+    if (l.files || l.sockets || l.listeners || l.tasks || l.timers || l.heap_bytes)
+        story_fail(&h->outcome->story, history_now_ns(h),
+                   "after a tidy end there are left: %llu files, %llu tasks, %llu timers, %llu bytes of heap",
+                   (unsigned long long)l.files, (unsigned long long)l.tasks, (unsigned long long)l.timers,
+                   (unsigned long long)l.heap_bytes);
+}
+
+static void ask_to_stop(struct history *h)
+{
+    h->is_stopping = true; /* core 0 may have ended before */
+    sim_node_ask_to_stop(h->node);
+}
+
+static void end_tidily(struct history *h)
+{
+    if (sim_node_is_up(h->node)) {
+        story_say(&h->outcome->story, history_now_ns(h), "asked to stop after %u operations",
+                  h->life_operations);
+        ask_to_stop(h);
+        if (!sim_run(h->world, history_now_ns(h) + life_ns_max, is_down, h)) {
+            story_fail(&h->outcome->story, history_now_ns(h), "it does not stop within an hour");
+            return;
+        }
+    }
+    h->outcome->tally.tidy_stops++;
+    if (sim_node_result(h->node) != 0)
+        story_fail(&h->outcome->story, history_now_ns(h), "the node ended with %s",
+                   error_name(sim_node_result(h->node)));
+    check_leaks(h);
+}
+
+static void end_life(struct history *h, const struct life_plan *life)
+{
+    bool is_closing = life->end == LIFE_STOP_KILL || life->end == LIFE_STOP_POWER;
+    if (is_closing && sim_node_is_up(h->node)) {
+        story_say(&h->outcome->story, history_now_ns(h), "asked to stop");
+        ask_to_stop(h);
+    }
+    if (life->end != LIFE_STOP)
+        run_time(h, life->delay_ns);
+    if (life->end == LIFE_STOP || !sim_node_is_up(h->node))
+        end_tidily(h);
+    else
+        end_killed(h, life->end == LIFE_POWER || life->end == LIFE_STOP_POWER ? SIM_END_POWER : SIM_END_KILL);
+}
+
+static void after_life(struct history *h)
+{
+    history_note_corruptions(h);
+    for (unsigned i = 0; i < h->plan.cores; i++) {
+        subject_forget_life(&h->subjects[i]);
+        model_end_life(&h->subjects[i].model);
+        h->subjects[i].model.forgives_recovered |= sim_fault_hits(h->world, SIM_SYNC_ERROR) > 0;
+    }
+    h->life++;
+}
+
+void director_live(struct history *h, unsigned index)
+{
+    const struct life_plan *life = &h->plan.lives[index];
+    start(h);
+    for (uint32_t i = 1; i <= ACTS_PER_LIFE && !life->is_early && sim_node_is_up(h->node); i++) {
+        run_operations(h, life->operations * i / ACTS_PER_LIFE);
+        if (history_has_failed(h))
+            return;
+        if (i < ACTS_PER_LIFE)
+            act(h);
+    }
+    end_life(h, life);
+    if (history_has_failed(h))
+        return;
+    after_life(h);
+    act_between_lives(h);
+}
+
+/* ---- the end ---- */
+
+static void live_without_faults(struct history *h)
+{
+    start(h);
+    if (!sim_run(h->world, history_now_ns(h) + 600 * second_ns, is_down, h))
+        story_fail(&h->outcome->story, history_now_ns(h),
+                   "nothing fails any more, and it does not come to an end");
+    if (history_has_failed(h))
+        return;
+    end_tidily(h);
+    for (unsigned i = 0; i < h->plan.cores; i++)
+        if (h->subjects[i].was_refused)
+            story_fail(&h->outcome->story, history_now_ns(h),
+                       "nothing fails any more, and core %u takes no writes", i);
+    after_life(h);
+}
+
+void director_end(struct history *h)
+{
+    static const struct sim_faults none;
+    sim_world_set_faults(h->world, &none);
+    end_full(h);
+    h->is_final = true;
+    story_say(&h->outcome->story, history_now_ns(h), "faults end");
+    for (int i = 0; i < 2 && !history_has_failed(h); i++)
+        live_without_faults(h);
+}

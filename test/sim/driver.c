@@ -1,0 +1,215 @@
+/* driver.c - does operations as the plan has them; see driver.h. */
+#include "test/sim/driver.h"
+
+#include "engine/engine_internal.h"
+#include "test/sim/checks.h"
+#include "test/sim/truth.h"
+
+enum {
+    US = 1000,
+    MS = 1000000,
+    OVERLOAD_PAUSE_NS = 500 * US,
+    REFUSED_PAUSE_NS = 5 * MS,
+    WAIT_NS = 1000 * MS,
+    WAITS_MAX = 300, /* of WAIT_NS: no disk is stuck for longer */
+};
+
+static bool is_over(const struct driver *d)
+{
+    const struct history *h = d->subject->history;
+    return h->is_stopping || d->subject->is_closing || history_has_failed(h);
+}
+
+/* ---- writes ---- */
+
+/* Waits: until fewer than `count` writes of the driver are under way. */
+static void await_answers(struct driver *d, uint32_t count)
+{
+    for (unsigned i = 0; d->flying >= count && i < WAITS_MAX; i++) {
+        event_init(&d->progress);
+        int rc = event_wait(d->subject->reactor, &d->progress, WAIT_NS);
+        ASSERT(rc == 0 || rc == TORC_E_TIMEOUT);
+        if (rc == 0)
+            i = 0;
+    }
+    if (d->flying >= count)
+        subject_fail(d->subject, "a write is not answered within %d s", WAITS_MAX);
+}
+
+static void put(struct driver *d, const struct model_put *put)
+{
+    struct subject *s = d->subject;
+    int rc = subject_put(s, put, d);
+    for (unsigned i = 0; rc == TORC_E_OVERLOADED && !is_over(d); i++) {
+        if (i > (unsigned)WAITS_MAX * (WAIT_NS / OVERLOAD_PAUSE_NS)) {
+            subject_fail(s, "puts are refused as OVERLOADED without end");
+            return;
+        }
+        task_sleep(s->reactor, OVERLOAD_PAUSE_NS);
+        rc = subject_put(s, put, d);
+    }
+    if (rc == 0 || rc == TORC_E_OVERLOADED)
+        return;
+    s->history->outcome->tally.refused++;
+    s->was_refused |= rc == TORC_E_STORAGE;
+    if (!truth_explains(s, TRUTH_PUT, rc, 0))
+        subject_fail(s, "a put is refused with %s, and nothing had happened that explains it",
+                     error_name(rc));
+    task_sleep(s->reactor, REFUSED_PAUSE_NS);
+}
+
+static uint32_t draw_key(struct driver *d)
+{
+    const struct plan *p = &d->subject->history->plan;
+    bool is_hot = sim_dice_below(&d->dice, 100) < p->hot_per_cent;
+    return (uint32_t)sim_dice_below(&d->dice, is_hot ? p->hot_keys : p->keys);
+}
+
+static uint32_t draw_value_bytes(struct driver *d)
+{
+    enum { LARGEST_IN = 32 };
+    const struct plan *p = &d->subject->history->plan;
+    if (sim_dice_below(&d->dice, LARGEST_IN) == 0)
+        return (uint32_t)sim_dice_between(&d->dice, 0, p->knobs.value_bytes_max);
+    return (uint32_t)sim_dice_between(&d->dice, 0, p->value_bytes_usual);
+}
+
+static uint64_t draw_expiry(struct driver *d)
+{
+    enum { FAR_MS = 7200 * 1000 };
+    uint64_t ttl_ms = sim_dice_below(&d->dice, UINT64_C(1) << sim_dice_between(&d->dice, 0, 12));
+    if (sim_dice_below(&d->dice, 4) == 0)
+        ttl_ms = sim_dice_below(&d->dice, FAR_MS);
+    return subject_now_ms(d->subject) + ttl_ms;
+}
+
+static void write_something(struct driver *d, uint64_t kind)
+{
+    const struct plan *p = &d->subject->history->plan;
+    struct model_put w = {.key = draw_key(d)};
+    if (kind < p->delete_per_cent) {
+        w.flags = RECORD_TOMBSTONE;
+    } else {
+        w.value_bytes = draw_value_bytes(d);
+        if (kind < p->delete_per_cent + p->expiring_per_cent) {
+            w.flags = RECORD_EXPIRING;
+            w.expiry_ms = draw_expiry(d);
+        }
+    }
+    put(d, &w);
+    await_answers(d, p->pipeline);
+}
+
+/* ---- operations ---- */
+
+static void scan(struct driver *d)
+{
+    struct subject *s = d->subject;
+    struct checks_scan options = {.from = s->model.key_count};
+    if (sim_dice_below(&d->dice, 2))
+        options.from = (uint32_t)sim_dice_below(&d->dice, s->model.key_count);
+    if (sim_dice_below(&d->dice, 4))
+        options.count_max = (uint32_t)sim_dice_between(&d->dice, 1, 64);
+    if (sim_dice_below(&d->dice, 4) == 0)
+        options.pauses = &d->dice;
+    checks_scan(s, &options);
+}
+
+static void operate(struct driver *d)
+{
+    struct history *h = d->subject->history;
+    const struct plan *p = &h->plan;
+    uint64_t kind = sim_dice_below(&d->dice, 100);
+    h->life_operations++;
+    h->outcome->tally.operations++;
+    uint32_t writes = p->delete_per_cent + p->expiring_per_cent + p->put_per_cent;
+    writes = writes < 95 ? writes : 95;
+    if (kind < writes)
+        write_something(d, kind);
+    else if (kind >= 100 - p->scan_per_cent)
+        scan(d);
+    else
+        checks_get(d->subject, draw_key(d));
+}
+
+static void drive(struct reactor *r, void *argument)
+{
+    struct driver *d = argument;
+    const struct plan *p = &d->subject->history->plan;
+    while (!is_over(d)) {
+        uint64_t burst = sim_dice_between(&d->dice, 1, p->burst);
+        for (uint64_t i = 0; i < burst && !is_over(d); i++)
+            operate(d);
+        task_sleep(r, sim_dice_below(&d->dice, p->pause_ns) + 1);
+    }
+    if (--d->subject->drivers_alive == 0)
+        event_set(r, &d->subject->drivers_over, 0);
+}
+
+void drivers_run(struct subject *s)
+{
+    unsigned count = s->history->plan.drivers;
+    event_init(&s->drivers_over);
+    for (unsigned i = 0; i < count; i++) {
+        int rc = task_spawn(s->reactor, drive, &s->drivers[i]);
+        ASSERT(rc == 0);
+        s->drivers_alive++;
+    }
+    int rc = event_wait(s->reactor, &s->drivers_over, EVENT_FOREVER);
+    ASSERT(rc == 0 && s->drivers_alive == 0);
+}
+
+/* ---- liveness ---- */
+
+/* Nothing to do for a flush or a compaction, and the log as short as it is meant to be. */
+static bool is_settled(const struct subject *s)
+{
+    enum { SEGMENTS_BESIDE = 6 + 4 };
+    const struct engine *e = s->engine;
+    uint64_t segments_max = s->options.log_bytes_max / s->options.segment_bytes + SEGMENTS_BESIDE;
+    return e->frozen_count == 0 && !e->is_flushing && !e->is_compacting && !e->is_burying &&
+           engine_counters(e).log_segments <= segments_max;
+}
+
+static void await_settled(struct subject *s)
+{
+    enum { SETTLE_WAITS_MAX = 600 };
+    for (unsigned i = 0; !is_settled(s) && i < SETTLE_WAITS_MAX; i++)
+        task_sleep(s->reactor, 50 * MS);
+    if (is_settled(s))
+        return;
+    subject_fail(s, "it does not settle: %u frozen memtables, %s%s%s%llu log segments",
+                 s->engine->frozen_count, s->engine->is_flushing ? "flushing, " : "",
+                 s->engine->is_compacting ? "compacting, " : "", s->engine->is_burying ? "burying, " : "",
+                 (unsigned long long)engine_counters(s->engine).log_segments);
+}
+
+static void write_in_time(struct driver *d)
+{
+    enum { ANSWER_MS_MAX = 5000 };
+    struct subject *s = d->subject;
+    struct model_put w = {.key = draw_key(d), .value_bytes = draw_value_bytes(d)};
+    uint64_t began_ns = reactor_now_ns(s->reactor);
+    put(d, &w);
+    await_answers(d, 1);
+    if (reactor_now_ns(s->reactor) - began_ns > (uint64_t)ANSWER_MS_MAX * MS)
+        subject_fail(s, "nothing fails any more, and a write took %llu ms",
+                     (unsigned long long)(reactor_now_ns(s->reactor) - began_ns) / MS);
+    enum write_state state = (enum write_state)s->model.writes[s->model.count].state;
+    if (state != WRITE_ACKED)
+        subject_fail(s, "nothing fails any more, and a write is not acknowledged");
+}
+
+void drivers_prove_liveness(struct subject *s)
+{
+    enum { WRITES_MIN = 20, WRITES_MAX = 400 };
+    struct driver *d = &s->drivers[0];
+    uint64_t flushes = engine_counters(s->engine).flushes;
+    for (unsigned i = 0; i < WRITES_MAX && !history_has_failed(s->history); i++) {
+        if (i >= WRITES_MIN && engine_counters(s->engine).flushes > flushes)
+            break;
+        write_in_time(d);
+    }
+    if (!history_has_failed(s->history))
+        await_settled(s);
+}

@@ -1,0 +1,134 @@
+/* rot.c - draws a sector and damages it; see rot.h.
+ *
+ * Two places are spared, because no storage can tell what happened there from an innocent crash:
+ *
+ *   the end of the log, from the first record on that no later durable record covers with its watermark: a
+ *   damaged last record is a torn one. The log writes the watermark when it has been idle for 10 ms
+ *   a copy of the manifest, while the other one is damaged or may be in the making: both gone is the end of the
+ *   shard, which is what one damage in so many is allowed to be */
+#include "test/sim/rot.h"
+
+#include "engine/wal_format.h"
+#include "test/sim/truth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { HEADERS_BACK_MAX = 64 }; /* blocks of the largest record */
+
+struct target {
+    struct subject *subject;
+    struct sim_file_info file;
+    const char *name; /* in the shard's directory */
+    uint64_t offset;
+};
+
+/* ---- the log ---- */
+
+static bool read_block(const struct target *t, struct sim_disk *d, uint64_t offset, uint8_t *to)
+{
+    return sim_disk_peek(d, t->file.path, to, WAL_BLOCK_BYTES, offset) == WAL_BLOCK_BYTES;
+}
+
+/* Would the damage be in a record that nothing covers, or in the header of a segment that begins with one? */
+static bool is_end_of_log(const struct target *t, struct sim_disk *d)
+{
+    uint8_t block[WAL_BLOCK_BYTES];
+    struct wal_segment_header segment;
+    struct wal_record_header record;
+    uint64_t id;
+    uint64_t at = t->offset / WAL_BLOCK_BYTES * WAL_BLOCK_BYTES;
+    if (!wal_segment_name_parse(t->name, &id) || !read_block(t, d, 0, block))
+        return false;
+    bool has_header = wal_segment_header_decode(block, &segment) == WAL_HEADER_VALID && segment.id == id;
+    if (at == 0)
+        return has_header && segment.first_sequence > t->subject->watermark;
+    for (unsigned back = 0; back < HEADERS_BACK_MAX && at >= WAL_BLOCK_BYTES; back++, at -= WAL_BLOCK_BYTES) {
+        if (!read_block(t, d, at, block))
+            return false;
+        if (!wal_record_header_decode(block, &record) || record.segment_id != id)
+            continue;
+        uint64_t end = at + wal_record_bytes(record.payload_bytes);
+        return end > t->offset && record.sequence > t->subject->watermark;
+    }
+    return false;
+}
+
+/* ---- the manifest ---- */
+
+static bool is_manifest_due(const struct target *t, struct history *h)
+{
+    enum { SECOND_IN = 40 };
+    return t->subject->damage.manifests == 0 || sim_dice_below(&h->dice, SECOND_IN) == 0;
+}
+
+/* ---- any file ---- */
+
+static struct subject *subject_of(struct history *h, const char *path, const char **name)
+{
+    for (unsigned i = 0; i < h->plan.cores; i++) {
+        size_t bytes = strlen(h->subjects[i].directory);
+        if (strncmp(path, h->subjects[i].directory, bytes) == 0 && path[bytes] == '/') {
+            *name = path + bytes + 1;
+            return &h->subjects[i];
+        }
+    }
+    return NULL;
+}
+
+static bool may_be_hit(const struct target *t, struct history *h)
+{
+    if (strncmp(t->name, "wal-", 4) == 0)
+        return !is_end_of_log(t, sim_node_disk(h->node));
+    if (strncmp(t->name, "MANIFEST", 8) == 0)
+        return is_manifest_due(t, h);
+    return true;
+}
+
+void rot_something(struct history *h, enum sim_fault fault)
+{
+    struct sim_disk *disk = sim_node_disk(h->node);
+    uint32_t count = sim_disk_file_count(disk);
+    if (count == 0)
+        return;
+    struct target t = {.file = sim_disk_file_at(disk, (uint32_t)sim_dice_below(&h->dice, count))};
+    uint64_t sectors = t.file.bytes / SIM_SECTOR_BYTES;
+    t.subject = subject_of(h, t.file.path, &t.name);
+    if (!t.subject || sectors == 0)
+        return;
+    t.offset = sim_dice_below(&h->dice, sectors) * SIM_SECTOR_BYTES;
+    if (!may_be_hit(&t, h))
+        return;
+    story_detail(&h->outcome->story, history_now_ns(h), "%s: %s at byte %llu", sim_fault_name(fault),
+                 t.file.path, (unsigned long long)t.offset);
+    if (fault == SIM_BIT_ROT)
+        sim_disk_rot(disk, h->world, t.file.path, t.offset);
+    else
+        sim_disk_break_sector(disk, h->world, t.file.path, t.offset);
+    history_note_corruptions(h);
+}
+
+/* ---- what was hit ---- */
+
+static void note(struct history *h, const struct sim_corruption *c)
+{
+    const char *name;
+    struct subject *s = subject_of(h, c->path, &name);
+    if (!s)
+        return;
+    bool is_log = strncmp(name, "wal-", 4) == 0;
+    s->damage.log += is_log;
+    s->damage.tables += strncmp(name, "table-", 6) == 0;
+    s->damage.manifests += strncmp(name, "MANIFEST", 8) == 0;
+    s->damage.bad_sectors += c->fault == SIM_BAD_SECTOR;
+    if (is_log && (c->fault == SIM_LOST_WRITE || c->fault == SIM_MISDIRECTED_WRITE))
+        model_lied(&s->model, s->watermark);
+}
+
+void history_note_corruptions(struct history *h)
+{
+    const struct sim_disk *disk = sim_node_disk(h->node);
+    uint32_t count = disk ? sim_disk_corruption_count(disk) : 0;
+    for (; h->corruptions_seen < count; h->corruptions_seen++)
+        note(h, sim_disk_corruption(disk, h->corruptions_seen));
+}

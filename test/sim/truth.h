@@ -1,0 +1,18 @@
+/* truth.h - whether an error that an engine answers is true: whether something happened that explains it. */
+#ifndef TEST_SIM_TRUTH_H
+#define TEST_SIM_TRUTH_H
+
+#include "test/sim/subject.h"
+
+enum truth_place {
+    TRUTH_PUT,   /* engine_put refused */
+    TRUTH_WRITE, /* the ticket of a write */
+    TRUTH_READ,  /* a get or a scan; `floor` is what the key must have */
+    TRUTH_OPEN,  /* engine_open */
+};
+
+/* `floor`: a write of the model, or 0. */
+bool truth_explains(const struct subject *s, enum truth_place place, int error, uint32_t floor);
+bool truth_explains_damaged_log(const struct subject *s);
+
+#endif
