@@ -1,4 +1,4 @@
-/* file_test.c - files and directories through the ring. */
+/* file_test.c - files and directories. */
 #include "test/test.h"
 
 #include <errno.h>
@@ -91,7 +91,8 @@ TEST_IN_REACTOR(more_operations_than_the_ring_holds_are_all_done)
         file_write_start(r, f, &writes->operations[i], writes->blocks[i], BLOCK, i * BLOCK, false);
     }
     CU_ASSERT_EQUAL(event_wait(r, &writes->done, EVENT_FOREVER), 0);
-    CU_ASSERT(reactor_counters(r).early_submits >= 1);
+    if (reactor_counters(r).kernel_enters > 0) /* a ring, not a simulated disk */
+        CU_ASSERT(reactor_counters(r).early_submits >= 1);
     for (unsigned i = 0; i < OPERATIONS; i += 97) {
         CU_ASSERT_EQUAL(file_read(r, f, block, BLOCK, i * BLOCK), BLOCK);
         CU_ASSERT_EQUAL(block[3], i);
@@ -157,18 +158,4 @@ TEST_IN_REACTOR(a_locked_directory_is_refused_to_the_next)
     CU_ASSERT_EQUAL(directory_lock(r, "build/there is no such directory"), -ENOENT);
     CU_ASSERT_EQUAL(directory_free_bytes(r, directory, &bytes), 0);
     CU_ASSERT(bytes > 0);
-}
-
-static const char *lock_directory;
-
-static void take_lock(struct reactor *r)
-{
-    CU_ASSERT_EQUAL(directory_lock(r, lock_directory), 0);
-}
-
-TEST(a_lock_ends_with_its_core)
-{
-    lock_directory = test_directory();
-    test_run_in_reactor(take_lock);
-    test_run_in_reactor(take_lock);
 }

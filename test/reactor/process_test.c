@@ -1,4 +1,4 @@
-/* process_test.c - what the system sees of a reactor: signals, processors, descriptors. */
+/* process_test.c - what the system sees of a reactor: signals, processors, descriptors, locks. */
 #include "test/test.h"
 
 #include <dirent.h>
@@ -85,6 +85,20 @@ TEST(a_core_that_cannot_be_pinned_says_so)
 }
 
 /* ---- nothing is left ---- */
+
+static const char *lock_directory;
+
+static void take_lock(struct reactor *r)
+{
+    CU_ASSERT_EQUAL(directory_lock(r, lock_directory), 0);
+}
+
+TEST(a_lock_ends_with_its_core)
+{
+    lock_directory = test_directory();
+    test_run_in_reactor(take_lock);
+    test_run_in_reactor(take_lock);
+}
 
 struct acceptor {
     struct reactor *reactor;
