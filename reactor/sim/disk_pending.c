@@ -184,12 +184,12 @@ static void clip(struct sim_disk *d, struct disk_inode *i, const struct list *un
     }
 }
 
-/* Makes sizes below `end` durable, up to the last one: what is beyond it must not be cut later. */
+/* Makes sizes up to `end` durable: what they would cut must not be cut later. */
 static void settle_sizes(struct sim_disk *d, struct disk_inode *i, uint64_t end)
 {
     struct list *last = NULL;
     for (struct list *link = i->pending.next; link != &i->pending; link = link->next)
-        if (of_inode_link(link)->kind == SIM_PENDING_SIZE && of_inode_link(link)->bytes < end)
+        if (of_inode_link(link)->kind == SIM_PENDING_SIZE && of_inode_link(link)->bytes <= end)
             last = link;
     for (bool is_over = !last; !is_over;) {
         struct list *link = i->pending.next;
