@@ -326,20 +326,35 @@ static int write_copy(struct manifest *m, int index, const struct manifest_image
     return rc;
 }
 
-static int write_both(struct manifest *m, const struct manifest_image *image)
+/* A write that fails is made once more, in a new file: the other copy is whole meanwhile. */
+static int write_first(struct manifest *m, int first, const struct manifest_image *image)
 {
-    int first = older_copy(m);
-    int second = COPIES - 1 - first;
     int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
     if (rc == TORC_E_DISK_FULL)
         MARK(manifest_finds_the_disk_full);
     if (rc)
         return rc == TORC_E_DISK_FULL ? rc : TORC_E_STORAGE;
-    if (write_copy(m, first, image) != 0) {
+    rc = write_copy(m, first, image);
+    if (rc) {
         MARK(manifest_write_failed);
-        m->has_failed = true; /* either generation may be what the next start finds */
-        return TORC_E_STORAGE;
+        rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
+        if (rc == 0)
+            rc = write_copy(m, first, image);
     }
+    if (rc) {
+        MARK(manifest_write_failed_twice);
+        m->has_failed = true; /* either generation may be what the next start finds */
+    }
+    return rc ? TORC_E_STORAGE : 0;
+}
+
+static int write_both(struct manifest *m, const struct manifest_image *image)
+{
+    int first = older_copy(m);
+    int second = COPIES - 1 - first;
+    int rc = write_first(m, first, image);
+    if (rc)
+        return rc;
     /* The change is made. Without the second copy it rests on one, until the next change. */
     rc = manifest_file_reserve(m->reactor, &m->copies[second], image);
     if (rc == 0)

@@ -21,7 +21,7 @@ static int read_whole(struct reactor *r, struct file *f, struct manifest_image *
     uint64_t bytes = 0;
     int rc = file_size(r, f, &bytes);
     if (rc)
-        return rc;
+        return TORC_E_CORRUPT;
     if (bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES || bytes > MANIFEST_BYTES_MAX)
         return TORC_E_CORRUPT;
     image->padded = padded(bytes);
@@ -60,9 +60,9 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct man
     int rc = file_open(r, copy->path, FILE_READ | FILE_DIRECT, &f);
     if (rc == -ENOENT)
         return 0;
-    if (rc)
+    if (rc && rc != -EIO)
         return rc;
-    rc = read_whole(r, f, image);
+    rc = rc ? TORC_E_CORRUPT : read_whole(r, f, image);
     file_close(r, f);
     if (rc == 0)
         rc = verify(image, copy);
@@ -100,16 +100,33 @@ int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const s
     return rc == -ENOSPC || rc == -EDQUOT ? TORC_E_DISK_FULL : rc;
 }
 
+/* Nothing else says which generation a copy should have: a write that the disk reported and did not make
+ * would be found by nobody. */
+static int check_written(struct reactor *r, struct file *f, const struct manifest_image *image)
+{
+    uint8_t *back = reactor_alloc_aligned(r, image->padded, FILE_ALIGNMENT);
+    if (!back)
+        return TORC_E_NO_MEMORY;
+    int64_t got = file_read(r, f, back, image->padded, 0);
+    bool is_same = got == (int64_t)image->padded && memcmp(back, image->data, image->padded) == 0;
+    reactor_free(r, back);
+    if (is_same)
+        return 0;
+    MARK(manifest_does_not_read_back);
+    return TORC_E_CORRUPT;
+}
+
 int manifest_file_write(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image,
                         const char *directory)
 {
     bool is_new = copy->state != MANIFEST_COPY_WHOLE;
     struct file *f = NULL;
-    int rc = file_open(r, copy->path, FILE_WRITE | FILE_CREATE | FILE_DIRECT, &f);
-    if (rc == 0) {
+    int rc = file_open(r, copy->path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_DIRECT, &f);
+    if (rc == 0)
         rc = file_write(r, f, image->data, image->padded, 0, true);
-        file_close(r, f);
-    }
+    if (rc == 0)
+        rc = check_written(r, f, image);
+    file_close(r, f);
     if (rc == 0 && is_new)
         rc = directory_sync(r, directory);
     copy->state = rc ? MANIFEST_COPY_FAILED : MANIFEST_COPY_WHOLE;
