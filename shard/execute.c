@@ -27,13 +27,13 @@ int shard_parse_extensions(struct slice bytes, struct frame_extensions *out)
 
 /* ---- prepare ---- */
 
-static int check_limits(const struct frame *f)
+static int check_limits(const struct shard *s, const struct frame *f)
 {
     if (f->key.bytes == 0)
         return TORC_E_KEY_EMPTY;
     if (f->key.bytes > KEY_BYTES_MAX)
         return TORC_E_KEY_TOO_LONG;
-    if (f->value.bytes > VALUE_BYTES_MAX)
+    if (f->value.bytes > s->sizes.value_bytes_max)
         return TORC_E_VALUE_TOO_LARGE;
     return f->op == FRAME_PUT || f->value.bytes == 0 ? 0 : TORC_E_MALFORMED;
 }
@@ -49,7 +49,7 @@ static int prepare(struct shard *s, struct request *q, uint16_t vnode)
     q->record_checksum = checksum_record(q->frame.key, q->frame.value);
     if (!frame_is_intact(&q->frame, q->record_checksum))
         return TORC_E_CHECKSUM;
-    int rc = check_limits(&q->frame);
+    int rc = check_limits(s, &q->frame);
     if (rc)
         return rc;
     q->extensions.expiry_ms = 0;

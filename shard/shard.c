@@ -166,6 +166,9 @@ static int open_engine(struct shard *s)
         .log_bytes_max = o->log_bytes_max,
         .segment_bytes = o->segment_bytes,
         .cache_bytes = o->cache_bytes / s->core_count,
+        .table_bytes_max = s->sizes.table_bytes_max,
+        .value_bytes_max = s->sizes.value_bytes_max,
+        .log_writes_in_flight = s->sizes.log_writes_in_flight,
         .on_durable = shard_on_durable,
         .owner = s,
         .on_event = on_engine_event,
@@ -282,6 +285,10 @@ int shard_main(struct reactor *r, void *context)
     int rc = s ? init(s, r, c->options) : TORC_E_NO_MEMORY;
     if (rc)
         return rc;
+    if (c->sizes)
+        s->sizes = *c->sizes;
+    if (s->sizes.value_bytes_max == 0)
+        s->sizes.value_bytes_max = VALUE_BYTES_MAX;
     if (s->core == 0)
         c->has_started = true;
     reactor_set_message_handler(r, on_message, s);

@@ -57,6 +57,7 @@ struct shard_counters {
 struct shard {
     struct reactor *reactor;
     const struct options *options;
+    struct engine_options sizes; /* as in shard_context */
     struct log log;
     struct engine *engine; /* null before it is open and after it is closed */
     struct hlc clock;
@@ -95,6 +96,9 @@ struct shard {
 /* What a process starts with; the same for all cores. */
 struct shard_context {
     const struct options *options;
+    /* Sizes that no option sets, so that a simulation can have small ones: value_bytes_max, table_bytes_max,
+     * log_writes_in_flight; 0 and null mean as engine_options says. */
+    const struct engine_options *sizes;
     bool has_started; /* core 0 runs; what fails from there on is in the log */
 };
 
