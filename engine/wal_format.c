@@ -46,12 +46,13 @@ enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_
     };
     if (load_u32le(from + 4) != WAL_FORMAT_VERSION)
         return WAL_HEADER_OTHER_VERSION;
-    return out->first_sequence > out->continues_sequence ? WAL_HEADER_VALID : WAL_HEADER_BAD;
+    bool is_sound = out->first_sequence > out->continues_sequence && out->first_sequence <= WAL_SEQUENCE_MAX;
+    return is_sound ? WAL_HEADER_VALID : WAL_HEADER_BAD;
 }
 
 void wal_record_header_encode(uint8_t *to, struct wal_record_header *h)
 {
-    ASSERT(h->watermark < h->sequence);
+    ASSERT(h->watermark < h->sequence && h->sequence <= WAL_SEQUENCE_MAX);
     store_u32le(to, WAL_RECORD_MAGIC);
     store_u32le(to + 4, h->entry_count);
     store_u32le(to + 8, h->payload_bytes);
@@ -82,7 +83,8 @@ bool wal_record_header_decode(const uint8_t *from, struct wal_record_header *out
         .checksum = load_u64le(from + RECORD_AT_CHECKSUM),
     };
     return load_u32le(from) == WAL_RECORD_MAGIC &&
-           out->checksum == checksum_bytes(from, RECORD_AT_CHECKSUM) && out->watermark < out->sequence;
+           out->checksum == checksum_bytes(from, RECORD_AT_CHECKSUM) && out->watermark < out->sequence &&
+           out->sequence <= WAL_SEQUENCE_MAX;
 }
 
 uint64_t wal_payload_checksum(const uint8_t *payload, size_t bytes)

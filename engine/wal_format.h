@@ -31,6 +31,9 @@ enum {
     WAL_CHECKSUM_CHUNK_BYTES = 64 << 10, /* of a payload: hashed as it fills, so that no submission is long */
 };
 
+/* No log comes so far: a header that says so is damaged, and sequences can be counted on without overflow. */
+#define WAL_SEQUENCE_MAX (UINT64_C(1) << 62)
+
 struct wal_segment_header {
     uint64_t id;    /* as in the name */
     uint64_t epoch; /* random, of this use of the file */
