@@ -22,12 +22,19 @@ enum { FUZZ_CHECKSUMS = 1 }; /* of the switches: make them right */
 struct fuzz_seeds;
 void fuzz_seed(struct fuzz_seeds *to, const char *name, struct slice input);
 
+/* Bytes that may change and grow. */
+struct fuzz_bytes {
+    uint8_t *data;
+    size_t bytes;
+    size_t capacity;
+};
+
 struct fuzz_target {
     const char *name; /* of the folder of its corpus */
     void (*run)(struct slice input);
-    /* Changes an input of `bytes` bytes in place, to at most `capacity`. Returns: the new length. Null:
-     * libFuzzer does it without knowing what the bytes mean. */
-    size_t (*mutate)(uint8_t *input, size_t bytes, size_t capacity, uint64_t seed);
+    /* Changes the input in place. Returns: its new length. Null: libFuzzer does it without knowing what the
+     * bytes mean. */
+    size_t (*mutate)(const struct fuzz_bytes *input, uint64_t seed);
     void (*seed)(struct fuzz_seeds *to);
 };
 
@@ -38,14 +45,20 @@ struct fuzz_target {
     X(entry)                                                                                                 \
     X(configuration)                                                                                         \
     X(command_line)                                                                                          \
-    X(records)
+    X(records)                                                                                               \
+    X(log)                                                                                                   \
+    X(table)                                                                                                 \
+    X(manifest)                                                                                              \
+    X(identity)                                                                                              \
+    X(session)
 
 #define FUZZ_DECLARE(name) extern const struct fuzz_target name##_fuzz;
 FUZZ_TARGETS(FUZZ_DECLARE)
 #undef FUZZ_DECLARE
 
-/* libFuzzer's own mutations; in a program without libFuzzer the bytes stay as they are. */
-size_t fuzz_mutate_bytes(uint8_t *bytes, size_t count, size_t capacity);
+/* libFuzzer's own mutations; a program without libFuzzer leaves the bytes as they are. Returns: the new
+ * length. */
+size_t fuzz_mutate_bytes(const struct fuzz_bytes *input);
 
 /* A copy in memory of exactly that size, so that a sanitizer sees each byte read beyond it. Freed by the
  * caller. */

@@ -17,13 +17,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t capacity, unsigned seed)
 {
     const struct fuzz_target *target = &FUZZ_TARGET_OF(FUZZ_TARGET);
-    return target->mutate ? target->mutate(data, bytes, capacity, seed)
-                          : LLVMFuzzerMutate(data, bytes, capacity);
+    struct fuzz_bytes input = {data, bytes, capacity};
+    return target->mutate ? target->mutate(&input, seed) : fuzz_mutate_bytes(&input);
 }
 
-size_t fuzz_mutate_bytes(uint8_t *bytes, size_t count, size_t capacity)
+size_t fuzz_mutate_bytes(const struct fuzz_bytes *input)
 {
-    return LLVMFuzzerMutate(bytes, count, capacity);
+    return LLVMFuzzerMutate(input->data, input->bytes, input->capacity);
 }
 
 /* Seeds are written by the program that replays them. */

@@ -33,10 +33,9 @@ static const struct fuzz_target *const targets[] = {
 #undef FUZZ_ROW
 };
 
-size_t fuzz_mutate_bytes(uint8_t *bytes, size_t count, size_t capacity)
+size_t fuzz_mutate_bytes(const struct fuzz_bytes *input)
 {
-    (void)bytes, (void)capacity;
-    return count;
+    return input->bytes;
 }
 
 static const struct fuzz_target *find_target(const char *name)
@@ -106,7 +105,7 @@ static void replay_corpus(const struct fuzz_target *target, struct count *count)
         printf("%s: no input\n", folder);
         count->failed++;
     }
-    unsigned passed = count->passed, failed = count->failed;
+    unsigned passed = count->passed;
     for (int i = 0; i < found; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
         replay(target, path, count);
@@ -114,7 +113,6 @@ static void replay_corpus(const struct fuzz_target *target, struct count *count)
     }
     free(names);
     printf("  %s: %u of %d inputs passed\n", target->name, count->passed - passed, found);
-    (void)failed;
 }
 
 /* ---- seeds ---- */
