@@ -3,10 +3,13 @@
 
 #include "reactor/base/slice.h"
 #include "test/sim/history.h"
+#include "test/sim/server_history.h"
 
 static const struct history_kind kinds[] = {
     {"engine", "engines of one node, driven directly, against a model", "engine/", HISTORY_FAULTS,
      history_run},
+    {"server", "servers and their clients, over a network", "shard/", SERVER_HISTORY_FAULTS,
+     server_history_run},
 };
 
 unsigned history_kind_count(void)
