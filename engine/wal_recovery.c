@@ -10,8 +10,14 @@
  *      bounded, and the log goes on with the next whole record
  *   4. the missing record is in a later segment whose header is damaged: go on there, nothing is lost
  *
- * The states of the walk: CHAINED (every record so far follows from the one before) and LOST (searching for
- * the next whole record after a break). Nothing on disk is changed. */
+ *
+ *            a break, the missing record was durable                a break, it may be further on: case 4
+ *   CHAINED -----------------------------------------> LOST       CHAINED ------------------------> SEEKING
+ *      ^                                                |            ^                                  |
+ *      +--- the next whole record, whichever it is -----+            +--- the very record missing ------+
+ *
+ * Where the walk ends LOST there is damage; where it ends SEEKING nobody was told of what is missing, and the
+ * tail is cut. Nothing on disk is changed. */
 #include "engine/wal_reader.h"
 #include "engine/wal_survey.h"
 #include "reactor/base/mark.h"
@@ -32,11 +38,13 @@ struct walk {
     uint64_t last_checksum; /* 0: none was taken */
     bool has_taken;
     bool is_lost;
+    bool is_seeking;
     bool is_cut;
     bool has_first_file;   /* the file named by the start is there, or none was */
     uint64_t lost_segment; /* where the search began */
     uint64_t lost_offset;
     uint64_t lost_clock;    /* bound for what is missing if no record follows */
+    uint64_t torn_bytes;    /* cut if the search for the missing record is in vain */
     uint32_t sync_index[2]; /* the last segments that records were taken from */
     uint32_t sync_count;
 };
@@ -99,7 +107,7 @@ static int take(struct walk *w, const struct wal_record_header *h)
         MARK(log_is_found_again_behind_damage);
         count_damage(w, h->clock_max);
     }
-    w->is_lost = false;
+    w->is_lost = w->is_seeking = false;
     w->has_taken = true;
     w->last_sequence = h->sequence;
     w->last_checksum = h->checksum;
@@ -207,7 +215,7 @@ static int search_on(struct walk *w, enum found found, const struct wal_record_h
     }
     if (end > w->reader.bytes)
         end = w->reader.bytes;
-    int rc = is_ours && is_needed ? salvage(w, end) : 0;
+    int rc = w->is_lost && is_ours && is_needed ? salvage(w, end) : 0;
     w->offset += step;
     return rc;
 }
@@ -240,7 +248,7 @@ static uint32_t find_continuation(const struct walk *w, uint32_t from)
 
 static int go_to_continuation(struct walk *w, uint32_t index)
 {
-    w->is_lost = false;
+    w->is_lost = w->is_seeking = false;
     w->next = w->survey.segments[index].header.first_sequence;
     return open_segment(w, index);
 }
@@ -252,6 +260,14 @@ static uint32_t find_following(const struct walk *w, uint32_t from)
         if (w->survey.segments[i].is_needed && !w->survey.segments[i].is_dead)
             return i;
     return w->survey.count;
+}
+
+static void cut(struct walk *w)
+{
+    w->is_cut = true;
+    w->out->torn_bytes = w->torn_bytes;
+    if (w->torn_bytes > 0)
+        MARK(torn_tail_of_the_log_is_cut);
 }
 
 /* The chain ends at the present place. Decides which of the four cases it is. */
@@ -268,20 +284,17 @@ static int chain_ends(struct walk *w, bool is_after_header)
         return rc;
     bool was_durable =
         found.was_durable || w->next < w->options->start.sequence || (!w->has_first_file && !w->has_taken);
+    w->torn_bytes = found.torn_bytes == 0 && is_after_header ? WAL_BLOCK_BYTES : found.torn_bytes;
     if (!was_durable && !found.continues) {
-        w->is_cut = true;
-        w->out->torn_bytes = found.torn_bytes;
-        if (found.torn_bytes == 0 && is_after_header)
-            w->out->torn_bytes = WAL_BLOCK_BYTES;
-        if (w->out->torn_bytes > 0)
-            MARK(torn_tail_of_the_log_is_cut);
+        cut(w);
         return 0;
     }
     if (was_durable)
         MARK(damage_in_acknowledged_log_is_found);
     else
-        MARK(log_goes_on_behind_a_damaged_segment_header);
-    w->is_lost = true;
+        MARK(missing_record_is_sought_behind_a_damaged_header);
+    w->is_lost = was_durable;
+    w->is_seeking = !was_durable;
     w->lost_segment = segment_of(w)->id;
     w->lost_offset = w->offset;
     w->lost_clock = found.clock_max;
@@ -303,7 +316,7 @@ static int step(struct walk *w, bool *is_over)
     }
     if (found == FOUND_WHOLE && (is_next(w, &h) || (w->is_lost && h.sequence >= w->next)))
         return take(w, &h);
-    if (!w->is_lost) {
+    if (!w->is_lost && !w->is_seeking) {
         int rc =
             chain_ends(w, is_inside && segment_of(w)->has_header && h.epoch == segment_of(w)->header.epoch);
         *is_over = w->is_cut;
@@ -318,6 +331,8 @@ static int step(struct walk *w, bool *is_over)
     }
     following = find_following(w, w->index + 1);
     *is_over = following == w->survey.count;
+    if (*is_over && w->is_seeking)
+        cut(w);
     return *is_over ? 0 : open_segment(w, following);
 }
 

@@ -260,6 +260,26 @@ TEST_IN_REACTOR(wal_finds_the_last_record_behind_a_rotten_segment_header)
     rig_free(rig);
 }
 
+/* As a loss of power leaves it: of two writes in flight the first lost its segment header, the second a part
+ * of its payload. */
+TEST_IN_REACTOR(wal_cuts_a_torn_record_behind_a_torn_segment_header)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 300 * 1000;
+    uint64_t last = rig_fill_and_crash(rig, 15);
+    struct place place = rig_place_of(rig, last);
+    CU_ASSERT_EQUAL(place.header.segment_id, 2);
+    flip(&place, 100 * 1000);
+    place.offset = 0;
+    flip(&place, 30);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, 14));
+    CU_ASSERT_EQUAL(rig->replayed_count, 14);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    CU_ASSERT(rig->recovery.torn_bytes > 0);
+    rig_free(rig);
+}
+
 TEST_IN_REACTOR(wal_skips_what_is_before_its_start)
 {
     struct rig *rig = rig_make(r);
