@@ -30,12 +30,14 @@ static uint64_t seed_of(const struct crash_workload *w, const struct crash_place
 }
 
 static struct crash_recording *record(const struct crash_exploration *x, const struct crash_place *at,
-                                      const struct sim_disk *disk, const struct crash_history *history)
+                                      const struct sim_disk *disk, const struct crash_state *from)
 {
     struct crash_workload recovery = crash_workload_recovery(x->workload);
     struct crash_start start = {.disk = disk, .seed = seed_of(x->workload, at)};
-    if (history)
-        start.history = *history;
+    if (from) {
+        start.history = from->history;
+        start.is_full = from->is_full;
+    }
     return crash_record(at->depth ? &recovery : x->workload, &start);
 }
 
@@ -127,15 +129,14 @@ static bool is_enough(const struct explorer *e)
 }
 
 /* The recovery of this image is a recording of its own. */
-static void explore_recovery(struct explorer *e, const struct sim_disk *disk,
-                             const struct crash_history *history)
+static void explore_recovery(struct explorer *e, const struct sim_disk *disk, const struct crash_state *from)
 {
     struct crash_progress *p = e->x->progress;
     if (!begin_ordinal(e) && has_failed(p)) { /* told of before; it may have ended the process */
         p->tally.failed++;
         return;
     }
-    struct crash_recording *recording = record(e->x, &p->place, disk, history);
+    struct crash_recording *recording = record(e->x, &p->place, disk, from);
     p->tally.again++;
     if (recording->why[0]) {
         crash_explain(e->x->workload, &p->place, recording->why);
@@ -152,14 +153,14 @@ static void judge_image(struct explorer *e, const struct crash_recording *record
 {
     struct crash_progress *p = e->x->progress;
     const struct crash_place *place = &p->place;
-    const struct crash_history *history = &recording->states[place->state[place->depth - 1]].history;
+    const struct crash_state *state = &recording->states[place->state[place->depth - 1]];
     uint32_t every = place->depth == 1 ? e->x->workload->again_every : 0;
     bool is_again = every && !e->x->is_once && p->tally.distinct % every == 0;
     struct sim_disk *copy = is_again ? sim_disk_clone(disk) : NULL;
     struct crash_verdict verdict = {.why = ""};
     bool is_good;
     if (begin_ordinal(e)) {
-        is_good = crash_judge(e->x->workload, history, disk, &verdict);
+        is_good = crash_judge(e->x->workload, state, disk, &verdict);
     } else {
         is_good = !has_failed(p);
         sim_disk_free(disk);
@@ -171,7 +172,7 @@ static void judge_image(struct explorer *e, const struct crash_recording *record
         report_failure(e->x, recording, images, &verdict);
     }
     if (copy && is_good)
-        explore_recovery(e, copy, history);
+        explore_recovery(e, copy, state);
     if (copy)
         sim_disk_free(copy);
 }
@@ -259,8 +260,7 @@ int crash_replay(const struct crash_exploration *x, const struct crash_place *pl
     for (uint32_t level = 1; disk && level < place->depth; level++) {
         at = *place;
         at.depth = level;
-        struct crash_recording *next =
-            record(x, &at, disk, &recording->states[place->state[level - 1]].history);
+        struct crash_recording *next = record(x, &at, disk, &recording->states[place->state[level - 1]]);
         crash_recording_free(recording);
         sim_disk_free(disk);
         recording = next;
@@ -271,7 +271,7 @@ int crash_replay(const struct crash_exploration *x, const struct crash_place *pl
     int rc = 2;
     if (disk) {
         const struct crash_state *state = &recording->states[place->state[place->depth - 1]];
-        rc = crash_judge(x->workload, &state->history, disk, &verdict) ? 0 : 1;
+        rc = crash_judge(x->workload, state, disk, &verdict) ? 0 : 1;
         printf("  %s\n", rc ? verdict.why : "recovered as it must be");
         if (verdict.last_event[0])
             printf("  the engine told last: %s\n", verdict.last_event);

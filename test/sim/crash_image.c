@@ -16,9 +16,14 @@ enum {
     OUTCOME_FIRST_SECTOR,
     OUTCOME_ALL_BUT_FIRST,
     OUTCOME_ALL_BUT_LAST,
+    OUTCOME_FIRST_BLOCK, /* a segment's header without its first record; a record's header without the rest */
+    OUTCOME_ALL_BUT_FIRST_BLOCK,
     OUTCOME_COUNT,
     OUTCOMES_NAME = OUTCOME_DROP + 1,
     OUTCOMES_LONG_WRITE = OUTCOME_LAST_HALF + 1,
+    OUTCOMES_ONE_BLOCK = OUTCOME_ALL_BUT_LAST + 1,
+    OUTCOMES_NONE = 1, /* it makes no difference */
+    BLOCK_SECTORS = SIM_DISK_PAGE_BYTES / SIM_SECTOR_BYTES,
 };
 
 /* ---- numbers ---- */
@@ -35,7 +40,33 @@ static uint8_t outcomes_of(const struct sim_pending *p)
         return OUTCOMES_NAME;
     if (sectors == 2)
         return OUTCOMES_LONG_WRITE; /* the other tears are the same as these */
-    return sectors > CRASH_TEAR_SECTORS_MAX ? OUTCOMES_LONG_WRITE : OUTCOME_COUNT;
+    if (sectors > CRASH_TEAR_SECTORS_MAX)
+        return OUTCOMES_LONG_WRITE;
+    return sectors > BLOCK_SECTORS && sectors / 2 != BLOCK_SECTORS ? OUTCOME_COUNT : OUTCOMES_ONE_BLOCK;
+}
+
+/* A size that a durable write has made durable is still pending, alone of its file. */
+static bool is_idle(const struct sim_disk *disk, uint32_t index)
+{
+    struct sim_choice choices[CRASH_PENDING_MAX] = {0};
+    struct sim_pending p = sim_disk_pending(disk, index);
+    uint32_t count = sim_disk_pending_count(disk);
+    if (p.kind != SIM_PENDING_SIZE)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_pending other = sim_disk_pending(disk, i);
+        if (i != index && other.kind != SIM_PENDING_NAME && other.file == p.file)
+            return false;
+    }
+    uint64_t hashes[2];
+    for (unsigned k = 0; k < 2; k++) {
+        struct sim_disk *image = sim_disk_clone(disk);
+        choices[index].what = k ? SIM_DROP : SIM_KEEP;
+        sim_disk_lose_power(image, choices);
+        hashes[k] = crash_disk_hash(image, 0);
+        sim_disk_free(image);
+    }
+    return hashes[0] == hashes[1];
 }
 
 void crash_images_init(struct crash_images *images, const struct sim_disk *disk, uint64_t limit)
@@ -45,7 +76,7 @@ void crash_images_init(struct crash_images *images, const struct sim_disk *disk,
     ASSERT(images->pending_count <= CRASH_PENDING_MAX);
     for (uint32_t i = 0; i < images->pending_count; i++) {
         struct sim_pending pending = sim_disk_pending(disk, i);
-        uint8_t outcomes = outcomes_of(&pending);
+        uint8_t outcomes = is_idle(disk, i) ? OUTCOMES_NONE : outcomes_of(&pending);
         images->outcomes[i] = outcomes;
         bool is_too_many = images->combinations > UINT64_MAX / outcomes;
         images->combinations = is_too_many ? UINT64_MAX : images->combinations * outcomes;
@@ -69,6 +100,10 @@ static struct sim_choice choice_of(const struct sim_pending *p, unsigned outcome
         c.sector_end = 1;
     else if (outcome == OUTCOME_ALL_BUT_FIRST)
         c.sector_begin = 1;
+    else if (outcome == OUTCOME_FIRST_BLOCK)
+        c.sector_end = BLOCK_SECTORS;
+    else if (outcome == OUTCOME_ALL_BUT_FIRST_BLOCK)
+        c.sector_begin = BLOCK_SECTORS;
     else
         c.sector_end = sectors - 1;
     return c;
@@ -88,7 +123,8 @@ static bool outcomes_of_one(const struct crash_images *images, uint64_t number, 
 {
     uint8_t others = number % 2 ? OUTCOME_DROP : OUTCOME_KEEP;
     uint64_t left = number / 2;
-    memset(outcomes, others, images->pending_count);
+    for (uint32_t i = 0; i < images->pending_count; i++)
+        outcomes[i] = others < images->outcomes[i] ? others : OUTCOME_KEEP;
     if (left == 0)
         return true;
     left--;

@@ -17,7 +17,8 @@ struct judge {
     struct crash_history history;
     struct crash_shard shard;
     uint64_t tables; /* that counted when the life ended */
-    bool is_second;
+    bool is_full;    /* the disk: nothing can be put */
+    bool has_put;
     bool is_over;
 };
 
@@ -38,6 +39,7 @@ static bool put_one(struct judge *j)
 {
     struct crash_shard *s = &j->shard;
     uint32_t number = j->history.count;
+    j->has_put = true;
     crash_shard_put(s, PUT_KEY, PUT_BYTES, false);
     if (!crash_shard_await(s))
         return false;
@@ -54,7 +56,7 @@ static bool live(struct judge *j, struct reactor *r)
     bool is_good = crash_shard_observe(s);
     task_sleep(r, REST_NS);
     is_good = is_good && crash_shard_observe(s);
-    if (is_good && !j->is_second)
+    if (is_good && !j->has_put && !j->is_full)
         is_good = put_one(j);
     task_sleep(r, REST_NS);
     is_good = is_good && check_counters(j);
@@ -139,21 +141,35 @@ static bool check_files(struct judge *j)
     return true;
 }
 
-bool crash_judge(const struct crash_workload *workload, const struct crash_history *history,
+/* As many lives as it takes: one that puts, one after it, and one before it when the disk is full. */
+static bool run_lives(struct judge *j)
+{
+    if (j->is_full) {
+        if (!run_node(j))
+            return false;
+        lose_all_pending(j);
+        sim_disk_set_capacity(sim_node_disk(j->node), CRASH_DISK_BYTES);
+        j->is_full = false;
+    }
+    if (!run_node(j))
+        return false;
+    lose_all_pending(j);
+    return run_node(j) && check_files(j);
+}
+
+bool crash_judge(const struct crash_workload *workload, const struct crash_state *state,
                  struct sim_disk *disk, struct crash_verdict *out)
 {
     struct judge *j = calloc(1, sizeof *j);
     ASSERT(j);
     struct sim_world *world = sim_world_new(&(struct sim_world_options){.seed = 1});
-    j->history = *history;
+    j->history = state->history;
+    j->is_full = state->is_full;
     j->shard = (struct crash_shard){.knobs = workload->knobs, .history = &j->history};
     j->node = sim_node_new(world, "10.0.0.1", disk);
-    bool is_good = run_node(j);
-    if (is_good) {
-        lose_all_pending(j);
-        j->is_second = true;
-        is_good = run_node(j) && check_files(j);
-    }
+    if (!j->is_full)
+        sim_disk_set_capacity(disk, CRASH_DISK_BYTES); /* it may have come back since the image's state began */
+    bool is_good = run_lives(j);
     snprintf(out->why, sizeof out->why, "%s", j->shard.why);
     snprintf(out->last_event, sizeof out->last_event, "%s", j->shard.last_event);
     ASSERT(is_good == (out->why[0] == '\0'));

@@ -14,9 +14,8 @@ struct crash_verdict {
     char last_event[CRASH_WHY_BYTES]; /* what the engine told last */
 };
 
-/* Owns: takes `disk`, the image. `history` is what the client had when the power went. Returns: whether all
- * is as it must be. */
-bool crash_judge(const struct crash_workload *workload, const struct crash_history *history,
+/* Owns: takes `disk`, an image of the state. Returns: whether all is as it must be. */
+bool crash_judge(const struct crash_workload *workload, const struct crash_state *state,
                  struct sim_disk *disk, struct crash_verdict *out);
 
 #endif

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 
 enum {
-    DISK_BYTES = 64 << 20,
     EVENTS_MAX = 4 * 1000 * 1000, /* of one recording: a workload that does not end is a failure */
     TURN_NS = 1000,
     STATES_FIRST = 64,
@@ -30,6 +29,7 @@ struct run {
     enum sim_fault fault;
     bool has_fault;
     bool is_recording;
+    bool is_full; /* the disk */
     bool is_over;
     uint64_t change_count; /* of the disk, when the last state was taken */
 };
@@ -168,8 +168,9 @@ static void grant(struct run *run)
         begin_fault(run, SIM_SYNC_ERROR, step->a);
     else if (step->act == CRASH_FILL_DISK)
         sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + step->a * UINT64_C(1024));
-    else
-        sim_disk_set_capacity(disk, DISK_BYTES);
+    else if (step->act == CRASH_FREE_DISK)
+        sim_disk_set_capacity(disk, CRASH_DISK_BYTES);
+    run->is_full = step->act == CRASH_FILL_DISK || (run->is_full && step->act != CRASH_FREE_DISK);
     run->wish = NULL;
 }
 
@@ -200,6 +201,7 @@ static void take_state(struct run *run)
     struct crash_state *state = &out->states[out->count - 1];
     state->history = run->history;
     state->step = run->step;
+    state->is_full = run->is_full;
 }
 
 static void drive(struct run *run)
@@ -227,10 +229,11 @@ struct crash_recording *crash_record(const struct crash_workload *workload, cons
     struct crash_recording *out = calloc(1, sizeof *out);
     struct run *run = calloc(1, sizeof *run);
     ASSERT(out && run);
-    struct sim_disk *disk = start->disk ? sim_disk_clone(start->disk) : sim_disk_new(DISK_BYTES, 0);
+    struct sim_disk *disk = start->disk ? sim_disk_clone(start->disk) : sim_disk_new(CRASH_DISK_BYTES, 0);
     crash_workload_steps(workload, run->steps);
     run->out = out;
     run->history = start->history;
+    run->is_full = start->is_full;
     run->shard = (struct crash_shard){.knobs = workload->knobs, .history = &run->history};
     run->world = sim_world_new(&(struct sim_world_options){.seed = start->seed});
     run->node = sim_node_new(run->world, "10.0.0.1", disk);

@@ -12,12 +12,13 @@
 #include "reactor/sim/sim.h"
 #include "test/sim/crash_workload.h"
 
-enum { CRASH_STATES_MAX = 2048 };
+enum { CRASH_STATES_MAX = 2048, CRASH_DISK_BYTES = 64 << 20 };
 
 struct crash_state {
     struct sim_disk *disk; /* a clone, with what is pending */
     struct crash_history history;
     uint32_t step; /* of the workload's, that was under way */
+    bool is_full;  /* the disk has no room */
 };
 
 struct crash_recording {
@@ -30,6 +31,7 @@ struct crash_recording {
 struct crash_start {
     const struct sim_disk *disk; /* cloned; null: an empty one */
     struct crash_history history;
+    bool is_full; /* the disk */
     uint64_t seed;
 };
 

@@ -135,12 +135,10 @@ TEST(images_of_a_state_are_all_different_choices)
 /* ---- the judge ---- */
 
 /* The image of the last state with everything kept. */
-static struct sim_disk *last_image(const struct crash_recording *recording, struct crash_history *history)
+static struct sim_disk *last_image(const struct crash_recording *recording)
 {
-    const struct crash_state *last = &recording->states[recording->count - 1];
     struct crash_images images;
-    crash_images_init(&images, last->disk, 1);
-    *history = last->history;
+    crash_images_init(&images, recording->states[recording->count - 1].disk, 1);
     return crash_images_build(&images, 0);
 }
 
@@ -158,12 +156,12 @@ static bool judge_spoiled(const char *name, void (*spoil)(struct sim_disk *, str
 {
     const struct crash_workload *workload = find(name);
     struct crash_recording *recording = record(workload);
-    struct crash_history history;
+    struct crash_state state = recording->states[recording->count - 1];
     struct crash_verdict verdict;
-    struct sim_disk *disk = last_image(recording, &history);
+    struct sim_disk *disk = last_image(recording);
     if (spoil)
-        spoil(disk, &history);
-    bool is_good = crash_judge(workload, &history, disk, &verdict);
+        spoil(disk, &state.history);
+    bool is_good = crash_judge(workload, &state, disk, &verdict);
     CU_ASSERT_EQUAL(is_good, verdict.why[0] == '\0');
     crash_recording_free(recording);
     return is_good;
