@@ -130,8 +130,10 @@ SRC_sim_server := $(SRC_core) $(call find_c,reactor/sim) $(SRC_engine) $(SRC_wir
 SRC_sim_main := $(wildcard test/sim/main.c)
 SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
 SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c,$(SRC_sim)) $(SRC_sim_server))
-# Unit tests that use nothing but reactor.h: both backends pass them.
-SRC_sim_both := test/reactor/task_test.c test/reactor/cores_test.c
+# Unit tests that use nothing but reactor.h, and one run of it each: both backends pass them.
+SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file task) $(patsubst %,test/engine/%_test.c,cache compaction \
+	cursor engine_damage engine_settings entry filter memtable merge row_cache table table_cursor table_damage) \
+	test/engine/engine_rig.c
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
 SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_client)
 FUZZ_TARGETS := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
@@ -150,7 +152,7 @@ PROGRAMS := $(if $(filter shard/torcd.c,$(MAINS)),$(OUT)/torcd) $(if $(filter cl
 LIBRARIES := $(LIBRARY) $(if $(filter release clang debug,$(VARIANT)),$(SHARED))
 UNIT := $(OUT)/test/unit
 SIM_PROGRAM := $(if $(SIM_OUT),$(if $(SRC_sim_main),$(SIM_OUT)/sim))
-SIM_TEST := $(if $(SIM_OUT),$(if $(and $(wildcard reactor/sim/file.c),$(wildcard reactor/sim/socket.c)),$(SIM_OUT)/test/sim))
+SIM_TEST := $(if $(SIM_OUT),$(SIM_OUT)/test/sim)
 FUZZ_TEST := $(if $(SIM_TEST),$(if $(FUZZ_TARGETS),$(SIM_OUT)/test/fuzz))
 FUZZ_PROGRAMS := $(patsubst %,$(OUT)/%,$(FUZZ_TARGETS))
 TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST) $(FUZZ_TEST)
