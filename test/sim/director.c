@@ -215,7 +215,8 @@ static void roll_back(struct history *h)
         s->watermark = then->watermarks[i];
         s->quarantined = then->quarantined[i];
     }
-    h->corruptions_seen = sim_disk_corruption_count(sim_node_disk(h->node));
+    h->corruptions_seen = 0; /* those of this disk are noted again: a wipe may have been forgotten */
+    history_note_corruptions(h);
     sim_fault_count(h->world, SIM_DISK_ROLLBACK);
     story_say(&h->outcome->story, history_now_ns(h), "the disk is rolled back");
     director_deinit(h);

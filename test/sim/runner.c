@@ -178,10 +178,11 @@ static void work(const struct sim_options *o, struct slot *slot, time_t began)
 static void start_worker(const struct sim_options *o, struct slot *slot, time_t began)
 {
     fflush(stdout);
-    slot->worker = fork();
-    ASSERT(slot->worker >= 0);
-    if (slot->worker == 0)
+    pid_t pid = fork();
+    ASSERT(pid >= 0);
+    if (pid == 0)
         work(o, slot, began);
+    slot->worker = pid;
 }
 
 static void bury_worker(const struct sim_options *o, struct slot *slot, int status)

@@ -125,7 +125,7 @@ static void on_turn(void *context)
         (void)!engine_expire(s->engine, reactor_now_ns(s->reactor));
     if (s->engine->wal && s->engine->wal->watermark_durable > s->watermark)
         s->watermark = s->engine->wal->watermark_durable;
-    if (++s->turns % TURNS_PER_LOOK == 0)
+    if (++s->turns % TURNS_PER_LOOK == 0 && !s->is_closing)
         look_at_bounds(s);
 }
 
@@ -168,8 +168,10 @@ void subject_forget_life(struct subject *s)
     s->ticket_last = s->model.count;
     s->drivers_alive = 0;
     s->turns = 0;
-    for (unsigned i = 0; i < PLAN_DRIVERS_MAX; i++)
+    for (unsigned i = 0; i < PLAN_DRIVERS_MAX; i++) {
         s->drivers[i].flying = 0;
+        event_init(&s->drivers[i].progress); /* who waited for it is gone */
+    }
 }
 
 /* Damage is told when there is some, and not when there is none. */
