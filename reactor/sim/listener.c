@@ -259,7 +259,8 @@ static void on_answer(struct sim_event *e)
 {
     struct connection *c = CONTAINER_OF(e, struct connection, handshake);
     c->is_answered = true;
-    socket_notice(c->sides[0].socket);
+    if (c->sides[0].socket) /* who asked may have given up */
+        socket_notice(c->sides[0].socket);
 }
 
 static void answer(struct connection *c, int result)

@@ -17,6 +17,7 @@ static const uint64_t MICROSECOND = 1000;
 static const uint64_t MILLISECOND = 1000 * 1000;
 static const uint64_t SECOND = 1000 * 1000 * 1000;
 static const uint64_t RETRY_NS = 1000 * 1000 * 1000; /* of segments that nobody answers */
+static const uint64_t GAP_NS_MAX = 50 * 1000;        /* between segments that are cut short */
 
 enum { CUTS_MAX = 64, CUT_SHIFT_MAX = 12 };
 
@@ -317,6 +318,7 @@ static size_t cut(struct side *s, size_t bytes)
     if (t->cuts_left == 0)
         return whole;
     t->cuts_left--;
+    t->last_due_ns += sim_dice_between(&s->connection->segment_dice, 0, GAP_NS_MAX); /* one by one */
     size_t piece = (size_t)sim_dice_between(&s->connection->segment_dice, 1, t->cut_bytes_max);
     return piece < whole ? piece : whole;
 }

@@ -2,7 +2,6 @@
 #include "test/sim/peer.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static uint8_t pattern(uint64_t index, unsigned number)
@@ -37,7 +36,7 @@ static void on_sent(void *owner, int result)
     struct peer *p = owner;
     look_at_call(p);
     p->mistakes += p->out == NULL;
-    free(p->out);
+    reactor_free(p->reactor, p->out);
     p->out = NULL;
     p->sent_calls++;
     p->sent_result = result;
@@ -58,7 +57,7 @@ static void on_closed(void *owner)
     struct peer *p = owner;
     look_at_call(p);
     p->closed_calls++;
-    free(p->out);
+    reactor_free(p->reactor, p->out);
     p->out = NULL;
     event_set(p->reactor, &p->closed, 0);
 }
@@ -75,7 +74,7 @@ void peer_send(struct peer *p, size_t bytes)
     struct slice parts[3];
     size_t third = bytes / 3;
     ASSERT(!p->out);
-    p->out = malloc(bytes + 1);
+    p->out = reactor_alloc(p->reactor, bytes + 1);
     ASSERT(p->out);
     for (size_t i = 0; i < bytes; i++)
         p->out[i] = pattern(p->out_bytes + i, p->number);

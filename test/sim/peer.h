@@ -18,7 +18,7 @@ struct peer {
     unsigned number;    /* of its pattern */
     unsigned other;     /* number of the one it hears */
     uint64_t out_bytes; /* given to socket_send so far */
-    uint8_t *out;       /* of the send under way; malloc'ed */
+    uint8_t *out;       /* of the send under way */
     uint64_t got_bytes;
     uint64_t wanted_bytes; /* data_came is set once so much is there */
     size_t largest_piece;
