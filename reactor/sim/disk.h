@@ -150,7 +150,12 @@ struct disk_inode *disk_inode(const struct sim_disk *d, uint64_t id); /* null: i
 struct disk_inode *disk_inode_new(struct sim_disk *d, bool is_directory);
 void disk_inode_destroy(struct sim_disk *d,
                         struct disk_inode *i); /* its pending ones too; not out of the array */
-/* Frees it when nothing names, holds or opens it. */
+/* No crash can bring it back: what is written to it is pending no more. */
+static inline bool disk_inode_is_lost(const struct disk_inode *i)
+{
+    return i->names == 0 && i->holds == 0;
+}
+/* Drops what is pending of a file that is lost, and frees it when it is not open either. */
 void disk_inode_check(struct sim_disk *d, struct disk_inode *i);
 void disk_inode_opened(struct sim_disk *d, struct disk_inode *i);
 void disk_inode_closed(struct sim_disk *d, struct disk_inode *i);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { CORRUPTIONS_FIRST = 16, MISDIRECT_TRIES = 8, ROT_BITS_MAX = 8 };
+enum { CORRUPTIONS_FIRST = 16, MISDIRECT_TRIES = 8, ROT_BITS_MAX = 8, TRACE_DAMAGE = 0xd1530000 };
 
 static const uint64_t DISK_ENTITIES = (uint64_t)0xd15c << 40; /* apart from those of other parts */
 
@@ -45,7 +45,7 @@ bool disk_draws_fault(struct sim_disk *d, struct sim_world *w, enum disk_draw dr
 /* ---- records ---- */
 
 /* Returns: the tag for its sectors. */
-static uint32_t record(struct sim_disk *d, const struct sim_world *w, const struct sim_corruption *what)
+static uint32_t record(struct sim_disk *d, struct sim_world *w, const struct sim_corruption *what)
 {
     if (d->corruption_count == d->corruption_capacity) {
         d->corruption_capacity = d->corruption_capacity ? d->corruption_capacity * 2 : CORRUPTIONS_FIRST;
@@ -56,11 +56,12 @@ static uint32_t record(struct sim_disk *d, const struct sim_world *w, const stru
     c->at_ns = w->now_ns;
     c->fate = SIM_CORRUPTION_HERE;
     disk_path_of(d, c->file, c->path, sizeof c->path);
+    sim_trace(w, TRACE_DAMAGE + (uint64_t)c->fault, c->file ^ c->offset << 16);
     return d->corruption_count;
 }
 
 /* Adds a sector to the record `*tag`, or to a new one when it does not follow the last sector of that. */
-static void record_sector(struct sim_disk *d, const struct sim_world *w, const struct sim_corruption *what,
+static void record_sector(struct sim_disk *d, struct sim_world *w, const struct sim_corruption *what,
                           uint32_t *tag)
 {
     struct sim_corruption *last = *tag ? &d->corruptions[*tag - 1] : NULL;

@@ -163,10 +163,15 @@ struct disk_inode *disk_inode_new(struct sim_disk *d, bool is_directory)
     return i;
 }
 
-void disk_inode_destroy(struct sim_disk *d, struct disk_inode *i)
+static void drop_pending(struct sim_disk *d, struct disk_inode *i)
 {
     while (!list_is_empty(&i->pending))
         disk_pending_drop(d, CONTAINER_OF(i->pending.next, struct disk_pending, of_inode));
+}
+
+void disk_inode_destroy(struct sim_disk *d, struct disk_inode *i)
+{
+    drop_pending(d, i);
     disk_content_free(&i->cached);
     disk_content_free(&i->durable);
     disk_names_release(i->cached_names);
@@ -182,7 +187,10 @@ static bool is_counted(const struct disk_inode *i)
 /* A directory stays until the next loss of power: nothing but a rename can take its name. */
 void disk_inode_check(struct sim_disk *d, struct disk_inode *i)
 {
-    if (i->is_directory || is_counted(i) || i->holds > 0 || d->is_reloading)
+    if (i->is_directory || !disk_inode_is_lost(i) || d->is_reloading)
+        return;
+    drop_pending(d, i);
+    if (i->opens > 0)
         return;
     uint32_t place = inode_place(d, i->id);
     ASSERT(place < d->inode_count && d->inodes[place] == i);

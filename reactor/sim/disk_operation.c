@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum {
+    FILE_BYTES_MAX_LOG2 = 36, /* a table has a slot for each page */
     DURATION_MIN_NS = 20 * 1000,
     DURATION_MAX_NS = 300 * 1000,
     HICCUP_NS = 5 * 1000 * 1000,
@@ -19,6 +20,7 @@ enum {
     GARBAGE = 0xdb,
     TRACE_BEGIN = 0xd1500000, /* plus the kind */
     TRACE_END = 0xd1510000,
+    TRACE_DATA = 0xd1520000,
 };
 
 static const uint64_t STUCK_MIN_NS = 1000ull * 1000 * 1000;
@@ -107,9 +109,11 @@ static int64_t change(struct sim_disk *d, struct disk_operation *o, struct disk_
     return 0;
 }
 
-/* Whether its opening allows it at all. Returns: 0, -EBADF or -EINVAL. */
+/* Whether its opening allows it at all. Returns: 0, -EBADF, -EINVAL or -EFBIG. */
 static int check_access(const struct disk_operation *o)
 {
+    if ((o->offset >> FILE_BYTES_MAX_LOG2 || o->bytes >> FILE_BYTES_MAX_LOG2) && o->kind != DISK_DRAW_READ)
+        return -EFBIG;
     if (o->kind == DISK_DRAW_READ)
         return o->flags & FILE_READ ? 0 : -EBADF;
     if (o->kind == DISK_DRAW_WRITE || o->kind == DISK_DRAW_ALLOCATE)
@@ -260,7 +264,9 @@ static int64_t end_read(struct disk_operation *o)
     const struct disk_content *c = &o->inode->cached;
     if (o->trouble == SIM_READ_ERROR || disk_has_bad_sector(o->disk, c, o->offset, o->offset + o->bytes))
         return -EIO;
-    return (int64_t)disk_content_read(c, o->buffer, o->bytes, o->offset);
+    int64_t got = (int64_t)disk_content_read(c, o->buffer, o->bytes, o->offset);
+    trace(o, TRACE_DATA, checksum_bytes(o->buffer, (size_t)got));
+    return got;
 }
 
 /* None of it, all, or the first sectors. */

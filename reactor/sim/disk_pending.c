@@ -214,7 +214,7 @@ static void need_size(struct sim_disk *d, struct disk_inode *i, uint64_t end, bo
     if (i->cached.bytes >= end)
         return;
     i->cached.bytes = end;
-    if (!is_durable)
+    if (!is_durable && !disk_inode_is_lost(i))
         pending_add(d, i, SIM_PENDING_SIZE)->bytes = end;
 }
 
@@ -256,7 +256,7 @@ int disk_write(struct sim_disk *d, struct disk_inode *i, struct disk_write *w, u
         clip(d, i, &i->pending, begin, fits);
         (void)disk_content_write(&i->durable, w, begin, fits);
     }
-    if (safety == DISK_CACHED) {
+    if (safety == DISK_CACHED && !disk_inode_is_lost(i)) {
         struct disk_pending *p = pending_add(d, i, SIM_PENDING_WRITE);
         p->write = disk_write_acquire(w);
         p->begin = begin;
@@ -291,7 +291,8 @@ void disk_resize(struct sim_disk *d, struct disk_inode *i, uint64_t bytes)
     if (bytes == i->cached.bytes)
         return;
     pages_removed(d, i, disk_content_resize(&i->cached, bytes));
-    pending_add(d, i, SIM_PENDING_SIZE)->bytes = bytes;
+    if (!disk_inode_is_lost(i))
+        pending_add(d, i, SIM_PENDING_SIZE)->bytes = bytes;
 }
 
 void disk_pending_cut(struct sim_disk *d, struct disk_inode *i, uint64_t bytes)
