@@ -1,4 +1,4 @@
-/* network_chaos_test.c - many conversations between nodes that are killed and started again, under every fault
+/* network_chaos_test.c - many conversations between nodes that are killed and started again, with every fault
  * of the network: no byte is wrong, every end is told once, and the same seed does the same again. */
 #include "test/sim/peer.h"
 
@@ -8,7 +8,7 @@
 enum {
     PORT = 7070,
     CORES = 2,
-    SEEDS = 30,
+    SEEDS = 20,
     KILLS = 12,
     TALKERS = 4,
     SENDS_MAX = 12,
@@ -72,7 +72,7 @@ static void talk(struct reactor *r, void *argument)
     struct peer *p = &k->peer;
     ((struct chaos *)k->town->context)->talks++;
     for (uint64_t left = 1 + below(r, SENDS_MAX); left > 0; left--) {
-        size_t bytes = 1 + (size_t)below(r, below(r, 4) ? 500 : SEND_BYTES_MAX);
+        size_t bytes = 1 + (size_t)below(r, below(r, 32) ? 1000 : SEND_BYTES_MAX);
         if (below(r, 8) == 0)
             socket_pause(p->socket);
         if (peer_send_and_wait(p, bytes, 1 + below(r, 20 * SECOND_NS)))

@@ -1,4 +1,5 @@
-/* peer.h - for tests of the network: a world with a few nodes, and sides of connections that check what they get.
+/* peer.h - for tests of the network: a world with a few nodes, and ends of connections that check what they
+ * get.
  *
  * What a peer sends are the bytes of a pattern that its number seeds, from the first one on; what it gets is
  * compared with the pattern of the other's number. So any loss, change of order or mixing shows. */
