@@ -1,5 +1,5 @@
-/* directory.c - the directories of reactor.h on a simulated disk: made and synced by operations in flight; listed,
- * locked and measured at once, as the other backend does. */
+/* directory.c - the directories of reactor.h on a simulated disk: made and synced by operations in flight;
+ * listed, locked and measured at once, as the other backend does. */
 #include "reactor/sim/disk_operation.h"
 
 #include <errno.h>

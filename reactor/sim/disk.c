@@ -1,7 +1,7 @@
 /* disk.c - a simulated disk as a whole: made, copied, wiped, measured, and what its driver reads and changes.
  *
- * A disk belongs to no world: it has a number for its draws, and each call that draws is given the world. So it
- * outlives the runs of its node and can be moved, and a copy costs a count a file, whatever is on it. */
+ * A disk belongs to no world: it has a number for its draws, and each call that draws is given the world. So
+ * it outlives the runs of its node and can be moved, and a copy costs a count a file, whatever is on it. */
 #include "reactor/sim/disk.h"
 
 #include <errno.h>
@@ -112,8 +112,8 @@ static void inode_copy(struct sim_disk *to, const struct disk_inode *i)
     to->inodes[to->inode_count++] = copy;
 }
 
-/* Files that are open there and have no name and no hold are not in the copy, but what is in flight for them is to
- * find them: they go at its end. */
+/* Files that are open there and have no name and no hold are not in the copy, but what is in flight for them
+ * is to find them: they go at its end. */
 static void drop_unnamed(struct sim_disk *d)
 {
     for (uint32_t k = d->inode_count; k > 0; k--)

@@ -2,15 +2,19 @@
  *
  *   disk_pages.c     bytes: pages, tables, the data of writes
  *   disk.c           the disk as a whole: new, clone, space, what the driver reads and pokes
- *   disk_names.c     inodes and directories: paths, and the changes of names
- *   disk_pending.c   what is not durable yet: in order, synced, clipped, or lost with the power
+ *   disk_names.c     a directory: a sorted array
+ *   disk_inode.c     inodes, who names and holds them
+ *   disk_paths.c     open, rename, link and the like
+ *   disk_pending.c   what is not durable yet: the list of it
+ *   disk_layers.c    writes, sizes and space; what a sync makes durable
+ *   disk_power.c     what a loss of power leaves
  *   disk_faults.c    draws, corruptions and what became of them
  *   disk_operation.c operations in flight: begin, last, end, or die with their node
  *   file.c, directory.c   the calls of reactor.h
  *
- * An inode has two layers, `durable` and `cached`: what a loss of power leaves if it drops everything, and what
- * readers see. What makes the difference stands in one list, oldest first, that of `pending`; only a failed sync
- * removes something from the list and leaves it in the cache. */
+ * An inode has two layers, `durable` and `cached`: what a loss of power leaves if it drops everything, and
+ * what readers see. What makes the difference stands in one list, oldest first, that of `pending`; only a
+ * failed sync removes something from the list and leaves it in the cache. */
 #ifndef REACTOR_SIM_DISK_H
 #define REACTOR_SIM_DISK_H
 
@@ -146,6 +150,18 @@ struct sim_disk {
 
 /* ---- disk_names.c ---- */
 
+struct disk_name *disk_name_new(const char *text, size_t bytes);
+struct disk_name *disk_name_acquire(struct disk_name *name); /* null is allowed, in the next three too */
+void disk_name_release(struct disk_name *name);
+void disk_names_release(struct disk_names *names);
+struct disk_names *disk_names_acquire(struct disk_names *names);
+/* Returns: the inode's id, 0 when there is no such name. */
+uint64_t disk_names_find(const struct disk_names *n, const char *text, size_t bytes);
+/* Sets a name to an inode, or takes it out for 0. Returns: what it named before. */
+uint64_t disk_names_set(struct disk_names **slot, struct disk_name *name, uint64_t inode);
+
+/* ---- disk_inode.c ---- */
+
 struct disk_inode *disk_inode(const struct sim_disk *d, uint64_t id); /* null: it is gone */
 struct disk_inode *disk_inode_new(struct sim_disk *d, bool is_directory);
 void disk_inode_destroy(struct sim_disk *d,
@@ -160,9 +176,18 @@ void disk_inode_check(struct sim_disk *d, struct disk_inode *i);
 void disk_inode_opened(struct sim_disk *d, struct disk_inode *i);
 void disk_inode_closed(struct sim_disk *d, struct disk_inode *i);
 
-void disk_name_release(struct disk_name *name); /* null is allowed */
-void disk_names_release(struct disk_names *names);
-struct disk_names *disk_names_acquire(struct disk_names *names); /* null is allowed */
+/* Makes a change of names in the cache, pending. Takes the names over. */
+void disk_change_names(struct sim_disk *d, struct disk_inode *i, struct disk_name_change change);
+/* Makes a change of names in the durable layer. */
+void disk_name_change_apply(struct sim_disk *d, const struct disk_name_change *change, uint64_t inode);
+/* Takes each name of a file out of both layers, with what is pending about it. */
+void disk_forget_file(struct sim_disk *d, struct disk_inode *i);
+/* After a loss of power: the cache is what is durable, and what cannot be reached is gone. */
+void disk_reload(struct sim_disk *d);
+/* The first path of an inode in the cache, cut to fit; empty when it has none. */
+void disk_path_of(const struct sim_disk *d, uint64_t id, char *path, size_t bytes);
+
+/* ---- disk_paths.c ---- */
 
 /* The inode of a path in the cache. Returns: 0, -ENOENT, -ENOTDIR or -ENAMETOOLONG. */
 MUST_CHECK int disk_find(const struct sim_disk *d, const char *path, struct disk_inode **out);
@@ -173,18 +198,34 @@ MUST_CHECK int disk_make_directory(struct sim_disk *d, const char *path);
 MUST_CHECK int disk_rename(struct sim_disk *d, const char *from, const char *to);
 MUST_CHECK int disk_link(struct sim_disk *d, const char *from, const char *to);
 MUST_CHECK int disk_unlink(struct sim_disk *d, const char *path);
-/* Makes a change of names in the durable layer. */
-void disk_name_change_apply(struct sim_disk *d, const struct disk_name_change *change, uint64_t inode);
-/* Takes each name of a file out of both layers, with what is pending about it. */
-void disk_forget_file(struct sim_disk *d, struct disk_inode *i);
-/* After a loss of power: the cache is what is durable, and what cannot be reached is gone. */
-void disk_reload(struct sim_disk *d);
-/* The first path of an inode in the cache, cut to fit; empty when it has none. */
-void disk_path_of(const struct sim_disk *d, uint64_t id, char *path, size_t bytes);
 
 /* ---- disk_pending.c ---- */
 
+static inline struct disk_pending *disk_pending_of(struct list *link)
+{
+    return CONTAINER_OF(link, struct disk_pending, link);
+}
+
+static inline struct disk_pending *disk_pending_of_inode(struct list *of_inode)
+{
+    return CONTAINER_OF(of_inode, struct disk_pending, of_inode);
+}
+
+/* What a loss of power leaves may be something else now. */
 void disk_changed(struct sim_disk *d);
+struct disk_pending *disk_pending_add(struct sim_disk *d, struct disk_inode *i, enum sim_pending_kind kind);
+void disk_pending_name(struct sim_disk *d, struct disk_inode *i, const struct disk_name_change *change);
+void disk_pending_drop(struct sim_disk *d, struct disk_pending *p);
+void disk_pending_clone(struct sim_disk *to, const struct sim_disk *from);
+/* Bytes `begin` to `end` of the writes of `i` before `until` in its list are decided by something else. */
+void disk_pending_clip(struct sim_disk *d, struct disk_inode *i, const struct list *until, uint64_t begin,
+                       uint64_t end);
+/* Makes it in the durable layer; it stays in the list. */
+void disk_pending_apply(struct sim_disk *d, struct disk_pending *p);
+struct disk_view *disk_view_new(void);
+void disk_view_free(struct disk_view *v);
+
+/* ---- disk_layers.c ---- */
 
 enum disk_safety {
     DISK_CACHED,  /* pending */
@@ -204,16 +245,10 @@ MUST_CHECK int disk_grow(struct sim_disk *d, struct disk_inode *i, const struct 
 /* What was pending before `sequence`. */
 void disk_sync(struct sim_disk *d, struct disk_inode *i, uint64_t sequence);
 void disk_sync_directory(struct sim_disk *d, uint64_t directory, uint64_t sequence);
-/* A sync that failed: its writes are pending no more, and not durable; `is_now`: and gone from the cache. Sizes
- * stay pending. */
+/* A sync that failed: its writes are pending no more, and not durable; `is_now`: and gone from the cache.
+ * Sizes stay pending. */
 void disk_fail_sync(struct sim_disk *d, struct disk_inode *i, uint64_t sequence, bool is_now);
 void disk_fail_sync_directory(struct sim_disk *d, uint64_t directory, uint64_t sequence);
-
-void disk_pending_name(struct sim_disk *d, struct disk_inode *i, const struct disk_name_change *change);
-void disk_pending_drop(struct sim_disk *d, struct disk_pending *p);
-void disk_pending_clone(struct sim_disk *to, const struct sim_disk *from);
-struct disk_view *disk_view_new(void);
-void disk_view_free(struct disk_view *v);
 /* What is pending of writes and sizes beyond `bytes` goes. */
 void disk_pending_cut(struct sim_disk *d, struct disk_inode *i, uint64_t bytes);
 /* Changes bytes in every layer, and tags their sectors. */
@@ -226,8 +261,8 @@ void disk_pages_added(struct sim_disk *d, struct disk_inode *i, uint64_t pages);
 
 struct disk_dice *disk_dice(struct sim_disk *d, const struct sim_world *w, enum disk_draw draw);
 bool disk_draws_fault(struct sim_disk *d, struct sim_world *w, enum disk_draw draw, enum sim_fault fault);
-/* What a drive does instead of a write. The size and the pages that the write needs are made: they are the file
- * system's. Returns: 0 or -ENOSPC. */
+/* What a drive does instead of a write. The size and the pages that the write needs are made: they are the
+ * file system's. Returns: 0 or -ENOSPC. */
 MUST_CHECK int disk_lose_write(struct sim_disk *d, struct sim_world *w, struct disk_inode *i,
                                struct disk_write *data, bool is_durable);
 MUST_CHECK int disk_misdirect_write(struct sim_disk *d, struct sim_world *w, struct disk_inode *i,

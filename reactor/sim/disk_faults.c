@@ -1,8 +1,8 @@
 /* disk_faults.c - what goes wrong with bytes, who drew it, and what became of it.
  *
- * A drive that lies leaves sectors that are not what they should be. Each run of them is recorded once, and each
- * such sector carries the number of its record in its page. So nobody keeps the fate of a corruption: it is there
- * as long as a reader would find a sector with its number. */
+ * A drive that lies leaves sectors that are not what they should be. Each run of them is recorded once, and
+ * each such sector carries the number of its record in its page. So nobody keeps the fate of a corruption:
+ * it is there as long as a reader would find a sector with its number. */
 #include "reactor/sim/disk.h"
 
 #include <string.h>

@@ -75,8 +75,8 @@ static void operation_free(struct disk_operation *o)
 
 /* ---- what it changes ---- */
 
-/* Without any fault, in the cache: what it does in the end, or in a copy made before that. `i` is the file it is
- * about, on disk `d`; null for paths. Returns: its result. */
+/* Without any fault, in the cache: what it does in the end, or in a copy made before that. `i` is the file
+ * it is about, on disk `d`; null for paths. Returns: its result. */
 static int64_t change(struct sim_disk *d, struct disk_operation *o, struct disk_inode *i,
                       struct disk_inode **opened)
 {

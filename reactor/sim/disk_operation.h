@@ -1,9 +1,10 @@
 /* disk_operation.h - an operation in flight on a simulated disk.
  *
  *   begin: faults and time are drawn, the data of a write is copied
- *     |  drawn time                                    killed: made in whole, in part or not at all, and forgotten
- *   end: the disk changes, the buffer of a read is filled -----> core hears of it ----> done is called, or the
- *                                                                                       task goes on
+ *     |  drawn time                        killed: made in whole, in part or not at all, and forgotten
+ *   end: the disk changes, the buffer of a read is filled
+ *     |  the next turn of the core
+ *   over: `done` is called, or the task goes on
  *
  * It lives in memory of the world, so it may outlive the heap of the core that began it. */
 #ifndef REACTOR_SIM_DISK_OPERATION_H
@@ -52,7 +53,8 @@ void disk_operation_set_paths(struct disk_operation *o, const char *path, const 
 void disk_operation_begin(struct disk_operation *o);
 /* Begins it. Waits: until it is over. Returns: its result. */
 int64_t disk_operation_wait(struct disk_operation *o);
-/* Begins an OPEN. Waits: until it is over. Returns: its result; `*opened` counts one more that has it open. */
+/* Begins an OPEN. Waits: until it is over. Returns: its result; `*opened` counts one more that has it open.
+ * */
 int64_t disk_operation_wait_open(struct disk_operation *o, struct disk_inode **opened);
 /* Of a core that is to be no more: see files_on_end. */
 void disk_operations_end(struct reactor *r);

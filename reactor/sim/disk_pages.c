@@ -1,7 +1,7 @@
 /* disk_pages.c - pages, tables of pages and the data of writes, counted and copied on change.
  *
- * A page of zeros is never allocated: one constant page stands for all of them, and no page at all for what was
- * never written. Whole pages go from a write into a file by their address. */
+ * A page of zeros is never allocated: one constant page stands for all of them, and no page at all for what
+ * was never written. Whole pages go from a write into a file by their address. */
 #include "reactor/sim/disk_pages.h"
 
 #include "reactor/sim/world.h"

@@ -4,9 +4,10 @@
  *                 ^                     ^
  *       a clone's content            a write under way or pending, another layer of the same file
  *
- * Tables and pages are counted and copied when one of several holders changes them, so a clone costs one count a
- * file, and zeros cost no memory at all. A tag on a sector names the corruption that is in it; it goes where the
- * bytes go, so what is still damaged after any crash, clone or truncation can be read off the pages. */
+ * Tables and pages are counted and copied when one of several holders changes them, so a clone costs one
+ * count a file, and zeros cost no memory at all. A tag on a sector names the corruption that is in it; it
+ * goes where the bytes go, so what is still damaged after any crash, clone or truncation can be read off the
+ * pages. */
 #ifndef REACTOR_SIM_DISK_PAGES_H
 #define REACTOR_SIM_DISK_PAGES_H
 
@@ -56,7 +57,8 @@ void disk_write_set_tag(struct disk_write **w, uint64_t offset, uint32_t tag);
 
 void disk_content_free(struct disk_content *c);
 void disk_content_share(struct disk_content *to, const struct disk_content *from); /* `to` is overwritten */
-/* Makes bytes `begin` to `end` of `w` its own; its size stays. Returns: pages that were never written before. */
+/* Makes bytes `begin` to `end` of `w` its own; its size stays. Returns: pages that were never written
+ * before. */
 uint64_t disk_content_write(struct disk_content *c, const struct disk_write *w, uint64_t begin, uint64_t end);
 /* Returns: pages of `begin` to `end` that were never written. */
 uint64_t disk_content_holes(const struct disk_content *c, uint64_t begin, uint64_t end);

@@ -1,7 +1,7 @@
 /* file.c - the files of reactor.h on a simulated disk.
  *
- * As in the other backend reads and writes are operations that the caller owns; here each has a twin in memory of
- * the world, since the caller's may go with its heap while the operation is in flight. */
+ * As in the other backend reads and writes are operations that the caller owns; here each has a twin in
+ * memory of the world, since the caller's may go with its heap while the operation is in flight. */
 #include "reactor/sim/disk_operation.h"
 
 #include <errno.h>

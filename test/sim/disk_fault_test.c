@@ -1,4 +1,5 @@
-/* disk_fault_test.c - each fault of the simulator's disk: what it does, what is recorded and what becomes of it. */
+/* disk_fault_test.c - each fault of the simulator's disk: what it does, what is recorded and what becomes of
+ * it. */
 #include "test/sim/disk_rig.h"
 
 #include <errno.h>

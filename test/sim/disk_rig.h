@@ -1,7 +1,7 @@
 /* disk_rig.h - a world with one node, for the tests of its disk.
  *
- * A body runs as the main task of the node and may wait; when it returns, the node stays up with whatever it left
- * open, until rig_stop or rig_kill. */
+ * A body runs as the main task of the node and may wait; when it returns, the node stays up with whatever it
+ * left open, until rig_stop or rig_kill. */
 #ifndef TEST_SIM_DISK_RIG_H
 #define TEST_SIM_DISK_RIG_H
 

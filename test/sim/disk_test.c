@@ -1,5 +1,5 @@
-/* disk_test.c - files and directories of the simulator, without any fault: what the calls return, what is shared
- * and what it costs. */
+/* disk_test.c - files and directories of the simulator, without any fault: what the calls return, what is
+ * shared and what it costs. */
 #include "test/sim/disk_rig.h"
 
 #include <errno.h>
