@@ -187,8 +187,9 @@ static void explore_state(struct explorer *e, const struct crash_recording *reco
     p->tally.states++;
     p->tally.sampled += images.count < images.combinations;
     if (e->x->is_verbose)
-        printf("  level %u, state %u: %u operations pending, %llu images\n", level + 1, p->place.state[level],
-               images.pending_count, (unsigned long long)images.count);
+        printf("  level %u, state %u until %llu us: %u operations pending, %llu images\n", level + 1,
+               p->place.state[level], (unsigned long long)(state->at_ns / 1000), images.pending_count,
+               (unsigned long long)images.count);
     uint64_t built_max = e->x->images_built_max ? e->x->images_built_max : images.count;
     uint64_t stride = (images.count + built_max - 1) / built_max;
     for (uint64_t i = 0; i < images.count && !is_enough(e); i += stride) {

@@ -168,7 +168,8 @@ bool crash_judge(const struct crash_workload *workload, const struct crash_state
     j->shard = (struct crash_shard){.knobs = workload->knobs, .history = &j->history};
     j->node = sim_node_new(world, "10.0.0.1", disk);
     if (!j->is_full)
-        sim_disk_set_capacity(disk, CRASH_DISK_BYTES); /* it may have come back since the image's state began */
+        sim_disk_set_capacity(disk,
+                              CRASH_DISK_BYTES); /* it may have come back since the image's state began */
     bool is_good = run_lives(j);
     snprintf(out->why, sizeof out->why, "%s", j->shard.why);
     snprintf(out->last_event, sizeof out->last_event, "%s", j->shard.last_event);

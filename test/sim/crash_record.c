@@ -24,10 +24,11 @@ struct run {
     struct crash_history history;
     uint32_t step;                 /* under way, or next */
     const struct crash_step *wish; /* null: none */
-    uint32_t kill_in;              /* events until the kill that was wished for */
-    uint64_t faults_until;         /* hits at which the fault goes off */
+    uint64_t wished_ns;
     enum sim_fault fault;
-    bool has_fault;
+    uint64_t fault_at_ns; /* when it goes on; UINT64_MAX: not */
+    uint32_t fault_times;
+    uint64_t fault_until; /* hits at which it goes off; 0: it is not on */
     bool is_recording;
     bool is_full; /* the disk */
     bool is_over;
@@ -39,6 +40,7 @@ struct run {
 /* Waits: until the driver has granted it. */
 static void wish(struct run *run, struct reactor *r, const struct crash_step *step)
 {
+    run->wished_ns = reactor_clock_ns(r);
     run->wish = step;
     while (run->wish)
         task_sleep(r, TURN_NS);
@@ -132,14 +134,28 @@ static void start_node(struct run *run)
     sim_node_start(run->node, &options, run_steps, run);
 }
 
-static void begin_fault(struct run *run, enum sim_fault fault, uint32_t times)
+/* Switches the fault that was asked for on and off again. */
+static void tend_fault(struct run *run)
 {
     struct sim_faults faults = {0};
-    faults.per_million[fault] = 1000000;
+    uint64_t hits = sim_fault_hits(run->world, run->fault);
+    if (run->fault_until > 0 && hits >= run->fault_until) {
+        run->fault_until = 0;
+        sim_world_set_faults(run->world, &faults);
+    } else if (run->fault_at_ns <= sim_now_ns(run->world)) {
+        run->fault_at_ns = UINT64_MAX;
+        run->fault_until = hits + run->fault_times;
+        faults.per_million[run->fault] = 1000000;
+        sim_world_set_faults(run->world, &faults);
+    }
+}
+
+static void ask_for_fault(struct run *run, enum sim_fault fault, const struct crash_step *step)
+{
+    ASSERT(run->fault_until == 0 && run->fault_at_ns == UINT64_MAX);
     run->fault = fault;
-    run->faults_until = sim_fault_hits(run->world, fault) + times;
-    run->has_fault = true;
-    sim_world_set_faults(run->world, &faults);
+    run->fault_times = step->a;
+    run->fault_at_ns = sim_now_ns(run->world) + step->b * UINT64_C(1000);
 }
 
 static void kill_and_restart(struct run *run)
@@ -156,31 +172,20 @@ static void grant(struct run *run)
     struct sim_disk *disk = sim_node_disk(run->node);
     const struct crash_step *step = run->wish;
     if (step->act == CRASH_KILL) {
-        if (run->kill_in++ < step->a)
-            return;
-        run->kill_in = 0;
-        kill_and_restart(run);
+        if (sim_now_ns(run->world) >= run->wished_ns + step->a * UINT64_C(1000))
+            kill_and_restart(run);
         return;
     }
     if (step->act == CRASH_FAIL_WRITES)
-        begin_fault(run, SIM_WRITE_ERROR, step->a);
+        ask_for_fault(run, SIM_WRITE_ERROR, step);
     else if (step->act == CRASH_FAIL_SYNCS)
-        begin_fault(run, SIM_SYNC_ERROR, step->a);
+        ask_for_fault(run, SIM_SYNC_ERROR, step);
     else if (step->act == CRASH_FILL_DISK)
         sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + step->a * UINT64_C(1024));
     else if (step->act == CRASH_FREE_DISK)
         sim_disk_set_capacity(disk, CRASH_DISK_BYTES);
     run->is_full = step->act == CRASH_FILL_DISK || (run->is_full && step->act != CRASH_FREE_DISK);
     run->wish = NULL;
-}
-
-static void end_fault_if_due(struct run *run)
-{
-    if (!run->has_fault || sim_fault_hits(run->world, run->fault) < run->faults_until)
-        return;
-    struct sim_faults none = {0};
-    sim_world_set_faults(run->world, &none);
-    run->has_fault = false;
 }
 
 static void take_state(struct run *run)
@@ -202,6 +207,7 @@ static void take_state(struct run *run)
     state->history = run->history;
     state->step = run->step;
     state->is_full = run->is_full;
+    state->at_ns = sim_now_ns(run->world);
 }
 
 static void drive(struct run *run)
@@ -209,11 +215,11 @@ static void drive(struct run *run)
     uint32_t events = 0;
     start_node(run);
     while (sim_node_is_up(run->node) && events++ < EVENTS_MAX && sim_step(run->world)) {
-        end_fault_if_due(run);
         if (run->is_recording)
             take_state(run);
         if (run->wish)
             grant(run);
+        tend_fault(run);
     }
     if (sim_node_is_up(run->node) || !run->is_over)
         crash_shard_complain(&run->shard, "the workload does not end");
@@ -234,6 +240,7 @@ struct crash_recording *crash_record(const struct crash_workload *workload, cons
     run->out = out;
     run->history = start->history;
     run->is_full = start->is_full;
+    run->fault_at_ns = UINT64_MAX;
     run->shard = (struct crash_shard){.knobs = workload->knobs, .history = &run->history};
     run->world = sim_world_new(&(struct sim_world_options){.seed = start->seed});
     run->node = sim_node_new(run->world, "10.0.0.1", disk);

@@ -17,11 +17,11 @@ enum crash_act {
     CRASH_TURN,            /* the core has a turn: what was put is in flight */
     CRASH_REST,            /* virtual milliseconds, or as long as background work takes: that goes on */
     CRASH_OBSERVE,         /* reads all; from here on what was shown must stay */
-    CRASH_FAIL_WRITES,     /* so many writes to the disk fail, from here on */
+    CRASH_FAIL_WRITES,     /* so many writes to the disk fail, from so many virtual microseconds on */
     CRASH_FAIL_SYNCS,      /* the same of syncs and durable writes */
     CRASH_FILL_DISK,       /* all but so many KiB of it */
     CRASH_FREE_DISK,       /* it has room again */
-    CRASH_KILL,            /* the process, after so many more events; it starts again with the next step */
+    CRASH_KILL,            /* the process, after so many microseconds; it starts again with the next step */
     CRASH_CHANGE_MANIFEST, /* one commit of the same tables; the engine is closed */
 };
 
