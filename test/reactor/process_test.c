@@ -1,4 +1,4 @@
-/* process_test.c - what the system sees of a reactor: signals, processors, descriptors, locks. */
+/* process_test.c - what the system sees of a reactor: signals, processors, descriptors, locks, queues. */
 #include "test/test.h"
 
 #include <dirent.h>
@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const uint64_t SECOND = 1000 * 1000 * 1000;
@@ -210,4 +211,26 @@ TEST_IN_REACTOR(accepting_rests_when_descriptors_are_out_and_then_goes_on)
     CU_ASSERT(reactor_counters(r).turns - turns < 50);
     CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
     CU_ASSERT_EQUAL(event_wait(r, &d.came, PATIENCE), 0);
+}
+
+TEST_IN_REACTOR(a_connect_that_nobody_answers_times_out)
+{
+    struct address address = {.host = "127.0.0.1"};
+    struct socket *sockets[64];
+    unsigned count = 0;
+    int rc = 0;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* listens and never accepts: its queue fills */
+    CU_ASSERT_FATAL(fd >= 0 && listen(fd, 0) == 0);
+    struct {
+        uint16_t family, port;
+        uint8_t rest[28];
+    } name = {0};
+    socklen_t length = sizeof name;
+    CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)(void *)&name, &length), 0);
+    address.port = (uint16_t)((name.port >> 8) | (name.port << 8));
+    while (count < ARRAY_COUNT(sockets) && rc == 0)
+        rc = socket_connect(r, &address, SECOND / 20, &sockets[count++]);
+    CU_ASSERT_EQUAL(rc, TORC_E_TIMEOUT);
+    CU_ASSERT_EQUAL(reactor_counters(r).sockets_open, count - 1);
+    close(fd);
 }

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 static const uint64_t SECOND = 1000 * 1000 * 1000;
 static const uint64_t PATIENCE = 20 * SECOND;
@@ -412,29 +410,6 @@ TEST_IN_REACTOR(a_handler_may_close_its_own_socket)
         close_and_wait(client);
     }
     CU_ASSERT_EQUAL(reactor_counters(r).sockets_open, 0);
-}
-
-TEST_IN_REACTOR(a_connect_that_nobody_answers_times_out)
-{
-    struct door door;
-    struct socket *sockets[64];
-    unsigned count = 0;
-    int rc = 0;
-    door = (struct door){.reactor = r, .address.host = "127.0.0.1"};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* listens and never accepts: its queue fills */
-    CU_ASSERT_FATAL(fd >= 0 && listen(fd, 0) == 0);
-    struct {
-        uint16_t family, port;
-        uint8_t rest[28];
-    } name = {0};
-    socklen_t length = sizeof name;
-    CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)(void *)&name, &length), 0);
-    door.address.port = (uint16_t)((name.port >> 8) | (name.port << 8));
-    while (count < ARRAY_COUNT(sockets) && rc == 0)
-        rc = socket_connect(r, &door.address, SECOND / 20, &sockets[count++]);
-    CU_ASSERT_EQUAL(rc, TORC_E_TIMEOUT);
-    CU_ASSERT_EQUAL(reactor_counters(r).sockets_open, count - 1);
-    close(fd);
 }
 
 /* ---- many ---- */
