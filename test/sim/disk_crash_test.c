@@ -138,6 +138,46 @@ TEST(sizes_are_kept_or_dropped_in_order)
     rig_close(&rig);
 }
 
+struct late_write {
+    struct file_operation op;
+    bool is_over;
+};
+
+static void on_late_write(struct file_operation *op)
+{
+    CONTAINER_OF(op, struct late_write, op)->is_over = true;
+}
+
+/* Both are in flight, in the order that the seed draws. */
+static void write_during_a_sync(struct reactor *r, struct rig *rig)
+{
+    struct late_write *late = reactor_alloc_zeroed(r, sizeof *late);
+    struct file *f = durable_file(r, "a");
+    must_write_durably(r, rig, f, 1, 0);
+    late->op.done = on_late_write;
+    file_write_start(r, f, &late->op, rig_fill(rig, 2, 1), RIG_PAGE, 0, false);
+    CU_ASSERT_EQUAL(file_sync(r, f), 0);
+    *(bool *)rig->context = late->is_over;
+    CU_ASSERT_EQUAL(sim_disk_pending_count(rig->disk), 1); /* in flight, or made: it is not durable */
+    CU_ASSERT_EQUAL(byte_after(rig->disk, "d", "a", 0), 1);
+    CU_ASSERT_EQUAL(byte_after(rig->disk, "k", "a", 0), 2);
+}
+
+TEST(a_sync_covers_only_what_was_over_when_it_began)
+{
+    unsigned overtaken = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rig rig;
+        bool is_over = false;
+        rig_open(&rig, seed);
+        rig.context = &is_over;
+        rig_run(&rig, write_during_a_sync);
+        overtaken += is_over;
+        rig_close(&rig);
+    }
+    CU_ASSERT_TRUE(overtaken > 3 && overtaken < 17);
+}
+
 /* ---- names ---- */
 
 static void replace_a_file(struct reactor *r, struct rig *rig)

@@ -275,6 +275,49 @@ TEST(a_slow_disk_takes_longer_and_a_stuck_one_seconds)
     CU_ASSERT_TRUE(stuck > 2000 * millisecond && stuck < 250000 * millisecond);
 }
 
+struct reader {
+    struct file *f;
+    uint64_t took_ns;
+};
+
+static void read_with_another(struct reactor *r, void *argument)
+{
+    struct reader *reader = argument;
+    uint8_t byte;
+    uint64_t begin = reactor_clock_ns(r);
+    (void)!file_read(r, reader->f, &byte, 1, 0);
+    reader->took_ns = reactor_clock_ns(r) - begin;
+}
+
+/* One operation is stuck while another one, which began before it without a fault, is in flight. */
+static void stick_one(struct reactor *r, struct rig *rig)
+{
+    struct reader *reader = rig->context;
+    reader->f = file_of_ones(r, rig, "a");
+    int rc = task_spawn(r, read_with_another, reader);
+    ASSERT(rc == 0);
+    task_yield(r); /* it is in flight now */
+    rig_set_fault(rig, SIM_STUCK_DISK);
+    must_write(r, rig, reader->f, 1, 0);
+    rig_set_fault(rig, SIM_FAULT_COUNT);
+}
+
+TEST(a_stuck_disk_holds_up_one_operation_or_all)
+{
+    unsigned one = 0, all = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rig rig;
+        struct reader reader = {0};
+        rig_open(&rig, seed);
+        rig.context = &reader;
+        rig_run(&rig, stick_one);
+        one += reader.took_ns < 10 * 1000 * 1000;
+        all += reader.took_ns > 900ull * 1000 * 1000;
+        rig_close(&rig);
+    }
+    CU_ASSERT_TRUE(one > 3 && all > 3 && one + all == 20);
+}
+
 /* ---- streams ---- */
 
 static void write_pages(struct reactor *r, struct rig *rig)

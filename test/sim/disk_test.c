@@ -336,6 +336,22 @@ TEST(a_clone_and_its_origin_go_their_own_ways)
     rig_close(&rig);
 }
 
+TEST(a_disk_moves_to_a_node_of_another_world)
+{
+    struct rig a, b;
+    rig_open(&a, 20);
+    rig_open(&b, 21);
+    rig_run_and_stop(&a, write_some);
+    sim_disk_free(sim_node_take_disk(b.node));
+    b.disk = sim_node_take_disk(a.node);
+    sim_node_give_disk(b.node, b.disk);
+    rig_close(&a);
+    rig_run_and_stop(&b, write_more);
+    CU_ASSERT_EQUAL(disk_byte(b.disk, "b", RIG_PAGE), 2);
+    CU_ASSERT_EQUAL(disk_byte(b.disk, "b", 2 * RIG_PAGE), 9);
+    rig_close(&b);
+}
+
 TEST(a_disk_is_changed_by_its_driver_at_rest)
 {
     struct rig rig;
