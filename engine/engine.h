@@ -137,7 +137,8 @@ MUST_CHECK int engine_cursor_open(struct engine *e, const struct record_key *fro
                                   struct engine_cursor **out);
 /* Waits. Returns: 1 with *out valid until the next call on this cursor, 0 at the end, or an error. */
 MUST_CHECK int engine_cursor_next(struct engine_cursor *c, struct record *out);
-/* Waits. Skips to the first record not below `to`; never goes back. */
+/* Waits. Skips to the first record not below `to`; never goes back. After an error it begins anew there: a `to`
+ * behind what was given out last goes past the damage. */
 MUST_CHECK int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to);
 void engine_cursor_close(struct engine_cursor *c);
 

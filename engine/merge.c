@@ -29,8 +29,10 @@ void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vno
 {
     ASSERT(m->count < m->capacity);
     memtable_hold(memtable);
-    m->sources[m->count++] =
-        (struct merge_source){.memtable = memtable, .vnode = vnode_first, .vnode_end = vnode_end};
+    m->sources[m->count++] = (struct merge_source){.memtable = memtable,
+                                                   .vnode = vnode_first,
+                                                   .vnode_first = vnode_first,
+                                                   .vnode_end = vnode_end};
 }
 
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode)
@@ -65,8 +67,9 @@ static int seek_memtable(struct merge_source *s, const struct record_key *to)
     s->is_ended = to->vnode >= s->vnode_end;
     if (s->is_ended)
         return 0;
-    if (to->vnode > s->vnode || s->sorted.count == 0) {
-        s->vnode = to->vnode > s->vnode ? to->vnode : s->vnode;
+    uint32_t vnode = to->vnode > s->vnode_first ? to->vnode : s->vnode_first;
+    if (vnode != s->vnode || s->sorted.count == 0) {
+        s->vnode = vnode;
         int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)s->vnode);
         if (rc)
             return rc;
@@ -156,12 +159,14 @@ static int fail(struct merge *m, uint32_t source, int code)
 
 int merge_seek(struct merge *m, const struct record_key *to)
 {
+    bool is_anew = m->error != 0;
     m->error = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
         if (s->is_valid)
             refresh(s);
-        if (s->is_ended || (s->is_valid && record_key_compare(&s->current.key, to) >= 0))
+        bool is_behind = s->is_ended || (s->is_valid && record_key_compare(&s->current.key, to) >= 0);
+        if (is_behind && !is_anew)
             continue;
         int rc = seek_source(s, to);
         if (rc)
