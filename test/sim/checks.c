@@ -19,6 +19,8 @@ static void judge_error(struct subject *s, const char *how, uint32_t key, int er
     s->errors++;
     tally_of(s)->detections++;
     sim_trace(s->history->world, key, (uint64_t)(int64_t)error);
+    story_detail(&s->history->outcome->story, history_now_ns(s->history), "core %u: %s of key %u answers %s",
+                 s->core, how, key, error_name(error));
     if (!truth_explains(s, TRUTH_READ, error, floor))
         subject_fail(s, "%s of key %u answers %s, and nothing had happened that explains it; it has write %u",
                      how, key, error_name(error), floor);

@@ -209,6 +209,8 @@ static void roll_back(struct history *h)
     sim_disk_free(sim_node_take_disk(h->node));
     sim_node_give_disk(h->node, then->disk);
     then->disk = NULL;
+    h->is_full = false;
+    sim_disk_set_capacity(sim_node_disk(h->node), disk_bytes);
     for (unsigned i = 0; i < h->plan.cores; i++) {
         struct subject *s = &h->subjects[i];
         model_roll_back(&s->model, &then->models[i]);

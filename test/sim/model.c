@@ -192,7 +192,7 @@ void model_answered(struct model *m, uint32_t number, int result, uint64_t seque
         m->acked_last = number;
     } else {
         w->state = result == TORC_E_TIMEOUT ? WRITE_LATE : WRITE_FAILED;
-        w->has_failed = result != TORC_E_TIMEOUT;
+        w->may_have_failed = true; /* after a TIMEOUT nobody is told */
     }
     end_lies(m);
 }
@@ -455,7 +455,7 @@ bool model_is_prefix(const struct model *m, uint32_t *there, uint32_t *missing)
     *there = *missing = 0;
     for (uint32_t i = m->count; i > 0 && m->writes[i].life + 1 >= m->life; i--) {
         const struct model_write *w = &m->writes[i];
-        if (w->life + 1 != m->life || w->has_failed)
+        if (w->life + 1 != m->life || w->may_have_failed)
             continue;
         if (w->state == WRITE_RECOVERED && *there == 0)
             *there = i;

@@ -43,7 +43,7 @@ struct model_write {
     uint16_t life; /* in which it was put */
     uint8_t flags; /* of the record */
     uint8_t state; /* enum write_state */
-    bool has_failed;
+    bool may_have_failed;
 };
 
 struct model_key {

@@ -66,9 +66,11 @@ static bool is_manifest_due(const struct target *t, struct history *h)
 
 static struct subject *subject_of(struct history *h, const char *path, const char **name)
 {
+    path += path[0] == '/';
     for (unsigned i = 0; i < h->plan.cores; i++) {
-        size_t bytes = strlen(h->subjects[i].directory);
-        if (strncmp(path, h->subjects[i].directory, bytes) == 0 && path[bytes] == '/') {
+        const char *directory = h->subjects[i].directory + 1; /* after the root's slash */
+        size_t bytes = strlen(directory);
+        if (strncmp(path, directory, bytes) == 0 && path[bytes] == '/') {
             *name = path + bytes + 1;
             return &h->subjects[i];
         }
@@ -116,6 +118,9 @@ static void note(struct history *h, const struct sim_corruption *c)
     struct subject *s = subject_of(h, c->path, &name);
     if (!s)
         return;
+    story_detail(&h->outcome->story, history_now_ns(h), "%s: %s at byte %llu, %llu bytes",
+                 sim_fault_name(c->fault), c->path, (unsigned long long)c->offset,
+                 (unsigned long long)c->bytes);
     bool is_log = strncmp(name, "wal-", 4) == 0;
     s->damage.log += is_log;
     s->damage.tables += strncmp(name, "table-", 6) == 0;
