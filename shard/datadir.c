@@ -75,6 +75,24 @@ static int first_foreign_name(void *context, const char *name)
     return 1;
 }
 
+/* The name of the directory, made by this start or by one that crashed, survives a loss of power before anything
+ * in it is acknowledged. A parent that may not be read cannot be synced: such a directory was made by others. */
+static int sync_parent(struct reactor *r, const char *directory)
+{
+    char parent[DATADIR_PATH_MAX];
+    size_t bytes = strlen(directory);
+    while (bytes > 1 && directory[bytes - 1] == '/')
+        bytes--;
+    while (bytes > 0 && directory[bytes - 1] != '/')
+        bytes--;
+    if (bytes >= sizeof parent)
+        return -ENAMETOOLONG;
+    memcpy(parent, bytes ? directory : ".", bytes ? bytes : 1);
+    parent[bytes ? bytes : 1] = '\0';
+    int rc = directory_sync(r, parent);
+    return rc == -EACCES ? 0 : rc;
+}
+
 static int write_identity(struct reactor *r, const char *directory, const struct datadir_identity *id)
 {
     char path[DATADIR_PATH_MAX], temporary[DATADIR_PATH_MAX], text[IDENTITY_BYTES_MAX];
@@ -107,7 +125,9 @@ static int adopt(struct reactor *r, const char *directory, const struct datadir_
                  directory, name);
         return TORC_E_DATA_FORMAT;
     }
-    rc = rc < 0 ? rc : write_identity(r, directory, id);
+    rc = rc < 0 ? rc : sync_parent(r, directory);
+    if (rc == 0)
+        rc = write_identity(r, directory, id);
     if (rc)
         snprintf(why, why_bytes, "cannot write to %s: %s", directory, error_sentence(rc));
     return rc;

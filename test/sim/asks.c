@@ -101,7 +101,7 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
     case TORC_E_STORAGE:
         return is_faulty || a->server->was_full ? NULL : "STORAGE, but no read, write or sync has failed";
     case TORC_E_SHUTTING_DOWN:
-        return a->server->is_asked_to_end ? NULL : "SHUTTING_DOWN, but it was not asked to end";
+        return ask->run <= a->server->asked_run ? NULL : "SHUTTING_DOWN, but it was not asked to end";
     default:
         return "an error that has no reason";
     }
@@ -143,7 +143,7 @@ static void on_read(struct asks *a, const struct ask *ask, const struct frame *f
         .key = ask->key,
         .begin_ns = ask->begin_ns,
         .end_ns = now_ns,
-        .run = a->server->server.starts,
+        .run = ask->run,
         .is_found = frame->flags == 0,
         .has_value = ask->op == FRAME_GET,
         .value = frame->value,
@@ -166,7 +166,7 @@ static void judge_entry(struct asks *a, const struct ask *ask, struct slice key,
         .key = registers_key_number(g, key),
         .begin_ns = ask->begin_ns,
         .end_ns = now_ns,
-        .run = a->server->server.starts,
+        .run = ask->run,
         .is_found = true,
         .has_value = !(ask->flags & FRAME_KEYS_ONLY),
         .value = value,
@@ -187,7 +187,7 @@ static void judge_absent(struct asks *a, const struct ask *ask, uint64_t now_ns)
     for (uint32_t key = 0; key < g->key_count; key++) {
         if (a->scan.seen[key])
             continue;
-        struct register_answer answer = {.key = key, .end_ns = now_ns, .run = a->server->server.starts};
+        struct register_answer answer = {.key = key, .end_ns = now_ns, .run = ask->run};
         answer.begin_ns = a->scan.begin_ns;
         judge_register(a, ask, &answer);
     }
@@ -224,7 +224,7 @@ static bool is_intact(struct asks *a, const struct ask *ask, const struct frame 
 
 static void on_write(struct asks *a, const struct ask *ask, int code, uint64_t now_ns)
 {
-    registers_answered(&a->server->registers, ask->write, code, now_ns, a->server->server.starts);
+    registers_answered(&a->server->registers, ask->write, code, now_ns, ask->run);
     a->service->tally->acknowledged += code == 0;
     a->service->tally->refused += code != 0 && code != TORC_E_TIMEOUT;
     a->server->wants_restart |= code == TORC_E_STORAGE;

@@ -78,7 +78,7 @@ struct register_answer {
     uint32_t key;
     uint64_t begin_ns;
     uint64_t end_ns;
-    unsigned run; /* of the server, at the end */
+    unsigned run; /* of the server that answered */
     bool is_found;
     bool has_value; /* when found: `value` counts */
     struct slice value;

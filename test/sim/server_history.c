@@ -16,7 +16,8 @@ enum {
 };
 
 static const uint64_t SECOND_NS = 1000000000ull;
-static const uint64_t END_NS_MAX = 200ull * 1000000000ull;      /* a disk may be stuck for a minute, twice */
+static const uint64_t END_NS_MAX = 200ull * 1000000000ull; /* a disk may be stuck for a minute, twice */
+static const uint64_t STUCK_NS_MAX = 61ull * 1000000000ull;
 static const uint64_t LIVENESS_NS_MAX = 300ull * 1000000000ull; /* connections may stall until then, too */
 
 struct history {
@@ -25,6 +26,7 @@ struct history {
     uint64_t seed;
     struct sim_dice dice;
     uint64_t load_ns;
+    uint64_t faults_ended_ns;
     uint64_t end_asked_ns[SERVICE_SERVERS_MAX];
     uint64_t full_until_ns[SERVICE_SERVERS_MAX];
     struct talker talkers[TALKERS_MAX];
@@ -85,7 +87,7 @@ static void plan_talker(struct history *h, struct sim_dice *d)
     t->asks.owner = t->number;
     t->asks.scan.seen = calloc(1, t->asks.server->registers.key_count);
     ASSERT(t->asks.scan.seen);
-    t->think_ns = sim_dice_between(d, 5, 60) * NS_PER_MS;
+    t->think_ns = sim_dice_between(d, 10, 120) * NS_PER_MS;
     t->depth = 1 + (unsigned)sim_dice_below(d, sim_dice_below(d, 3) ? 4 : 40);
     h->talker_count++;
 }
@@ -197,7 +199,8 @@ static void ask_to_end(struct history *h, unsigned i)
 {
     struct service_server *s = &h->service.servers[i];
     SAY(h, "server %u is asked to end", i);
-    s->is_asked_to_end = s->was_asked_to_end = true;
+    s->is_asked_to_end = true;
+    s->asked_run = s->server.starts;
     h->end_asked_ns[i] = now_ns(h);
     sim_node_ask_to_stop(s->server.node);
     if (!sim_node_is_up(s->server.node)) /* it had not come so far as to hear of it */
@@ -372,7 +375,7 @@ static bool is_lively(struct history *h)
 
 static void prove_liveness(struct history *h)
 {
-    uint64_t begin_ns = now_ns(h);
+    uint64_t begin_ns = h->faults_ended_ns = now_ns(h);
     SAY(h, "faults end");
     sim_world_set_faults(h->service.world, &(struct sim_faults){0});
     h->service.phase = SERVICE_LIVENESS;
@@ -466,10 +469,13 @@ static void end_servers(struct history *h)
         FAIL(h, "a server was asked to end and does not");
 }
 
-/* Without faults the server is there a moment after its start. */
+/* Without faults a server is there a moment after its start; what a disk was stuck with is over in a minute. */
 static void settle(struct history *h)
 {
-    run_for(h, 10 * SECOND_NS, NULL);
+    uint64_t until_ns = now_ns(h) + SECOND_NS;
+    if (service_has_seen(&h->service, SIM_STUCK_DISK) && until_ns < h->faults_ended_ns + STUCK_NS_MAX)
+        until_ns = h->faults_ended_ns + STUCK_NS_MAX;
+    run_for(h, until_ns - now_ns(h), NULL);
 }
 
 static void prove_the_rest(struct history *h)

@@ -19,8 +19,8 @@ enum service_phase {
 struct service_server {
     struct server_node server;
     struct registers registers;
-    bool is_asked_to_end;  /* in this run */
-    bool was_asked_to_end; /* ever */
+    bool is_asked_to_end; /* in this run */
+    unsigned asked_run;   /* the last one that was; 0: none */
     bool wants_restart;    /* its log takes no more writes */
     bool was_full;         /* its disk, ever */
 };

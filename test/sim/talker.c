@@ -357,7 +357,9 @@ static void talk(struct talker *t)
         if (t->asks.count < t->depth)
             ask_something(t);
         struct ask_scan *scan = &t->asks.scan;
-        await(t, t->asks.count < t->depth ? below(t, 2 * t->think_ns) : POLL_NS);
+        uint64_t slower =
+            t->lively >= TALKER_LIVENESS_ANSWERS ? 10 : 1; /* it has proved what it was to prove */
+        await(t, t->asks.count < t->depth ? below(t, 2 * slower * t->think_ns) : POLL_NS);
         if (scan->is_active && scan->cursor_bytes > 0) {
             bool is_waiting = false;
             for (unsigned i = 0; i < ASKS_MAX; i++)

@@ -1,0 +1,258 @@
+/* deadline_test.c - a disk that hangs: every request ends by its deadline all the same, once, and the server
+ * goes on when the disk does. */
+#include "test/sim/server_rig.h"
+
+#include <stdio.h>
+
+enum {
+    NS_PER_MS = 1000000,
+    ALWAYS = 1000000,
+    LATE_MS = 60, /* the pause between sweeps, and some turns */
+    TIMEOUT_MS = 2000,
+    KEYS = 300,
+    READS = 400, /* more than there are tasks */
+};
+
+static const uint64_t STUCK_NS = 61ull * 1000000000ull;
+
+static bool is_timely(const struct rig_answer *a, uint64_t deadline_ms)
+{
+    uint64_t took_ms = (a->answered_ns - a->asked_ns) / NS_PER_MS;
+    return took_ms >= deadline_ms && took_ms <= deadline_ms + LATE_MS;
+}
+
+static void open_with(struct server_rig *rig, unsigned cores)
+{
+    server_rig_open(rig, cores);
+    rig->server.options.request_timeout_ms = TIMEOUT_MS;
+    server_rig_start(rig);
+}
+
+static struct rig_request put_of(const char *key, const char *value)
+{
+    return (struct rig_request){.op = FRAME_PUT, .key = key, .value = slice_of_string(value)};
+}
+
+static struct rig_request get_of(const char *key)
+{
+    return (struct rig_request){.op = FRAME_GET, .key = key};
+}
+
+/* ---- writes ---- */
+
+static void put_one(struct server_rig *rig)
+{
+    struct rig_request q = put_of("key", "before");
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+}
+
+static void put_late(struct server_rig *rig)
+{
+    struct rig_request q = put_of("key", "after"), hurried = put_of("other", "value");
+    hurried.deadline_ms = 150;
+    unsigned patient = rig_ask(rig, &q), first = rig_ask(rig, &hurried);
+    struct rig_request get = get_of("key");
+    unsigned read = rig_ask(rig, &get); /* from memory: it does not wait for the disk */
+    rig_await(rig);
+    CU_ASSERT_EQUAL(rig->answers[first].code, TORC_E_TIMEOUT);
+    CU_ASSERT(is_timely(&rig->answers[first], 150));
+    CU_ASSERT_EQUAL(rig->answers[patient].code, TORC_E_TIMEOUT);
+    CU_ASSERT(is_timely(&rig->answers[patient], TIMEOUT_MS));
+    CU_ASSERT_EQUAL(rig->answers[read].code, 0);
+    CU_ASSERT(is_timely(&rig->answers[read], 0));
+    CU_ASSERT_EQUAL(memcmp(rig->answers[read].value, "before", 6), 0);
+}
+
+static void get_after(struct server_rig *rig)
+{
+    struct rig_request q = get_of("key");
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    CU_ASSERT_EQUAL(memcmp(rig->answers[0].value, "after", 5), 0);
+    q = get_of("other");
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    q = put_of("key", "again");
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+}
+
+static void writes_end_by_their_deadline(unsigned cores)
+{
+    struct server_rig rig;
+    open_with(&rig, cores);
+    server_rig_run(&rig, put_one);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
+    server_rig_run(&rig, put_late);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
+    server_rig_sleep(&rig, 2 * STUCK_NS);
+    server_rig_run(&rig, get_after); /* the writes have gone on */
+    server_rig_stop(&rig);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.server.node).heap_bytes, 0);
+    server_rig_close(&rig);
+}
+
+TEST(server_answers_writes_by_their_deadline_while_the_disk_hangs)
+{
+    writes_end_by_their_deadline(1);
+}
+
+TEST(server_answers_writes_of_other_cores_by_their_deadline)
+{
+    writes_end_by_their_deadline(3);
+}
+
+/* ---- reads ---- */
+
+static const char *key_of(unsigned n, char to[16])
+{
+    snprintf(to, 16, "key-%03u", n % KEYS);
+    return to;
+}
+
+static void put_many(struct server_rig *rig)
+{
+    char key[16], value[1000];
+    memset(value, 'v', sizeof value);
+    for (unsigned n = 0; n < KEYS; n++) {
+        struct rig_request q = {.op = FRAME_PUT,
+                                .key = key_of(n, key),
+                                .value = slice_of(value, sizeof value)};
+        CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    }
+}
+
+/* Some of the keys may be in memory. A connection that has too much unanswered is not read for a while: what it
+ * asks then takes its time from when it is read. */
+static void read_late(struct server_rig *rig)
+{
+    char key[16];
+    unsigned late = 0;
+    for (unsigned n = 0; n < READS; n++) {
+        struct rig_request q = get_of(key_of(n, key));
+        q.deadline_ms = n % 4 == 0 ? 300 : 0;
+        rig_ask(rig, &q);
+    }
+    struct rig_request scan = {.op = FRAME_SCAN};
+    unsigned page = rig_ask(rig, &scan);
+    rig_await(rig);
+    for (unsigned n = 0; n < READS; n++) {
+        const struct rig_answer *a = &rig->answers[n];
+        unsigned deadline_ms = n % 4 == 0 ? 300 : TIMEOUT_MS;
+        CU_ASSERT(a->code == TORC_E_TIMEOUT || a->code == 0);
+        CU_ASSERT(a->answered_ns <= a->asked_ns + (uint64_t)(READS / 128 + 1) * TIMEOUT_MS * NS_PER_MS);
+        if (n < 100)
+            CU_ASSERT(is_timely(a, a->code == 0 ? 0 : deadline_ms));
+        late += a->code == TORC_E_TIMEOUT;
+    }
+    CU_ASSERT(late > READS / 2);
+    CU_ASSERT_EQUAL(rig->answers[page].code, TORC_E_TIMEOUT);
+}
+
+static void read_again(struct server_rig *rig)
+{
+    char key[16];
+    for (unsigned n = 0; n < KEYS; n++) {
+        struct rig_request q = get_of(key_of(n, key));
+        CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    }
+}
+
+static void reads_end_by_their_deadline(unsigned cores)
+{
+    struct server_rig rig;
+    open_with(&rig, cores);
+    server_rig_run(&rig, put_many);
+    server_rig_stop(&rig);
+    server_rig_start(&rig); /* with nothing in its caches */
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
+    server_rig_run(&rig, read_late);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
+    server_rig_sleep(&rig, 2 * STUCK_NS);
+    server_rig_run(&rig, read_again);
+    server_rig_stop(&rig);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.server.node).heap_bytes, 0);
+    server_rig_close(&rig);
+}
+
+TEST(server_answers_reads_by_their_deadline_while_all_its_tasks_hang)
+{
+    reads_end_by_their_deadline(1);
+}
+
+TEST(server_answers_reads_of_other_cores_by_their_deadline)
+{
+    reads_end_by_their_deadline(2);
+}
+
+/* ---- batches ---- */
+
+static void batch_late(struct server_rig *rig)
+{
+    uint8_t frames[2048];
+    size_t bytes = 0;
+    for (unsigned i = 0; i < 6; i++) {
+        char key[16];
+        uint8_t extensions[FRAME_EXTENSION_BYTES_MAX];
+        struct frame_extensions e = {.deadline_ms = i == 1 ? 100 : 100000};
+        struct frame_parts parts = {.op = FRAME_PUT, .request_id = i, .key = slice_of_string(key_of(i, key))};
+        if (i < 2)
+            parts.extensions = slice_of(extensions, frame_extensions_encode(extensions, &e));
+        parts.record_checksum = checksum_record(parts.key, parts.value);
+        bytes += frame_encode(frames + bytes, &parts);
+    }
+    struct rig_request q = {.op = FRAME_BATCH, .value = slice_of(frames, bytes), .deadline_ms = 700};
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    CU_ASSERT(is_timely(&rig->answers[0], 700));
+    struct slice answers = slice_of(rig->answers[0].value, rig->answers[0].value_bytes);
+    for (unsigned i = 0; i < 6; i++) {
+        struct frame frame;
+        size_t needed;
+        CU_ASSERT_EQUAL_FATAL(frame_parse(answers, FRAME_RESPONSE_BYTES_MAX, &frame, &needed), 1);
+        CU_ASSERT_EQUAL(frame.request_id, i);
+        CU_ASSERT_EQUAL(error_of_status(frame.flags), TORC_E_TIMEOUT);
+        answers = slice_of(answers.data + frame.length, answers.bytes - frame.length);
+    }
+}
+
+TEST(server_answers_a_batch_by_its_deadline_whatever_its_parts_say)
+{
+    struct server_rig rig;
+    open_with(&rig, 3);
+    server_rig_run(&rig, put_one);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
+    server_rig_run(&rig, batch_late);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
+    server_rig_sleep(&rig, 2 * STUCK_NS);
+    server_rig_stop(&rig);
+    server_rig_close(&rig);
+}
+
+/* ---- the end ---- */
+
+static void put_and_go(struct server_rig *rig)
+{
+    struct rig_request q = put_of("late", "value");
+    rig_ask(rig, &q);
+    task_sleep(rig->reactor, 10 * NS_PER_MS);
+}
+
+static void get_late(struct server_rig *rig)
+{
+    struct rig_request q = get_of("late");
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+}
+
+TEST(server_that_ends_lets_late_writes_become_durable)
+{
+    struct server_rig rig;
+    open_with(&rig, 2);
+    server_rig_run(&rig, put_one);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
+    server_rig_run(&rig, put_and_go); /* its client is gone before the answer */
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
+    server_rig_stop(&rig);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.server.node).heap_bytes, 0);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.server.node).timers, 0);
+    server_rig_start(&rig);
+    server_rig_run(&rig, get_late);
+    server_rig_stop(&rig);
+    server_rig_close(&rig);
+}

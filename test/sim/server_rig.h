@@ -1,0 +1,61 @@
+/* server_rig.h - for tests of a server in a world: one server, one client that asks what the test says.
+ *
+ * The body of a test is a task of the client's core; between bodies the test may change the faults, kill the
+ * server or lose its power. */
+#ifndef TEST_SIM_SERVER_RIG_H
+#define TEST_SIM_SERVER_RIG_H
+
+#include "test/sim/client.h"
+#include "test/sim/server_node.h"
+#include "test/test.h"
+
+enum { RIG_ANSWERS_MAX = 1024, RIG_VALUE_BYTES_MAX = 4096 };
+
+struct rig_answer {
+    int code; /* 1: none yet */
+    unsigned count;
+    uint64_t asked_ns;
+    uint64_t answered_ns;
+    uint32_t value_bytes;
+    uint8_t value[RIG_VALUE_BYTES_MAX];
+};
+
+struct server_rig {
+    struct sim_world *world;
+    struct server_node server;
+    struct sim_node *client_node;
+    struct client client;
+    struct reactor *reactor; /* of the client, while a body runs */
+    void (*body)(struct server_rig *rig);
+    struct rig_answer *answers; /* by request id - 1; those of this body */
+    unsigned asked;
+    unsigned answered;
+    unsigned mistakes; /* answers to what was not asked or was answered before */
+    bool has_ended;
+    struct event progress;
+};
+
+void server_rig_open(struct server_rig *rig, unsigned cores);
+void server_rig_close(struct server_rig *rig);
+
+void server_rig_set_fault(struct server_rig *rig, enum sim_fault fault,
+                          uint32_t per_million); /* all others off */
+void server_rig_start(struct server_rig *rig);   /* and runs until it serves */
+void server_rig_stop(struct server_rig *rig);    /* as SIGTERM; runs until it is down */
+void server_rig_sleep(struct server_rig *rig, uint64_t ns);
+
+/* Connects, says hello, runs `body`. */
+void server_rig_run(struct server_rig *rig, void (*body)(struct server_rig *rig));
+
+/* For bodies. A request goes out; its answer comes at its place. Returns: the place. */
+struct rig_request {
+    uint8_t op;
+    const char *key;
+    struct slice value;
+    uint32_t deadline_ms;
+};
+unsigned rig_ask(struct server_rig *rig, const struct rig_request *q);
+void rig_await(struct server_rig *rig); /* Waits: until all are answered or the connection has ended */
+int rig_ask_now(struct server_rig *rig, const struct rig_request *q); /* Waits. Returns: the code */
+
+#endif
