@@ -248,7 +248,6 @@ void disk_sync_directory(struct sim_disk *d, uint64_t directory, uint64_t sequen
 /* A sync that failed: its writes are pending no more, and not durable; `is_now`: and gone from the cache.
  * Sizes stay pending. */
 void disk_fail_sync(struct sim_disk *d, struct disk_inode *i, uint64_t sequence, bool is_now);
-void disk_fail_sync_directory(struct sim_disk *d, uint64_t directory, uint64_t sequence);
 /* What is pending of writes and sizes beyond `bytes` goes. */
 void disk_pending_cut(struct sim_disk *d, struct disk_inode *i, uint64_t bytes);
 /* Changes bytes in every layer, and tags their sectors. */

@@ -276,15 +276,3 @@ void disk_fail_sync(struct sim_disk *d, struct disk_inode *i, uint64_t sequence,
     if (is_now)
         rebuild_cache(d, i);
 }
-
-void disk_fail_sync_directory(struct sim_disk *d, uint64_t directory, uint64_t sequence)
-{
-    disk_inode(d, directory)->is_marked = true;
-    for (struct list *link = d->pending_names.next, *next; link != &d->pending_names; link = next) {
-        struct disk_pending *p = disk_pending_of_inode(link);
-        next = link->next;
-        if (p->sequence < sequence && is_in_marked(d, p))
-            disk_pending_drop(d, p);
-    }
-    disk_inode(d, directory)->is_marked = false;
-}

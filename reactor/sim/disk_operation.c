@@ -338,10 +338,8 @@ static int64_t end_sync_directory(struct disk_operation *o)
     int rc = disk_find_directory(o->disk, o->path, &directory);
     if (rc)
         return rc;
-    if (o->trouble == SIM_SYNC_ERROR) {
-        disk_fail_sync_directory(o->disk, directory->id, o->sequence);
+    if (o->trouble == SIM_SYNC_ERROR)
         return -EIO;
-    }
     disk_sync_directory(o->disk, directory->id, o->sequence);
     return 0;
 }

@@ -168,15 +168,16 @@ static void fail_syncs(struct reactor *r, struct rig *rig)
     }
     CU_ASSERT_TRUE(gone_at_once > 3 && gone_later > 3);
     rig_set_fault(rig, SIM_SYNC_ERROR);
-    CU_ASSERT_EQUAL(file_write(r, f, rig_fill(rig, 2, 1), RIG_PAGE, 0, true), -EIO);
     file_close(r, must_open(r, "b", MAKE));
-    CU_ASSERT_EQUAL(directory_sync(r, "/"), -EIO);
+    CU_ASSERT_EQUAL(directory_sync(r, "/"), -EIO); /* names are journaled: they stay as they were */
     rig_set_fault(rig, SIM_FAULT_COUNT);
-    CU_ASSERT_EQUAL(directory_sync(r, "/"), 0);
-    CU_ASSERT_EQUAL(disk_bytes(rig->disk, "b"), 0);
-    struct sim_disk *copy = disk_after_power_loss(rig->disk, SIM_KEEP);
+    struct sim_disk *copy = disk_after_power_loss(rig->disk, SIM_DROP);
     CU_ASSERT_EQUAL(disk_bytes(copy, "b"), -1);
     CU_ASSERT_EQUAL(disk_byte(copy, "a", 0), 1);
+    sim_disk_free(copy);
+    CU_ASSERT_EQUAL(directory_sync(r, "/"), 0);
+    copy = disk_after_power_loss(rig->disk, SIM_DROP);
+    CU_ASSERT_EQUAL(disk_bytes(copy, "b"), 0);
     sim_disk_free(copy);
     file_close(r, f);
 }
@@ -241,6 +242,30 @@ TEST(rot_flips_bits_of_one_sector_for_good)
         CU_ASSERT_EQUAL(sim_disk_corruption(rig.disk, 0)->fate, SIM_CORRUPTION_OVERWRITTEN);
         rig_close(&rig);
     }
+}
+
+static void write_sectors(struct reactor *r, struct rig *rig)
+{
+    struct file *f = must_open(r, "a", RW);
+    const uint8_t *bytes = rig_fill(rig, 3, 1);
+    CU_ASSERT_EQUAL(file_write(r, f, bytes, SIM_SECTOR_BYTES - 1, RIG_PAGE, false),
+                    0); /* not the last byte */
+    CU_ASSERT_EQUAL(sim_disk_corruption(rig->disk, 0)->fate, SIM_CORRUPTION_HERE);
+    CU_ASSERT_EQUAL(file_write(r, f, bytes, SIM_SECTOR_BYTES, RIG_PAGE, false), 0);
+    CU_ASSERT_EQUAL(sim_disk_corruption(rig->disk, 0)->fate, SIM_CORRUPTION_OVERWRITTEN);
+    CU_ASSERT_EQUAL(sim_disk_corruption(rig->disk, 1)->fate, SIM_CORRUPTION_HERE);
+    file_close(r, f);
+}
+
+TEST(rot_goes_when_its_whole_sector_is_written)
+{
+    struct rig rig;
+    rig_open(&rig, 9);
+    rig_run_and_stop(&rig, open_ones);
+    sim_disk_rot(rig.disk, rig.world, "a", RIG_PAGE);
+    sim_disk_rot(rig.disk, rig.world, "a", RIG_PAGE + SIM_SECTOR_BYTES);
+    rig_run_and_stop(&rig, write_sectors);
+    rig_close(&rig);
 }
 
 /* ---- time ---- */
