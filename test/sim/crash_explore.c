@@ -148,14 +148,22 @@ static void explore_recovery(struct explorer *e, const struct sim_disk *disk, co
     crash_recording_free(recording);
 }
 
+static bool is_to_be_crashed_again(const struct explorer *e, const struct crash_images *images)
+{
+    const struct crash_progress *p = e->x->progress;
+    uint32_t every = e->x->workload->again_every;
+    if (every == 0 || e->x->is_once || p->place.depth > 1)
+        return false;
+    return crash_images_is_kill(images, p->place.image[0]) || p->tally.distinct % every == 0;
+}
+
 static void judge_image(struct explorer *e, const struct crash_recording *recording,
                         const struct crash_images *images, struct sim_disk *disk)
 {
     struct crash_progress *p = e->x->progress;
     const struct crash_place *place = &p->place;
     const struct crash_state *state = &recording->states[place->state[place->depth - 1]];
-    uint32_t every = place->depth == 1 ? e->x->workload->again_every : 0;
-    bool is_again = every && !e->x->is_once && p->tally.distinct % every == 0;
+    bool is_again = is_to_be_crashed_again(e, images);
     struct sim_disk *copy = is_again ? sim_disk_clone(disk) : NULL;
     struct crash_verdict verdict = {.why = ""};
     bool is_good;
@@ -192,7 +200,8 @@ static void explore_state(struct explorer *e, const struct crash_recording *reco
                (unsigned long long)images.count);
     uint64_t built_max = e->x->images_built_max ? e->x->images_built_max : images.count;
     uint64_t stride = (images.count + built_max - 1) / built_max;
-    for (uint64_t i = 0; i < images.count && !is_enough(e); i += stride) {
+    for (uint64_t next, i = 0; i <= images.count && !is_enough(e); i = next) {
+        next = i < images.count && i + stride > images.count ? images.count : i + stride;
         struct sim_disk *disk = crash_images_build(&images, i);
         p->place.image[level] = i;
         p->tally.images++;
@@ -246,7 +255,7 @@ static struct sim_disk *build_level(const struct crash_exploration *x,
     if (state >= recording->count)
         return NULL;
     crash_images_init(&images, recording->states[state].disk, x->images_max[level]);
-    if (place->image[level] >= images.count)
+    if (place->image[level] > images.count)
         return NULL;
     print_image(recording, &images, level ? &recovery : x->workload, state, place->image[level]);
     return crash_images_build(&images, place->image[level]);

@@ -164,6 +164,8 @@ struct sim_disk *crash_images_build(const struct crash_images *images, uint64_t 
 {
     struct sim_choice choices[CRASH_PENDING_MAX];
     struct sim_disk *disk = sim_disk_clone(images->disk);
+    if (crash_images_is_kill(images, number))
+        return disk;
     crash_images_choose(images, number, choices);
     sim_disk_lose_power(disk, choices);
     return disk;
@@ -198,8 +200,11 @@ static void print_choice(const struct sim_pending *p, const struct sim_choice *c
 
 void crash_images_print(const struct crash_images *images, uint64_t number)
 {
-    struct sim_choice choices[CRASH_PENDING_MAX];
-    crash_images_choose(images, number, choices);
+    struct sim_choice choices[CRASH_PENDING_MAX] = {0};
+    if (crash_images_is_kill(images, number))
+        printf("    the process is killed; the power stays, and all this is in the cache:\n");
+    else
+        crash_images_choose(images, number, choices);
     for (uint32_t i = 0; i < images->pending_count; i++) {
         struct sim_pending pending = sim_disk_pending(images->disk, i);
         print_choice(&pending, &choices[i], path_of(images->disk, pending.file));
@@ -221,6 +226,11 @@ uint64_t crash_disk_hash(const struct sim_disk *disk, uint64_t seed)
             ASSERT(got > 0);
             hash = XXH3_64bits_withSeed(piece, (size_t)got, hash);
         }
+    }
+    for (uint32_t i = 0; i < sim_disk_pending_count(disk); i++) {
+        struct sim_pending p = sim_disk_pending(disk, i);
+        const uint64_t fields[] = {p.kind, p.file, p.offset, p.bytes};
+        hash = XXH3_64bits_withSeed(fields, sizeof fields, hash);
     }
     return hash;
 }

@@ -25,14 +25,21 @@ struct crash_images {
 };
 
 void crash_images_init(struct crash_images *images, const struct sim_disk *disk, uint64_t limit);
+/* One more number, `count`, is that of a kill: the process is gone and the power stays, so all is kept as it is,
+ * pending. */
+static inline bool crash_images_is_kill(const struct crash_images *images, uint64_t number)
+{
+    return number == images->count;
+}
+
 /* The choices of that image. Requires: number < count, room for pending_count. */
 void crash_images_choose(const struct crash_images *images, uint64_t number, struct sim_choice *choices);
-/* Owns: the caller gets the disk after the loss of power. */
+/* Owns: the caller gets the disk after the loss of power, or the kill. */
 struct sim_disk *crash_images_build(const struct crash_images *images, uint64_t number);
 /* The choices in words, a line for each operation. */
 void crash_images_print(const struct crash_images *images, uint64_t number);
 
-/* Of all names and bytes on the disk, `seed` mixed in. */
+/* Of all names and bytes that can be read, and of what is pending; `seed` is mixed in. */
 uint64_t crash_disk_hash(const struct sim_disk *disk, uint64_t seed);
 
 #endif
