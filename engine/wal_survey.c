@@ -23,7 +23,9 @@ const char *wal_survey_path(struct wal_survey *s, uint32_t index)
 
 bool wal_survey_owns(const struct wal_survey_segment *segment, const struct wal_record_header *h)
 {
-    return h->segment_id == segment->id && (!segment->has_header || h->epoch == segment->header.epoch);
+    return h->segment_id == segment->id &&
+           (!segment->has_header ||
+            (h->epoch == segment->header.epoch && h->sequence >= segment->header.first_sequence));
 }
 
 static int add_file(void *context, const char *name)
