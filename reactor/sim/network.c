@@ -285,7 +285,8 @@ static void on_arrival(struct sim_event *e)
         event_schedule(w, e, stalled_until_ns - w->now_ns, on_arrival);
         return;
     }
-    if (to->state == SIDE_VANISHED && !to->node->cores && !list_is_empty(&from->out.under_way)) {
+    bool is_heard = to->state == SIDE_OPEN || !network_is_dark(from->connection->network, to->node);
+    if (!is_heard && !list_is_empty(&from->out.under_way)) {
         retry(from);
         return;
     }
