@@ -182,6 +182,33 @@ static void fail_syncs(struct reactor *r, struct rig *rig)
     file_close(r, f);
 }
 
+static void fail_durable_writes(struct reactor *r, struct rig *rig)
+{
+    unsigned seen = 0;
+    struct file *f = file_of_ones(r, rig, "a");
+    for (unsigned i = 0; i < 20; i++) {
+        must_write_durably(r, rig, f, 1, 0);
+        rig_set_fault(rig, SIM_SYNC_ERROR);
+        CU_ASSERT_EQUAL(file_write(r, f, rig_fill(rig, 2, 1), RIG_PAGE, 0, true), -EIO);
+        rig_set_fault(rig, SIM_FAULT_COUNT);
+        seen += disk_byte(rig->disk, "a", 0) == 2;
+        CU_ASSERT_EQUAL(file_sync(r, f), 0);
+        struct sim_disk *copy = disk_after_power_loss(rig->disk, SIM_KEEP);
+        CU_ASSERT_EQUAL(disk_byte(copy, "a", 0), 1);
+        sim_disk_free(copy);
+    }
+    CU_ASSERT_TRUE(seen > 3 && seen < 17);
+    file_close(r, f);
+}
+
+TEST(a_durable_write_whose_sync_failed_is_read_for_a_while_or_not_at_all)
+{
+    struct rig rig;
+    rig_open(&rig, 8);
+    rig_run_and_stop(&rig, fail_durable_writes);
+    rig_close(&rig);
+}
+
 TEST(a_failed_sync_loses_what_it_was_to_save_and_later_ones_do_not_tell)
 {
     struct rig rig;

@@ -284,7 +284,7 @@ TEST(what_is_in_flight_is_pending_and_after_a_kill_made_in_part)
         none += !begins;
         part += begins && !ends;
     }
-    CU_ASSERT_TRUE(whole > 0 && none > 0 && part > 0);
+    CU_ASSERT_TRUE(whole >= 3 && none >= 3 && part >= 3);
     rig_close(&rig);
 }
 
@@ -376,6 +376,32 @@ TEST(a_disk_is_changed_by_its_driver_at_rest)
     rig_close(&rig);
 }
 
+static void write_and_count_changes(struct reactor *r, struct rig *rig)
+{
+    struct burst *b = burst_new(r, MAKE);
+    CU_ASSERT_EQUAL(file_allocate(r, b->f, 0, RIG_PAGES * RIG_PAGE), 0);
+    uint64_t before = sim_disk_change_count(rig->disk);
+    CU_ASSERT_EQUAL(file_read(r, b->f, rig->bytes, RIG_PAGE, 0), RIG_PAGE);
+    CU_ASSERT_EQUAL(sim_disk_change_count(rig->disk), before);
+    b->ended = RIG_PAGES - 1;
+    file_write_start(r, b->f, &b->ops[0].op, rig_fill(rig, 1, 1), RIG_PAGE, 0, false);
+    uint64_t in_flight = sim_disk_change_count(rig->disk);
+    CU_ASSERT_NOT_EQUAL(in_flight, before);
+    CU_ASSERT_EQUAL(event_wait(r, &b->is_over, EVENT_FOREVER), 0);
+    CU_ASSERT_EQUAL(sim_disk_change_count(rig->disk),
+                    in_flight); /* in flight or cached: the images are the same */
+    must_write_durably(r, rig, b->f, 2, 0);
+    CU_ASSERT_TRUE(sim_disk_change_count(rig->disk) > in_flight + 1); /* in flight, and durable */
+}
+
+TEST(changes_are_counted_where_a_loss_of_power_would_leave_something_else)
+{
+    struct rig rig;
+    rig_open(&rig, 22);
+    rig_run(&rig, write_and_count_changes);
+    rig_close(&rig);
+}
+
 static uint64_t trace_of(uint64_t seed)
 {
     struct rig rig;
@@ -407,7 +433,8 @@ static void write_zeros(struct reactor *r, struct rig *rig)
     CU_ASSERT_NOT_EQUAL(sim_disk_change_count(rig->disk), changes);
     CU_ASSERT_EQUAL(sim_disk_pending_count(rig->disk), 1);
     must_write(r, rig, f, 0, 0); /* zeros over something that is pending, or durable, do count */
-    CU_ASSERT_EQUAL(sim_disk_pending_count(rig->disk), 2);
+    must_write(r, rig, f, 0, 0); /* and again: the one before may be dropped */
+    CU_ASSERT_EQUAL(sim_disk_pending_count(rig->disk), 3);
     CU_ASSERT_EQUAL(file_sync(r, f), 0);
     CU_ASSERT_EQUAL(sim_disk_pending_count(rig->disk), 0);
     changes = sim_disk_change_count(rig->disk);
