@@ -99,7 +99,7 @@ TEST_IN_REACTOR(an_address_that_is_none_or_not_of_the_node_cannot_be_listened_on
 
 static int listen_again(struct reactor *r, const char *host, uint16_t port)
 {
-    static unsigned count;
+    unsigned count = 0;
     struct address a = {.port = port};
     struct listener *l;
     snprintf(a.host, sizeof a.host, "%s", host);
