@@ -136,9 +136,10 @@ static bool go_behind(struct scan_walk *w, struct engine_cursor *c, int error)
     judge_error(s, "scan", s->model.key_count, error);
     if (error == TORC_E_UNKNOWN)
         return true;
+    uint32_t place = w->before < s->model.key_count ? w->before : w->options->from;
     struct record_key to = {.vnode = s->options.vnode_first};
-    if (w->before < s->model.key_count)
-        to.vnode = model_key(&s->model, w->before, memory).vnode;
+    if (place < s->model.key_count)
+        to.vnode = model_key(&s->model, place, memory).vnode;
     to.vnode++;
     return to.vnode < s->options.vnode_first + s->options.vnode_count && engine_cursor_seek(c, &to) == 0;
 }
@@ -178,7 +179,7 @@ static void judge_missing(struct scan_walk *w, uint32_t key, const struct record
             return;
     }
     uint32_t floor = w->floors[key];
-    if (s->engine->quarantine_clock && s->model.writes[floor].clock <= s->engine->quarantine_clock)
+    if (truth_explains(s, TRUTH_READ, TORC_E_UNKNOWN, floor))
         return;
     struct model_question q = {.key = key,
                                .floor = floor,
@@ -239,7 +240,10 @@ static void check_prefix(struct subject *s)
 static void check_clock(struct subject *s)
 {
     const struct model_write *w = &s->model.writes[s->model.acked_last];
-    if (s->model.acked_last && w->state == WRITE_ACKED && engine_version_clock_max(s->engine) < w->clock)
+    if (s->model.acked_last == 0 || w->state != WRITE_ACKED ||
+        model_may_be_lost(&s->model, s->model.acked_last))
+        return;
+    if (engine_version_clock_max(s->engine) < w->clock)
         subject_fail(s, "the highest version found is %llx, below that of write %u, %llx",
                      (unsigned long long)engine_version_clock_max(s->engine), s->model.acked_last,
                      (unsigned long long)w->clock);

@@ -294,7 +294,7 @@ static bool can_be_dead(const struct model_write *w, const struct model_question
  * the missing one says so. So the write lies in the missing record itself, or in one that was sent before the
  * missing one was acknowledged; and no later record covered it when the disk lied, else that one would have
  * spoken, unless it is the very one that the lie hit: hence the two. */
-static bool is_excused(const struct model *m, uint32_t number)
+bool model_may_be_lost(const struct model *m, uint32_t number)
 {
     const struct model_write *w = &m->writes[number];
     if (w->state == WRITE_RECOVERED)
@@ -310,7 +310,7 @@ static bool excuse(struct model *m, uint32_t key, uint32_t got, uint32_t *count)
 {
     for (uint32_t i = m->keys[key].last; i > got; i = m->writes[i].previous) {
         enum write_state state = (enum write_state)m->writes[i].state;
-        if ((state == WRITE_ACKED || state == WRITE_RECOVERED) && !is_excused(m, i))
+        if ((state == WRITE_ACKED || state == WRITE_RECOVERED) && !model_may_be_lost(m, i))
             return false;
     }
     *count = 0;
@@ -427,8 +427,8 @@ static void judge_absent(struct model *m, const struct model_question *q, struct
     bool can_be_nothing = q->floor == 0;
     f->verdict = MODEL_RIGHT;
     if (count == 0 && !can_be_nothing) {
-        bool is_excused = q->floor == m->keys[q->key].floor && excuse(m, q->key, 0, &f->excused);
-        f->verdict = is_excused ? MODEL_EXCUSED : MODEL_MISSING;
+        bool is_lost = q->floor == m->keys[q->key].floor && excuse(m, q->key, 0, &f->excused);
+        f->verdict = is_lost ? MODEL_EXCUSED : MODEL_MISSING;
     }
     if (f->verdict != MODEL_RIGHT)
         return;

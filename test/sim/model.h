@@ -161,6 +161,9 @@ struct model_finding {
 struct model_finding model_judge(struct model *m, const struct model_question *q,
                                  const struct record *answer);
 
+/* Could this write, acknowledged or recovered, be lost without a word, because the disk lied about the log? */
+bool model_may_be_lost(const struct model *m, uint32_t number);
+
 /* After every key was asked once and nothing was put since the start: what has come back of the last life must be
  * a beginning of it, in the order of the puts. Returns: true, or false with a write that is there and an earlier
  * one that is not. */

@@ -2,8 +2,8 @@
  *
  *   DISK_FULL   the disk was full not long ago
  *   STORAGE     a write or a sync failed since the start; for reads: a read failed, or a sector is bad
- *   CORRUPT     a file of that kind was damaged by a fault; for the start: a manifest was
- *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it */
+ *   CORRUPT     a file of that kind was damaged by a fault; for the start: a manifest was, or could not be read
+ *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it, or is lost too */
 #include "test/sim/truth.h"
 
 #include "engine/engine_internal.h"
@@ -38,7 +38,8 @@ bool truth_explains_damaged_log(const struct subject *s)
 static bool explains_unknown(const struct subject *s, uint32_t floor)
 {
     uint64_t clock = floor ? s->model.writes[floor].clock : 0;
-    return s->quarantined > 0 && clock <= s->engine->quarantine_clock;
+    bool is_above = clock > s->engine->quarantine_clock;
+    return s->quarantined > 0 && (!is_above || model_may_be_lost(&s->model, floor));
 }
 
 static bool explains_read(const struct subject *s, int error, uint32_t floor)
@@ -60,7 +61,7 @@ static bool explains_write(const struct subject *s, int error)
 static bool explains_open(const struct subject *s, int error)
 {
     if (error == TORC_E_CORRUPT)
-        return s->damage.manifests > 0;
+        return s->damage.manifests > 0 || has_failed_reads(s);
     if (error == TORC_E_DISK_FULL || error == -ENOSPC)
         return was_full(s->history);
     return (error == TORC_E_STORAGE || error == -EIO) &&
