@@ -22,6 +22,7 @@ static size_t test_count;
 
 static char *directories[DIRECTORIES_MAX];
 static size_t directory_count;
+static size_t directories_made; /* so many of them are in the reactor too */
 
 static struct reactor *running; /* the reactor a test's body runs in; null outside of one */
 
@@ -29,6 +30,18 @@ void test_register(const char *file, const char *name, void (*run)(void))
 {
     ASSERT(test_count < TESTS_MAX);
     tests[test_count++] = (struct test){file, name, run};
+}
+
+/* A simulated reactor has a disk of its own: the directories of the tests have to be there too. */
+static void make_in_reactor(struct reactor *r)
+{
+    for (; directories_made < directory_count; directories_made++) {
+        const char *const steps[] = {"build", directories[directories_made]};
+        for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
+            int rc = directory_create(r, steps[i]);
+            ASSERT(rc == 0 || rc == -EEXIST);
+        }
+    }
 }
 
 struct body {
@@ -39,6 +52,7 @@ static int run_body(struct reactor *r, void *context)
 {
     const struct body *body = context;
     running = r;
+    make_in_reactor(r);
     body->run(r);
     running = NULL;
     reactor_stop(r);
@@ -56,16 +70,6 @@ void test_run_in_reactor(void (*run)(struct reactor *r))
         fprintf(stderr, "reactor_run: %s: %s\n", error_sentence(rc), why);
 }
 
-/* A simulated reactor has a disk of its own: the directory has to be there too. */
-static void make_in_reactor(struct reactor *r, const char *path)
-{
-    const char *const steps[] = {"build", path};
-    for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
-        int rc = directory_create(r, steps[i]);
-        ASSERT(rc == 0 || rc == -EEXIST);
-    }
-}
-
 const char *test_directory(void)
 {
     ASSERT(directory_count < DIRECTORIES_MAX);
@@ -75,7 +79,7 @@ const char *test_directory(void)
     ASSERT(mkdtemp(path));
     directories[directory_count++] = path;
     if (running)
-        make_in_reactor(running, path);
+        make_in_reactor(running);
     return path;
 }
 

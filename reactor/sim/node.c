@@ -30,6 +30,7 @@ static const uint64_t WALL_BEGINS_NS = 1800000000000000000;
 static const uint64_t WALL_JUMP_NS_MAX = 3600ull * 1000 * 1000 * 1000;
 static const uint64_t WALL_FREEZE_NS_MAX = 10ull * 1000 * 1000 * 1000;
 static const uint64_t DISK_BYTES_DEFAULT = 1 << 30;
+static const uint64_t PROCESS_DISK_BYTES = 64ull << 30;
 
 /* ---- the wall clock ---- */
 
@@ -279,6 +280,9 @@ static void print_line(void *context, struct sim_node *n, const char *line, size
     fprintf(stderr, "%.*s\n", (int)bytes, line);
 }
 
+/* What one run leaves is there for the next, as on the disk of any process. */
+static struct sim_disk *disk_of_process;
+
 /* A world without faults. Returns: TORC_E_TIMEOUT when all cores wait for what never comes. */
 int reactor_run(const struct reactor_options *options, reactor_main_fn *main, void *context, char *why,
                 size_t why_bytes)
@@ -287,11 +291,15 @@ int reactor_run(const struct reactor_options *options, reactor_main_fn *main, vo
     int rc = check_options(options);
     if (rc == 0) {
         struct sim_world *w = sim_world_new(&world_options);
-        struct sim_node *n = sim_node_new(w, "127.0.0.1", NULL);
+        if (!disk_of_process)
+            disk_of_process = sim_disk_new(PROCESS_DISK_BYTES, 0);
+        struct sim_node *n = sim_node_new(w, "127.0.0.1", disk_of_process);
         sim_node_start(n, options, main, context);
         while (sim_node_is_up(n) && sim_step(w)) {
         }
         rc = sim_node_is_up(n) ? TORC_E_TIMEOUT : sim_node_result(n);
+        sim_node_kill(n, SIM_END_KILL);
+        disk_of_process = sim_node_take_disk(n);
         sim_world_free(w);
     }
     if (rc && why_bytes > 0)

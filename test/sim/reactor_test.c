@@ -367,6 +367,25 @@ TEST(reactor_run_is_a_world_of_one_node)
     CU_ASSERT_EQUAL(reactor_run(&options, forever_main, NULL, why, sizeof why), TORC_E_TIMEOUT);
 }
 
+static int write_main(struct reactor *r, void *context)
+{
+    struct file *f;
+    bool is_first = *(int *)context == 0;
+    int rc = file_open(r, "left-by-a-run", FILE_WRITE | (is_first ? FILE_CREATE | FILE_EXCLUSIVE : 0), &f);
+    if (rc == 0)
+        file_close(r, f);
+    reactor_stop(r);
+    return rc;
+}
+
+TEST(files_that_one_reactor_run_leaves_are_there_for_the_next)
+{
+    char why[256];
+    struct reactor_options options = {.core_count = 1};
+    for (int run = 0; run < 2; run++)
+        CU_ASSERT_EQUAL(reactor_run(&options, write_main, &run, why, sizeof why), 0);
+}
+
 TEST(nothing_happens_in_a_world_of_nodes_that_are_down)
 {
     struct sim_world *w = new_world(1);
