@@ -5,7 +5,7 @@
 #include "engine/build.h"
 #include "reactor/base/mark.h"
 
-enum { TABLES_FIRST = 4 };
+enum { TABLES_FIRST = 4, MEMORY_TRIES_MAX = 1000, MEMORY_TRY_NS = 10 * 1000 * 1000 };
 
 /* ---- one table ---- */
 
@@ -202,6 +202,19 @@ static int commit(struct engine *e, const struct tables_change *change)
     return rc;
 }
 
+/* Waits. The manifest has changed: from here on there is no way back. A few hundred bytes are to be had in a
+ * while, or the shard stops and starts again from the manifest. Meanwhile the tables before the change serve. */
+static struct table_set *make_set(struct engine *e, const struct table_set_change *change)
+{
+    struct table_set *set = table_set_make(e->reactor, e->tables, change);
+    for (unsigned i = 0; !set && i < MEMORY_TRIES_MAX; i++) {
+        task_sleep(e->reactor, MEMORY_TRY_NS);
+        set = table_set_make(e->reactor, e->tables, change); /* others may have changed them meanwhile */
+    }
+    ASSERT(set);
+    return set;
+}
+
 int engine_change_tables(struct engine *e, const struct tables_change *change)
 {
     struct table_set_change set_change = {
@@ -219,10 +232,7 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
         let_go(e, change->added, change->added_count, rc != TORC_E_STORAGE);
         return rc;
     }
-    /* The manifest has changed: from here on there is no way back. A few hundred bytes are to be had, or the
-     * shard stops and starts again from the manifest. */
-    struct table_set *set = table_set_make(e->reactor, e->tables, &set_change);
-    ASSERT(set);
+    struct table_set *set = make_set(e, &set_change);
     for (uint32_t i = 0; i < change->removed_count; i++)
         change->removed[i]->is_obsolete = true;
     struct table_set *old = e->tables;

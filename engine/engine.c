@@ -294,6 +294,23 @@ static void on_room(void *owner)
         e->options.on_room(e->options.owner);
 }
 
+static void edit_log_files(void *context, struct manifest_numbers *n)
+{
+    const struct wal_named *named = context;
+    n->log_files = *named;
+}
+
+/* Waits. */
+static int on_prepared(void *owner, const struct wal_named *named)
+{
+    struct engine *e = owner;
+    struct wal_named files = *named;
+    int rc =
+        manifest_commit(e->manifest, &(struct manifest_change){.edit = edit_log_files, .context = &files});
+    e->is_failed |= rc == TORC_E_STORAGE;
+    return rc;
+}
+
 static void on_wal_event(void *owner, const char *event, const char *text)
 {
     engine_tell(owner, event, "%s", text);
@@ -443,6 +460,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
         .owner = e,
         .on_durable = on_durable,
         .on_late = on_late,
+        .on_prepared = on_prepared,
         .on_room = on_room,
         .on_event = on_wal_event,
     };

@@ -14,7 +14,7 @@
 #include "reactor/reactor.h"
 
 enum {
-    MANIFEST_FORMAT_VERSION = 1,
+    MANIFEST_FORMAT_VERSION = 2,
     MANIFEST_META_BYTES_MAX = 256,
     MANIFEST_TABLES_MAX = 1 << 16,
 };
@@ -47,6 +47,7 @@ struct manifest_numbers {
     uint64_t clock_max;        /* no version on disk outside of the log is higher */
     uint64_t quarantine_clock; /* lost writes have version clocks up to this; 0: nothing is missing */
     uint64_t quarantine_count; /* damaged stretches of the log behind it */
+    struct wal_named log_files;
 };
 
 struct manifest_state {

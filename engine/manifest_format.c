@@ -8,7 +8,9 @@
 #include "reactor/base/endian.h"
 
 static_assert(MANIFEST_HEADER_BYTES == 4 + 4 + 8 + 8 + 8 + 8 + 8, "the header has no gaps");
-static_assert(MANIFEST_NUMBERS_BYTES == 8 + 6 * 8 + 4 + 4, "the numbers have no gaps");
+static_assert(MANIFEST_NUMBERS_BYTES_1 == 8 + 6 * 8 + 4 + 4, "the numbers have no gaps");
+static_assert((int)MANIFEST_NUMBERS_BYTES == (int)MANIFEST_NUMBERS_BYTES_1 + 8 * (int)WAL_NAMED_MAX,
+              "nor have those of version 2");
 static_assert(MANIFEST_TABLE_BYTES == 4 + 9 * 8 + 4 + 4, "a table has no gaps");
 
 /* Where the writer and the reader are. */
@@ -35,19 +37,26 @@ static void encode_header(uint8_t *to, uint64_t generation, uint64_t content_byt
     store_u64le(to + AT_HEADER_CHECKSUM, checksum_bytes(to, AT_HEADER_CHECKSUM));
 }
 
+static uint64_t numbers_bytes(uint32_t version)
+{
+    return version == 1 ? MANIFEST_NUMBERS_BYTES_1 : MANIFEST_NUMBERS_BYTES;
+}
+
 int manifest_header_decode(const uint8_t *from, struct manifest_header *out)
 {
     if (load_u32le(from) != MANIFEST_MAGIC ||
         load_u64le(from + AT_HEADER_CHECKSUM) != checksum_bytes(from, AT_HEADER_CHECKSUM))
         return TORC_E_CORRUPT;
-    if (load_u32le(from + 4) != MANIFEST_FORMAT_VERSION)
+    uint32_t version = load_u32le(from + 4);
+    if (version == 0 || version > MANIFEST_FORMAT_VERSION)
         return TORC_E_DATA_FORMAT;
     *out = (struct manifest_header){
         .generation = load_u64le(from + 8),
         .content_bytes = load_u64le(from + 16),
         .content_checksum = load_u64le(from + AT_CONTENT_CHECKSUM),
+        .version = version,
     };
-    bool is_sane = out->generation > 0 && out->content_bytes >= MANIFEST_NUMBERS_BYTES &&
+    bool is_sane = out->generation > 0 && out->content_bytes >= numbers_bytes(version) &&
                    out->content_bytes <= MANIFEST_BYTES_MAX - MANIFEST_HEADER_BYTES;
     return is_sane ? 0 : TORC_E_CORRUPT;
 }
@@ -137,6 +146,8 @@ static void put_numbers(struct output *o, const struct manifest_numbers *n, uint
     store_u32le(o->at, table_count);
     store_u32le(o->at + 4, 0);
     o->at += 8;
+    for (unsigned i = 0; i < WAL_NAMED_MAX; i++)
+        put_u64(o, n->log_files.ids[i]);
 }
 
 void manifest_encode(uint8_t *to, const struct manifest_state *state)
@@ -208,7 +219,7 @@ enum { AT_TABLE_COUNT = MANIFEST_HEADER_BYTES + 8 + 6 * 8 };
 
 uint32_t manifest_table_count(struct slice bytes)
 {
-    ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES);
+    ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1);
     uint32_t count = load_u32le(bytes.data + AT_TABLE_COUNT);
     return count <= MANIFEST_TABLES_MAX ? count : MANIFEST_TABLES_MAX;
 }
@@ -230,7 +241,7 @@ static void take_numbers(struct input *in, struct manifest_numbers *n)
 int manifest_decode(struct slice bytes, struct manifest_table *tables, struct manifest_state *out)
 {
     struct manifest_header header;
-    if (bytes.bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES)
+    if (bytes.bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1)
         return TORC_E_CORRUPT;
     int rc = manifest_header_decode(bytes.data, &header);
     if (rc)
@@ -244,6 +255,8 @@ int manifest_decode(struct slice bytes, struct manifest_table *tables, struct ma
     take_numbers(&in, &out->numbers);
     uint32_t count = load_u32le(in.at);
     in.at += 8;
+    for (unsigned i = 0; header.version > 1 && i < WAL_NAMED_MAX; i++)
+        out->numbers.log_files.ids[i] = take_u64(&in);
     if (count > MANIFEST_TABLES_MAX || out->numbers.log_start.sequence == 0)
         return TORC_E_CORRUPT;
     for (uint32_t i = 0; i < count; i++)

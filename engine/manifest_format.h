@@ -1,6 +1,6 @@
 /* manifest_format.h - the bytes of one copy of the manifest; docs/formats-engine.md has them field by field.
  *
- *   0        48        112                                        padded to 4 KiB
+ *   0        48        136                                        padded to 4 KiB
  *   +--------+---------+---------+---------+-----+---------------+
  *   | header | numbers | table   | table   | ... | zeros         |
  *   +--------+---------+---------+---------+-----+---------------+
@@ -16,9 +16,10 @@ enum {
     MANIFEST_MAGIC = 0x464d4f54, /* "TOMF" */
     MANIFEST_BLOCK_BYTES = 4096,
     MANIFEST_HEADER_BYTES = 48,
-    MANIFEST_NUMBERS_BYTES = 64,
-    MANIFEST_TABLE_BYTES = 84, /* the fixed part */
-    MANIFEST_KEY_BYTES = 12,   /* the fixed part */
+    MANIFEST_NUMBERS_BYTES = 88,
+    MANIFEST_NUMBERS_BYTES_1 = 64, /* of format version 1, which knew no files of the log; it is still read */
+    MANIFEST_TABLE_BYTES = 84,     /* the fixed part */
+    MANIFEST_KEY_BYTES = 12,       /* the fixed part */
     MANIFEST_BYTES_MAX = 256 << 20,
 };
 
@@ -26,6 +27,7 @@ struct manifest_header {
     uint64_t generation;
     uint64_t content_bytes;
     uint64_t content_checksum;
+    uint32_t version;
 };
 
 /* Returns: 0; TORC_E_CORRUPT; TORC_E_DATA_FORMAT when it is whole and of another version. */

@@ -197,6 +197,7 @@ static int replay_log(struct engine *e, struct wal_recovery *recovery, char *why
         .start = manifest_state(e->manifest)->numbers.log_start,
         .replay = replay_record,
         .owner = &replay,
+        .named = manifest_state(e->manifest)->numbers.log_files,
     };
     uint64_t begin_ns = reactor_clock_ns(e->reactor);
     int rc = wal_recover(e->reactor, &options, recovery, why, why_bytes);
@@ -219,6 +220,7 @@ static int replay_log(struct engine *e, struct wal_recovery *recovery, char *why
 struct first_edit {
     const struct engine *engine;
     const struct wal_recovery *recovery;
+    bool has_new_damage;
 };
 
 static void edit_numbers(void *context, struct manifest_numbers *n)
@@ -229,11 +231,17 @@ static void edit_numbers(void *context, struct manifest_numbers *n)
     n->vnode_bits = o->vnode_bits;
     n->vnode_first = o->vnode_first;
     n->vnode_count = o->vnode_count;
-    if (w->damaged_count == 0)
+    n->log_files = (struct wal_named){{w->used_segment}};
+    if (!f->has_new_damage)
         return;
     n->quarantine_count += w->damaged_count;
     if (w->missing_clock_bound > n->quarantine_clock)
         n->quarantine_clock = w->missing_clock_bound;
+    if (w->is_end_lost && n->clock_max > n->quarantine_clock)
+        n->quarantine_clock = n->clock_max;
+    if (w->is_end_lost &&
+        w->record_count == 0) /* nothing is left of it: the next start is not to miss it again */
+        n->log_start = (struct wal_start){.segment = 0, .sequence = w->last_sequence + 1};
 }
 
 static int check_numbers(const struct engine *e, char *why, size_t why_bytes)
@@ -250,14 +258,29 @@ static int check_numbers(const struct engine *e, char *why, size_t why_bytes)
     return TORC_E_CONFIGURATION;
 }
 
-static int settle_manifest(struct engine *e, const struct wal_recovery *w, char *why, size_t why_bytes)
+static bool names_only(const struct wal_named *named, uint64_t id)
+{
+    return named->ids[0] == id && named->ids[1] == 0 && named->ids[2] == 0;
+}
+
+/* Damage must be known before anything is written over; that files without records are named no more need
+ * not: they are left alone then. */
+static int settle_manifest(struct engine *e, struct wal_recovery *w, char *why, size_t why_bytes)
 {
     const struct manifest_state *s = manifest_state(e->manifest);
     bool is_known = w->damaged_count == 0 || (s->numbers.quarantine_clock >= w->missing_clock_bound);
-    if (s->generation > 0 && is_known)
+    bool is_needed = s->generation == 0 || !is_known;
+    if (!is_needed && names_only(&s->numbers.log_files, w->used_segment))
         return 0;
-    struct first_edit edit = {e, w};
+    struct first_edit edit = {e, w, !is_known};
     int rc = manifest_commit(e->manifest, &(struct manifest_change){.edit = edit_numbers, .context = &edit});
+    w->keeps_unused = rc != 0 || manifest_copies(e->manifest) < 2;
+    if (rc && !is_needed) {
+        MARK(start_goes_on_without_a_change_of_the_manifest);
+        e->is_failed = rc == TORC_E_STORAGE;
+        engine_tell(e, "manifest_not_written", "%s: %s", e->directory, error_sentence(rc));
+        return 0;
+    }
     if (rc)
         snprintf(why, why_bytes, "cannot write the manifest in %s: %s", e->directory, error_sentence(rc));
     return rc;
@@ -317,6 +340,10 @@ static void tell(struct engine *e, const struct wal_recovery *w)
         engine_tell(e, "log_tail_cut",
                     "%llu bytes that were never acknowledged were cut from the end of the log",
                     (unsigned long long)w->torn_bytes);
+    if (w->missing_segment)
+        engine_tell(e, "log_file_missing",
+                    "the file wal-%016llx.log is missing, and with it whatever was written last",
+                    (unsigned long long)w->missing_segment);
     if (w->damaged_count)
         engine_tell(
             e, "log_damaged",

@@ -26,6 +26,13 @@ struct wal_start {
     uint64_t sequence; /* of the first log record needed; at least 1 */
 };
 
+/* The files of the log whose loss no other file would show: the one with the last durable record, the one
+ * that is written to, and the next one. Ids; 0: none. The manifest keeps them from before a file is used. */
+enum { WAL_NAMED_MAX = 3 };
+struct wal_named {
+    uint64_t ids[WAL_NAMED_MAX];
+};
+
 /* ---- recovery ---- */
 
 struct wal_recovery_options {
@@ -36,6 +43,7 @@ struct wal_recovery_options {
      * the recovery. */
     int (*replay)(void *owner, const struct record *record, uint64_t sequence);
     void *owner;
+    struct wal_named named; /* files that must be there, unless they are before the start */
 };
 
 struct wal_segment_info {
@@ -62,6 +70,10 @@ struct wal_recovery {
     uint64_t damaged_offset;
     uint64_t salvaged_count;           /* entries saved from them */
     uint64_t missing_clock_bound;      /* no version that was lost has a higher clock */
+    bool is_end_lost;                  /* the bound is no more than the present: nothing later is there */
+    uint64_t missing_segment;          /* the first file that was named and is not there; 0: none */
+    uint64_t used_segment;             /* the last file with a record; 0: none */
+    bool keeps_unused;                 /* for wal_open: files without records may be named still */
     struct wal_segment_info *segments; /* all files by id, those before start.segment too; reactor_alloc'ed */
     uint32_t segment_count;
     struct wal_start start; /* as it was asked for */
@@ -110,6 +122,9 @@ struct wal_options {
     void (*on_durable)(void *owner, const struct wal_batch *batch);
     /* A ticket whose deadline has passed, from wal_expire; may not wait. Null when no ticket has one. */
     void (*on_late)(void *owner, const struct engine_ticket *ticket);
+    /* Waits: makes it durable that these files are there; the last of them is used only after that. Returns:
+     * TORC_E_DISK_FULL, and it is tried again; TORC_E_STORAGE, and it is not. May be null. */
+    int (*on_prepared)(void *owner, const struct wal_named *named);
     /* An append that was refused may be tried again. In or out of a task; may not wait. May be null. */
     void (*on_room)(void *owner);
     /* As engine_options.on_event; may not wait. May be null. */

@@ -5,9 +5,9 @@
  *
  *   1. the next segment says that it continues after the last record taken: go on there
  *   2. no record after this place says that the missing one was durable: a torn tail, never acknowledged; cut
- *   3. one says so: damage in what was acknowledged. What verifies by itself is saved, the stretch is counted
- *   and
- *      bounded, and the log goes on with the next whole record
+ *   3. one says so, or a file is missing that the manifest names: damage in what was acknowledged. What
+ *      verifies by itself is saved, the stretch is counted and bounded, and the log goes on with the next
+ *      whole record
  *   4. the missing record is in a later segment whose header is damaged: go on there, nothing is lost
  *
  *
@@ -44,6 +44,7 @@ struct walk {
     uint64_t lost_segment; /* where the search began */
     uint64_t lost_offset;
     uint64_t lost_clock;    /* bound for what is missing if no record follows */
+    uint64_t used_segment;  /* the last one that a record was taken from; 0: none */
     uint64_t torn_bytes;    /* cut if the search for the missing record is in vain */
     uint32_t sync_index[2]; /* the last segments that records were taken from */
     uint32_t sync_count;
@@ -112,6 +113,7 @@ static int take(struct walk *w, const struct wal_record_header *h)
     w->last_sequence = h->sequence;
     w->last_checksum = h->checksum;
     w->next = h->sequence + 1;
+    w->used_segment = segment_of(w)->id;
     if (segment_of(w)->first_accepted == 0)
         segment_of(w)->first_accepted = h->sequence;
     if (h->clock_max > out->clock_max)
@@ -222,6 +224,29 @@ static int search_on(struct walk *w, enum found found, const struct wal_record_h
 
 /* ---- from segment to segment ---- */
 
+/* A named file holds at least what every file is made with. */
+static bool has_file(const struct walk *w, uint64_t id)
+{
+    for (uint32_t i = 0; i < w->survey.count; i++)
+        if (w->survey.segments[i].id == id)
+            return w->survey.segments[i].bytes >= WAL_SEGMENT_BYTES_MIN;
+    return false;
+}
+
+/* The first named file that is not there and may hold what came after the last record taken; 0: none. */
+static uint64_t missing_segment(const struct walk *w)
+{
+    const struct wal_named *named = &w->options->named;
+    uint64_t first = 0;
+    for (unsigned i = 0; i < WAL_NAMED_MAX; i++) {
+        uint64_t id = named->ids[i];
+        bool is_needed = id >= w->options->start.segment && id > w->used_segment;
+        if (id != 0 && is_needed && !has_file(w, id) && (first == 0 || id < first))
+            first = id;
+    }
+    return first;
+}
+
 static int open_segment(struct walk *w, uint32_t index)
 {
     wal_reader_close(&w->reader);
@@ -282,8 +307,8 @@ static int chain_ends(struct walk *w, bool is_after_header)
     int rc = wal_survey_look_ahead(&w->survey, w->index, w->offset, &found);
     if (rc)
         return rc;
-    bool was_durable =
-        found.was_durable || w->next < w->options->start.sequence || (!w->has_first_file && !w->has_taken);
+    bool was_durable = found.was_durable || w->next < w->options->start.sequence ||
+                       (!w->has_first_file && !w->has_taken) || missing_segment(w) != 0;
     w->torn_bytes = found.torn_bytes == 0 && is_after_header ? WAL_BLOCK_BYTES : found.torn_bytes;
     if (!was_durable && !found.continues) {
         cut(w);
@@ -352,9 +377,9 @@ static int walk_all(struct walk *w)
 {
     uint32_t first = find_following(w, 0);
     if (first == w->survey.count) {
-        if (!w->has_first_file)
+        w->is_lost = !w->has_first_file || missing_segment(w) != 0;
+        if (w->is_lost)
             MARK(every_log_file_is_missing);
-        w->is_lost = !w->has_first_file;
         w->lost_segment = w->options->start.segment;
         return 0;
     }
@@ -383,15 +408,30 @@ static int sync_taken(struct walk *w)
     return rc;
 }
 
-/* A break after which no whole record came: the bound is what later headers say, or else the present. */
+/* A break after which no whole record came. What is missing is bounded by later headers, or else by the
+ * present, and by what was seen: the clock may have been set back since. */
 static void finish_lost(struct walk *w)
 {
     enum { CLOCK_COUNTER_BITS = 16 };
-    if (!w->is_lost || (w->has_first_file && w->next < w->options->start.sequence && w->lost_clock == 0))
+    struct wal_recovery *out = w->out;
+    out->missing_segment = missing_segment(w);
+    bool is_before_start = w->has_first_file && w->next < w->options->start.sequence && w->lost_clock == 0;
+    if (!w->is_lost || (is_before_start && !out->missing_segment))
         return;
     MARK(log_ends_in_damage);
-    uint64_t now = reactor_wall_ms(w->reactor) << CLOCK_COUNTER_BITS | UINT16_MAX;
-    count_damage(w, w->lost_clock ? w->lost_clock : now);
+    uint64_t bound = w->lost_clock;
+    if (out->missing_segment) {
+        MARK(named_log_file_is_missing);
+        w->lost_segment = out->missing_segment;
+        w->lost_offset = 0;
+    }
+    if (out->missing_segment || bound == 0) {
+        uint64_t now = reactor_wall_ms(w->reactor) << CLOCK_COUNTER_BITS | UINT16_MAX;
+        bound = bound > now ? bound : now;
+        bound = bound > out->clock_max ? bound : out->clock_max;
+        out->is_end_lost = true;
+    }
+    count_damage(w, bound);
 }
 
 static int export_segments(struct walk *w)
@@ -410,6 +450,9 @@ static int export_segments(struct walk *w)
     }
     out->segment_count = count;
     out->segment_id_max = w->survey.segments[count - 1].id;
+    for (uint32_t i = 0; i < count; i++)
+        if (out->segments[i].first_sequence != 0)
+            out->used_segment = out->segments[i].id;
     return 0;
 }
 
@@ -425,7 +468,12 @@ static int finish(struct walk *w)
     if (out->sequence_seen_max < out->last_sequence)
         out->sequence_seen_max = out->last_sequence;
     int rc = sync_taken(w);
-    return rc ? rc : export_segments(w);
+    if (rc == 0)
+        rc = export_segments(w);
+    for (unsigned i = 0; i < WAL_NAMED_MAX; i++) /* a file that is gone keeps its id */
+        if (w->options->named.ids[i] > out->segment_id_max)
+            out->segment_id_max = w->options->named.ids[i];
+    return rc;
 }
 
 static bool has_first_file(const struct walk *w)

@@ -2,7 +2,7 @@
  *
  * The next segment is ready before the current one is full, so that rotation never waits: its blocks are
  * allocated and written with zeros, which leaves the later durable writes no metadata to journal, and its
- * name is durable, so that a later segment can never be found without it. A segment that truncation freed is
+ * name is durable and the manifest has it, so that its loss is noticed. A segment that truncation freed is
  * renamed instead; what it still holds has another id and epoch and is not mistaken for new records. */
 #include "engine/wal_internal.h"
 #include "reactor/base/mark.h"
@@ -55,7 +55,7 @@ static void keep_spare(struct wal *wal, struct wal_segment_info info)
 static void take_infos(struct wal *wal, const struct wal_recovery *recovery)
 {
     uint32_t used_count = recovery->segment_count;
-    while (used_count > 0 && recovery->damaged_count == 0 &&
+    while (!recovery->keeps_unused && used_count > 0 && recovery->damaged_count == 0 &&
            recovery->segments[used_count - 1].first_sequence == 0 &&
            recovery->segments[used_count - 1].id > recovery->start.segment)
         used_count--;
@@ -237,6 +237,32 @@ static int infos_reserve(struct wal *wal)
     return 0;
 }
 
+/* Before a file is used the manifest names it. Whether it is named is not known after TORC_E_STORAGE: then it
+ * stays. */
+static int name_file(struct wal *wal, uint64_t id)
+{
+    if (!wal->options.on_prepared)
+        return 0;
+    uint64_t durable = wal->durable_sequence ? wal->durable_sequence : 1;
+    struct wal_named named = {{wal_start_at(wal, durable).segment, wal->current ? wal->current->id : 0, id}};
+    return wal->options.on_prepared(wal->options.owner, &named);
+}
+
+static int prepare_named(struct wal *wal, const char *path, struct wal_segment *s)
+{
+    int rc = prepare_file(wal, path, &s->file);
+    if (rc)
+        return rc;
+    rc = name_file(wal, s->id);
+    if (rc == 0)
+        return 0;
+    MARK(new_log_file_cannot_be_named);
+    file_close(wal->reactor, s->file);
+    if (rc != TORC_E_STORAGE)
+        remove_file(wal, s->id);
+    return rc;
+}
+
 static int prepare_segment(struct wal *wal)
 {
     struct path *path = reactor_alloc(wal->reactor, sizeof *path);
@@ -245,7 +271,7 @@ static int prepare_segment(struct wal *wal)
     if (rc == 0) {
         s->id = ++wal->segment_id_max;
         path_of(wal, path, s->id);
-        rc = prepare_file(wal, path->text, &s->file);
+        rc = prepare_named(wal, path->text, s);
     }
     reactor_free(wal->reactor, path);
     if (rc) {
@@ -276,7 +302,7 @@ static void retry_later(struct wal *wal)
 /* Errors that an operator can mend while the shard runs. EFBIG is the limit on the size of files. */
 static bool is_want_of_room(int rc)
 {
-    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == TORC_E_NO_MEMORY;
+    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == TORC_E_NO_MEMORY || rc == TORC_E_DISK_FULL;
 }
 
 static void prepare_failed(struct wal *wal, int rc)
@@ -299,7 +325,7 @@ static void prepare_next(struct wal *wal)
     int rc = -EIO;
     for (int i = 0; rc && i < PREPARE_TRIES && !wal->is_stopping; i++) {
         rc = prepare_segment(wal);
-        if (is_want_of_room(rc))
+        if (is_want_of_room(rc) || rc == TORC_E_STORAGE)
             break;
     }
     if (rc == 0)

@@ -147,6 +147,41 @@ TEST_IN_REACTOR(engine_answers_unknown_where_the_log_was_lost)
     engine_rig_free(rig);
 }
 
+/* The last file with records and the one prepared after it. */
+static void lose_the_end_of_log(struct engine_rig *rig, struct reactor *r)
+{
+    struct log_files files = {.count = 0};
+    char path[512];
+    CU_ASSERT_EQUAL(directory_list(r, rig->options.directory, note_log, &files), 0);
+    for (uint32_t i = 0; i < files.count; i++) {
+        snprintf(path, sizeof path, "%s/%s", rig->options.directory, files.names[i]);
+        CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    }
+}
+
+TEST_IN_REACTOR(engine_whose_last_log_file_is_gone_says_so_and_answers_unknown)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    fill_tables(rig);
+    put(rig, 3, 100);
+    put(rig, 1003, 100); /* an older version of it is in a table */
+    engine_rig_await(rig);
+    engine_rig_close(rig);
+    lose_the_end_of_log(rig, r);
+    for (int life = 0; life < 3; life++) {
+        rig->last_event[0] = '\0';
+        engine_rig_open_at(rig, r, UINT64_MAX);
+        CU_ASSERT_STRING_EQUAL(rig->last_event, life == 0 ? "log_damaged" : "");
+        CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1);
+        CU_ASSERT_EQUAL(answer_of(rig, 3), TORC_E_UNKNOWN);
+        CU_ASSERT_EQUAL(answer_of(rig, 1003), TORC_E_UNKNOWN);
+        CU_ASSERT_EQUAL(answer_of(rig, 2500), TORC_E_UNKNOWN);
+        engine_rig_close(rig);
+    }
+    engine_rig_free(rig);
+}
+
 /* ---- tables ---- */
 
 static void flush_once(struct engine_rig *rig, uint32_t first)

@@ -50,6 +50,8 @@ struct engine_rig *engine_rig_make(void); /* tiny memtables, log files and cache
 void engine_rig_free(struct engine_rig *rig);
 
 void engine_rig_open(struct engine_rig *rig, struct reactor *r);
+/* The same, when its clock may be above the last write: at most `clock_max`. */
+void engine_rig_open_at(struct engine_rig *rig, struct reactor *r, uint64_t clock_max);
 void engine_rig_close(struct engine_rig *rig);
 void engine_rig_crash(struct engine_rig *rig); /* forgets the engine; its core is about to stop */
 

@@ -113,7 +113,7 @@ static void edit_all(void *context, struct manifest_numbers *n)
 {
     (void)context;
     uint64_t next = n->file_number_next;
-    *n = (struct manifest_numbers){10, 64, 32, {5, 77}, next, 1234, 99, 2};
+    *n = (struct manifest_numbers){10, 64, 32, {5, 77}, next, 1234, 99, 2, {{6, 8, 9}}};
 }
 
 TEST_IN_REACTOR(manifest_finds_after_a_restart_what_was_committed)
@@ -145,6 +145,8 @@ TEST_IN_REACTOR(manifest_finds_after_a_restart_what_was_committed)
     CU_ASSERT_EQUAL(s->numbers.clock_max, 1234);
     CU_ASSERT_EQUAL(s->numbers.quarantine_clock, 99);
     CU_ASSERT_EQUAL(s->numbers.quarantine_count, 2);
+    CU_ASSERT_EQUAL(s->numbers.log_files.ids[0], 6);
+    CU_ASSERT_EQUAL(s->numbers.log_files.ids[2], 9);
     manifest_close(m);
 }
 
@@ -206,6 +208,45 @@ TEST_IN_REACTOR(manifest_whose_first_commit_was_cut_short_is_new)
     add_table(m);
     CU_ASSERT_EQUAL(manifest_copies(m), 2);
     manifest_close(m);
+}
+
+/* As version 1 wrote it: the same without the files of the log. */
+static void make_version_1(const char *path)
+{
+    enum { NUMBERS_END = MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES };
+    uint8_t bytes[MANIFEST_BLOCK_BYTES];
+    int fd = open(path, O_RDWR);
+    CU_ASSERT_EQUAL_FATAL(pread(fd, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
+    uint64_t content_bytes = load_u64le(bytes + 16) - 24;
+    memmove(bytes + NUMBERS_END - 24, bytes + NUMBERS_END, sizeof bytes - NUMBERS_END);
+    store_u32le(bytes + 4, 1);
+    store_u64le(bytes + 16, content_bytes);
+    store_u64le(bytes + 24, checksum_bytes(bytes + MANIFEST_HEADER_BYTES, content_bytes));
+    store_u64le(bytes + 40, checksum_bytes(bytes, 40));
+    CU_ASSERT_EQUAL(pwrite(fd, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
+    close(fd);
+}
+
+TEST_IN_REACTOR(manifest_of_version_1_is_read_and_written_anew)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    add_table(m);
+    add_table(m);
+    manifest_close(m);
+    make_version_1(file_in(directory, "MANIFEST-A"));
+    make_version_1(file_in(directory, "MANIFEST-B"));
+    for (int life = 0; life < 2; life++) {
+        m = open_it(r, directory);
+        CU_ASSERT_EQUAL(manifest_state(m)->generation, 2 + life);
+        CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2 + life);
+        CU_ASSERT_EQUAL(manifest_state(m)->numbers.log_files.ids[0], 0);
+        struct manifest_table expected = table_of(2);
+        CU_ASSERT(same_table(&manifest_state(m)->tables[1], &expected));
+        if (life == 0)
+            add_table(m);
+        manifest_close(m);
+    }
 }
 
 TEST_IN_REACTOR(manifest_of_another_version_does_not_start)

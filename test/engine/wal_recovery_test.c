@@ -224,6 +224,63 @@ TEST_IN_REACTOR(wal_whose_only_file_is_missing_is_damaged)
     rig_free(rig);
 }
 
+static void remove_segment(const struct rig *rig, uint64_t id)
+{
+    char path[512], name[WAL_NAME_BYTES];
+    wal_segment_name(name, id);
+    snprintf(path, sizeof path, "%s/%s", rig->directory, name);
+    CU_ASSERT_EQUAL(unlink(path), 0);
+}
+
+/* Four files of 13 records: the last one used is the fourth, the fifth was prepared. */
+TEST_IN_REACTOR(wal_notices_that_its_last_file_is_missing)
+{
+    for (uint64_t missing = 4; missing <= 5; missing++) {
+        struct rig *rig = rig_make(r);
+        rig->value_bytes = 300 * 1000;
+        rig_open(rig);
+        rig_put_singly(rig, 0, 42);
+        rig_await_named(rig, 5);
+        rig_close(rig);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        CU_ASSERT_EQUAL(rig->recovery.used_segment, 4);
+        remove_segment(rig, missing);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+        CU_ASSERT_EQUAL(rig->recovery.missing_segment, missing);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_segment, missing);
+        CU_ASSERT(rig->recovery.is_end_lost && rig->recovery.missing_clock_bound > NUMBERS_MAX);
+        CU_ASSERT_EQUAL(rig->recovery.segment_id_max, 5);
+        CU_ASSERT(rig_has_replayed(rig, 0, 39));
+        CU_ASSERT_EQUAL(rig->replayed_count, missing == 4 ? 39 : 42);
+        rig_open(rig); /* known now */
+        rig_put_singly(rig, 100, 3);
+        rig_close(rig);
+        rig_look(rig);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+        CU_ASSERT(rig_has_replayed(rig, 100, 3));
+        rig_free(rig);
+    }
+}
+
+TEST_IN_REACTOR(wal_misses_no_file_that_is_before_its_start)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 300 * 1000;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 42);
+    rig->start = wal_start_at(rig->wal, wal_sequence_durable(rig->wal) + 1);
+    rig_close(rig);
+    rig->named = (struct wal_named){{1, 2, 3}};
+    for (uint64_t id = 1; id <= 3; id++)
+        remove_segment(rig, id);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    CU_ASSERT_EQUAL(rig->recovery.missing_segment, 0);
+    rig_free(rig);
+}
+
 TEST_IN_REACTOR(wal_with_a_rotten_segment_header_loses_nothing)
 {
     for (uint64_t segment = 1; segment <= 3; segment++) {
@@ -318,7 +375,7 @@ TEST_IN_REACTOR(wal_of_another_format_version_is_refused)
     CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
     close(fd);
     char why[256] = "";
-    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig};
+    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig, rig->named};
     CU_ASSERT_EQUAL(wal_recover(r, &options, &rig->recovery, why, sizeof why), TORC_E_DATA_FORMAT);
     CU_ASSERT(why[0] != '\0');
     rig_free(rig);

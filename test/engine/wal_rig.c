@@ -61,6 +61,13 @@ static void on_turn(void *context)
         wal_submit(rig->wal);
 }
 
+static int on_prepared(void *owner, const struct wal_named *named)
+{
+    struct rig *rig = owner;
+    rig->named = *named;
+    return 0;
+}
+
 int rig_replay(void *owner, const struct record *record, uint64_t sequence)
 {
     struct rig *rig = owner;
@@ -89,7 +96,7 @@ int rig_recover(struct rig *rig)
     char why[256];
     memset(rig->replayed, 0, sizeof rig->replayed);
     rig->replayed_count = 0;
-    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig};
+    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig, rig->named};
     int rc = wal_recover(rig->reactor, &options, &rig->recovery, why, sizeof why);
     if (rc)
         fprintf(stderr, "wal_recover: %s\n", why);
@@ -106,12 +113,15 @@ void rig_look(struct rig *rig)
 void rig_open(struct rig *rig)
 {
     CU_ASSERT_EQUAL_FATAL(rig_recover(rig), 0);
+    rig->named = (struct wal_named){{rig->recovery.used_segment}};
     struct wal_options options = {
         .directory = rig->directory,
         .segment_bytes = SEGMENT_BYTES,
         .writes_in_flight_max = rig->writes_in_flight_max,
+        .on_prepared = on_prepared,
         .owner = rig,
         .retry_ns = 5 * 1000 * 1000,
+        .idle_ns = rig->idle_ns,
         .on_durable = on_durable,
         .on_room = on_room,
     };
@@ -213,6 +223,13 @@ void rig_limit_files(rlim_t bytes)
     CU_ASSERT_EQUAL(getrlimit(RLIMIT_FSIZE, &limit), 0);
     limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+void rig_await_named(struct rig *rig, uint64_t id)
+{
+    for (int i = 0; i < 1000 && rig->named.ids[WAL_NAMED_MAX - 1] != id; i++)
+        task_sleep(rig->reactor, 1000 * 1000);
+    CU_ASSERT_EQUAL_FATAL(rig->named.ids[WAL_NAMED_MAX - 1], id);
 }
 
 /* Until the background task has the next segment ready. */

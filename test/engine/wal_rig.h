@@ -22,6 +22,7 @@ struct rig {
     const char *directory;
     struct wal *wal;
     struct wal_start start;
+    struct wal_named named;       /* as the manifest would keep them */
     struct wal_recovery recovery; /* of the last open */
     uint8_t replayed[NUMBERS_MAX];
     uint32_t replayed_count;
@@ -35,6 +36,7 @@ struct rig {
     uint32_t value_bytes;
     bool holds; /* the turn hook submits nothing */
     uint32_t writes_in_flight_max;
+    uint64_t idle_ns;
     struct event returned_event;
 };
 
@@ -53,7 +55,8 @@ int rig_put(struct rig *rig, uint32_t n);
 void rig_await(struct rig *rig, uint32_t returned);
 /* Puts `count` records from `first`, each in a log record of its own. */
 void rig_put_singly(struct rig *rig, uint32_t first, uint32_t count);
-void rig_await_next_segment(struct rig *rig); /* until the background task has it ready */
+void rig_await_named(struct rig *rig, uint64_t id); /* until that file is named as the next one */
+void rig_await_next_segment(struct rig *rig);       /* until the background task has it ready */
 
 struct place {
     char path[512];
