@@ -203,7 +203,8 @@ static int commit(struct engine *e, const struct tables_change *change)
 }
 
 /* Waits. The manifest has changed: from here on there is no way back. A few hundred bytes are to be had in a
- * while, or the shard stops and starts again from the manifest. Meanwhile the tables before the change serve. */
+ * while, or the shard stops and starts again from the manifest. Meanwhile the tables before the change serve.
+ * */
 static struct table_set *make_set(struct engine *e, const struct table_set_change *change)
 {
     struct table_set *set = table_set_make(e->reactor, e->tables, change);
