@@ -136,7 +136,7 @@ struct sim_disk *sim_disk_clone(const struct sim_disk *d)
     copy->next_inode = d->next_inode;
     copy->pending_sequence = d->pending_sequence;
     copy->dice_seed = d->dice_seed;
-    copy->has_dice = d->has_dice;
+    copy->dice_ready = d->dice_ready;
     memcpy(copy->dice, d->dice, sizeof copy->dice);
     disk_operations_settle(copy, d);
     drop_unnamed(copy);

@@ -106,8 +106,10 @@ enum disk_draw {
     DISK_DRAW_COUNT
 };
 
+enum { DISK_FAULTS = SIM_STUCK_DISK + 1 }; /* all that a disk draws is among the first */
+
 struct disk_dice {
-    struct sim_dice fault[SIM_FAULT_COUNT];
+    struct sim_dice fault[DISK_FAULTS];
     struct sim_dice duration;
 };
 
@@ -140,8 +142,8 @@ struct sim_disk {
     uint32_t changing_count; /* of those, how many change something */
     struct list ended;       /* over, and not yet heard of by their core or task */
     uint64_t stuck_until_ns;
-    uint64_t dice_seed;
-    bool has_dice;
+    uint64_t dice_seed;  /* of the world that drew last */
+    uint32_t dice_ready; /* a bit for each enum disk_draw */
     struct disk_dice dice[DISK_DRAW_COUNT];
 
     uint64_t names_version; /* changes with each cached name */

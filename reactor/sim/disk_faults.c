@@ -20,25 +20,27 @@ static void dice_move(struct sim_dice *d, const struct sim_dice *to)
 
 struct disk_dice *disk_dice(struct sim_disk *d, const struct sim_world *w, enum disk_draw draw)
 {
-    if (d->has_dice && d->dice_seed == w->options.seed)
-        return &d->dice[draw];
-    for (unsigned i = 0; i < DISK_DRAW_COUNT; i++) {
-        struct sim_dice fresh;
-        uint64_t entity = DISK_ENTITIES + d->entity * DISK_DRAW_COUNT + i;
-        stream_dice_init(w, &fresh, SIM_STREAM_DISK, entity);
-        dice_move(&d->dice[i].duration, &fresh);
-        for (unsigned fault = 0; fault < SIM_FAULT_COUNT; fault++) {
-            fault_dice_init(w, &fresh, (enum sim_fault)fault, entity);
-            dice_move(&d->dice[i].fault[fault], &fresh);
-        }
-    }
+    uint64_t entity = DISK_ENTITIES + d->entity * DISK_DRAW_COUNT + draw;
+    struct disk_dice *dice = &d->dice[draw];
+    struct sim_dice fresh;
+    if (d->dice_seed != w->options.seed)
+        d->dice_ready = 0;
     d->dice_seed = w->options.seed;
-    d->has_dice = true;
-    return &d->dice[draw];
+    if (d->dice_ready & 1u << draw)
+        return dice;
+    stream_dice_init(w, &fresh, SIM_STREAM_DISK, entity);
+    dice_move(&dice->duration, &fresh);
+    for (unsigned fault = 0; fault < DISK_FAULTS; fault++) {
+        fault_dice_init(w, &fresh, (enum sim_fault)fault, entity);
+        dice_move(&dice->fault[fault], &fresh);
+    }
+    d->dice_ready |= 1u << draw;
+    return dice;
 }
 
 bool disk_draws_fault(struct sim_disk *d, struct sim_world *w, enum disk_draw draw, enum sim_fault fault)
 {
+    ASSERT(fault < DISK_FAULTS);
     return fault_hits(w, fault, &disk_dice(d, w, draw)->fault[fault]);
 }
 
@@ -258,6 +260,8 @@ void sim_disk_rot(struct sim_disk *d, struct sim_world *w, const char *path, uin
                                                    .file = i->id,
                                                    .offset = offset,
                                                    .bytes = SIM_SECTOR_BYTES});
+    if (is_bad(d, &i->cached, offset)) /* it stays so: nobody sees the bits */
+        tag = disk_content_tag(&i->cached, offset);
     disk_patch(d, i, (struct slice){sector, bytes}, offset, tag);
 }
 
