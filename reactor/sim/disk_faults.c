@@ -40,7 +40,7 @@ struct disk_dice *disk_dice(struct sim_disk *d, const struct sim_world *w, enum 
 
 bool disk_draws_fault(struct sim_disk *d, struct sim_world *w, enum disk_draw draw, enum sim_fault fault)
 {
-    ASSERT(fault < DISK_FAULTS);
+    ASSERT((unsigned)fault < DISK_FAULTS);
     return fault_hits(w, fault, &disk_dice(d, w, draw)->fault[fault]);
 }
 
