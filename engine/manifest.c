@@ -161,6 +161,12 @@ static int load(struct manifest *m, char *why, size_t why_bytes)
         if (rc)
             snprintf(why, why_bytes, "%s: %s", m->copies[i].path, error_sentence(rc));
     }
+    if (rc == 0) {
+        rc = directory_sync(m->reactor,
+                            m->directory); /* their names, and whatever a killed process has made */
+        if (rc)
+            snprintf(why, why_bytes, "%s: %s", m->directory, error_sentence(rc));
+    }
     if (rc == 0)
         rc = choose(m, images, why, why_bytes);
     for (int i = 0; i < COPIES; i++)

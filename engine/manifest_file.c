@@ -63,9 +63,13 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct man
     if (rc && rc != -EIO)
         return rc;
     rc = rc ? TORC_E_CORRUPT : read_whole(r, f, image);
-    file_close(r, f);
     if (rc == 0)
         rc = verify(image, copy);
+    if (rc == 0 && file_sync(r, f) != 0) {
+        MARK(manifest_copy_cannot_be_made_durable);
+        rc = TORC_E_CORRUPT;
+    }
+    file_close(r, f);
     copy->state = MANIFEST_COPY_WHOLE;
     if (rc == 0)
         return 0;
