@@ -87,7 +87,7 @@ CFLAGS_VARIANT := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-
 LDFLAGS_VARIANT := -fsanitize=fuzzer,address,undefined
 else ifeq ($(VARIANT),coverage)
 OUT := build/coverage
-CFLAGS_VARIANT := -O0 --coverage -fprofile-update=atomic
+CFLAGS_VARIANT := -O0 --coverage -fprofile-update=atomic -DTORC_COVERAGE
 LDFLAGS_VARIANT := --coverage
 else
 $(error VARIANT is $(VARIANT); it can be release, debug, asan, tsan, clang, sim, fuzz or coverage)
@@ -300,14 +300,13 @@ fuzz fuzz-smoke: deps
 		$(or $(TARGET),$(FUZZ_TARGETS))
 
 # Which branches the tests take; fails when it is less than COVERAGE_MIN percent of engine/.
+COVERAGE_SEEDS := 200
 coverage: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=coverage tests simulator
 	@find build/coverage/obj -name '*.gcda' -delete
-	@for program in $(patsubst $(OUT)/%,build/coverage/%,$(UNIT)) $(if $(SIM_TEST),build/coverage/test/sim build/coverage/test/fuzz); do \
-		$$program > build/coverage/$$(basename $$program).log 2>&1 || \
-			{ echo "$$program failed: build/coverage/$$(basename $$program).log"; exit 1; }; done
-	$(if $(SIM_PROGRAM),@build/coverage/sim $(COVERAGE_SIM) > build/coverage/sim.log 2>&1 || \
-		{ echo "build/coverage/sim failed: build/coverage/sim.log"; exit 1; })
+	@for run in test/unit test/sim test/fuzz 'sim --seeds $(COVERAGE_SEEDS)'; do \
+		log=build/coverage/$$(echo "$${run%% *}" | tr / -).log; \
+		build/coverage/$$run > $$log 2>&1 || { tail -n 5 $$log; echo "build/coverage/$$run failed: $$log"; exit 1; }; done
 	@tools/coverage --objects build/coverage/obj --limit $(or $(COVERAGE_MIN),90)
 
 bench: deps deps-bench

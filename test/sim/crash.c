@@ -4,6 +4,7 @@
  * tells it as a failure, and starts another that goes on behind that place. */
 #include "test/sim/crash.h"
 
+#include "test/sim/child.h"
 #include "test/sim/crash_explore.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ static void job_start(const struct crash_options *o, struct job *job)
     struct crash_exploration x = exploration_of(o, job);
     bool has_run = crash_explore(&x);
     fflush(stdout);
-    _exit(has_run ? 0 : 1);
+    child_exit(has_run ? 0 : 1);
 }
 
 /* The child has ended; starts the next one when an image was what ended it. */

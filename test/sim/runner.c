@@ -1,6 +1,7 @@
 /* runner.c - workers and what becomes of them; see runner.h. */
 #include "test/sim/runner.h"
 
+#include "test/sim/child.h"
 #include "test/sim/report.h"
 #include "test/sim/rerun.h"
 
@@ -170,7 +171,7 @@ static void work(const struct sim_options *o, struct slot *slot, time_t began)
     }
     slot->is_over = true;
     fflush(stdout);
-    _exit(0);
+    child_exit(0);
 }
 
 /* ---- the runner ---- */
