@@ -102,6 +102,11 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
         return is_faulty || a->server->was_full ? NULL : "STORAGE, but no read, write or sync has failed";
     case TORC_E_SHUTTING_DOWN:
         return ask->run <= a->server->asked_run ? NULL : "SHUTTING_DOWN, but it was not asked to end";
+    case TORC_E_CORRUPT: /* a table that could not be opened is set aside until the next start */
+        return service_has_seen(s, SIM_READ_ERROR) && !is_write(ask) ? NULL
+                                                                     : "CORRUPT, but no read has failed";
+    case TORC_E_UNKNOWN: /* a start has found in the cache what a failed sync has then lost */
+        return is_faulty && !is_write(ask) ? NULL : "UNKNOWN, but no write or sync has failed";
     default:
         return "an error that has no reason";
     }
@@ -249,9 +254,10 @@ static bool on_answer(struct asks *a, const struct ask *ask, const struct frame 
         fail(a, ask, now_ns, text);
     }
     bool is_done = code == 0 || code == TORC_E_NOT_FOUND;
-    a->done_count += is_done && !ask->is_part;
+    a->done_count += (is_done || code == TORC_E_UNKNOWN) && !ask->is_part;
     a->service->tally->operations += !(ask->op == FRAME_BATCH);
     a->service->tally->gets += ask->op == FRAME_GET;
+    a->server->wants_restart |= code == TORC_E_CORRUPT;
     if (is_write(ask))
         on_write(a, ask, code, now_ns);
     else if ((ask->op == FRAME_GET || ask->op == FRAME_EXISTS) && is_done && !wrong)

@@ -87,7 +87,7 @@ static void plan_talker(struct history *h, struct sim_dice *d)
     t->asks.owner = t->number;
     t->asks.scan.seen = calloc(1, t->asks.server->registers.key_count);
     ASSERT(t->asks.scan.seen);
-    t->think_ns = sim_dice_between(d, 10, 120) * NS_PER_MS;
+    t->think_ns = sim_dice_between(d, 5, 80) * NS_PER_MS;
     t->depth = 1 + (unsigned)sim_dice_below(d, sim_dice_below(d, 3) ? 4 : 40);
     h->talker_count++;
 }
@@ -124,13 +124,13 @@ static void plan(struct history *h, const struct history_request *request)
     for (unsigned i = 0; i < s->server_count; i++)
         plan_server(h, i, &d);
     plan_patience(s);
-    h->load_ns = sim_dice_between(&d, 4, 10) * SECOND_NS;
+    h->load_ns = sim_dice_between(&d, 6, 30) * SECOND_NS;
     h->client_node_count = 1 + (unsigned)sim_dice_below(&d, CLIENT_NODES_MAX);
     for (unsigned i = 0; i < h->client_node_count; i++) {
         char host[32];
         snprintf(host, sizeof host, "10.0.1.%u", i + 1);
         h->client_nodes[i] = sim_node_new(s->world, host, NULL);
-        unsigned count = 1 + (unsigned)sim_dice_below(&d, 3);
+        unsigned count = 1 + (unsigned)sim_dice_below(&d, TALKERS_MAX / CLIENT_NODES_MAX);
         h->talker_nodes[i] = (struct talker_node){.service = s,
                                                   .talkers = h->talkers,
                                                   .first = h->talker_count,
@@ -478,6 +478,14 @@ static void settle(struct history *h)
     run_for(h, until_ns - now_ns(h), NULL);
 }
 
+static bool is_none_ending(struct history *h)
+{
+    for (unsigned i = 0; i < h->service.server_count; i++)
+        if (h->service.servers[i].is_asked_to_end)
+            return false;
+    return true;
+}
+
 static void prove_the_rest(struct history *h)
 {
     struct sim_node *auditor = sim_node_new(h->service.world, "10.0.2.1", NULL);
@@ -486,6 +494,7 @@ static void prove_the_rest(struct history *h)
     if (!are_clients_down(h))
         FAIL(h, "the clients do not end");
     for (unsigned round = 0; round < 2 && h->outcome->story.failures == 0; round++) {
+        run_for(h, END_NS_MAX, is_none_ending);
         for (unsigned i = 0; i < h->service.server_count; i++)
             if (!sim_node_is_up(h->service.servers[i].server.node))
                 start_server(h, i);

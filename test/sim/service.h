@@ -21,8 +21,8 @@ struct service_server {
     struct registers registers;
     bool is_asked_to_end; /* in this run */
     unsigned asked_run;   /* the last one that was; 0: none */
-    bool wants_restart;    /* its log takes no more writes */
-    bool was_full;         /* its disk, ever */
+    bool wants_restart;   /* its log takes no more writes, or a table is set aside */
+    bool was_full;        /* its disk, ever */
 };
 
 struct service {

@@ -351,22 +351,29 @@ static bool greet(struct talker *t)
     return t->asks.has_hello;
 }
 
+/* The next page of a scan, when the last one is there. */
+static void go_on_scanning(struct talker *t)
+{
+    bool is_waiting = !t->asks.scan.is_active || t->asks.scan.cursor_bytes == 0;
+    for (unsigned i = 0; i < ASKS_MAX; i++)
+        is_waiting |= t->asks.places[i].id != 0 && t->asks.places[i].op == FRAME_SCAN;
+    if (!is_waiting)
+        ask_for_page(t);
+}
+
 static void talk(struct talker *t)
 {
+    uint64_t next_ns = 0;
     while (!t->has_ended && !t->has_quit && !is_over(t)) {
-        if (t->asks.count < t->depth)
-            ask_something(t);
-        struct ask_scan *scan = &t->asks.scan;
         uint64_t slower =
             t->lively >= TALKER_LIVENESS_ANSWERS ? 10 : 1; /* it has proved what it was to prove */
-        await(t, t->asks.count < t->depth ? below(t, 2 * slower * t->think_ns) : POLL_NS);
-        if (scan->is_active && scan->cursor_bytes > 0) {
-            bool is_waiting = false;
-            for (unsigned i = 0; i < ASKS_MAX; i++)
-                is_waiting |= t->asks.places[i].id != 0 && t->asks.places[i].op == FRAME_SCAN;
-            if (!is_waiting)
-                ask_for_page(t);
+        uint64_t now_ns = reactor_now_ns(t->reactor);
+        if (now_ns >= next_ns && t->asks.count < t->depth) {
+            ask_something(t);
+            next_ns = now_ns + 1 + below(t, 2 * slower * t->think_ns);
         }
+        await(t, next_ns > now_ns && next_ns - now_ns < POLL_NS ? next_ns - now_ns : POLL_NS);
+        go_on_scanning(t);
         maybe_resume(t);
         check_overdue(t);
         count_liveness(t);
