@@ -101,8 +101,6 @@ void rot_something(struct history *h, enum sim_fault fault)
     t.offset = sim_dice_below(&h->dice, sectors) * SIM_SECTOR_BYTES;
     if (!may_be_hit(&t, h))
         return;
-    story_detail(&h->outcome->story, history_now_ns(h), "%s: %s at byte %llu", sim_fault_name(fault),
-                 t.file.path, (unsigned long long)t.offset);
     if (fault == SIM_BIT_ROT)
         sim_disk_rot(disk, h->world, t.file.path, t.offset);
     else

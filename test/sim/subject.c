@@ -113,6 +113,15 @@ static void look_at_bounds(struct subject *s)
         subject_fail(s, "%llu tasks are alive", (unsigned long long)r.tasks_alive);
 }
 
+/* What recovery found in a record that a failed sync has doomed is not durable. */
+static void note_watermark(struct subject *s)
+{
+    uint64_t watermark = s->engine->wal ? s->engine->wal->watermark_durable : 0;
+    bool is_sure = watermark > s->watermark_found || !s->model.forgives_recovered;
+    if (watermark > s->watermark && is_sure)
+        s->watermark = watermark;
+}
+
 static void on_turn(void *context)
 {
     struct subject *s = context;
@@ -123,8 +132,7 @@ static void on_turn(void *context)
     engine_submit(s->engine);
     if (engine_deadline_ns(s->engine) <= reactor_now_ns(s->reactor))
         (void)!engine_expire(s->engine, reactor_now_ns(s->reactor));
-    if (s->engine->wal && s->engine->wal->watermark_durable > s->watermark)
-        s->watermark = s->engine->wal->watermark_durable;
+    note_watermark(s);
     if (++s->turns % TURNS_PER_LOOK == 0 && !s->is_closing)
         look_at_bounds(s);
 }
@@ -181,8 +189,8 @@ static void check_quarantine(struct subject *s)
     if (quarantined > s->quarantined && !truth_explains_damaged_log(s))
         subject_fail(s, "it says that acknowledged log is damaged, and nothing had damaged it");
     s->quarantined = quarantined;
-    if (s->engine->wal->watermark_durable > s->watermark)
-        s->watermark = s->engine->wal->watermark_durable;
+    s->watermark_found = s->engine->wal->watermark_durable;
+    note_watermark(s);
 }
 
 static void tell_refused_open(struct subject *s, int rc, const char *why)

@@ -45,6 +45,7 @@ struct subject {
     struct engine *engine; /* null when it is not open */
     bool is_putting;       /* no ticket may come back meanwhile */
     bool is_closing;
+    uint64_t watermark_found; /* by recovery */
     bool was_refused; /* a put was: STORAGE */
     uint32_t ticket_last;
     unsigned drivers_alive;
