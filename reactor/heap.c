@@ -4,7 +4,8 @@
  * simulator crashes a node. A free on another thread goes onto the owning page's own list, which mimalloc
  * collects. With a fill (a test's), who reads what was never written or is free reads what cannot be
  * mistaken. Under ASan and TSan, which must see every block, it is malloc with a list of all that lives, and
- * a lock for the frees of others. */
+ * a lock for the frees of others. So it is for the simulator (TORC_MARKS), which must count the same bytes in
+ * every run: how many mimalloc has for an aligned block depends on where it lies. */
 #include "reactor/heap.h"
 
 #include "reactor/base/error.h"
@@ -19,7 +20,7 @@ static inline bool must_fail(struct heap *h)
     return __builtin_expect(h->fails_in > 0, 0) && --h->fails_in == 0;
 }
 
-#if REACTOR_HAS_ASAN || REACTOR_HAS_TSAN
+#if REACTOR_HAS_ASAN || REACTOR_HAS_TSAN || defined(TORC_MARKS)
 
 #include "reactor/base/list.h"
 

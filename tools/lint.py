@@ -61,6 +61,8 @@ ALLOWED_ALSO = [
     (r"reactor/base/error\.o", r"strerror\w*"),
     # the memory under the core's heap and the stacks of its tasks
     (r"reactor/(heap|core|task|task_switch|stack|pool|channel|timer)\.o", r"mi_\w+|mmap(64)?|munmap|mprotect|madvise|sysconf"),
+    # the heap that the simulator and the sanitizers have instead
+    (r"reactor/heap\.o", r"malloc|free|posix_memalign|pthread_mutex_\w+"),
     # a simulated world: memory that outlives a crashed core, stacks, and the word before the end when memory is out
     (r"reactor/sim/\w+\.o", r"malloc|calloc|realloc|free|mmap(64)?|munmap|mprotect|sysconf|abort|__?fprintf(_chk)?|fwrite"
      r"|stderr|qsort"),
