@@ -1,6 +1,8 @@
 /* datadir.c - the identity and the lock of a data directory; see datadir.h. */
 #include "shard/datadir.h"
 
+#include "reactor/base/mark.h"
+
 #include "reactor/base/checksum.h"
 
 #include <errno.h>
@@ -69,6 +71,8 @@ static int check_identity(const char *text, const char *directory, const struct 
 /* The first name that is neither the file system's own nor an identity that a crash cut off. */
 static int first_foreign_name(void *context, const char *name)
 {
+    if (strcmp(name, "IDENTITY.new") == 0)
+        MARK(an_identity_was_cut_off_by_a_crash);
     if (strcmp(name, "IDENTITY.new") == 0 || strcmp(name, "lost+found") == 0)
         return 0;
     snprintf(context, 256, "%s", name);

@@ -1,6 +1,8 @@
 /* end.c - how a core stops serving; see end.h. */
 #include "shard/end.h"
 
+#include "reactor/base/mark.h"
+
 #include "shard/shard.h"
 
 enum {
@@ -35,10 +37,12 @@ void end_watch_drain(struct shard *s)
     if (s->state != SHARD_DRAINING || s->has_told_drained || !is_drained(s))
         return;
     s->has_told_drained = true;
-    if (s->in_flight > 0)
+    if (s->in_flight > 0) {
+        MARK(a_drain_ends_with_requests_in_flight);
         log_write(&s->log, LOG_LEVEL_WARN, "drain_timeout",
                   "requests were still in flight; their outcome is unknown",
                   log_number("in_flight", s->in_flight));
+    }
     if (s->core == 0)
         end_on_drained(s);
     else
@@ -131,5 +135,7 @@ static void close_task(struct reactor *r, void *context)
     log_write(&s->log, LOG_LEVEL_INFO, "stopped", NULL, log_number("operations", s->counters.operations));
     if (is_tidy)
         give_all_back(s);
+    else
+        MARK(a_core_stops_while_the_disk_hangs);
     reactor_stop(r);
 }

@@ -6,6 +6,8 @@
  * Blocks stay within the process, so structs are copied as they are. */
 #include "shard/exchange.h"
 
+#include "reactor/base/mark.h"
+
 #include "shard/shard.h"
 
 enum {
@@ -96,8 +98,10 @@ void exchange_send(struct shard *s, unsigned core, const struct message *m)
     struct exchange_lane *lane = &s->exchange.lanes[core];
     bool is_sent = lane->backlog_count == 0 && channel_send(s->reactor, core, m);
     /* A node that can neither send nor remember a message between its cores cannot go on. */
-    if (!is_sent)
+    if (!is_sent) {
+        MARK(a_message_waits_for_room_in_its_channel);
         ASSERT(backlog_push(s, lane, m));
+    }
 }
 
 /* ---- blocks ---- */

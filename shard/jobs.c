@@ -1,6 +1,8 @@
 /* jobs.c - requests that wait for the disk; see jobs.h. */
 #include "shard/jobs.h"
 
+#include "reactor/base/mark.h"
+
 #include "shard/scan.h"
 #include "shard/shard.h"
 
@@ -59,8 +61,10 @@ static void set_answered(struct shard *s, struct job *job)
 
 void job_reply(struct shard *s, struct job *job, const struct answer *answer)
 {
-    if (job->is_answered)
+    if (job->is_answered) {
+        MARK(the_late_result_of_a_job_is_dropped);
         return;
+    }
     set_answered(s, job);
     shard_reply(s, &job->reply, answer);
 }
@@ -82,8 +86,11 @@ static void wait_with_deadline(struct jobs *j, struct job *job)
 static void expire(struct shard *s, struct job *job)
 {
     job_reply_code(s, job, TORC_E_TIMEOUT);
-    if (job->is_running)
+    if (job->is_running) {
+        MARK(a_job_that_runs_is_answered_by_its_deadline);
         return;
+    }
+    MARK(a_job_in_the_queue_is_answered_by_its_deadline);
     list_remove(&job->link);
     s->jobs.queue_count--;
     release_job(s, job);

@@ -1,6 +1,8 @@
 /* scan.c - one page of a scan, in a task. */
 #include "shard/scan.h"
 
+#include "reactor/base/mark.h"
+
 #include "reactor/base/crc16.h"
 #include "shard/shard.h"
 
@@ -121,8 +123,10 @@ static int fill_page(struct shard *s, const struct job *job, struct engine_curso
     while ((rc = engine_cursor_next(cursor, &record)) == 1) {
         uint16_t vnode = record.key.vnode;
         struct slice key = record.key.key;
-        if (job->is_answered) /* too late: nobody waits for the page */
+        if (job->is_answered) { /* too late: nobody waits for the page */
+            MARK(a_late_scan_stops);
             return TORC_E_TIMEOUT;
+        }
         if (is_one_vnode && vnode > only_vnode)
             return 0;
         if (page_is_full(page, job, key, record.value) ||

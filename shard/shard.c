@@ -13,6 +13,8 @@
  *   same                 <------LAST--------> loop stopped */
 #include "shard/shard.h"
 
+#include "reactor/base/mark.h"
+
 #include "shard/datadir.h"
 #include "shard/end.h"
 #include "shard/scan.h"
@@ -40,9 +42,10 @@ static void on_ready(struct shard *s)
 void shard_dispatch(struct shard *s, const struct reply *reply, const struct frame *frame,
                     const struct arrival *arrival)
 {
-    if (s->state == SHARD_CLOSING) /* late, from a core that has given up: the engine may be half closed */
+    if (s->state == SHARD_CLOSING) { /* late, from a core that has given up: the engine may be half closed */
+        MARK(a_request_reaches_a_core_that_is_closing);
         shard_reply_code(s, reply, TORC_E_SHUTTING_DOWN);
-    else if (frame->op == FRAME_SCAN)
+    } else if (frame->op == FRAME_SCAN)
         scan_start(s, reply, frame, arrival);
     else
         requests_add(s, reply, frame, arrival);
@@ -95,6 +98,7 @@ static void on_stop(void *context)
 {
     struct shard *s = context;
     if (!s->is_serving) {
+        MARK(a_core_is_asked_to_end_before_it_serves);
         s->is_stop_wanted = true;
         return;
     }

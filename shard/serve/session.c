@@ -1,6 +1,8 @@
 /* session.c - connections: their table, their answers, their end. What they read is in session_input.c. */
 #include "shard/serve/session.h"
 
+#include "reactor/base/mark.h"
+
 #include "shard/serve/session_internal.h"
 #include "shard/shard.h"
 
@@ -108,6 +110,7 @@ void session_close(struct session *session)
     session_leave_table(session);
     session->socket = NULL;
     if (session->is_sending) {
+        MARK(a_connection_is_closed_in_the_middle_of_a_send);
         socket_close(socket, session_free);
     } else {
         socket_close(socket, NULL);
@@ -208,8 +211,10 @@ void session_reply(struct shard *s, const struct reply *reply, const struct answ
     ASSERT(s->in_flight > 0);
     s->in_flight--;
     struct session *session = session_of(s, reply);
-    if (!session)
+    if (!session) {
+        MARK(an_answer_finds_its_connection_gone);
         return;
+    }
     ASSERT(session->in_flight > 0 && session->reads >= session_read_weight(reply->op));
     session->in_flight--;
     session->reads -= session_read_weight(reply->op);
@@ -245,6 +250,7 @@ void session_pause(struct session *session)
 {
     if (session->is_paused || session->state == SESSION_HANDING_OVER)
         return;
+    MARK(a_connection_is_not_read_for_a_while);
     session->is_paused = true;
     session->shard->counters.pauses++;
     socket_pause(session->socket);
@@ -313,6 +319,10 @@ void sessions_sweep(struct shard *s)
         struct session *session = s->sessions.slots[i].session;
         if (!session || session->state == SESSION_HANDING_OVER || !session_is_stuck(session, now_ns))
             continue;
+        if (session->output.bytes > 0)
+            MARK(a_connection_that_does_not_read_is_closed);
+        else
+            MARK(an_idle_connection_is_closed);
         s->counters.closed_slow += session->output.bytes > 0;
         session_close(session);
     }

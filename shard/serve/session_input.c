@@ -4,6 +4,8 @@
  * the connection holds until the rest has come. What a call brought is run before it returns, in batches,
  * because the bytes are borrowed. */
 #include "shard/scan.h"
+
+#include "reactor/base/mark.h"
 #include "shard/serve/info.h"
 #include "shard/serve/session_internal.h"
 #include "shard/shard.h"
@@ -125,6 +127,7 @@ static void on_detached(void *owner, int64_t handle_or_error)
         exchange_send(s, session->wanted_core, &(struct message){.kind = MESSAGE_CONNECTION, .payload = h});
         s->counters.handed_over++;
     } else if (handle_or_error >= 0) {
+        MARK(a_connection_is_lost_between_cores);
         socket_discard_handle(s->reactor, handle_or_error);
     }
     s->sessions.handing_over_count--;
@@ -266,6 +269,7 @@ static int64_t consume(struct session *session, struct slice bytes, size_t *need
 static void refuse_stream(struct session *session, int code)
 {
     struct frame frame = {0};
+    MARK(a_stream_of_bytes_is_refused);
     refuse(session, &frame, code);
     session_begin_close(session);
 }
@@ -341,6 +345,7 @@ static void on_data(void *owner, struct slice bytes)
     if (session->state == SESSION_HANDING_OVER) {
         /* It was told to wait for the answer. What it sent all the same goes along; too much of it ends
          * the connection: a stream with a hole in it must not reach the other side. */
+        MARK(bytes_come_while_a_connection_is_handed_over);
         if (session->carry_bytes + bytes.bytes > FRAME_BYTES_MAX || carry_append(session, bytes, 0) != 0)
             session->is_broken = true;
         return;
@@ -356,8 +361,10 @@ static void on_end(void *owner, int reason)
     if (session->state == SESSION_HANDING_OVER)
         return; /* on_detached hears of it, too */
     session->is_ended = reason == TORC_E_CLOSED;
-    if (session->is_ended && session->is_paused && session->carry_bytes > 0)
+    if (session->is_ended && session->is_paused && session->carry_bytes > 0) {
+        MARK(a_connection_ends_with_frames_that_wait);
         return; /* closed when it is resumed, with its last frames handled */
+    }
     if (session->is_ended && (session->in_flight > 0 || session->output.bytes > 0))
         session_begin_close(session);
     else
@@ -375,6 +382,7 @@ void session_accept(void *context, struct socket *socket)
     struct shard *s = context;
     struct session *session = s->state == SHARD_RUNNING ? session_open(s, socket) : NULL;
     if (!session) {
+        MARK(a_connection_is_refused);
         s->counters.refused++;
         socket_close(socket, NULL);
         return;
@@ -393,8 +401,11 @@ void session_attach(struct shard *s, struct handover *h)
             socket_start(socket, &session_handlers, session);
             answer_hello(session, h->hello_id);
             if (h->bytes)
+                MARK(bytes_come_with_a_connection_that_is_handed_over);
+            if (h->bytes)
                 take_bytes(session, slice_of(h->data, h->bytes));
         } else {
+            MARK(a_connection_is_refused_by_the_core_it_asked_for);
             s->counters.refused++;
             socket_close(socket, NULL);
         }
