@@ -1,31 +1,25 @@
 /* heap.c - a core's heap as a first-class heap of mimalloc.
  *
- * Destroying such a heap gives back every block without visiting one, which is how a core ends and how the
- * simulator crashes a node. A free on another thread goes onto the owning page's own list, which mimalloc
- * collects. With a fill (a test's), who reads what was never written or is free reads what cannot be
- * mistaken. Under ASan and TSan, which must see every block, it is malloc with a list of all that lives, and
- * a lock for the frees of others. So it is for the simulator (TORC_MARKS), which must count the same bytes in
- * every run: how many mimalloc has for an aligned block depends on where it lies. */
+ * Destroying such a heap gives back every block without visiting one, which is how a core ends. A free on
+ * another thread goes onto the owning page's own list, which mimalloc collects.
+ *
+ * Builds for tests have another: under ASan and TSan, which must see every block, and in the simulator
+ * (TORC_MARKS), which must count the same bytes in every run (how many mimalloc has for an aligned block
+ * depends on where it lies), it is malloc with a list of all that lives, and a lock for the frees of others.
+ * Only that one can fill memory and fail as told. */
 #include "reactor/heap.h"
 
 #include "reactor/base/error.h"
 #include "reactor/sanitizer.h"
-
-#include <stdbool.h>
-
-#include <string.h>
-
-static inline bool must_fail(struct heap *h)
-{
-    return __builtin_expect(h->fails_in > 0, 0) && --h->fails_in == 0;
-}
 
 #if REACTOR_HAS_ASAN || REACTOR_HAS_TSAN || defined(TORC_MARKS)
 
 #include "reactor/base/list.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct arena {
     pthread_mutex_t lock;
@@ -72,6 +66,11 @@ static struct block *block_of(void *memory)
     struct block *b = (struct block *)memory - 1;
     ASSERT(b->canary == BLOCK_CANARY);
     return b;
+}
+
+static bool must_fail(struct heap *h)
+{
+    return h->fails_in > 0 && --h->fails_in == 0;
 }
 
 void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment)
@@ -159,49 +158,24 @@ static void *count_allocation(struct heap *h, void *memory)
     return memory;
 }
 
-static void *filled(const struct heap *h, void *memory, size_t bytes)
-{
-    if (__builtin_expect(h->fill, 0) && memory)
-        memset(memory, h->fill, bytes); /* the library's check of lengths knows of no more */
-    return memory;
-}
-
 void *heap_alloc(struct heap *h, size_t bytes)
 {
-    return must_fail(h) ? NULL : filled(h, count_allocation(h, mi_heap_malloc(h->impl, bytes)), bytes);
+    return count_allocation(h, mi_heap_malloc(h->impl, bytes));
 }
 
 void *heap_alloc_zeroed(struct heap *h, size_t bytes)
 {
-    return must_fail(h) ? NULL : count_allocation(h, mi_heap_zalloc(h->impl, bytes));
+    return count_allocation(h, mi_heap_zalloc(h->impl, bytes));
 }
 
 void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment)
 {
     ASSERT((alignment & (alignment - 1)) == 0);
-    return must_fail(h)
-               ? NULL
-               : filled(h, count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment)), bytes);
-}
-
-/* Always moves it, so that the old bytes and the new ones past them are filled. */
-static void *move(struct heap *h, void *memory, size_t bytes)
-{
-    void *fresh = heap_alloc(h, bytes);
-    if (!fresh)
-        return NULL;
-    size_t before = mi_usable_size(memory);
-    memcpy(fresh, memory, before < bytes ? before : bytes);
-    heap_free(h, memory);
-    return fresh;
+    return count_allocation(h, mi_heap_malloc_aligned(h->impl, bytes, alignment));
 }
 
 void *heap_realloc(struct heap *h, void *memory, size_t bytes)
 {
-    if (__builtin_expect(h->fill, 0))
-        return memory ? move(h, memory, bytes) : heap_alloc(h, bytes);
-    if (must_fail(h))
-        return NULL;
     int64_t before = memory ? (int64_t)mi_usable_size(memory) : 0;
     void *fresh = mi_heap_realloc(h->impl, memory, bytes);
     if (!fresh)
@@ -217,8 +191,6 @@ void heap_free(struct heap *h, void *memory)
     if (!memory)
         return;
     h->bytes -= (int64_t)mi_usable_size(memory);
-    if (__builtin_expect(h->fill, 0))
-        memset(memory, ~h->fill, mi_usable_size(memory));
     mi_free(memory);
 }
 

@@ -12,8 +12,9 @@
 struct heap {
     void *impl;
     uint64_t allocations;
-    int64_t bytes;     /* allocated here less freed here; memory freed on another core is subtracted there */
-    uint64_t fails_in; /* a test's: of so many more allocations the last one fails; 0: none does */
+    int64_t bytes; /* allocated here less freed here; memory freed on another core is subtracted there */
+    /* The tests', and without effect in a release: */
+    uint64_t fails_in; /* of so many more allocations the last one fails; 0: none does */
     uint8_t fill;      /* unless 0, what new memory is full of; freed memory gets its complement */
 };
 
