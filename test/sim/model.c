@@ -250,6 +250,11 @@ void model_lied(struct model *m, uint64_t watermark)
     end_lies(m);
 }
 
+void model_wiped_log(struct model *m)
+{
+    model_lied(m, 0);
+}
+
 /* ---- answers ---- */
 
 const char *model_verdict_words(enum model_verdict v)

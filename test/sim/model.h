@@ -117,6 +117,8 @@ void model_roll_back(struct model *m, const struct model *then);
 void model_wipe(struct model *m);
 /* The disk lied about a write to the log. */
 void model_lied(struct model *m, uint64_t watermark);
+/* A misdirected write has wiped out many records of the log at once, those that vouched for others too. */
+void model_wiped_log(struct model *m);
 
 /* ---- answers ---- */
 

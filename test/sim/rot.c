@@ -110,7 +110,18 @@ void rot_something(struct history *h, enum sim_fault fault)
 
 /* ---- what was hit ---- */
 
-static void note(struct history *h, const struct sim_corruption *c)
+/* Does it hit more than one record? One write leaves several corruptions where it met bytes that were the same. */
+static bool is_wide(const struct sim_corruption *c, const struct sim_corruption *before)
+{
+    if (c->fault != SIM_MISDIRECTED_WRITE)
+        return false;
+    bool is_same_write =
+        before && before->fault == c->fault && before->file == c->file && before->at_ns == c->at_ns;
+    return c->bytes > WAL_BLOCK_BYTES || is_same_write;
+}
+
+/* `before`: the corruption before it, or null. */
+static void note(struct history *h, const struct sim_corruption *c, const struct sim_corruption *before)
 {
     const char *name;
     struct subject *s = subject_of(h, c->path, &name);
@@ -124,7 +135,9 @@ static void note(struct history *h, const struct sim_corruption *c)
     s->damage.tables += strncmp(name, "table-", 6) == 0;
     s->damage.manifests += strncmp(name, "MANIFEST", 8) == 0;
     s->damage.bad_sectors += c->fault == SIM_BAD_SECTOR;
-    if (is_log && (c->fault == SIM_LOST_WRITE || c->fault == SIM_MISDIRECTED_WRITE))
+    if (is_log && is_wide(c, before))
+        model_wiped_log(&s->model);
+    else if (is_log && (c->fault == SIM_LOST_WRITE || c->fault == SIM_MISDIRECTED_WRITE))
         model_lied(&s->model, s->watermark);
 }
 
@@ -132,6 +145,8 @@ void history_note_corruptions(struct history *h)
 {
     const struct sim_disk *disk = sim_node_disk(h->node);
     uint32_t count = disk ? sim_disk_corruption_count(disk) : 0;
-    for (; h->corruptions_seen < count; h->corruptions_seen++)
-        note(h, sim_disk_corruption(disk, h->corruptions_seen));
+    for (; h->corruptions_seen < count; h->corruptions_seen++) {
+        uint32_t i = h->corruptions_seen;
+        note(h, sim_disk_corruption(disk, i), i > 0 ? sim_disk_corruption(disk, i - 1) : NULL);
+    }
 }

@@ -2,7 +2,8 @@
  *
  *   DISK_FULL   the disk was full not long ago
  *   STORAGE     a write or a sync failed since the start; for reads: a read failed, or a sector is bad
- *   CORRUPT     a file of that kind was damaged by a fault; for the start: a manifest was, or could not be read
+ *   CORRUPT     a file of that kind was damaged by a fault; for the start: a manifest was, or could
+ *               not be read or synced
  *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it, or is lost too */
 #include "test/sim/truth.h"
 
@@ -63,7 +64,7 @@ static bool explains_write(const struct subject *s, int error)
 static bool explains_open(const struct subject *s, int error)
 {
     if (error == TORC_E_CORRUPT)
-        return s->damage.manifests > 0 || has_failed_reads(s);
+        return s->damage.manifests > 0 || has_failed_reads(s) || has_failed_writes(s->history);
     if (error == TORC_E_DISK_FULL || error == -ENOSPC)
         return was_full(s->history);
     return (error == TORC_E_STORAGE || error == -EIO) &&
