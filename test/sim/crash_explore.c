@@ -200,7 +200,8 @@ static void explore_state(struct explorer *e, const struct crash_recording *reco
                (unsigned long long)images.count);
     uint64_t built_max = e->x->images_built_max ? e->x->images_built_max : images.count;
     uint64_t stride = (images.count + built_max - 1) / built_max;
-    for (uint64_t next, i = 0; i <= images.count && !is_enough(e); i = next) {
+    uint64_t end = state->has_failed_sync ? images.count : images.count + 1; /* the last one is the kill */
+    for (uint64_t next, i = 0; i < end && !is_enough(e); i = next) {
         next = i < images.count && i + stride > images.count ? images.count : i + stride;
         struct sim_disk *disk = crash_images_build(&images, i);
         p->place.image[level] = i;

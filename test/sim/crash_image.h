@@ -25,8 +25,8 @@ struct crash_images {
 };
 
 void crash_images_init(struct crash_images *images, const struct sim_disk *disk, uint64_t limit);
-/* One more number, `count`, is that of a kill: the process is gone and the power stays, so all is kept as it is,
- * pending. */
+/* One more number, `count`, is that of a kill: the process is gone and the power stays, so all is kept as it
+ * is, pending. */
 static inline bool crash_images_is_kill(const struct crash_images *images, uint64_t number)
 {
     return number == images->count;

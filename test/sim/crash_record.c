@@ -207,6 +207,7 @@ static void take_state(struct run *run)
     state->history = run->history;
     state->step = run->step;
     state->is_full = run->is_full;
+    state->has_failed_sync = sim_fault_hits(run->world, SIM_SYNC_ERROR) > 0;
     state->at_ns = sim_now_ns(run->world);
 }
 

@@ -17,9 +17,10 @@ enum { CRASH_STATES_MAX = 2048, CRASH_DISK_BYTES = 64 << 20 };
 struct crash_state {
     struct sim_disk *disk; /* a clone, with what is pending */
     struct crash_history history;
-    uint32_t step;  /* of the workload's, that was under way */
-    bool is_full;   /* the disk has no room */
-    uint64_t at_ns; /* the end of the state, in the world's time */
+    uint32_t step;        /* of the workload's, that was under way */
+    bool is_full;         /* the disk has no room */
+    bool has_failed_sync; /* no restart can tell what it dropped: a sync after it reports nothing */
+    uint64_t at_ns;       /* the end of the state, in the world's time */
 };
 
 struct crash_recording {

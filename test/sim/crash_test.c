@@ -212,23 +212,25 @@ TEST(a_judge_sees_what_was_never_written)
 
 /* ---- a few images of each kind ---- */
 
-static void explore_some(const char *name)
+static void explore(const struct crash_exploration *some)
 {
     struct crash_progress *progress = calloc(1, sizeof *progress);
     CU_ASSERT_FATAL(progress != NULL);
-    struct crash_exploration x = {
-        .workload = find(name),
-        .progress = progress,
-        .images_max = {400, 24},
-        .images_built_max = 4,
-        .is_once = true,
-        .failures_max = 1,
-    };
+    struct crash_exploration x = *some;
+    x.progress = progress;
+    x.images_max[0] = 2000;
+    x.images_max[1] = 100;
+    x.failures_max = 1;
     CU_ASSERT(crash_explore(&x));
     CU_ASSERT(progress->tally.distinct > 4);
     CU_ASSERT_EQUAL(progress->tally.recovered, progress->tally.distinct);
     CU_ASSERT_EQUAL(progress->tally.failed, 0);
     free(progress);
+}
+
+static void explore_some(const char *name)
+{
+    explore(&(struct crash_exploration){.workload = find(name), .images_built_max = 4, .is_once = true});
 }
 
 TEST(images_of_a_first_start_recover)
@@ -259,4 +261,47 @@ TEST(images_of_a_changed_manifest_recover)
 TEST(images_after_a_failed_write_recover)
 {
     explore_some("failed_write_in_flight");
+}
+
+/* ---- what was found ---- */
+
+enum { NEVER = 1 << 30 };
+
+/* Recovery took a torn record of a segment whose header was lost for one that had been durable. */
+TEST(a_torn_tail_behind_a_torn_segment_header_is_no_damage)
+{
+    struct crash_workload w = {
+        .name = "a test's",
+        .script = "open rest record put:0:100 turn put:1:8000 turn put:2:100 await",
+        .knobs = {.memtable_bytes = 1 << 20, .writes_in_flight = 3},
+    };
+    explore(&(struct crash_exploration){.workload = &w, .is_once = true});
+}
+
+/* A process was killed while it wrote one copy; the next one found that copy whole, relied on it and wrote
+ * over the other, or dropped files which the other needs. Then the power went, and the first had never been
+ * durable. */
+TEST(a_manifest_that_is_only_in_the_cache_is_made_durable_by_the_next_start)
+{
+    struct crash_workload w = {
+        .name = "a test's",
+        .script = "open put:0:100 await rest put:1:8000 await rest put:0:8000 await rest put:2:100 await "
+                  "record rest:4",
+        .knobs = {.memtable_bytes = 1, .writes_in_flight = 2},
+        .again_every = NEVER, /* but after a kill */
+    };
+    explore(&(struct crash_exploration){.workload = &w});
+}
+
+/* A process was killed while it made a log file; the next one took it for a spare one, and its size was
+ * lost. */
+TEST(a_log_file_that_was_never_synced_is_synced_before_it_is_used)
+{
+    struct crash_workload w = {
+        .name = "a test's",
+        .script = "record open rest:5 put:0:100 await",
+        .knobs = {.memtable_bytes = 1 << 20, .writes_in_flight = 2},
+        .again_every = NEVER,
+    };
+    explore(&(struct crash_exploration){.workload = &w});
 }
