@@ -127,7 +127,6 @@ static void on_detached(void *owner, int64_t handle_or_error)
         exchange_send(s, session->wanted_core, &(struct message){.kind = MESSAGE_CONNECTION, .payload = h});
         s->counters.handed_over++;
     } else if (handle_or_error >= 0) {
-        MARK(a_connection_is_lost_between_cores);
         socket_discard_handle(s->reactor, handle_or_error);
     }
     s->sessions.handing_over_count--;
@@ -208,12 +207,12 @@ static void handle_frame(struct session *session, const struct frame *frame)
     }
     if (!is_intact(frame))
         refuse(session, frame, TORC_E_CHECKSUM);
+    else if (s->state != SHARD_RUNNING) /* to a hello and to what was sent behind it */
+        refuse(session, frame, TORC_E_SHUTTING_DOWN);
     else if (session->state == SESSION_HELLO && (frame->op != FRAME_HELLO || frame->is_response))
         refuse(session, frame, TORC_E_HELLO_REQUIRED);
     else if (frame->is_response || (session->state != SESSION_HELLO && frame->op == FRAME_HELLO))
         refuse(session, frame, TORC_E_MALFORMED);
-    else if (s->state != SHARD_RUNNING)
-        refuse(session, frame, TORC_E_SHUTTING_DOWN);
     else if (frame->op == FRAME_HELLO)
         handle_hello(session, frame);
     else if (frame->extensions.bytes > 0 && (rc = shard_parse_extensions(frame->extensions, &extensions)))
@@ -345,7 +344,6 @@ static void on_data(void *owner, struct slice bytes)
     if (session->state == SESSION_HANDING_OVER) {
         /* It was told to wait for the answer. What it sent all the same goes along; too much of it ends
          * the connection: a stream with a hole in it must not reach the other side. */
-        MARK(bytes_come_while_a_connection_is_handed_over);
         if (session->carry_bytes + bytes.bytes > FRAME_BYTES_MAX || carry_append(session, bytes, 0) != 0)
             session->is_broken = true;
         return;
@@ -361,10 +359,8 @@ static void on_end(void *owner, int reason)
     if (session->state == SESSION_HANDING_OVER)
         return; /* on_detached hears of it, too */
     session->is_ended = reason == TORC_E_CLOSED;
-    if (session->is_ended && session->is_paused && session->carry_bytes > 0) {
-        MARK(a_connection_ends_with_frames_that_wait);
+    if (session->is_ended && session->is_paused && session->carry_bytes > 0)
         return; /* closed when it is resumed, with its last frames handled */
-    }
     if (session->is_ended && (session->in_flight > 0 || session->output.bytes > 0))
         session_begin_close(session);
     else

@@ -57,7 +57,7 @@ void asks_lose_all(struct asks *a)
     for (unsigned i = 0; i < ASKS_MAX; i++) {
         if (a->places[i].id == 0)
             continue;
-        if (is_write(&a->places[i]))
+        if (is_write(&a->places[i]) && !a->places[i].expected)
             registers_lost(&a->server->registers, a->places[i].write);
         forget(a, &a->places[i]);
     }
@@ -84,6 +84,8 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
     const struct service *s = a->service;
     bool is_faulty = service_has_seen(s, SIM_READ_ERROR) || service_has_seen(s, SIM_WRITE_ERROR) ||
                      service_has_seen(s, SIM_SYNC_ERROR);
+    if (ask->expected && code != TORC_E_SHUTTING_DOWN)
+        return code == ask->expected ? NULL : "not the error of a wrong request";
     switch (code) {
     case 0:
     case TORC_E_OVERLOADED:
@@ -221,6 +223,14 @@ static void on_page(struct asks *a, const struct ask *ask, const struct frame *f
 
 /* ---- one answer ---- */
 
+static bool is_echo(const struct ask *ask, struct slice value)
+{
+    bool is_same = value.bytes == ask->echo_bytes;
+    for (size_t i = 0; i < value.bytes && is_same; i++)
+        is_same = value.data[i] == ASK_ECHO;
+    return is_same;
+}
+
 static bool is_intact(struct asks *a, const struct ask *ask, const struct frame *frame)
 {
     char key[REGISTER_KEY_BYTES_MAX];
@@ -246,6 +256,8 @@ static bool on_answer(struct asks *a, const struct ask *ask, const struct frame 
         wrong = "the answer is to another operation";
     else if (!is_intact(a, ask, frame))
         wrong = "the check of the answer is wrong";
+    else if (ask->op == FRAME_PING && code == 0 && !is_echo(ask, frame->value))
+        wrong = "not what was sent has come back";
     else
         wrong = judge_code(a, ask, code, now_ns);
     if (wrong) {
@@ -258,6 +270,8 @@ static bool on_answer(struct asks *a, const struct ask *ask, const struct frame 
     a->service->tally->operations += !(ask->op == FRAME_BATCH);
     a->service->tally->gets += ask->op == FRAME_GET;
     a->server->wants_restart |= code == TORC_E_CORRUPT;
+    if (ask->expected)
+        return true;
     if (is_write(ask))
         on_write(a, ask, code, now_ns);
     else if ((ask->op == FRAME_GET || ask->op == FRAME_EXISTS) && is_done && !wrong)

@@ -8,7 +8,7 @@
 #include "test/sim/client.h"
 #include "test/sim/service.h"
 
-enum { ASKS_MAX = 64, ASK_PARTS_MAX = 8 };
+enum { ASKS_MAX = 64, ASK_PARTS_MAX = 8, ASK_ECHO = 'e' };
 
 struct ask {
     uint64_t id; /* of the request; 0: this place is free */
@@ -18,7 +18,9 @@ struct ask {
     uint8_t part_count;
     uint8_t parts[ASK_PARTS_MAX]; /* BATCH: places of its parts, in order */
     uint32_t key;
-    uint32_t write; /* PUT, DELETE: in the registers */
+    uint32_t write;      /* PUT, DELETE: in the registers */
+    uint32_t echo_bytes; /* PING: of ASK_ECHO, to come back */
+    int expected;        /* it is wrong: the code it must have; 0: it is not */
     uint32_t deadline_ms;
     unsigned run; /* of the server when it was asked */
     uint64_t begin_ns;

@@ -63,8 +63,10 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     static const uint64_t timeouts_ms[] = {200, 1000, 5000};
     o->request_timeout_ms = timeouts_ms[sim_dice_below(d, ARRAY_COUNT(timeouts_ms))];
     o->idle_timeout_ms = sim_dice_below(d, 4) ? 0 : 500 + sim_dice_below(d, 3000);
+    if (sim_dice_below(d, 5) == 0)
+        o->connections_max = 1 + (uint32_t)sim_dice_below(d, 4);
     o->write_timeout_ms = 1000 + sim_dice_below(d, 10000);
-    o->shutdown_timeout_ms = sim_dice_below(d, 4) ? sim_dice_below(d, 6000) : 0;
+    o->shutdown_timeout_ms = sim_dice_below(d, 5) < 3 ? sim_dice_below(d, 6000) : 0;
     o->segment_bytes = (uint64_t)(128 << 10) << sim_dice_below(d, 3);
     o->log_bytes_max = 2 * o->segment_bytes + (sim_dice_below(d, 512) << 10);
     o->memtable_bytes = (uint64_t)(32 << 10) << sim_dice_below(d, 3);

@@ -9,9 +9,10 @@ enum {
     POLL_NS = 50 * NS_PER_MS,
     AGAIN_NS_MAX = 200 * NS_PER_MS,
     VALUE_BYTES_USUAL = 200,
+    ECHO_BYTES_MAX = 128 << 10,
 };
 
-static const uint64_t PAUSE_NS_MAX = 3000ull * NS_PER_MS;
+static const uint64_t PAUSE_NS_MAX = 12000ull * NS_PER_MS;
 static const uint64_t CONNECT_NS = 2000ull * NS_PER_MS;
 
 /* ---- the connection ---- */
@@ -224,7 +225,81 @@ static void ask_plainly(struct talker *t, uint8_t op)
         send_plain(t, ask, slice_of(NULL, 0), slice_of(NULL, 0), 0);
 }
 
+/* Much at once: more than the server keeps for one connection, or its log takes. */
+static void flood_with_pings(struct talker *t)
+{
+    uint32_t bytes = (uint32_t)below(t, ECHO_BYTES_MAX);
+    uint8_t *echo = reactor_alloc(t->reactor, ECHO_BYTES_MAX);
+    struct ask *ask;
+    ASSERT(echo);
+    memset(echo, ASK_ECHO, bytes);
+    for (uint64_t i = 4 + below(t, 24); i > 0; i--) {
+        ask = asks_new(&t->asks, FRAME_PING, reactor_now_ns(t->reactor));
+        if (!ask)
+            break;
+        ask->echo_bytes = bytes;
+        send_plain(t, ask, slice_of(NULL, 0), slice_of(echo, bytes), 0);
+    }
+    reactor_free(t->reactor, echo);
+}
+
+static void flood_with_puts(struct talker *t)
+{
+    struct client_bytes b = new_bytes(t, REQUEST_BYTES_MAX);
+    for (uint64_t i = 4 + below(t, 40); i > 0; i--) {
+        struct key_request q = {.op = FRAME_PUT, .deadline_ms = draw_deadline_ms(t)};
+        q.key = (uint32_t)below(t, t->asks.server->registers.key_count);
+        q.value_bytes =
+            (uint32_t)sim_dice_between(&t->dice, REGISTER_VALUE_BYTES_MIN, SERVER_VALUE_BYTES_MAX);
+        b.bytes = 0;
+        if (add_key_request(t, &q, &b))
+            client_send_bytes(&t->client, slice_of(b.data, b.bytes));
+    }
+    reactor_free(t->reactor, b.data);
+}
+
 /* ---- misbehaviour ---- */
+
+/* Requests that are understood and refused. */
+static void ask_wrongly(struct talker *t)
+{
+    static const struct wrong {
+        uint8_t op;
+        uint16_t key_bytes;
+        uint16_t value_bytes;
+        uint8_t extension;
+        int expected;
+    } wrongs[] = {
+        {FRAME_GET, 0, 0, 0, TORC_E_KEY_EMPTY},
+        {FRAME_PUT, KEY_BYTES_MAX + 1, 4, 0, TORC_E_KEY_TOO_LONG},
+        {FRAME_PUT, 4, SERVER_VALUE_BYTES_MAX + 1, 0, TORC_E_VALUE_TOO_LARGE},
+        {FRAME_DELETE, 4, 4, 0, TORC_E_MALFORMED},
+        {FRAME_GET, 4, 0, FRAME_EXT_NAMESPACE, TORC_E_NAMESPACE_UNKNOWN},
+        {FRAME_DELETE, 4, 0, FRAME_EXT_EXPIRY_MS, TORC_E_MALFORMED},
+        {FRAME_SCAN, 4, 1, 0, TORC_E_MALFORMED},
+        {FRAME_INFO, 4, 0, 0, TORC_E_MALFORMED},
+        {FRAME_BATCH, 0, 30, 0, TORC_E_MALFORMED},
+        {77, 4, 4, 0, TORC_E_UNKNOWN_OPERATION},
+    };
+    const struct wrong *w = &wrongs[below(t, ARRAY_COUNT(wrongs))];
+    struct ask *ask = asks_new(&t->asks, w->op, reactor_now_ns(t->reactor));
+    uint8_t *bytes = reactor_alloc_zeroed(t->reactor, REQUEST_BYTES_MAX);
+    uint8_t extensions[FRAME_EXTENSION_BYTES_MAX];
+    struct frame_extensions e = {.expiry_ms = w->extension == FRAME_EXT_EXPIRY_MS};
+    ASSERT(bytes);
+    if (w->extension == FRAME_EXT_NAMESPACE)
+        e.namespace_name = slice_of_string("other");
+    if (ask) {
+        ask->expected = w->expected;
+        struct frame_parts parts = {.op = w->op, .request_id = ask->id};
+        parts.key = slice_of(bytes, w->key_bytes);
+        parts.value = slice_of(bytes, w->value_bytes);
+        parts.extensions = slice_of(extensions, w->extension ? frame_extensions_encode(extensions, &e) : 0);
+        parts.record_checksum = w->op == FRAME_BATCH ? 0 : checksum_record(parts.key, parts.value);
+        client_send(&t->client, &parts);
+    }
+    reactor_free(t->reactor, bytes);
+}
 
 /* A put whose check is wrong does nothing; bytes at random are no frame, mostly. */
 static void send_garbage(struct talker *t)
@@ -266,8 +341,10 @@ static void send_garbage(struct talker *t)
 static void pause_reading(struct talker *t)
 {
     uint64_t now_ns = reactor_now_ns(t->reactor);
-    t->paused_until_ns = now_ns + below(t, PAUSE_NS_MAX);
+    t->paused_until_ns = now_ns + below(t, below(t, 3) ? PAUSE_NS_MAX / 10 : PAUSE_NS_MAX);
     client_pause(&t->client);
+    if (below(t, 2))
+        flood_with_pings(t);
 }
 
 static void maybe_resume(struct talker *t)
@@ -300,7 +377,13 @@ static void ask_something(struct talker *t)
         pause_reading(t);
     else if (draw < 966)
         send_garbage(t);
-    else if (draw < 976)
+    else if (draw < 980)
+        ask_wrongly(t);
+    else if (draw < 984)
+        flood_with_pings(t);
+    else if (draw < 992)
+        flood_with_puts(t);
+    if (draw >= 990) /* with what was asked under way */
         t->has_quit = true;
 }
 
@@ -337,13 +420,15 @@ static void count_liveness(struct talker *t)
     t->asks.done_count = 0;
 }
 
-static bool greet(struct talker *t)
+static bool greet(struct talker *t, bool is_audit)
 {
     struct ask *hello = asks_new(&t->asks, FRAME_HELLO, reactor_now_ns(t->reactor));
     uint16_t core = below(t, 2) ? FRAME_CORE_ANY : (uint16_t)below(t, 4);
     ASSERT(hello);
     hello->deadline_ms = t->asks.service->deadline_ms_max;
     client_send_hello(&t->client, hello->id, core);
+    for (uint64_t i = below(t, 3) ? 0 : 1 + below(t, 3); i > 0 && !is_audit; i--)
+        ask_for_key(t); /* without waiting for the answer */
     while (!t->asks.has_hello && !t->has_ended && !t->has_quit && !is_over(t)) {
         await(t, POLL_NS);
         check_overdue(t);
@@ -361,22 +446,27 @@ static void go_on_scanning(struct talker *t)
         ask_for_page(t);
 }
 
+/* It has got on without faults, as it was to. */
+static bool has_proved(const struct talker *t)
+{
+    return t->lively >= TALKER_LIVENESS_ANSWERS;
+}
+
 static void talk(struct talker *t)
 {
     uint64_t next_ns = 0;
     while (!t->has_ended && !t->has_quit && !is_over(t)) {
-        uint64_t slower =
-            t->lively >= TALKER_LIVENESS_ANSWERS ? 10 : 1; /* it has proved what it was to prove */
         uint64_t now_ns = reactor_now_ns(t->reactor);
         if (now_ns >= next_ns && t->asks.count < t->depth) {
             ask_something(t);
-            next_ns = now_ns + 1 + below(t, 2 * slower * t->think_ns);
+            next_ns = now_ns + 1 + below(t, 2 * t->think_ns);
         }
         await(t, next_ns > now_ns && next_ns - now_ns < POLL_NS ? next_ns - now_ns : POLL_NS);
         go_on_scanning(t);
         maybe_resume(t);
         check_overdue(t);
         count_liveness(t);
+        t->has_quit |= has_proved(t); /* others may wait for its place */
     }
 }
 
@@ -415,7 +505,7 @@ static void run(struct reactor *r, void *argument)
     struct talker *t = argument;
     init_run(t, r);
     while (!is_over(t)) {
-        if (connect(t) && greet(t))
+        if (!has_proved(t) && connect(t) && greet(t, false))
             talk(t);
         disconnect(t);
         if (!is_over(t))
@@ -496,7 +586,7 @@ bool talker_audit(struct talker *t, struct reactor *r)
 {
     sim_dice_init(&t->dice, t->seed, STREAM_TALKER, UINT32_MAX);
     init_run(t, r);
-    bool is_fine = connect(t) && greet(t);
+    bool is_fine = connect(t) && greet(t, true);
     t->asks.done_count = 0;
     is_fine = is_fine && audit_keys(t) && audit_scan(t);
     disconnect(t);
