@@ -51,7 +51,7 @@ struct engine_options {
     uint64_t cache_bytes;     /* half for rows, half for blocks; 0 means 64 MiB */
     uint64_t table_bytes_max; /* merges begin a new table at this size; 0: 256 MiB; 8 KiB to 2 GiB */
     uint32_t value_bytes_max; /* no larger value is put; 0 means VALUE_BYTES_MAX */
-    uint32_t log_writes_in_flight; /* at most; 0 means 2 */
+    uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
     engine_durable_fn *on_durable;
     void *owner;
     void (*on_room)(void *owner); /* puts refused with OVERLOADED may be tried again; may be null */
@@ -137,8 +137,8 @@ MUST_CHECK int engine_cursor_open(struct engine *e, const struct record_key *fro
                                   struct engine_cursor **out);
 /* Waits. Returns: 1 with *out valid until the next call on this cursor, 0 at the end, or an error. */
 MUST_CHECK int engine_cursor_next(struct engine_cursor *c, struct record *out);
-/* Waits. Skips to the first record not below `to`; never goes back. After an error it begins anew there: a `to`
- * behind what was given out last goes past the damage. */
+/* Waits. Skips to the first record not below `to`; never goes back. After an error it begins anew there: a
+ * `to` behind what was given out last goes past the damage. */
 MUST_CHECK int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to);
 void engine_cursor_close(struct engine_cursor *c);
 

@@ -33,6 +33,7 @@ static int read_whole(struct reactor *r, struct file *f, struct manifest_image *
         MARK(manifest_copy_cannot_be_read);
     if (got < 0 || (uint64_t)got < bytes)
         return TORC_E_CORRUPT; /* what cannot be read is as good as damaged: the other copy decides */
+    memset(image->data + got, 0, image->padded - (uint64_t)got);
     image->bytes = bytes;
     return 0;
 }
@@ -57,7 +58,7 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct man
     *image = (struct manifest_image){0};
     copy->state = MANIFEST_COPY_ABSENT;
     struct file *f = NULL;
-    int rc = file_open(r, copy->path, FILE_READ | FILE_DIRECT, &f);
+    int rc = file_open(r, copy->path, FILE_READ | FILE_WRITE | FILE_DIRECT, &f);
     if (rc == -ENOENT)
         return 0;
     if (rc && rc != -EIO)
@@ -65,7 +66,7 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct man
     rc = rc ? TORC_E_CORRUPT : read_whole(r, f, image);
     if (rc == 0)
         rc = verify(image, copy);
-    if (rc == 0 && file_sync(r, f) != 0) {
+    if (rc == 0 && file_write(r, f, image->data, image->padded, 0, true) != 0) {
         MARK(manifest_copy_cannot_be_made_durable);
         rc = TORC_E_CORRUPT;
     }

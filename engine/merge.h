@@ -48,8 +48,8 @@ void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vno
 /* The caller holds the set that the run is of. */
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
 
-/* Waits. All sources to their first record not below `to`; sources that are behind it stay. After an error some
- * sources have gone on and one has not: then all of them begin anew at `to`, wherever they were. */
+/* Waits. All sources to their first record not below `to`; sources that are behind it stay. After an error
+ * some sources have gone on and one has not: then all of them begin anew at `to`, wherever they were. */
 MUST_CHECK int merge_seek(struct merge *m, const struct record_key *to);
 
 /* Waits. Returns: 1 with the newest version of the next key in *out, valid until the caller waits, writes or

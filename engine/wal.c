@@ -561,6 +561,7 @@ static void options_complete(struct wal_options *o)
     if (!o->retry_ns)
         o->retry_ns = RETRY_NS_DEFAULT;
     ASSERT(o->segment_bytes % WAL_BLOCK_BYTES == 0 && o->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
+    ASSERT(o->writes_in_flight_max <= WAL_WRITES_IN_FLIGHT_MAX);
     ASSERT(o->segment_bytes <= WAL_SEGMENT_BYTES_MAX && o->spare_segments_max <= WAL_SPARES_MAX);
     ASSERT(o->gather_bytes_max >= o->batch_bytes_max);
     ASSERT(WAL_BLOCK_BYTES + wal_record_bytes(o->batch_bytes_max) <= o->segment_bytes);

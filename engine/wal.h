@@ -28,7 +28,7 @@ struct wal_start {
 
 /* The files of the log whose loss no other file would show: the one with the last durable record, the one
  * that is written to, and the next one. Ids; 0: none. The manifest keeps them from before a file is used. */
-enum { WAL_NAMED_MAX = 3 };
+enum { WAL_NAMED_MAX = 3, WAL_WRITES_IN_FLIGHT_MAX = 16 };
 struct wal_named {
     uint64_t ids[WAL_NAMED_MAX];
 };
@@ -48,7 +48,7 @@ struct wal_recovery_options {
 
 struct wal_segment_info {
     uint64_t id;
-    uint64_t bytes;
+    uint64_t bytes;          /* 0: not to be used again */
     uint64_t first_sequence; /* 0: never used, or unreadable */
 };
 
@@ -112,7 +112,7 @@ struct wal_options {
     uint64_t segment_bytes;        /* 0 means 64 MiB; a multiple of 4 KiB, at least 64 KiB and a batch */
     uint32_t batch_bytes_max;      /* payload of one log record; 0 means 2 MiB; no append is larger */
     uint32_t gather_bytes_max;     /* appended and not yet submitted; 0 means 16 MiB */
-    uint32_t writes_in_flight_max; /* 0 means 2 */
+    uint32_t writes_in_flight_max; /* 0 means 2; at most WAL_WRITES_IN_FLIGHT_MAX */
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
     uint64_t idle_ns;              /* after so long without writes the watermark is written; 0 means 10 ms */
     uint64_t retry_ns;             /* how often a full disk is looked at again; 0 means 1 s */

@@ -25,6 +25,15 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* Where a record was taken from. */
+struct taken {
+    uint32_t index;
+    uint64_t offset;
+    uint64_t bytes;
+    uint64_t sequence;
+};
+enum { TAKEN_KEPT = WAL_WRITES_IN_FLIGHT_MAX + 1 }; /* no more are without a watermark */
+
 struct walk {
     struct reactor *reactor;
     const struct wal_recovery_options *options;
@@ -43,11 +52,11 @@ struct walk {
     bool has_first_file;   /* the file named by the start is there, or none was */
     uint64_t lost_segment; /* where the search began */
     uint64_t lost_offset;
-    uint64_t lost_clock;    /* bound for what is missing if no record follows */
-    uint64_t used_segment;  /* the last one that a record was taken from; 0: none */
-    uint64_t torn_bytes;    /* cut if the search for the missing record is in vain */
-    uint32_t sync_index[2]; /* the last segments that records were taken from */
-    uint32_t sync_count;
+    uint64_t lost_clock;            /* bound for what is missing if no record follows */
+    uint64_t used_segment;          /* the last one that a record was taken from; 0: none */
+    uint64_t torn_bytes;            /* cut if the search for the missing record is in vain */
+    struct taken taken[TAKEN_KEPT]; /* the last records; of record i in order: i % TAKEN_KEPT */
+    uint64_t taken_count;
 };
 
 static struct wal_survey_segment *segment_of(struct walk *w)
@@ -78,15 +87,14 @@ static int replay_payload(struct walk *w, const struct wal_record_header *h, con
     return rest.bytes == 0 && count == h->entry_count ? 0 : TORC_E_CORRUPT;
 }
 
-static void remember_to_sync(struct walk *w)
+static void remember(struct walk *w, const struct wal_record_header *h)
 {
-    if (w->sync_count > 0 && w->sync_index[w->sync_count - 1] == w->index)
-        return;
-    if (w->sync_count == ARRAY_COUNT(w->sync_index)) {
-        w->sync_index[0] = w->sync_index[1];
-        w->sync_count--;
-    }
-    w->sync_index[w->sync_count++] = w->index;
+    w->taken[w->taken_count++ % TAKEN_KEPT] = (struct taken){
+        .index = w->index,
+        .offset = w->offset,
+        .bytes = wal_record_bytes(h->payload_bytes),
+        .sequence = h->sequence,
+    };
 }
 
 static void count_damage(struct walk *w, uint64_t clock_bound)
@@ -122,7 +130,7 @@ static int take(struct walk *w, const struct wal_record_header *h)
         out->watermark = h->watermark;
     if (h->entry_count)
         out->entries_sequence = h->sequence;
-    remember_to_sync(w);
+    remember(w, h);
     const uint8_t *payload = w->reader.buffer + w->offset + WAL_RECORD_HEADER_BYTES;
     uint64_t bytes = wal_record_bytes(h->payload_bytes);
     w->lost_segment = segment_of(w)->id;
@@ -393,17 +401,43 @@ static int walk_all(struct walk *w)
 
 /* ---- the end ---- */
 
-/* What was taken but is not known to be durable may be in the disk's cache only. It is about to be served. */
-static int sync_taken(struct walk *w)
+/* Writes a record once more where it is, the segment's header with it if it is the first. The bytes are the
+ * same, so a torn write changes nothing that was durable. */
+static int write_again(struct walk *w, const struct taken *t)
+{
+    uint64_t offset = t->offset == WAL_BLOCK_BYTES ? 0 : t->offset;
+    uint64_t bytes = t->offset + t->bytes - offset;
+    uint8_t *copy = reactor_alloc_aligned(w->reactor, bytes, FILE_ALIGNMENT);
+    if (!copy)
+        return TORC_E_NO_MEMORY;
+    struct file *file = NULL;
+    const char *path = wal_survey_path(&w->survey, t->index);
+    int rc = file_open(w->reactor, path, FILE_READ | FILE_WRITE | FILE_DIRECT, &file);
+    if (rc == 0) {
+        int64_t got = file_read(w->reactor, file, copy, bytes, offset);
+        rc = got < 0 ? (int)got : 0;
+        if (rc == 0 && (uint64_t)got < bytes)
+            rc = -EIO;
+    }
+    if (rc == 0)
+        rc = file_write(w->reactor, file, copy, bytes, offset, true);
+    file_close(w->reactor, file);
+    reactor_free(w->reactor, copy);
+    return rc;
+}
+
+/* What was taken but is not known to be durable may be in the disk's cache only, and is about to be served. A
+ * sync is not enough: it says nothing of a write that failed in the process before. */
+static int write_taken_again(struct walk *w)
 {
     int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < w->sync_count && w->out->watermark < w->last_sequence; i++) {
-        struct file *file = NULL;
-        MARK(log_that_nobody_acknowledged_is_synced_before_it_is_served);
-        rc = file_open(w->reactor, wal_survey_path(&w->survey, w->sync_index[i]), FILE_READ, &file);
-        if (rc == 0)
-            rc = file_sync(w->reactor, file);
-        file_close(w->reactor, file);
+    uint64_t first = w->taken_count > TAKEN_KEPT ? w->taken_count - TAKEN_KEPT : 0;
+    for (uint64_t i = first; rc == 0 && i < w->taken_count; i++) {
+        const struct taken *t = &w->taken[i % TAKEN_KEPT];
+        if (t->sequence <= w->out->watermark)
+            continue;
+        MARK(log_record_not_known_to_be_durable_is_written_again);
+        rc = write_again(w, t);
     }
     return rc;
 }
@@ -434,6 +468,15 @@ static void finish_lost(struct walk *w)
     count_damage(w, bound);
 }
 
+static bool is_named(const struct walk *w, uint64_t id)
+{
+    for (unsigned i = 0; i < WAL_NAMED_MAX; i++)
+        if (w->options->named.ids[i] == id)
+            return true;
+    return false;
+}
+
+/* A file without records that nothing names may not have been synced by the process that made it. */
 static int export_segments(struct walk *w)
 {
     struct wal_recovery *out = w->out;
@@ -446,7 +489,10 @@ static int export_segments(struct walk *w)
     for (uint32_t i = 0; i < count; i++) {
         const struct wal_survey_segment *s = &w->survey.segments[i];
         uint64_t first = s->has_header ? s->header.first_sequence : s->first_accepted;
-        out->segments[i] = (struct wal_segment_info){.id = s->id, .bytes = s->bytes, .first_sequence = first};
+        bool is_durable = first != 0 || is_named(w, s->id);
+        out->segments[i] = (struct wal_segment_info){.id = s->id,
+                                                     .bytes = is_durable ? s->bytes : 0,
+                                                     .first_sequence = first};
     }
     out->segment_count = count;
     out->segment_id_max = w->survey.segments[count - 1].id;
@@ -467,7 +513,7 @@ static int finish(struct walk *w)
     out->sequence_seen_max = w->survey.sequence_seen_max;
     if (out->sequence_seen_max < out->last_sequence)
         out->sequence_seen_max = out->last_sequence;
-    int rc = sync_taken(w);
+    int rc = write_taken_again(w);
     if (rc == 0)
         rc = export_segments(w);
     for (unsigned i = 0; i < WAL_NAMED_MAX; i++) /* a file that is gone keeps its id */

@@ -185,19 +185,6 @@ static int make_file(struct wal *wal, const char *path, struct file **out)
     return rc;
 }
 
-/* A process that was killed may have made it, and not come to sync it. */
-static int sync_spare(struct wal *wal, const char *path, struct file *file)
-{
-    int rc = file_sync(wal->reactor, file);
-    if (rc == 0)
-        return 0;
-    MARK(spare_log_file_cannot_be_synced);
-    file_close(wal->reactor, file);
-    if (file_remove(wal->reactor, path) != 0)
-        wal_event(wal, "log_remove_failed", path);
-    return rc;
-}
-
 /* A spare file of the right size under its new name. Returns: -ENOENT when there is none. */
 static int reuse_file(struct wal *wal, const char *path, struct file **out)
 {
@@ -221,7 +208,7 @@ static int reuse_file(struct wal *wal, const char *path, struct file **out)
         return rc;
     MARK(spare_log_file_is_used_again);
     wal->counters.recycled++;
-    return sync_spare(wal, path, *out);
+    return 0;
 }
 
 static int prepare_file(struct wal *wal, const char *path, struct file **out)
