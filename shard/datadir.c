@@ -79,8 +79,9 @@ static int first_foreign_name(void *context, const char *name)
     return 1;
 }
 
-/* The name of the directory, made by this start or by one that crashed, survives a loss of power before anything
- * in it is acknowledged. A parent that may not be read cannot be synced: such a directory was made by others. */
+/* The name of the directory, made by this start or by one that crashed, survives a loss of power before
+ * anything in it is acknowledged. A parent that may not be read cannot be synced: such a directory was made by
+ * others. */
 static int sync_parent(struct reactor *r, const char *directory)
 {
     char parent[DATADIR_PATH_MAX];
@@ -151,6 +152,8 @@ static int read_identity(struct reactor *r, const char *directory, char text[IDE
     if (bytes < 0)
         return (int)bytes;
     text[bytes] = '\0';
+    if (strlen(text) < (size_t)bytes) /* it is text: what stands behind a zero byte would go unseen */
+        text[0] = '\0';
     return 0;
 }
 

@@ -119,8 +119,8 @@ static void put_many(struct server_rig *rig)
     }
 }
 
-/* Some of the keys may be in memory. A connection that has too much unanswered is not read for a while: what it
- * asks then takes its time from when it is read. */
+/* Some of the keys may be in memory. A connection that has too much unanswered is not read for a while: what
+ * it asks then takes its time from when it is read. */
 static void read_late(struct server_rig *rig)
 {
     char key[16];

@@ -471,7 +471,8 @@ static void end_servers(struct history *h)
         FAIL(h, "a server was asked to end and does not");
 }
 
-/* Without faults a server is there a moment after its start; what a disk was stuck with is over in a minute. */
+/* Without faults a server is there a moment after its start; what a disk was stuck with is over in a minute.
+ */
 static void settle(struct history *h)
 {
     uint64_t until_ns = now_ns(h) + SECOND_NS;

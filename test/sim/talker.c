@@ -425,6 +425,7 @@ static bool greet(struct talker *t, bool is_audit)
     struct ask *hello = asks_new(&t->asks, FRAME_HELLO, reactor_now_ns(t->reactor));
     uint16_t core = below(t, 2) ? FRAME_CORE_ANY : (uint16_t)below(t, 4);
     ASSERT(hello);
+    uint64_t hello_id = hello->id;
     hello->deadline_ms = t->asks.service->deadline_ms_max;
     client_send_hello(&t->client, hello->id, core);
     for (uint64_t i = below(t, 3) ? 0 : 1 + below(t, 3); i > 0 && !is_audit; i--)
@@ -432,6 +433,7 @@ static bool greet(struct talker *t, bool is_audit)
     while (!t->asks.has_hello && !t->has_ended && !t->has_quit && !is_over(t)) {
         await(t, POLL_NS);
         check_overdue(t);
+        t->has_quit |= hello->id != hello_id && !t->asks.has_hello; /* refused */
     }
     return t->asks.has_hello;
 }
