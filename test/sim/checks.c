@@ -12,18 +12,23 @@ static struct tally *tally_of(struct subject *s)
     return &s->history->outcome->tally;
 }
 
-/* An answer that is an error: is it true? */
-static void judge_error(struct subject *s, const char *how, uint32_t key, int error)
+/* An answer that is an error: is it true? `floor` is that of the key when it was asked. */
+static void judge_error(struct subject *s, const char *how, const struct model_question *q, int error)
 {
-    uint32_t floor = key < s->model.key_count ? model_floor(&s->model, key) : 0;
+    uint32_t key = q->key, floor = q->floor;
     s->errors++;
     tally_of(s)->detections++;
     sim_trace(s->history->world, key, (uint64_t)(int64_t)error);
     story_detail(&s->history->outcome->story, history_now_ns(s->history), "core %u: %s of key %u answers %s",
                  s->core, how, key, error_name(error));
     if (!truth_explains(s, TRUTH_READ, error, floor))
-        subject_fail(s, "%s of key %u answers %s, and nothing had happened that explains it; it has write %u",
-                     how, key, error_name(error), floor);
+        subject_fail(
+            s,
+            "%s of key %u answers %s, and nothing had happened that explains it; it has write %u (version "
+            "%llx, log record %llu); versions to %llx are in doubt",
+            how, key, error_name(error), floor, (unsigned long long)s->model.writes[floor].clock,
+            (unsigned long long)s->model.writes[floor].sequence,
+            (unsigned long long)s->engine->quarantine_clock);
 }
 
 static void tell_finding(struct subject *s, const char *how, uint32_t key, const struct model_finding *f)
@@ -72,7 +77,7 @@ void checks_get(struct subject *s, uint32_t key)
     q.dead_ms = s->history->wall_max_ms;
     tally_of(s)->gets++;
     if (answer < 0)
-        judge_error(s, "get", key, answer);
+        judge_error(s, "get", &q, answer);
     else
         judge(s, "get", &q, answer == ENGINE_FOUND ? &record : NULL);
     reactor_free(s->reactor, buffer);
@@ -133,7 +138,7 @@ static bool go_behind(struct scan_walk *w, struct engine_cursor *c, int error)
     struct subject *s = w->subject;
     char memory[MODEL_KEY_BYTES_MAX];
     w->has_holes = true;
-    judge_error(s, "scan", s->model.key_count, error);
+    judge_error(s, "scan", &(struct model_question){.key = s->model.key_count}, error);
     if (error == TORC_E_UNKNOWN)
         return true;
     uint32_t place = w->before < s->model.key_count ? w->before : w->options->from;
@@ -214,7 +219,7 @@ void checks_scan(struct subject *s, const struct checks_scan *scan)
         w.floors[key] = model_floor(&s->model, key);
     int rc = engine_cursor_open(s->engine, &from, w.now_ms, &c);
     if (rc) {
-        judge_error(s, "scan", s->model.key_count, rc);
+        judge_error(s, "scan", &(struct model_question){.key = s->model.key_count}, rc);
     } else {
         walk(&w, c);
         engine_cursor_close(c);
