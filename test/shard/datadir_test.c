@@ -137,6 +137,16 @@ TEST_IN_REACTOR(datadir_cut_short_is_refused)
     }
 }
 
+TEST_IN_REACTOR(datadir_with_zero_bytes_behind_its_identity_is_refused)
+{
+    char text[TEXT_BYTES], path[DATADIR_PATH_MAX], why[WHY_BYTES] = "";
+    read_identity(made_directory(r), text);
+    const char *directory = directory_with(text);
+    snprintf(path, sizeof path, "%s/IDENTITY", directory);
+    CU_ASSERT_EQUAL(truncate(path, (off_t)strlen(text) + 5), 0);
+    CU_ASSERT_EQUAL(datadir_open(r, directory, &ours, why, sizeof why), TORC_E_CORRUPT);
+}
+
 TEST_IN_REACTOR(datadir_never_adopts_a_directory_with_something_else_in_it)
 {
     char why[WHY_BYTES] = "", path[DATADIR_PATH_MAX];
