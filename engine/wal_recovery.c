@@ -416,8 +416,8 @@ static int write_again(struct walk *w, const struct taken *t)
     if (rc == 0) {
         int64_t got = file_read(w->reactor, file, copy, bytes, offset);
         rc = got < 0 ? (int)got : 0;
-        if (rc == 0 && (uint64_t)got < bytes)
-            rc = -EIO;
+        if (rc == 0) /* past the end of the file it was zeros when it was taken, too */
+            memset(copy + got, 0, bytes - (uint64_t)got);
     }
     if (rc == 0)
         rc = file_write(w->reactor, file, copy, bytes, offset, true);
