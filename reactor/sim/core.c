@@ -258,7 +258,8 @@ void core_start(struct reactor *r)
     if (rc == 0)
         rc = task_spawn(r, run_main, n);
     ASSERT(rc == 0); /* only memory can be missing */
-    r->core.heap.bytes = 0; /* the core's own arrays are larger in a sanitized build: no count may tell */
+    /* The core's own arrays are larger in a sanitized build: no count may tell. */
+    r->core.heap.bytes = 0;
     r->core.now_ns = r->world->now_ns;
     list_init(&r->completions);
     init_dice(r);

@@ -58,8 +58,8 @@ struct sim_disk;
     X(TURN_DELAY, "late turn")              /* each turn: the core gets no processor for up to 100 ms */
 
 /* A sync that fails: what it was to make durable is dropped from the cache at once or at the next crash, and
- * later syncs report nothing of it (fsyncgate). But the names of a directory are journaled: they stay pending,
- * and a later sync makes them durable. */
+ * later syncs report nothing of it (fsyncgate). But the names of a directory are journaled: they stay
+ * pending, and a later sync makes them durable. */
 enum sim_fault {
 #define SIM_FAULT_ENUM(name, words) SIM_##name,
     SIM_FAULT_LIST(SIM_FAULT_ENUM)
