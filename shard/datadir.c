@@ -152,7 +152,7 @@ static int read_identity(struct reactor *r, const char *directory, char text[IDE
     if (bytes < 0)
         return (int)bytes;
     text[bytes] = '\0';
-    if (strlen(text) < (size_t)bytes) /* it is text: what stands behind a zero byte would go unseen */
+    if (strlen(text) < (size_t)bytes) /* it is text; what stands behind a zero byte would go unseen */
         text[0] = '\0';
     return 0;
 }
