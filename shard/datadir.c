@@ -80,8 +80,8 @@ static int first_foreign_name(void *context, const char *name)
 }
 
 /* The name of the directory, made by this start or by one that crashed, survives a loss of power before
- * anything in it is acknowledged. A parent that may not be read cannot be synced: such a directory was made by
- * others. */
+ * anything in it is acknowledged. A parent that may not be read cannot be synced: such a directory was made
+ * by others. */
 static int sync_parent(struct reactor *r, const char *directory)
 {
     char parent[DATADIR_PATH_MAX];
