@@ -34,6 +34,10 @@ int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t
                        struct engine_cursor **out)
 {
     *out = NULL;
+    if (e->quarantine_clock != 0) {
+        MARK(scan_that_may_lack_keys_answers_unknown);
+        return TORC_E_UNKNOWN;
+    }
     uint16_t vnode = from->vnode > e->options.vnode_first ? from->vnode : e->options.vnode_first;
     struct engine_cursor *c = reactor_alloc_zeroed(e->reactor, sizeof *c);
     if (!c)
@@ -93,15 +97,10 @@ static int copy_out(struct engine_cursor *c, struct record *out)
 
 int engine_cursor_next(struct engine_cursor *c, struct record *out)
 {
-    uint64_t unsure_clock = c->engine->quarantine_clock;
     int rc;
     if (++c->calls % CALLS_PER_YIELD == 0)
         task_yield_if_due(c->engine->reactor);
     while ((rc = merge_next(&c->merge, out)) == 1) {
-        if (unsure_clock != 0 && out->version.clock <= unsure_clock) {
-            MARK(scan_that_meets_what_may_be_lost_answers_unknown);
-            return TORC_E_UNKNOWN;
-        }
         if (record_is_live(out, c->now_ms)) {
             if (entry_verify(out))
                 return copy_out(c, out);

@@ -111,8 +111,8 @@ void engine_prefetch_slot(const struct engine *e, const struct engine_key *k);
 void engine_prefetch_entry(const struct engine *e, const struct engine_key *k);
 
 /* When acknowledged writes were lost in a damaged log, a key answers TORC_E_UNKNOWN unless a version newer
- * than all that may be lost is held; a scan returns it likewise where it meets an older one. A key whose only
- * versions were lost is absent from a scan.
+ * than all that may be lost is held. No scan can be opened then: it might pass over keys of which nothing is
+ * left, and nobody could tell. engine_accept_loss ends that.
  *
  * Where a block or a whole table is lost, keys of its range answer TORC_E_CORRUPT unless a version newer than
  * all of that table is held, and a scan ends with TORC_E_CORRUPT before the first key of it.
@@ -132,7 +132,8 @@ struct engine_cursor;
 
 /* A cursor over live records, in order, from the first record not below `from` (from->key may be empty: the
  * beginning of its vnode) to the end of the shard. It sees each record that was live from open to close;
- * records written meanwhile may or may not be seen. Holds its tables until closed. Waits. */
+ * records written meanwhile may or may not be seen. Holds its tables until closed. Waits. Returns: 0;
+ * TORC_E_UNKNOWN after a loss; TORC_E_CORRUPT, TORC_E_STORAGE, TORC_E_NO_MEMORY. */
 MUST_CHECK int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms,
                                   struct engine_cursor **out);
 /* Waits. Returns: 1 with *out valid until the next call on this cursor, 0 at the end, or an error. */
@@ -141,6 +142,16 @@ MUST_CHECK int engine_cursor_next(struct engine_cursor *c, struct record *out);
  * `to` behind what was given out last goes past the damage. */
 MUST_CHECK int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to);
 void engine_cursor_close(struct engine_cursor *c);
+
+/* ---- after a loss ---- */
+
+/* The word of an operator that what was lost is given up: keys and scans that answered TORC_E_UNKNOWN for a
+ * damaged log, or TORC_E_CORRUPT for a table that cannot be read, answer with what is left from now on; an
+ * older version, or one that was deleted since, may be among it. Damaged blocks of other tables stay CORRUPT.
+ * Waits: until memtables are flushed and the manifest has it. The caller closes the engine only when it is
+ * back. Returns: 0, also when nothing was lost; TORC_E_OVERLOADED when it is under way already;
+ * TORC_E_DISK_FULL, TORC_E_STORAGE, TORC_E_NO_MEMORY, TORC_E_CANCELLED. */
+MUST_CHECK int engine_accept_loss(struct engine *e);
 
 /* ---- what it says ---- */
 

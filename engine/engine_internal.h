@@ -5,6 +5,7 @@
  *   read.c        point reads                         cursor.c      scans
  *   build.c       from a merge to tables that count
  *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
+ *   loss.c        what was lost is given up
  *
  * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are
  * started again when there is. */
@@ -62,6 +63,7 @@ struct engine {
     bool is_compacting;
     bool is_burying;
     bool is_closing;
+    bool is_accepting; /* engine_accept_loss is under way */
     bool is_failed; /* the manifest cannot be written any more: no flush, no compaction */
     bool has_told_full;
     bool is_out_of_room; /* the last flush found the disk full */

@@ -147,6 +147,53 @@ TEST_IN_REACTOR(engine_answers_unknown_where_the_log_was_lost)
     engine_rig_free(rig);
 }
 
+static int open_scan(struct engine_rig *rig)
+{
+    struct engine_cursor *c;
+    struct record_key from = {.vnode = RIG_VNODE_FIRST};
+    int rc = engine_cursor_open(rig->engine, &from, engine_rig_now_ms(rig), &c);
+    if (rc == 0)
+        engine_cursor_close(c);
+    return rc;
+}
+
+TEST_IN_REACTOR(scan_is_not_opened_while_it_may_lack_keys)
+{
+    struct engine_rig *rig = engine_rig_make();
+    lose_a_stretch_of_log(rig, r);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(open_scan(rig), TORC_E_UNKNOWN);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(loss_that_is_accepted_is_answered_with_what_is_left)
+{
+    struct engine_rig *rig = engine_rig_make();
+    lose_a_stretch_of_log(rig, r);
+    engine_rig_open(rig, r);
+    CU_ASSERT(count_unknown(rig) >= 70);
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_accepted");
+    for (int life = 0; life < 2; life++) { /* the damage is not met again */
+        uint32_t lost = 0;
+        CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 0);
+        for (uint32_t key = 0; key < LOG_KEYS; key++)
+            lost += answer_of(rig, key) == ENGINE_ABSENT;
+        CU_ASSERT_EQUAL(lost, 1);
+        CU_ASSERT_EQUAL(answer_of(rig, 2500), ENGINE_ABSENT);
+        CU_ASSERT_EQUAL(open_scan(rig), 0);
+        CU_ASSERT(engine_version_clock_max(rig->engine) >= LOG_KEYS);
+        rig->last_event[0] = '\0';
+        engine_rig_close(rig);
+        engine_rig_open(rig, r);
+        CU_ASSERT_STRING_EQUAL(rig->last_event, "");
+    }
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0); /* there is none any more */
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 /* The last file with records and the one prepared after it. */
 static void lose_the_end_of_log(struct engine_rig *rig, struct reactor *r)
 {
@@ -358,6 +405,30 @@ TEST_IN_REACTOR(table_with_a_bad_index_answers_corrupt_in_its_range)
 TEST_IN_REACTOR(table_that_is_missing_answers_corrupt_in_its_range)
 {
     serve_without_table(r, "missing");
+}
+
+TEST_IN_REACTOR(table_that_is_given_up_leaves_what_is_older)
+{
+    struct lost_table *t = lose_table(r, "footer");
+    engine_rig_open(t->rig, r);
+    CU_ASSERT_EQUAL(open_scan(t->rig), 0);
+    check_gets(t);
+    CU_ASSERT_EQUAL(engine_accept_loss(t->rig->engine), 0);
+    for (int life = 0; life < 2; life++) {
+        uint32_t found = 0, wrong = 0;
+        for (uint32_t key = 0; key < 400; key++) {
+            int answer = answer_of(t->rig, key);
+            found += answer == ENGINE_FOUND; /* of the older run, where it is lost */
+            wrong += answer != ENGINE_FOUND && engine_rig_acknowledged(t->rig, key) != 0;
+        }
+        CU_ASSERT(found > 200 && wrong < 50);
+        CU_ASSERT_EQUAL(engine_counters(t->rig->engine).tables_damaged, 0);
+        engine_rig_close(t->rig);
+        engine_rig_open(t->rig, r);
+    }
+    engine_rig_close(t->rig);
+    engine_rig_free(t->rig);
+    free(t);
 }
 
 TEST_IN_REACTOR(table_that_is_whole_but_another_one_is_not_served)
