@@ -37,11 +37,11 @@ struct record_key crash_key(uint32_t key, char to[CRASH_KEY_BYTES])
 
 void crash_value(uint32_t number, uint32_t bytes, uint8_t *to)
 {
-    uint64_t word = mix(number);
-    for (uint32_t i = 0; i < bytes; i++) {
-        if (i % 8 == 0 && i > 0)
-            word = mix(word + i);
-        to[i] = (uint8_t)(word >> (i % 8 * 8));
+    uint64_t base = mix(number);
+    for (uint32_t i = 0; i < bytes; i += sizeof base) {
+        uint64_t word = mix(base + i);
+        uint32_t left = bytes - i;
+        memcpy(to + i, &word, left < sizeof word ? left : sizeof word);
     }
 }
 
