@@ -5,6 +5,7 @@
 #   make test       lint, unit tests, tests with real processes
 #   make unit       the unit tests alone; FOLDERS="reactor engine" links and runs only those folders
 #   make simulator  build/sim and build/test/sim: the same sources on reactor/sim; make sim-unit runs the latter
+#   make sim        the simulator over SEEDS=2000 and all crash points; make sim-long SECONDS=3600 FROM=100001
 #   make sabotage   faults put into torc, one at a time, that the simulator must find
 #   make fuzz       libFuzzer on every parser; TARGET=table SECONDS=60; make fuzz-smoke: all of them, two at a time
 #   make coverage   the branches of engine/ that the tests take; fails below 90 %
@@ -158,7 +159,7 @@ FUZZ_PROGRAMS := $(patsubst %,$(OUT)/%,$(FUZZ_TARGETS))
 TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST) $(FUZZ_TEST)
 
 .DEFAULT_GOAL := all
-.PHONY: all programs tests simulator sim-objects sim-unit sabotage fuzz fuzz-smoke fuzz-programs coverage run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
+.PHONY: all programs tests simulator sim-objects sim-unit sim sim-long sabotage fuzz fuzz-smoke fuzz-programs coverage run test unit bench deps deps-bench deps-ci debug asan tsan lint format install clean docs
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -284,6 +285,12 @@ test: deps
 # Runs only what TEST names: make unit TEST=wal
 unit: $(UNIT)
 	$(UNIT) $(TEST)
+# Many seeds and every crash point, as CI runs them; sim-long goes on with new seeds for SECONDS.
+sim: simulator
+	@build/sim --seeds $(or $(SEEDS),2000) --require-all
+	@build/sim --crash-points
+sim-long: simulator
+	@build/sim --seconds $(or $(SECONDS),3600) --seeds $(or $(FROM),100001)..999999999
 # Puts one fault at a time into torc: the simulator must find each (test/sim/sabotages). NAMES="stale_rows" for some.
 sabotage: simulator
 	@tools/sabotage $(NAMES)
