@@ -50,7 +50,7 @@ static struct crash_exploration exploration_of(const struct crash_options *o, co
         .images_max = {IMAGES_MAX, IMAGES_MAX_AGAIN},
         .images_built_max = o->is_small ? IMAGES_MAX_SMALL : 0,
         .is_once = o->is_small,
-        .failures_max = FAILURES_MAX,
+        .failures_max = o->is_until_failure ? 1 : FAILURES_MAX,
         .is_verbose = o->is_verbose,
     };
 }
@@ -85,7 +85,7 @@ static void job_ended(const struct crash_options *o, struct job *job, int status
     if (p->place.depth == 0)
         return;
     job->has_run = true;
-    if (p->failed_count == FAILURES_MAX) {
+    if (o->is_until_failure || p->failed_count == FAILURES_MAX) {
         p->tally.failed++;
         return;
     }
@@ -158,7 +158,21 @@ static int conclude(const struct crash_options *o, const struct totals *totals)
 
 /* ---- all ---- */
 
-static void run_jobs(const struct crash_options *o, struct job *jobs, unsigned count)
+static bool has_failed(const struct job *job)
+{
+    return job->is_over && (!job->has_run || job->progress->tally.failed > 0);
+}
+
+/* Ends those that still run. */
+static void stop_jobs(struct job *jobs, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!jobs[i].is_over && kill(jobs[i].pid, SIGKILL) == 0)
+            (void)waitpid(jobs[i].pid, NULL, 0);
+}
+
+/* Returns: false when it ended at a failure. */
+static bool run_jobs(const struct crash_options *o, struct job *jobs, unsigned count)
 {
     unsigned at_once = o->jobs ? o->jobs : 1;
     unsigned next = 0, told = 0, running = 0;
@@ -167,11 +181,17 @@ static void run_jobs(const struct crash_options *o, struct job *jobs, unsigned c
             job_start(o, &jobs[next++]);
         await_any(o, jobs, next);
         running = 0;
-        for (unsigned i = 0; i < next; i++)
+        for (unsigned i = 0; i < next; i++) {
             running += !jobs[i].is_over;
+            if (o->is_until_failure && has_failed(&jobs[i])) {
+                stop_jobs(jobs, next);
+                return false;
+            }
+        }
         for (; told < next && jobs[told].is_over; told++)
             tell(jobs[told].workload->name, &jobs[told].progress->tally);
     }
+    return true;
 }
 
 static int run_all(const struct crash_options *o)
@@ -190,11 +210,11 @@ static int run_all(const struct crash_options *o)
         jobs[count] = (struct job){.workload = w, .progress = &shared[count]};
         count++;
     }
-    run_jobs(o, jobs, count);
     struct totals totals = {0};
+    bool is_complete = run_jobs(o, jobs, count);
     for (unsigned i = 0; i < count; i++)
         add(&totals, &jobs[i]);
-    int rc = count ? conclude(o, &totals) : 2;
+    int rc = count == 0 ? 2 : is_complete ? conclude(o, &totals) : 1;
     munmap(shared, bytes);
     free(jobs);
     return rc;

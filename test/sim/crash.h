@@ -18,9 +18,10 @@ struct crash_options {
     const char *workload; /* only the one of this name; null: all */
     const char *state;    /* with `image`: only this one, "N" or "N/N"; null: all */
     const char *image;
-    unsigned jobs;   /* processes at once; 0 means 1 */
-    bool is_verbose; /* each state with what was pending, each failure in full */
-    bool is_small;   /* a few images a state: for the unit tests */
+    unsigned jobs;         /* processes at once; 0 means 1 */
+    bool is_verbose;       /* each state with what was pending, each failure in full */
+    bool is_small;         /* a few images a state: for the unit tests */
+    bool is_until_failure; /* ends at the first one */
 };
 
 /* Runs what the options name, prints a line a workload and a total, and each failure with the command that

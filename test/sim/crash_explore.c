@@ -60,12 +60,13 @@ void crash_explain(const struct crash_workload *workload, const struct crash_pla
 {
     char state[TEXT_BYTES], image[TEXT_BYTES];
     if (place->depth == 0) {
-        printf("FAILED %s, without a crash: %s\n", workload->name, what);
+        printf("FAILED %s, without a crash: %s\nreplay: build/sim --crash-points --workload %s\n",
+               workload->name, what, workload->name);
         return;
     }
     place_text(place, state, image);
     printf("FAILED %s, state %s, image %s: %s\n", workload->name, state, image, what);
-    printf("  replay: build/sim --crash-points --workload %s --state %s --image %s\n", workload->name, state,
+    printf("replay: build/sim --crash-points --workload %s --state %s --image %s\n", workload->name, state,
            image);
 }
 

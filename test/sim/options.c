@@ -183,6 +183,7 @@ void options_parse(struct sim_options *o, int argc, char **argv)
         o->last_seed = UINT64_MAX / 8;
     o->crash.jobs = o->jobs;
     o->crash.is_verbose = o->is_verbose;
+    o->crash.is_until_failure = o->ends_at_failure;
 }
 
 static size_t add_set(char *to, size_t bytes, size_t at, const char *option, uint64_t set)
