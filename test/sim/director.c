@@ -12,8 +12,9 @@
 
 enum {
     ACTS_PER_LIFE = 4,
-    ROTS_PER_ACT = 40,        /* at the highest rate */
-    FULL_BYTES_MAX = 1 << 18, /* left when the disk gets full */
+    ROTS_PER_ACT = 40,  /* at the highest rate */
+    FULL_BITS_MAX = 18, /* at most so many bytes are left when the disk gets full, as a power of two */
+    CALM_IN = 8,        /* of the acts */
     MS = 1000000,
 };
 static const uint64_t second_ns = UINT64_C(1000) * MS;
@@ -162,7 +163,7 @@ static void fill(struct history *h)
     if (!is_drawn(h, SIM_DISK_FULL))
         return;
     struct sim_disk *disk = sim_node_disk(h->node);
-    uint64_t left = sim_dice_below(&h->dice, FULL_BYTES_MAX);
+    uint64_t left = sim_dice_below(&h->dice, UINT64_C(1) << sim_dice_between(&h->dice, 0, FULL_BITS_MAX));
     sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + left);
     sim_fault_count(h->world, SIM_DISK_FULL);
     h->is_full = true;
@@ -206,6 +207,8 @@ static void roll_back(struct history *h)
     struct snapshot *then = h->snapshot;
     if (!then || !is_drawn(h, SIM_DISK_ROLLBACK))
         return;
+    uint32_t gone = sim_disk_corruption_count(sim_node_disk(h->node)) - sim_disk_corruption_count(then->disk);
+    h->outcome->tally.overwritten += gone; /* with their disk */
     sim_disk_free(sim_node_take_disk(h->node));
     sim_node_give_disk(h->node, then->disk);
     then->disk = NULL;
@@ -241,6 +244,17 @@ static void wipe(struct history *h)
     story_say(&h->outcome->story, history_now_ns(h), "the disk is wiped");
 }
 
+/* A file is not there any more, or only its beginning is. */
+static void lose_file(struct history *h)
+{
+    if (!is_drawn(h, SIM_DISK_WIPE))
+        return;
+    bool is_cut = sim_dice_below(&h->dice, 3) == 0;
+    rot_lose_file(h, is_cut);
+    while (sim_dice_below(&h->dice, 3) == 0)
+        rot_lose_file(h, is_cut);
+}
+
 static void act(struct history *h)
 {
     rot(h, SIM_BIT_ROT);
@@ -250,10 +264,22 @@ static void act(struct history *h)
         take_snapshot(h);
 }
 
+/* Time for what waits a second, a full disk above all. */
+static void be_calm(struct history *h)
+{
+    enum { CALM_MS_MAX = 3000 };
+    if (sim_dice_below(&h->dice, CALM_IN))
+        return;
+    h->is_calm = true;
+    run_time(h, sim_dice_below(&h->dice, CALM_MS_MAX) * MS);
+    h->is_calm = false;
+}
+
 static void act_between_lives(struct history *h)
 {
     act(h);
     roll_back(h);
+    lose_file(h);
     wipe(h);
 }
 
@@ -339,8 +365,10 @@ void director_live(struct history *h, unsigned index)
         run_operations(h, life->operations * i / ACTS_PER_LIFE);
         if (history_has_failed(h))
             return;
-        if (i < ACTS_PER_LIFE)
+        if (i < ACTS_PER_LIFE) {
             act(h);
+            be_calm(h);
+        }
     }
     end_life(h, life);
     if (history_has_failed(h))

@@ -10,6 +10,7 @@ enum {
     MS = 1000000,
     OVERLOAD_PAUSE_NS = 500 * US,
     REFUSED_PAUSE_NS = 5 * MS,
+    CALM_PAUSE_NS = 200 * MS,
     WAIT_NS = 1000 * MS,
     WAITS_MAX = 300, /* of WAIT_NS: no disk is stuck for longer */
 };
@@ -137,10 +138,11 @@ static void drive(struct reactor *r, void *argument)
     struct driver *d = argument;
     const struct plan *p = &d->subject->history->plan;
     while (!is_over(d)) {
-        uint64_t burst = sim_dice_between(&d->dice, 1, p->burst);
+        uint64_t burst = d->subject->history->is_calm ? 1 : sim_dice_between(&d->dice, 1, p->burst);
         for (uint64_t i = 0; i < burst && !is_over(d); i++)
             operate(d);
-        task_sleep(r, sim_dice_below(&d->dice, p->pause_ns) + 1);
+        uint64_t pause_ns = d->subject->history->is_calm ? CALM_PAUSE_NS : p->pause_ns;
+        task_sleep(r, sim_dice_below(&d->dice, pause_ns) + 1);
     }
     if (--d->subject->drivers_alive == 0)
         event_set(r, &d->subject->drivers_over, 0);

@@ -29,13 +29,13 @@ static void take_corruptions(struct history *h)
         t->still_there += is_here;
         t->overwritten += !is_here;
     }
+    t->corruptions = t->overwritten + t->still_there;
 }
 
 static void finish(struct history *h)
 {
     struct history_outcome *out = h->outcome;
     tally_take_world(&out->tally, h->world);
-    out->tally.corruptions = tally_corruptions(&out->tally);
     take_corruptions(h);
     out->trace_hash = sim_trace_hash(h->world);
     director_deinit(h);

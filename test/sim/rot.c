@@ -105,7 +105,41 @@ void rot_something(struct history *h, enum sim_fault fault)
         sim_disk_rot(disk, h->world, t.file.path, t.offset);
     else
         sim_disk_break_sector(disk, h->world, t.file.path, t.offset);
+    sim_fault_count(h->world, fault);
     history_note_corruptions(h);
+}
+
+static void note_hit(struct subject *s, const char *name)
+{
+    s->damage.log += strncmp(name, "wal-", 4) == 0;
+    s->damage.tables += strncmp(name, "table-", 6) == 0;
+    s->damage.manifests += strncmp(name, "MANIFEST", 8) == 0;
+}
+
+void rot_lose_file(struct history *h, bool is_cut)
+{
+    struct sim_disk *disk = sim_node_disk(h->node);
+    uint32_t count = sim_disk_file_count(disk);
+    if (count == 0)
+        return;
+    struct target t = {.file = sim_disk_file_at(disk, (uint32_t)sim_dice_below(&h->dice, count))};
+    char path[128];
+    t.subject = subject_of(h, t.file.path, &t.name);
+    bool is_log = t.subject && strncmp(t.name, "wal-", 4) == 0;
+    if (!t.subject ||
+        (is_log && is_cut)) /* the end of the log again: nothing says how long a file of it was */
+        return;
+    if (t.subject->manifests_lost == 2) /* nothing more: without any file it would be a new shard */
+        return;
+    t.subject->manifests_lost += strncmp(t.name, "MANIFEST", 8) == 0;
+    snprintf(path, sizeof path, "%s", t.file.path);
+    story_say(&h->outcome->story, history_now_ns(h), "%s: %s", is_cut ? "cut off" : "lost file", path);
+    note_hit(t.subject, t.name);
+    h->outcome->tally.lost_files++;
+    if (is_cut)
+        sim_disk_truncate_file(disk, path, sim_dice_below(&h->dice, t.file.bytes + 1));
+    else
+        sim_disk_remove_file(disk, path);
 }
 
 /* ---- what was hit ---- */
@@ -131,9 +165,7 @@ static void note(struct history *h, const struct sim_corruption *c, const struct
                  sim_fault_name(c->fault), c->path, (unsigned long long)c->offset,
                  (unsigned long long)c->bytes);
     bool is_log = strncmp(name, "wal-", 4) == 0;
-    s->damage.log += is_log;
-    s->damage.tables += strncmp(name, "table-", 6) == 0;
-    s->damage.manifests += strncmp(name, "MANIFEST", 8) == 0;
+    note_hit(s, name);
     s->damage.bad_sectors += c->fault == SIM_BAD_SECTOR;
     if (is_log && is_wide(c, before))
         model_wiped_log(&s->model);

@@ -7,4 +7,7 @@
 /* Damages one sector somewhere on the disk, by bit rot or as a latent bad sector, if the one drawn may be. */
 void rot_something(struct history *h, enum sim_fault fault);
 
+/* Removes a file of a shard, or cuts it. Requires: the node is down. */
+void rot_lose_file(struct history *h, bool is_cut);
+
 #endif

@@ -34,10 +34,11 @@ struct subject {
     struct engine_options options;
     struct model model;
     struct damage damage;
-    uint64_t watermark;   /* log records up to it are known as durable from a later durable one */
-    uint64_t quarantined; /* stretches of damaged log when it was opened last */
-    bool is_lost;         /* it refuses to start, truthfully and for good */
-    uint8_t *value;       /* PLAN_VALUE_BYTES_MAX bytes, for the record of a put */
+    uint64_t watermark;      /* log records up to it are known as durable from a later durable one */
+    uint64_t quarantined;    /* stretches of damaged log when it was opened last */
+    uint32_t manifests_lost; /* copies of the manifest that were removed or cut off */
+    bool is_lost;            /* it refuses to start, truthfully and for good */
+    uint8_t *value;          /* PLAN_VALUE_BYTES_MAX bytes, for the record of a put */
     struct driver drivers[PLAN_DRIVERS_MAX];
 
     /* Of this life. */
@@ -46,7 +47,7 @@ struct subject {
     bool is_putting;       /* no ticket may come back meanwhile */
     bool is_closing;
     uint64_t watermark_found; /* by recovery */
-    bool was_refused; /* a put was: STORAGE */
+    bool was_refused;         /* a put was: STORAGE */
     uint32_t ticket_last;
     unsigned drivers_alive;
     struct event drivers_over;
@@ -64,6 +65,7 @@ struct history {
     unsigned life;
     bool is_final;    /* the last lives: nothing fails any more */
     bool is_stopping; /* the node was asked to stop */
+    bool is_calm;     /* little is asked of it: time passes with few operations */
     uint32_t life_operations;
     uint64_t wall_max_ms; /* the latest time that a clock of the node has shown */
     uint32_t corruptions_seen;

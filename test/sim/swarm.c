@@ -8,7 +8,13 @@ enum {
     STREAM_MOOD = SIM_FAULT_COUNT + 100, /* of the seed as a whole */
     STREAM_CLASS = SIM_FAULT_COUNT + 101,
     PER_CENT = 10000, /* in millionths */
+    CRASH_LIKELY = 60 * PER_CENT,
 };
+
+/* Without a crash a history shows little of a storage: most seeds have some. */
+#define CRASHES                                                                                              \
+    (FAULT_BIT(KILL) | FAULT_BIT(POWER_LOSS) | FAULT_BIT(DROPPED_WRITE) | FAULT_BIT(TORN_WRITE) |            \
+     FAULT_BIT(DROPPED_NAME))
 
 /* The rate of a class that is on: log-uniform between these, in millionths. */
 static const struct range {
@@ -73,7 +79,8 @@ void swarm_draw(uint64_t seed, uint64_t possible, const struct fault_filter *fil
         uint64_t bit = UINT64_C(1) << i;
         struct sim_dice d;
         sim_dice_init(&d, seed, STREAM_CLASS, i);
-        bool is_on = sim_dice_hits(&d, likely);
+        bool is_crash = CRASHES & bit;
+        bool is_on = sim_dice_hits(&d, likely && is_crash && likely < CRASH_LIKELY ? CRASH_LIKELY : likely);
         uint32_t rate = draw_rate(&d, ranges[i]);
         if ((possible & bit) && is_on && is_wanted(filter, bit) &&
             (may_destroy || !(bit & FAULTS_THAT_DESTROY)))

@@ -35,9 +35,3 @@ void tally_take_marks(struct tally *t)
     (void)t;
 #endif
 }
-
-uint64_t tally_corruptions(const struct tally *t)
-{
-    return t->faults[SIM_BIT_ROT] + t->faults[SIM_BAD_SECTOR] + t->faults[SIM_LOST_WRITE] +
-           t->faults[SIM_MISDIRECTED_WRITE];
-}

@@ -30,6 +30,7 @@ enum { TALLY_MARKS_MAX = 512 };
     X(still_there, "  of them still there at the end, and not served")                                       \
     X(detections, "corruptions detected: errors answered, events, checksums")                                \
     X(repaired, "corruptions repaired")                                                                      \
+    X(lost_files, "files lost or cut off")                                                                   \
     X(excused, "writes lost where a lying disk had lost them")                                               \
     X(flushes, "flushes")                                                                                    \
     X(compactions, "compactions")                                                                            \
@@ -52,8 +53,5 @@ void tally_add(struct tally *into, const struct tally *from);
 void tally_take_world(struct tally *t, const struct sim_world *w);
 /* Adds the marks passed since the last call; the marks themselves begin again at zero. */
 void tally_take_marks(struct tally *t);
-
-/* The corruptions injected so far: bits, sectors, lost and misdirected writes. */
-uint64_t tally_corruptions(const struct tally *t);
 
 #endif
