@@ -20,6 +20,8 @@ enum {
     TEXT_BYTES = 256, /* of a key: more than it needs */
     ROUNDS = 3,       /* how often each key is put */
     VALUE_BYTES = 600,
+    LARGE_BYTES = 6000, /* of one in LARGE_EACH: a run of blocks of its own in a table */
+    LARGE_EACH = 16,
     AT_ONCE = 8,           /* puts that wait together */
     ALLOCATIONS_MIN = 100, /* fewer would be no life */
     ALLOCATIONS_MAX = 100000,
@@ -52,9 +54,16 @@ static struct record_key key_of(uint32_t key, char text[TEXT_BYTES])
     return (struct record_key){.vnode = (uint16_t)(key % 4), .key = slice_of(text, (size_t)bytes)};
 }
 
+static size_t value_bytes_of(uint32_t number)
+{
+    return number % LARGE_EACH == 0 ? LARGE_BYTES : VALUE_BYTES;
+}
+
+/* What check_number takes for wrong when it is no value of this test. */
 static uint32_t number_of(const struct record *record)
 {
-    return record->value.bytes == VALUE_BYTES ? load_u32le(record->value.data) : UINT32_MAX;
+    uint32_t number = record->value.bytes >= VALUE_BYTES ? load_u32le(record->value.data) : 0;
+    return record->value.bytes == value_bytes_of(number) ? number : UINT32_MAX;
 }
 
 static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
@@ -72,12 +81,12 @@ static void on_durable(void *owner, const struct engine_ticket *ticket, int resu
 
 static void put(struct trial *t, uint32_t key, uint32_t number)
 {
-    uint8_t value[VALUE_BYTES] = {0};
+    uint8_t value[LARGE_BYTES] = {0};
     char text[TEXT_BYTES];
     store_u32le(value, number);
     struct record record = {.key = key_of(key, text),
                             .version = {.clock = number},
-                            .value = slice_of(value, sizeof value)};
+                            .value = slice_of(value, value_bytes_of(number))};
     record.checksum = entry_checksum(&record.key, record.value);
     struct engine_ticket ticket = {.words = {key, number}};
     if (engine_put(t->engine, &record, &ticket) == 0) {
@@ -184,7 +193,7 @@ static int open_engine(struct trial *t, struct reactor *r)
         .segment_bytes = 64 << 10,
         .cache_bytes = 1 << 20,
         .table_bytes_max = 16 << 10,
-        .value_bytes_max = 4096,
+        .value_bytes_max = LARGE_BYTES,
         .on_durable = on_durable,
         .owner = t,
     };
