@@ -99,6 +99,11 @@ static int begin_new(struct manifest *m, char *why, size_t why_bytes)
     }
     bool has_first = m->copies[0].state != MANIFEST_COPY_ABSENT;
     bool has_second = m->copies[1].state != MANIFEST_COPY_ABSENT;
+    for (int i = 0; i < COPIES; i++)
+        if (m->copies[i].state == MANIFEST_COPY_FAILED) {
+            snprintf(why, why_bytes, "%s: cannot be made durable", m->copies[i].path);
+            return TORC_E_STORAGE;
+        }
     if (has_data && !has_first && !has_second) {
         MARK(manifest_is_missing_beside_data);
         snprintf(why, why_bytes, "%s holds tables or logs but no manifest; restore MANIFEST-A or MANIFEST-B",
@@ -152,7 +157,27 @@ static int choose(struct manifest *m, struct manifest_image images[COPIES], char
     return rc;
 }
 
-static int load(struct manifest *m, char *why, size_t why_bytes)
+static bool is_of(const struct manifest_shard *shard, const struct manifest_image *image)
+{
+    struct manifest_shard found = manifest_shard_decode(slice_of(image->data, image->bytes));
+    return found.vnode_bits == shard->vnode_bits && found.vnode_first == shard->vnode_first &&
+           found.vnode_count == shard->vnode_count;
+}
+
+static void drop_copy_of_another(struct manifest *m, const struct manifest_shard *shard,
+                                 const struct manifest_image images[COPIES])
+{
+    for (int i = 0; i < COPIES; i++) {
+        int other = COPIES - 1 - i;
+        if (images[i].data && images[other].data && !is_of(shard, &images[i]) &&
+            is_of(shard, &images[other])) {
+            MARK(manifest_copy_of_another_shard_is_passed_over);
+            m->copies[i].state = MANIFEST_COPY_BAD;
+        }
+    }
+}
+
+static int load(struct manifest *m, const struct manifest_shard *shard, char *why, size_t why_bytes)
 {
     struct manifest_image images[COPIES] = {{0}};
     int rc = 0;
@@ -167,6 +192,8 @@ static int load(struct manifest *m, char *why, size_t why_bytes)
         if (rc)
             snprintf(why, why_bytes, "%s: %s", m->directory, error_sentence(rc));
     }
+    if (rc == 0 && shard)
+        drop_copy_of_another(m, shard, images);
     if (rc == 0)
         rc = choose(m, images, why, why_bytes);
     for (int i = 0; i < COPIES; i++)
@@ -189,6 +216,12 @@ static bool paths_init(struct manifest *m, const char *directory)
 int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why,
                   size_t why_bytes)
 {
+    return manifest_open_of(r, directory, NULL, out, why, why_bytes);
+}
+
+int manifest_open_of(struct reactor *r, const char *directory, const struct manifest_shard *shard,
+                     struct manifest **out, char *why, size_t why_bytes)
+{
     ASSERT(why_bytes > 0);
     why[0] = '\0';
     struct manifest *m = reactor_alloc_zeroed(r, sizeof *m);
@@ -200,7 +233,7 @@ int manifest_open(struct reactor *r, const char *directory, struct manifest **ou
         m->directory = memcpy(copy, directory, bytes);
         list_init(&m->waiting);
         ASSERT(paths_init(m, directory));
-        rc = load(m, why, why_bytes);
+        rc = load(m, shard, why, why_bytes);
     } else {
         snprintf(why, why_bytes, "%s", error_sentence(rc));
     }

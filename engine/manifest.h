@@ -61,10 +61,22 @@ struct manifest;
 
 /* Waits. Loads the manifest of `directory` (copied) and changes nothing on disk. A directory without
  * manifest, log and tables is a new shard: generation 0, numbers zero but log_start {0, 1} and
- * file_number_next 1. Returns: 0; TORC_E_CORRUPT when no copy is whole or when there are tables or logs
+ * file_number_next 1. Returns: 0; TORC_E_STORAGE when the only whole copy cannot be made durable;
+ * TORC_E_CORRUPT when no copy is whole or when there are tables or logs
  * without a manifest; TORC_E_DATA_FORMAT; -errno; one line in `why`. */
 MUST_CHECK int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why,
                              size_t why_bytes);
+
+/* Whose manifest it is. */
+struct manifest_shard {
+    uint8_t vnode_bits;
+    uint16_t vnode_first;
+    uint16_t vnode_count;
+};
+/* Waits. The same for a shard that knows itself: of two whole copies one of another shard, put there by a
+ * write that went astray, counts as damaged. When both are of another one they are loaded. */
+MUST_CHECK int manifest_open_of(struct reactor *r, const char *directory, const struct manifest_shard *shard,
+                                struct manifest **out, char *why, size_t why_bytes);
 void manifest_close(struct manifest *m); /* Requires: no commit under way. Null is allowed. */
 
 /* What counts now. Valid until the next commit ends. */

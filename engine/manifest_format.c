@@ -217,6 +217,13 @@ static bool take_table(struct input *in, struct manifest_table *t)
 
 enum { AT_TABLE_COUNT = MANIFEST_HEADER_BYTES + 8 + 6 * 8 };
 
+struct manifest_shard manifest_shard_decode(struct slice bytes)
+{
+    ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1);
+    const uint8_t *at = bytes.data + MANIFEST_HEADER_BYTES;
+    return (struct manifest_shard){at[0], load_u16le(at + 2), load_u16le(at + 4)};
+}
+
 uint32_t manifest_table_count(struct slice bytes)
 {
     ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1);

@@ -41,7 +41,8 @@ void manifest_encode(uint8_t *to, const struct manifest_state *state);
 /* Decodes header and content. `tables` has room for manifest_table_count(bytes). Returns: 0, or
  * TORC_E_CORRUPT. */
 MUST_CHECK int manifest_decode(struct slice bytes, struct manifest_table *tables, struct manifest_state *out);
-/* Requires: the header decodes and the content is as long as it says and has its checksum. */
+/* Both require: the header decodes and the content is as long as it says and has its checksum. */
+struct manifest_shard manifest_shard_decode(struct slice bytes);
 uint32_t manifest_table_count(struct slice bytes);
 
 #endif

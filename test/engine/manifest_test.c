@@ -284,6 +284,48 @@ TEST_IN_REACTOR(manifest_takes_the_newer_of_two_whole_copies)
 }
 
 /* Were the newer copy written first, a crash meanwhile would leave the old generation only. */
+static void edit_shard(void *context, struct manifest_numbers *n)
+{
+    const struct manifest_shard *shard = context;
+    n->vnode_bits = shard->vnode_bits;
+    n->vnode_first = shard->vnode_first;
+    n->vnode_count = shard->vnode_count;
+}
+
+/* Writes as many generations of a shard's manifest. Returns: its directory. */
+static const char *make_shard(struct reactor *r, struct manifest_shard shard, int generations)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    for (int i = 0; i < generations; i++)
+        CU_ASSERT_EQUAL(manifest_commit(m, &(struct manifest_change){.edit = edit_shard, .context = &shard}),
+                        0);
+    manifest_close(m);
+    return directory;
+}
+
+TEST_IN_REACTOR(manifest_copy_of_another_shard_is_not_taken)
+{
+    struct manifest_shard own = {10, 0, 16}, others = {10, 16, 16};
+    const char *directory = make_shard(r, own, 2);
+    const char *elsewhere = make_shard(r, others, 9);
+    char from[512];
+    snprintf(from, sizeof from, "%s", file_in(elsewhere, "MANIFEST-A"));
+    CU_ASSERT_EQUAL(file_rename(r, from, file_in(directory, "MANIFEST-A")), 0);
+    struct manifest *m;
+    char why[256];
+    CU_ASSERT_EQUAL_FATAL(manifest_open_of(r, directory, &own, &m, why, sizeof why), 0);
+    CU_ASSERT_EQUAL(manifest_state(m)->numbers.vnode_first, 0);
+    CU_ASSERT_EQUAL(manifest_state(m)->generation, 2);
+    CU_ASSERT_EQUAL(manifest_copies(m), 1);
+    add_table(m);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
+    manifest_close(m);
+    CU_ASSERT_EQUAL_FATAL(manifest_open_of(r, directory, &others, &m, why, sizeof why), 0);
+    CU_ASSERT_EQUAL(manifest_state(m)->numbers.vnode_first, 0); /* both are: whoever opens it must look */
+    manifest_close(m);
+}
+
 TEST_IN_REACTOR(manifest_writes_the_older_copy_first)
 {
     const char *directory = test_directory();
