@@ -10,6 +10,7 @@ enum {
     AGAIN_NS_MAX = 200 * NS_PER_MS,
     VALUE_BYTES_USUAL = 200,
     ECHO_BYTES_MAX = 128 << 10,
+    CONNECTS_MAX = 100,
 };
 
 static const uint64_t PAUSE_NS_MAX = 12000ull * NS_PER_MS;
@@ -589,6 +590,12 @@ bool talker_audit(struct talker *t, struct reactor *r)
     sim_dice_init(&t->dice, t->seed, STREAM_TALKER, UINT32_MAX);
     init_run(t, r);
     bool is_fine = connect(t) && greet(t, true);
+    for (unsigned i = 0; i < CONNECTS_MAX && !is_fine;
+         i++) { /* connections that stalled may take all places */
+        disconnect(t);
+        task_sleep(r, POLL_NS * 10);
+        is_fine = connect(t) && greet(t, true);
+    }
     t->asks.done_count = 0;
     is_fine = is_fine && audit_keys(t) && audit_scan(t);
     disconnect(t);
