@@ -18,7 +18,7 @@ enum {
     MS = 1000000,
 };
 static const uint64_t second_ns = UINT64_C(1000) * MS;
-static const uint64_t life_ns_max = UINT64_C(3600) * 1000 * MS;
+static const uint64_t life_ns_max = UINT64_C(4 * 3600) * 1000 * MS;
 static const uint64_t disk_bytes = UINT64_C(1) << 30;
 
 /* A disk of earlier, and what was known then. */
@@ -114,7 +114,7 @@ static void run_operations(struct history *h, uint32_t operations)
     struct goal g = {h, operations};
     if (!sim_run(h->world, history_now_ns(h) + life_ns_max, is_reached, &g))
         story_fail(&h->outcome->story, history_now_ns(h),
-                   "an hour without %u operations: something waits for ever", operations);
+                   "hours without %u operations: something waits for ever", operations);
 }
 
 static void run_time(struct history *h, uint64_t ns)
@@ -320,7 +320,7 @@ static void end_tidily(struct history *h)
                   h->life_operations);
         ask_to_stop(h);
         if (!sim_run(h->world, history_now_ns(h) + life_ns_max, is_down, h)) {
-            story_fail(&h->outcome->story, history_now_ns(h), "it does not stop within an hour");
+            story_fail(&h->outcome->story, history_now_ns(h), "it does not stop within hours");
             return;
         }
     }

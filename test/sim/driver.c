@@ -8,11 +8,12 @@
 enum {
     US = 1000,
     MS = 1000000,
-    OVERLOAD_PAUSE_NS = 500 * US,
+    OVERLOAD_PAUSE_NS = 500 * US, /* and twice that each time */
+    OVERLOADS_MAX = 5000,
     REFUSED_PAUSE_NS = 5 * MS,
     CALM_PAUSE_NS = 200 * MS,
     WAIT_NS = 1000 * MS,
-    WAITS_MAX = 300, /* of WAIT_NS: no disk is stuck for longer */
+    WAITS_MAX = 3000, /* of WAIT_NS: a flush of many tables on a bad disk is tried often */
 };
 
 static bool is_over(const struct driver *d)
@@ -41,12 +42,14 @@ static void put(struct driver *d, const struct model_put *put)
 {
     struct subject *s = d->subject;
     int rc = subject_put(s, put, d);
+    uint64_t pause_ns = OVERLOAD_PAUSE_NS;
     for (unsigned i = 0; rc == TORC_E_OVERLOADED && !is_over(d); i++) {
-        if (i > (unsigned)WAITS_MAX * (WAIT_NS / OVERLOAD_PAUSE_NS)) {
+        if (i > OVERLOADS_MAX) {
             subject_fail(s, "puts are refused as OVERLOADED without end");
             return;
         }
-        task_sleep(s->reactor, OVERLOAD_PAUSE_NS);
+        task_sleep(s->reactor, pause_ns);
+        pause_ns = pause_ns * 2 < WAIT_NS ? pause_ns * 2 : WAIT_NS;
         rc = subject_put(s, put, d);
     }
     if (rc == 0 || rc == TORC_E_OVERLOADED)

@@ -243,10 +243,12 @@ void model_wipe(struct model *m)
 
 void model_lied(struct model *m, uint64_t watermark)
 {
-    if (m->lie_count == MODEL_LIES_MAX)
-        return;
-    m->lies[m->lie_count++] =
-        (struct model_lie){.watermark = watermark, .count_at = m->count, .count_until = UINT32_MAX};
+    struct model_lie lie = {.watermark = watermark, .count_at = m->count, .count_until = UINT32_MAX};
+    const struct model_lie *last = m->lie_count > 0 ? &m->lies[m->lie_count - 1] : NULL;
+    if (last && last->watermark == watermark && last->count_at == m->count)
+        return; /* of the same write, most likely */
+    ASSERT(m->lie_count < MODEL_LIES_MAX);
+    m->lies[m->lie_count++] = lie;
     end_lies(m);
 }
 

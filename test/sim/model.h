@@ -58,7 +58,7 @@ struct model_lie {
     uint32_t count_until; /* writes put when all of those had been answered; UINT32_MAX: they have not */
 };
 
-enum { MODEL_LIES_MAX = 256 };
+enum { MODEL_LIES_MAX = 1024 };
 
 struct model {
     uint64_t salt; /* of values */

@@ -7,7 +7,13 @@
 
 #include <stdio.h>
 
-enum { STREAM_KNOBS = SIM_FAULT_COUNT + 200, MS = 1000000, US = 1000, PER_MILLION = 1000000 };
+enum {
+    STREAM_KNOBS = SIM_FAULT_COUNT + 200,
+    MS = 1000000,
+    US = 1000,
+    PER_MILLION = 1000000,
+    TABLES_PER_FLUSH = 4
+};
 
 enum knob {
     KNOB_CORES,
@@ -74,6 +80,8 @@ static void draw_knobs(struct plan *p)
     k->segment_bytes = doubled(p, KNOB_SEGMENT, 64 << 10, 512 << 10);
     k->log_bytes_max = doubled(p, KNOB_LOG, 64 << 10, 2 << 20);
     k->table_bytes_max = doubled(p, KNOB_TABLE, 8 << 10, 256 << 10);
+    if (k->table_bytes_max < k->memtable_bytes / TABLES_PER_FLUSH)
+        k->table_bytes_max = k->memtable_bytes / TABLES_PER_FLUSH; /* a flush that fails begins anew */
     k->cache_bytes = doubled(p, KNOB_CACHE, 64 << 10, 512 << 10);
     k->value_bytes_max = (uint32_t)doubled(p, KNOB_VALUE_MAX, 128, PLAN_VALUE_BYTES_MAX);
     k->log_writes_in_flight = (uint32_t)between(p, KNOB_IN_FLIGHT, 1, 4);
