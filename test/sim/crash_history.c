@@ -98,11 +98,24 @@ bool crash_history_view(const struct crash_history *h, uint32_t cut, struct cras
     return true;
 }
 
+/* Does the view show what is expected, but for what a damaged log may have taken? */
+static bool shows(const struct crash_history *h, const struct crash_view *view,
+                  const struct crash_view *expected)
+{
+    for (uint32_t key = 0; key < CRASH_KEYS; key++) {
+        bool may_be_unknown = expected->shown[key] < (int)h->unknown_below && h->unknown_below > 0;
+        if (view->shown[key] != expected->shown[key] &&
+            !(view->shown[key] == CRASH_UNKNOWN && may_be_unknown))
+            return false;
+    }
+    return true;
+}
+
 bool crash_history_allows(const struct crash_history *h, const struct crash_view *view, uint32_t *cut)
 {
     struct crash_view expected;
     for (*cut = 0; *cut <= h->count; (*cut)++)
-        if (crash_history_view(h, *cut, &expected) && crash_view_equal(&expected, view))
+        if (crash_history_view(h, *cut, &expected) && shows(h, view, &expected))
             return true;
     return false;
 }
@@ -134,7 +147,9 @@ void crash_view_text(const struct crash_view *view, char *to, size_t bytes)
         const char *comma = key ? ", " : "";
         int length = shown >= 0 ? snprintf(to + used, bytes - used, "%skey %u: write %d", comma, key, shown)
                                 : snprintf(to + used, bytes - used, "%skey %u: %s", comma, key,
-                                           shown == CRASH_ABSENT ? "nothing" : "what was never written");
+                                           shown == CRASH_ABSENT    ? "nothing"
+                                           : shown == CRASH_UNKNOWN ? "UNKNOWN"
+                                                                    : "what was never written");
         used += length > 0 ? (size_t)length : 0;
     }
 }

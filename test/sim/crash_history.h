@@ -42,11 +42,13 @@ struct crash_write {
 struct crash_history {
     uint32_t count;
     uint32_t failures; /* of log writes so far */
+    /* The log was damaged: a key that would show a write below this number may answer UNKNOWN; 0: none may. */
+    uint32_t unknown_below;
     struct crash_write writes[CRASH_WRITES_MAX];
 };
 
 /* What the keys answer: the number of the write each shows, or one of these. */
-enum { CRASH_ABSENT = -1, CRASH_FOREIGN = -2 };
+enum { CRASH_ABSENT = -1, CRASH_FOREIGN = -2, CRASH_UNKNOWN = -3 };
 struct crash_view {
     int shown[CRASH_KEYS];
 };

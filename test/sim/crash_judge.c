@@ -28,6 +28,8 @@ static bool check_counters(struct judge *j)
 {
     struct engine_counters c = engine_counters(j->shard.engine);
     j->tables = c.tables;
+    if (j->history.unknown_below > 0)
+        return c.quarantined > 0 || crash_shard_complain(&j->shard, "damage of the log is forgotten");
     if (c.quarantined || c.corruptions)
         return crash_shard_complain(&j->shard,
                                     "a loss of power was taken for damage: %u stretches, %u checksums",

@@ -106,6 +106,7 @@ static void perform(struct run *run, struct reactor *r, const struct crash_step 
     case CRASH_FILL_DISK:
     case CRASH_FREE_DISK:
     case CRASH_KILL:
+    case CRASH_ROT:
         wish(run, r, step);
         break;
     case CRASH_END:
@@ -167,6 +168,25 @@ static void kill_and_restart(struct run *run)
     start_node(run);
 }
 
+static void rot(struct run *run, uint32_t block)
+{
+    struct sim_disk *disk = sim_node_disk(run->node);
+    uint8_t bytes[SIM_SECTOR_BYTES];
+    uint64_t offset = block * UINT64_C(4096);
+    for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
+        const char *path = sim_disk_file_at(disk, i).path;
+        if (!strstr(path, "/wal-"))
+            continue;
+        int64_t got = sim_disk_peek(disk, path, bytes, sizeof bytes, offset);
+        ASSERT(got == sizeof bytes);
+        for (uint32_t k = 0; k < sizeof bytes; k++)
+            bytes[k] ^= 0x5a;
+        sim_disk_poke(disk, path, bytes, sizeof bytes, offset);
+        break;
+    }
+    run->history.unknown_below = run->history.count;
+}
+
 static void grant(struct run *run)
 {
     struct sim_disk *disk = sim_node_disk(run->node);
@@ -180,6 +200,8 @@ static void grant(struct run *run)
         ask_for_fault(run, SIM_WRITE_ERROR, step);
     else if (step->act == CRASH_FAIL_SYNCS)
         ask_for_fault(run, SIM_SYNC_ERROR, step);
+    else if (step->act == CRASH_ROT)
+        rot(run, step->a);
     else if (step->act == CRASH_FILL_DISK)
         sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + step->a * UINT64_C(1024));
     else if (step->act == CRASH_FREE_DISK)

@@ -43,7 +43,7 @@ static void on_event(void *owner, const char *event, const char *text)
     struct crash_shard *s = owner;
     if (strcmp(event, "log_write_failed") == 0)
         s->history->failures++;
-    if (strcmp(event, "log_damaged") == 0)
+    if (strcmp(event, "log_damaged") == 0 && s->history->unknown_below == 0)
         crash_shard_complain(s, "a loss of power was taken for damage: %s", text);
     snprintf(s->last_event, sizeof s->last_event, "%s: %s", event, text);
 }
@@ -158,7 +158,9 @@ static bool read_key(struct crash_shard *s, uint32_t key, struct crash_view *out
     if (answer == ENGINE_FOUND)
         out->shown[key] = crash_history_identify(s->history, key, &record);
     reactor_free(s->reactor, buffer);
-    if (answer < 0)
+    if (answer == TORC_E_UNKNOWN && s->history->unknown_below > 0)
+        out->shown[key] = CRASH_UNKNOWN;
+    else if (answer < 0)
         return crash_shard_complain(s, "key %u answers an error: %s", key, error_sentence(answer));
     return true;
 }
@@ -202,6 +204,8 @@ bool crash_shard_read(struct crash_shard *s, struct crash_view *out)
     for (uint32_t key = 0; key < CRASH_KEYS; key++)
         if (!read_key(s, key, out))
             return false;
+    if (s->history->unknown_below > 0)
+        return true; /* a scan ends where it meets what may be lost */
     if (!scan(s, &scanned))
         return false;
     if (crash_view_equal(out, &scanned))

@@ -124,6 +124,25 @@ static const struct crash_workload workloads[] = {
      "open rest fill-disk:0 record put:0:8000 await rest put:1:100 await free-disk rest:3000",
      {EACH_PUT, 2},
      40},
+    /* a damaged log: what it lost answers UNKNOWN, whatever happens while that is noted */
+    {"damage",
+     "open put:0:100 await rest put:1:8000 await rest put:0:8000 await rest close rot:5 record open observe "
+     "put:1:100 await rest",
+     {NO_FLUSH, 2},
+     20},
+    {"damage_first",
+     "open put:0:100 await rest put:1:8000 await rest close rot:1 record open observe put:1:100 await rest",
+     {NO_FLUSH, 2},
+     20},
+    {"damage_above_tables",
+     "open put:0:100 await rest fill-disk:0 put:0:8000 await rest close free-disk rot:3 record open observe "
+     "rest put:1:100 await rest",
+     {EACH_PUT, 2},
+     20},
+    {"damage_rotation",
+     "open " FILL_7 "put:1:8000 await rest close rot:7 record open observe put:1:100 await rest",
+     {NO_FLUSH, 2},
+     20},
     /* ends and starts */
     {"close", "open put:0:100 await record close", {NO_FLUSH, 2}, 40},
     {"close_in_flight", "open rest record put:0:100 turn put:1:8000 close", {NO_FLUSH, 2}, 40},
@@ -340,6 +359,7 @@ static const struct {
     [CRASH_FILL_DISK] = {"fill-disk", 0},
     [CRASH_FREE_DISK] = {"free-disk", 0},
     [CRASH_KILL] = {"kill", 0},
+    [CRASH_ROT] = {"rot", 1},
     [CRASH_CHANGE_MANIFEST] = {"manifest", 0},
 };
 

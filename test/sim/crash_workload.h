@@ -22,6 +22,7 @@ enum crash_act {
     CRASH_FILL_DISK,       /* all but so many KiB of it */
     CRASH_FREE_DISK,       /* it has room again */
     CRASH_KILL,            /* the process, after so many microseconds; it starts again with the next step */
+    CRASH_ROT,             /* that block of the first file of the log, while the engine is closed */
     CRASH_CHANGE_MANIFEST, /* one commit of the same tables; the engine is closed */
 };
 
