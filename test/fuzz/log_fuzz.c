@@ -1,7 +1,8 @@
 /* log_fuzz.c - the segments of a log: recovery over files with any bytes, and the log that goes on after
  * them.
  *
- *   input: | u8 switches | u8 first segment | u8 first sequence | image of the segments 1 to 4 |
+ *   input: | u8 switches | u8 first segment, and one that must be there | u8 first sequence | image of the
+ * segments 1 to 4 |
  *
  * Recovery gives the same answer twice. What it replays is within the limits of a record and never goes back
  * in sequence. A log that goes on after it has the new record last; if it was whole, all of
@@ -112,6 +113,7 @@ struct replayed {
 struct run {
     struct image image;
     struct wal_start start;
+    struct wal_named named;
     uint8_t switches;
     struct event is_durable;
     struct reactor *r;
@@ -148,7 +150,8 @@ static bool recover(struct run *run, struct replayed *out)
     struct wal_recovery_options options = {.directory = FUZZ_DIRECTORY,
                                            .start = run->start,
                                            .replay = take_record,
-                                           .owner = out};
+                                           .owner = out,
+                                           .named = run->named};
     *out = (struct replayed){0};
     int rc = wal_recover(run->r, &options, &out->recovery, why, sizeof why);
     const struct wal_recovery *found = &out->recovery;
@@ -265,6 +268,7 @@ static void run(struct slice input)
     run.switches = input.data[0];
     run.start =
         (struct wal_start){.segment = input.data[1] % (IMAGE_FILES + 1), .sequence = input.data[2] + 1u};
+    run.named.ids[0] = input.data[1] >> 5;
     image_decode(&run.image, slice_of(input.data + FRONT_BYTES, input.bytes - FRONT_BYTES));
     for (unsigned i = 0; (run.switches & FUZZ_CHECKSUMS) && i < IMAGE_FILES; i++)
         mend_segment(run.image.files[i], run.image.bytes[i], i + 1, run.switches, &previous);

@@ -18,6 +18,7 @@
 enum switches {
     FITTED = 2,  /* the content is as long as the file says */
     COMMITS = 4, /* a change is committed after the open */
+    KNOWN = 8,   /* the shard knows itself: it has the vnodes of the seeds */
 };
 
 enum {
@@ -74,7 +75,8 @@ static bool is_same_state(const struct manifest_state *a, const struct manifest_
            x->vnode_first == y->vnode_first && x->vnode_count == y->vnode_count &&
            x->log_start.segment == y->log_start.segment && x->log_start.sequence == y->log_start.sequence &&
            x->file_number_next == y->file_number_next && x->clock_max == y->clock_max &&
-           x->quarantine_clock == y->quarantine_clock && x->quarantine_count == y->quarantine_count;
+           x->quarantine_clock == y->quarantine_clock && x->quarantine_count == y->quarantine_count &&
+           memcmp(&x->log_files, &y->log_files, sizeof x->log_files) == 0;
 }
 
 static void check_order(const struct manifest_state *state)
@@ -108,11 +110,13 @@ static void check_again(const struct manifest_state *state)
 
 /* ---- open and commit ---- */
 
-static struct manifest *open_manifest(struct reactor *r)
+static struct manifest *open_manifest(struct reactor *r, uint8_t switches)
 {
+    static const struct manifest_shard ours = {.vnode_bits = 4, .vnode_count = 16};
     struct manifest *m = NULL;
     char why[256];
-    int rc = manifest_open(r, FUZZ_DIRECTORY, &m, why, sizeof why);
+    int rc = switches & KNOWN ? manifest_open_of(r, FUZZ_DIRECTORY, &ours, &m, why, sizeof why)
+                              : manifest_open(r, FUZZ_DIRECTORY, &m, why, sizeof why);
     ASSERT(rc == 0 || rc == TORC_E_CORRUPT || rc == TORC_E_DATA_FORMAT);
     ASSERT((rc == 0) == (why[0] == '\0'));
     return rc == 0 ? m : NULL;
@@ -125,13 +129,13 @@ static void raise_clock(void *context, struct manifest_numbers *numbers)
 }
 
 /* Returns: the manifest as the next start finds it. */
-static struct manifest *commit(struct reactor *r, struct manifest *m)
+static struct manifest *commit(struct reactor *r, uint8_t switches, struct manifest *m)
 {
     struct manifest_change change = {.edit = raise_clock};
     uint64_t clock = manifest_state(m)->numbers.clock_max, generation = manifest_state(m)->generation;
     int rc = manifest_commit(m, &change);
     ASSERT(rc == 0 && manifest_copies(m) == 2);
-    struct manifest *next = open_manifest(r);
+    struct manifest *next = open_manifest(r, switches);
     ASSERT(next && is_same_state(manifest_state(next), manifest_state(m)));
     ASSERT(manifest_state(next)->numbers.clock_max == clock + 1);
     ASSERT(manifest_state(next)->generation > generation);
@@ -147,7 +151,7 @@ static void run_in_node(struct reactor *r, void *context)
     for (unsigned i = 0; i < ARRAY_COUNT(paths); i++)
         if (run->image.bytes[i])
             fuzz_write_file(r, paths[i], slice_of(run->image.files[i], run->image.bytes[i]));
-    struct manifest *m = open_manifest(r);
+    struct manifest *m = open_manifest(r, run->switches);
     if (!m)
         return;
     check_order(manifest_state(m));
@@ -156,7 +160,7 @@ static void run_in_node(struct reactor *r, void *context)
     else
         check_again(manifest_state(m));
     if ((run->switches & COMMITS) && manifest_state(m)->generation < UINT64_MAX)
-        m = commit(r, m);
+        m = commit(r, run->switches, m);
     manifest_close(m);
 }
 
@@ -201,7 +205,8 @@ static size_t encode_sample(uint8_t *to, uint64_t generation, uint32_t table_cou
                     .vnode_count = 16,
                     .log_start = {.segment = 2, .sequence = 9},
                     .file_number_next = 10,
-                    .clock_max = 1000},
+                    .clock_max = 1000,
+                    .log_files = {{2, 3}}},
         .tables = tables,
         .table_count = table_count,
     };
@@ -226,6 +231,11 @@ static void seed(struct fuzz_seeds *to)
     fuzz_seed(to, "one_copy_and_a_log", slice_of(input, bytes));
     bytes = image_append(slice_of(a, a_bytes), SEGMENT, input, FRONT_BYTES);
     fuzz_seed(to, "a_log_alone", slice_of(input, bytes));
+    b[MANIFEST_HEADER_BYTES] = 5; /* of another shard */
+    input[0] = FUZZ_CHECKSUMS | COMMITS | KNOWN;
+    bytes = image_append(slice_of(a, a_bytes), A, input, FRONT_BYTES);
+    bytes = image_append(slice_of(b, b_bytes), B, input, bytes);
+    fuzz_seed(to, "one_copy_of_another_shard", slice_of(input, bytes));
     fuzz_seed(to, "nothing", slice_of(input, FRONT_BYTES));
     free(input);
     free(a);
