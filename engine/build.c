@@ -48,8 +48,10 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
         if (rc == 1 && is_needed(b, &record)) {
             e->counters.corruptions += !entry_verify(&record);
             int added = table_writer_add(w, &record);
-            if (added)
+            if (added) {
+                b->is_input_bad = added == TORC_E_CORRUPT;
                 return added;
+            }
         }
         task_yield_if_due(e->reactor);
     }

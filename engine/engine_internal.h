@@ -64,7 +64,7 @@ struct engine {
     bool is_burying;
     bool is_closing;
     bool is_accepting; /* engine_accept_loss is under way */
-    bool is_failed; /* the manifest cannot be written any more: no flush, no compaction */
+    bool is_failed;    /* the manifest cannot be written any more: no flush, no compaction */
     bool has_told_full;
     bool is_out_of_room; /* the last flush found the disk full */
     struct event closed; /* close waits for the tasks */

@@ -210,20 +210,24 @@ static void summarize(struct table_writer *w, const struct record *record)
     s->expiry_max_ms = record->expiry_ms > s->expiry_max_ms ? record->expiry_ms : s->expiry_max_ms;
 }
 
-static void note_sort_key(struct table_writer *w, const struct record_key *key)
+/* Returns: false when the key is not above the one before. */
+static bool note_sort_key(struct table_writer *w, const struct record_key *key)
 {
     unsigned next = w->latest ^ 1;
     w->sort_bytes[next] = table_sort_key(w->sort_keys[next], key);
-    if (w->summary.entries > 0)
-        ASSERT(slice_compare(slice_of(w->sort_keys[w->latest], w->sort_bytes[w->latest]),
-                             slice_of(w->sort_keys[next], w->sort_bytes[next])) < 0);
+    struct slice before = slice_of(w->sort_keys[w->latest], w->sort_bytes[w->latest]);
+    if (w->summary.entries > 0 &&
+        slice_compare(before, slice_of(w->sort_keys[next], w->sort_bytes[next])) >= 0)
+        return false;
     w->latest = next;
+    return true;
 }
 
 static int add(struct table_writer *w, const struct record *record)
 {
     size_t bytes = entry_bytes(record);
-    note_sort_key(w, &record->key);
+    if (!note_sort_key(w, &record->key))
+        return TORC_E_CORRUPT;
     int rc = 0;
     if (!table_block_fits(w->block.bytes, w->block.count, bytes))
         rc = end_block(w);

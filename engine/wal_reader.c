@@ -18,20 +18,33 @@ void wal_reader_deinit(struct wal_reader *rd)
     rd->buffer = NULL;
 }
 
-void wal_read_blocks(struct reactor *r, struct file *f, uint8_t *to, size_t bytes, uint64_t offset)
+/* Returns: false when it cannot be read, and `to` is zeros. */
+static bool read_block(struct reactor *r, struct file *f, uint8_t *to, uint64_t offset)
+{
+    int64_t got = file_read(r, f, to, WAL_BLOCK_BYTES, offset);
+    if (got < 0)
+        got = file_read(r, f, to, WAL_BLOCK_BYTES, offset);
+    size_t good = got > 0 ? (size_t)got : 0;
+    memset(to + good, 0, WAL_BLOCK_BYTES - good);
+    return got >= 0;
+}
+
+uint64_t wal_read_blocks(struct reactor *r, struct file *f, uint8_t *to, size_t bytes, uint64_t offset)
 {
     ASSERT(bytes % WAL_BLOCK_BYTES == 0 && offset % WAL_BLOCK_BYTES == 0);
     int64_t got = file_read(r, f, to, bytes, offset);
     if (got >= 0) {
         memset(to + got, 0, bytes - (size_t)got);
-        return;
+        return 0;
     }
     MARK(unreadable_log_is_read_block_by_block);
-    for (size_t at = 0; at < bytes; at += WAL_BLOCK_BYTES) {
-        got = file_read(r, f, to + at, WAL_BLOCK_BYTES, offset + at);
-        size_t good = got > 0 ? (size_t)got : 0;
-        memset(to + at + good, 0, WAL_BLOCK_BYTES - good);
-    }
+    uint64_t unreadable_end = 0;
+    for (size_t at = 0; at < bytes; at += WAL_BLOCK_BYTES)
+        if (!read_block(r, f, to + at, offset + at)) {
+            MARK(block_of_the_log_cannot_be_read);
+            unreadable_end = offset + at + WAL_BLOCK_BYTES;
+        }
+    return unreadable_end;
 }
 
 static size_t piece_bytes(const struct wal_reader *rd, uint64_t offset)
@@ -69,10 +82,13 @@ static void take_piece(struct wal_reader *rd)
     const struct wal_read *read = read_at(rd, rd->loaded);
     size_t bytes = piece_bytes(rd, rd->loaded);
     ASSERT(read->is_done);
-    if (read->op.result < 0)
-        wal_read_blocks(rd->reactor, rd->file, rd->buffer + rd->loaded, bytes, rd->loaded);
-    else
+    if (read->op.result < 0) {
+        uint8_t *to = rd->buffer + rd->loaded;
+        uint64_t unreadable_end = wal_read_blocks(rd->reactor, rd->file, to, bytes, rd->loaded);
+        rd->unreadable_end = unreadable_end ? unreadable_end : rd->unreadable_end;
+    } else {
         memset(rd->buffer + rd->loaded + read->op.result, 0, bytes - (size_t)read->op.result);
+    }
     rd->loaded += bytes;
 }
 
@@ -110,6 +126,7 @@ int wal_reader_open(struct wal_reader *rd, const char *path)
     rd->bytes = (bytes + WAL_BLOCK_BYTES - 1) / WAL_BLOCK_BYTES * WAL_BLOCK_BYTES;
     rd->loaded = 0;
     rd->issued = 0;
+    rd->unreadable_end = 0;
     if (rc == 0)
         rc = reserve(rd);
     if (rc) {

@@ -5,11 +5,10 @@
  *
  *   1. the next segment says that it continues after the last record taken: go on there
  *   2. no record after this place says that the missing one was durable: a torn tail, never acknowledged; cut
- *   3. one says so, or a file is missing that the manifest names: damage in what was acknowledged. What
- *      verifies by itself is saved, the stretch is counted and bounded, and the log goes on with the next
- *      whole record
+ *   3. one says so, or a block cannot be read, or a file is missing that the manifest names: damage in what
+ *      was acknowledged. What verifies by itself is saved, the stretch is counted and bounded, and the log
+ *      goes on with the next whole record
  *   4. the missing record is in a later segment whose header is damaged: go on there, nothing is lost
- *
  *
  *            a break, the missing record was durable                a break, it may be further on: case 4
  *   CHAINED -----------------------------------------> LOST       CHAINED ------------------------> SEEKING
@@ -54,6 +53,7 @@ struct walk {
     uint64_t lost_offset;
     uint64_t lost_clock;            /* bound for what is missing if no record follows */
     uint64_t used_segment;          /* the last one that a record was taken from; 0: none */
+    bool is_unreadable;             /* a block at or behind the place where the chain ended last */
     uint64_t torn_bytes;            /* cut if the search for the missing record is in vain */
     struct taken taken[TAKEN_KEPT]; /* the last records; of record i in order: i % TAKEN_KEPT */
     uint64_t taken_count;
@@ -315,8 +315,11 @@ static int chain_ends(struct walk *w, bool is_after_header)
     int rc = wal_survey_look_ahead(&w->survey, w->index, w->offset, &found);
     if (rc)
         return rc;
+    w->is_unreadable = found.is_unreadable || w->reader.unreadable_end > w->offset;
+    if (w->is_unreadable)
+        MARK(what_cannot_be_read_of_the_log_is_no_torn_tail);
     bool was_durable = found.was_durable || w->next < w->options->start.sequence ||
-                       (!w->has_first_file && !w->has_taken) || missing_segment(w) != 0;
+                       (!w->has_first_file && !w->has_taken) || missing_segment(w) != 0 || w->is_unreadable;
     w->torn_bytes = found.torn_bytes == 0 && is_after_header ? WAL_BLOCK_BYTES : found.torn_bytes;
     if (!was_durable && !found.continues) {
         cut(w);
@@ -450,7 +453,8 @@ static void finish_lost(struct walk *w)
     struct wal_recovery *out = w->out;
     out->missing_segment = missing_segment(w);
     bool is_before_start = w->has_first_file && w->next < w->options->start.sequence && w->lost_clock == 0;
-    if (!w->is_lost || (is_before_start && !out->missing_segment))
+    bool is_open = out->missing_segment || w->is_unreadable;
+    if (!w->is_lost || (is_before_start && !is_open))
         return;
     MARK(log_ends_in_damage);
     uint64_t bound = w->lost_clock;
@@ -459,7 +463,7 @@ static void finish_lost(struct walk *w)
         w->lost_segment = out->missing_segment;
         w->lost_offset = 0;
     }
-    if (out->missing_segment || bound == 0) {
+    if (is_open || bound == 0) {
         uint64_t now = reactor_wall_ms(w->reactor) << CLOCK_COUNTER_BITS | UINT16_MAX;
         bound = bound > now ? bound : now;
         bound = bound > out->clock_max ? bound : out->clock_max;

@@ -59,7 +59,7 @@ static int read_header(struct wal_survey *s, uint32_t index, char *why, size_t w
     if (rc == 0)
         rc = file_size(s->reactor, file, &segment->bytes);
     if (rc == 0 && segment->is_needed) {
-        wal_read_blocks(s->reactor, file, s->scratch, WAL_BLOCK_BYTES, 0);
+        (void)wal_read_blocks(s->reactor, file, s->scratch, WAL_BLOCK_BYTES, 0); /* else: a damaged header */
         enum wal_header_state state = wal_segment_header_decode(s->scratch, &segment->header);
         bool is_own = state != WAL_HEADER_BAD && segment->header.id == segment->id;
         segment->has_header = is_own && state == WAL_HEADER_VALID;
@@ -147,7 +147,7 @@ static int look_through(struct wal_survey *s, uint32_t index, uint64_t offset, s
     while (rc == 0 && offset < end) {
         uint64_t left = end - offset;
         size_t piece = left < WAL_READ_BYTES ? (size_t)left : WAL_READ_BYTES;
-        wal_read_blocks(s->reactor, file, s->scratch, piece, offset);
+        look->is_unreadable |= wal_read_blocks(s->reactor, file, s->scratch, piece, offset) != 0;
         for (size_t at = 0; at < piece; at += WAL_BLOCK_BYTES)
             look_at(s, segment, s->scratch + at, look);
         offset += piece;

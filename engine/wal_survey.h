@@ -53,6 +53,7 @@ struct wal_lookahead {
     uint64_t previous_checksum; /* of the record before it; 0 when unknown */
     /* answered */
     bool was_durable;    /* a later record says that the missing one was durable */
+    bool is_unreadable;  /* a block cannot be read: who knows what was there */
     bool continues;      /* the missing one is further on, in a segment whose header is damaged */
     uint64_t clock_max;  /* in later records */
     uint64_t torn_bytes; /* of later records with whole headers */

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#define IDLE_NS (UINT64_C(60) * 1000 * 1000 * 1000)
+
 TEST_IN_REACTOR(wal_of_a_new_shard_is_empty)
 {
     struct rig *rig = rig_make(r);
@@ -154,6 +156,7 @@ TEST_IN_REACTOR(wal_truncated_segments_are_recycled_and_their_content_is_gone)
 TEST_IN_REACTOR(wal_gives_failed_writes_back_and_goes_on_in_a_new_segment)
 {
     struct rig *rig = rig_make(r);
+    rig->idle_ns = IDLE_NS; /* no watermark among the failures */
     rig_open(rig);
     rig_put_singly(rig, 0, 3);
     rig_await_next_segment(rig);
@@ -185,6 +188,7 @@ TEST_IN_REACTOR(wal_gives_failed_writes_back_and_goes_on_in_a_new_segment)
 TEST_IN_REACTOR(wal_takes_no_writes_after_two_failures_in_a_row)
 {
     struct rig *rig = rig_make(r);
+    rig->idle_ns = IDLE_NS; /* no watermark among the failures */
     rig_open(rig);
     rig_put_singly(rig, 0, 3);
     rig_await_next_segment(rig);
@@ -248,7 +252,7 @@ static void write_what_failed(struct rig *rig, uint32_t n)
 TEST_IN_REACTOR(wal_drops_what_a_failed_write_left_once_it_went_on_elsewhere)
 {
     struct rig *rig = rig_make(r);
-    rig->idle_ns = UINT64_C(60) * 1000 * 1000 * 1000; /* no watermark where the copy is to be */
+    rig->idle_ns = IDLE_NS; /* no watermark where the copy is to be */
     rig_open(rig);
     rig_put_singly(rig, 0, 3);
     uint64_t last = wal_sequence_durable(rig->wal);

@@ -1,0 +1,239 @@
+/* engine_script_test.c - bugs of the engine that histories have found, each told again step by step.
+ *
+ * One shard on a simulated disk. A life opens it, does what its script says and ends; between two lives the
+ * disk is touched. Keys are numbers, values follow from them. */
+#include "engine/engine.h"
+#include "engine/entry.h"
+#include "engine/wal_format.h"
+#include "reactor/sim/sim.h"
+#include "test/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { VALUE_BYTES = 200, EVENTS_MAX = 8, WAITS_MAX = 1000 };
+#define MS UINT64_C(1000000)
+#define HOUR_NS (UINT64_C(3600) * 1000 * MS)
+
+struct script {
+    struct sim_world *world;
+    struct sim_node *node;
+    struct reactor *r;
+    struct engine *engine;
+    void (*run)(struct script *s); /* Waits; with the engine open. Null: there is nothing to do */
+    bool is_over;                  /* of a life that is to be killed: its script has ended */
+    bool is_killed;
+    int opened;
+    uint32_t puts;
+    uint32_t returned;
+    uint32_t failed;
+    char events[EVENTS_MAX][32];
+    uint32_t event_count;
+};
+
+/* ---- in the life ---- */
+
+static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
+                       const struct engine_write_times *times)
+{
+    struct script *s = owner;
+    (void)ticket;
+    (void)times;
+    s->returned++;
+    s->failed += result != 0;
+}
+
+static void on_event(void *owner, const char *event, const char *text)
+{
+    struct script *s = owner;
+    (void)text;
+    if (s->event_count < EVENTS_MAX)
+        snprintf(s->events[s->event_count++], sizeof s->events[0], "%s", event);
+}
+
+static bool has_event(const struct script *s, const char *event)
+{
+    for (uint32_t i = 0; i < s->event_count; i++)
+        if (strcmp(s->events[i], event) == 0)
+            return true;
+    return false;
+}
+
+static void on_turn(void *context)
+{
+    struct script *s = context;
+    if (s->engine)
+        engine_submit(s->engine);
+}
+
+static struct record_key key_of(uint32_t key, char text[16])
+{
+    int bytes = snprintf(text, 16, "key-%u", key);
+    return (struct record_key){.vnode = (uint16_t)(key % 4), .key = slice_of(text, (size_t)bytes)};
+}
+
+/* Each its own log record. */
+static void put(struct script *s, uint32_t key)
+{
+    char text[16];
+    uint8_t value[VALUE_BYTES];
+    memset(value, (int)key, sizeof value);
+    struct record record = {.key = key_of(key, text),
+                            .version = {.clock = engine_version_clock_max(s->engine) + 1},
+                            .value = slice_of(value, sizeof value)};
+    record.checksum = entry_checksum(&record.key, record.value);
+    CU_ASSERT_EQUAL_FATAL(engine_put(s->engine, &record, &(struct engine_ticket){.words = {key}}), 0);
+    s->puts++;
+    for (unsigned i = 0; s->returned < s->puts && i < WAITS_MAX; i++)
+        task_sleep(s->r, MS / 10);
+    CU_ASSERT_EQUAL(s->returned, s->puts);
+}
+
+static void put_ten(struct script *s)
+{
+    for (uint32_t key = 0; key < 10; key++)
+        put(s, key);
+}
+
+static int answer_of(struct script *s, uint32_t key)
+{
+    char text[16];
+    struct record_key plain = key_of(key, text);
+    struct engine_key k;
+    struct record record;
+    void *buffer = NULL;
+    engine_key_init(s->engine, &k, &plain);
+    int answer = engine_get_wait(s->engine, &k, 1, &record, &buffer);
+    reactor_free(s->r, buffer);
+    return answer;
+}
+
+static int live(struct reactor *r, void *context)
+{
+    struct script *s = context;
+    char why[256];
+    struct engine_options options = {
+        .directory = "shard",
+        .vnode_bits = 2,
+        .vnode_count = 4,
+        .memtable_bytes = 64 << 10,
+        .segment_bytes = 64 << 10,
+        .value_bytes_max = VALUE_BYTES,
+        .on_durable = on_durable,
+        .on_event = on_event,
+        .owner = s,
+    };
+    s->r = r;
+    s->opened = engine_open(r, &options, &s->engine, why, sizeof why);
+    if (s->opened == 0) {
+        reactor_set_turn_hook(r, on_turn, s);
+        s->run(s);
+        if (s->is_killed) {
+            s->is_over = true;
+            return 0;
+        }
+        engine_close(s->engine);
+    }
+    s->engine = NULL;
+    reactor_set_turn_hook(r, NULL, NULL);
+    reactor_stop(r);
+    return 0;
+}
+
+/* ---- between lives ---- */
+
+static struct script *script_new(const struct sim_world_options *options)
+{
+    struct script *s = calloc(1, sizeof *s);
+    ASSERT(s);
+    s->world = sim_world_new(options);
+    s->node = sim_node_new(s->world, "10.0.0.1", NULL);
+    return s;
+}
+
+static void script_free(struct script *s)
+{
+    sim_world_free(s->world);
+    free(s);
+}
+
+static bool is_down(void *context)
+{
+    return !sim_node_is_up(context);
+}
+
+static bool is_over(void *context)
+{
+    const struct script *s = context;
+    return s->is_over;
+}
+
+static void begin(struct script *s, void (*run)(struct script *s), bool is_killed)
+{
+    struct reactor_options options = {.core_count = 1, .first_cpu = -1};
+    s->run = run;
+    s->is_killed = is_killed;
+    s->is_over = false;
+    s->puts = s->returned = s->failed = s->event_count = 0;
+    sim_node_start(s->node, &options, live, s);
+}
+
+static void run_to_the_end(struct script *s, void (*run)(struct script *s))
+{
+    begin(s, run, false);
+    CU_ASSERT(sim_run(s->world, sim_now_ns(s->world) + HOUR_NS, is_down, s->node));
+}
+
+static void run_and_lose_power(struct script *s, void (*run)(struct script *s))
+{
+    begin(s, run, true);
+    CU_ASSERT(sim_run(s->world, sim_now_ns(s->world) + HOUR_NS, is_over, s));
+    sim_node_kill(s->node, SIM_END_POWER);
+    s->engine = NULL;
+}
+
+/* Where the last log record with entries is. */
+static uint64_t last_record(const struct script *s, const char *path)
+{
+    uint8_t block[WAL_BLOCK_BYTES];
+    struct wal_record_header h;
+    uint64_t last = 0;
+    for (uint64_t at = WAL_BLOCK_BYTES;
+         sim_disk_peek(sim_node_disk(s->node), path, block, sizeof block, at) == (int64_t)sizeof block;
+         at += WAL_BLOCK_BYTES)
+        if (wal_record_header_decode(block, &h) && h.entry_count > 0)
+            last = at;
+    CU_ASSERT_FATAL(last > 0);
+    return last;
+}
+
+/* ---- what was found ---- */
+
+static void expect_last_unknown(struct script *s)
+{
+    CU_ASSERT(has_event(s, "log_damaged"));
+    CU_ASSERT(!has_event(s, "log_tail_cut"));
+    CU_ASSERT_EQUAL(answer_of(s, 9), TORC_E_UNKNOWN);
+}
+
+static void expect_last_unknown_still(struct script *s)
+{
+    CU_ASSERT_EQUAL(engine_counters(s->engine).quarantined, 1);
+    CU_ASSERT_EQUAL(answer_of(s, 9), TORC_E_UNKNOWN);
+    put(s, 9);
+    CU_ASSERT_EQUAL(answer_of(s, 9), ENGINE_FOUND);
+}
+
+/* No record came after it, so only that it cannot be read tells it from a torn one. */
+TEST(log_whose_last_record_cannot_be_read_is_damaged_and_not_torn)
+{
+    static const char path[] = "shard/wal-0000000000000001.log";
+    struct script *s = script_new(&(struct sim_world_options){.seed = 1});
+    run_and_lose_power(s, put_ten);
+    CU_ASSERT_EQUAL(s->failed, 0);
+    sim_disk_break_sector(sim_node_disk(s->node), s->world, path, last_record(s, path));
+    run_to_the_end(s, expect_last_unknown);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    run_to_the_end(s, expect_last_unknown_still);
+    script_free(s);
+}
