@@ -43,7 +43,6 @@ void shard_dispatch(struct shard *s, const struct reply *reply, const struct fra
                     const struct arrival *arrival)
 {
     if (s->state == SHARD_CLOSING) { /* late, from a core that has given up: the engine may be half closed */
-        MARK(a_request_reaches_a_core_that_is_closing);
         shard_reply_code(s, reply, TORC_E_SHUTTING_DOWN);
     } else if (frame->op == FRAME_SCAN)
         scan_start(s, reply, frame, arrival);

@@ -241,6 +241,7 @@ static void on_write(struct asks *a, const struct ask *ask, int code, uint64_t n
 {
     registers_answered(&a->server->registers, ask->write, code, now_ns, ask->run);
     a->service->tally->acknowledged += code == 0;
+    a->written_count += code == 0;
     a->service->tally->refused += code != 0 && code != TORC_E_TIMEOUT;
     a->server->wants_restart |= code == TORC_E_STORAGE;
 }

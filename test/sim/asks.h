@@ -47,7 +47,8 @@ struct asks {
     struct ask_scan scan;
     bool is_poisoned; /* what is no frame was sent: errors without a request may come */
     bool has_hello;
-    uint32_t done_count; /* answered with success, NOT_FOUND or UNKNOWN */
+    uint32_t written_count; /* writes acknowledged */
+    uint32_t done_count;    /* answered with success, NOT_FOUND or UNKNOWN */
 };
 
 /* Returns: a free place with an id, or null. */

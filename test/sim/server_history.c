@@ -12,6 +12,7 @@ enum {
     CLIENT_NODES_MAX = 3,
     NS_PER_MS = 1000000,
     HEAP_BYTES_MAX = 48 << 20, /* of a core */
+    CONNECTIONS_MANY = 64,     /* server_node_init's */
     ENDS_PER_MILLION = 60000,  /* asked to end, each opportunity */
 };
 
@@ -70,6 +71,8 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     o->segment_bytes = (uint64_t)(128 << 10) << sim_dice_below(d, 3);
     o->log_bytes_max = 2 * o->segment_bytes + (sim_dice_below(d, 512) << 10);
     o->memtable_bytes = (uint64_t)(32 << 10) << sim_dice_below(d, 3);
+    s->server.reactor.channel_capacity = 2u << 3 * sim_dice_below(d, 4);
+    s->server.reactor.receive_buffer_bytes = 512u << sim_dice_below(d, 6);
     s->server.sizes.log_writes_in_flight = 1 + (uint32_t)sim_dice_below(d, 4);
     registers_init(&s->registers, i, 8 + (uint32_t)sim_dice_below(d, 56));
     uint64_t doubts = FAULT_BIT(SYNC_ERROR) | FAULT_BIT(WRITE_ERROR) | FAULT_BIT(READ_ERROR);
@@ -186,12 +189,13 @@ static void kill_server(struct history *h, unsigned i, enum sim_end how)
     s->is_asked_to_end = false;
 }
 
-static void kill_clients(struct history *h, unsigned i)
+/* With the power they go silent, and the server keeps their connections until it has something to send. */
+static void kill_clients(struct history *h, unsigned i, enum sim_end how)
 {
     if (!sim_node_is_up(h->client_nodes[i]))
         return;
-    SAY(h, "the clients of node %u are killed", i);
-    sim_node_kill(h->client_nodes[i], SIM_END_KILL);
+    SAY(h, "the clients of node %u %s", i, how == SIM_END_POWER ? "lose power" : "are killed");
+    sim_node_kill(h->client_nodes[i], how);
     for (unsigned j = 0; j < h->talker_nodes[i].count; j++)
         talker_killed(&h->talkers[h->talker_nodes[i].first + j]);
     start_clients(h, i);
@@ -349,6 +353,14 @@ static void run_for(struct history *h, uint64_t ns, bool (*is_done)(struct histo
         tend_server(h, i);
 }
 
+static bool has_room_for_the_silent(const struct service *s)
+{
+    for (unsigned i = 0; i < s->server_count; i++)
+        if (s->servers[i].server.options.connections_max < CONNECTIONS_MANY)
+            return false;
+    return true;
+}
+
 static void load(struct history *h)
 {
     uint64_t until_ns = now_ns(h) + h->load_ns;
@@ -360,8 +372,12 @@ static void load(struct history *h)
         run_for(h, sim_dice_between(&h->dice, 200, 1200) * NS_PER_MS, NULL);
         for (unsigned i = 0; i < h->service.server_count; i++)
             disturb(h, i);
+        unsigned i = (unsigned)sim_dice_below(&h->dice, h->client_node_count);
         if (sim_dice_hits(&h->dice, h->service.faults.per_million[SIM_KILL] / 10))
-            kill_clients(h, (unsigned)sim_dice_below(&h->dice, h->client_node_count));
+            kill_clients(h, i, SIM_END_KILL);
+        bool is_unplugged = sim_dice_hits(&h->dice, h->service.faults.per_million[SIM_POWER_LOSS] / 10);
+        if (is_unplugged && has_room_for_the_silent(&h->service))
+            kill_clients(h, i, SIM_END_POWER);
     }
 }
 
@@ -370,7 +386,7 @@ static void load(struct history *h)
 static bool is_lively(struct history *h)
 {
     for (unsigned i = 0; i < h->talker_count; i++)
-        if (h->talkers[i].lively < TALKER_LIVENESS_ANSWERS)
+        if (!talker_has_proved(&h->talkers[i]))
             return false;
     return true;
 }
@@ -399,8 +415,9 @@ static void prove_liveness(struct history *h)
         return;
     }
     for (unsigned i = 0; i < h->talker_count; i++)
-        if (h->talkers[i].lively < TALKER_LIVENESS_ANSWERS)
-            FAIL(h, "connection %u got %u answers in %llu s without faults", i, h->talkers[i].lively,
+        if (!talker_has_proved(&h->talkers[i]))
+            FAIL(h, "connection %u got %u answers, %u of them to writes, in %llu s without faults", i,
+                 h->talkers[i].lively, h->talkers[i].lively_writes,
                  (unsigned long long)(LIVENESS_NS_MAX / SECOND_NS));
 }
 

@@ -11,6 +11,7 @@ enum {
     VALUE_BYTES_USUAL = 200,
     ECHO_BYTES_MAX = 128 << 10,
     CONNECTS_MAX = 100,
+    LONG_LIFE_MS = 2000000000, /* longer than all clocks together jump */
 };
 
 static const uint64_t PAUSE_NS_MAX = 12000ull * NS_PER_MS;
@@ -73,13 +74,17 @@ static uint32_t draw_deadline_ms(struct talker *t)
     return draw < ARRAY_COUNT(deadlines_ms) ? deadlines_ms[draw] : 0;
 }
 
-static struct slice encode_extensions(struct ask *ask, const struct talker *t, uint32_t deadline_ms,
-                                      uint32_t limit, uint8_t to[FRAME_EXTENSION_BYTES_MAX])
+static struct slice encode_extensions(struct ask *ask, struct talker *t, uint32_t deadline_ms, uint32_t limit,
+                                      uint8_t to[FRAME_EXTENSION_BYTES_MAX])
 {
     struct frame_extensions e = {.deadline_ms = deadline_ms, .limit = limit};
+    bool lives_long = ask->op == FRAME_PUT && below(t, 8) == 0;
+    if (lives_long)
+        e.expiry_ms = LONG_LIFE_MS;
     ask->deadline_ms =
         deadline_ms ? deadline_ms : (uint32_t)t->asks.server->server.options.request_timeout_ms;
-    return deadline_ms || limit ? slice_of(to, frame_extensions_encode(to, &e)) : slice_of(NULL, 0);
+    return deadline_ms || limit || lives_long ? slice_of(to, frame_extensions_encode(to, &e))
+                                              : slice_of(NULL, 0);
 }
 
 /* One request for a key: its frame is handed to `take`. `bytes` is 0 for all but a put. */
@@ -416,9 +421,11 @@ static bool is_over(const struct talker *t)
 
 static void count_liveness(struct talker *t)
 {
-    if (t->asks.service->phase == SERVICE_LIVENESS)
+    if (t->asks.service->phase == SERVICE_LIVENESS) {
         t->lively += t->asks.done_count;
-    t->asks.done_count = 0;
+        t->lively_writes += t->asks.written_count;
+    }
+    t->asks.done_count = t->asks.written_count = 0;
 }
 
 static bool greet(struct talker *t, bool is_audit)
@@ -449,10 +456,9 @@ static void go_on_scanning(struct talker *t)
         ask_for_page(t);
 }
 
-/* It has got on without faults, as it was to. */
-static bool has_proved(const struct talker *t)
+bool talker_has_proved(const struct talker *t)
 {
-    return t->lively >= TALKER_LIVENESS_ANSWERS;
+    return t->lively >= TALKER_LIVENESS_ANSWERS && t->lively_writes >= TALKER_LIVENESS_WRITES;
 }
 
 static void talk(struct talker *t)
@@ -469,7 +475,7 @@ static void talk(struct talker *t)
         maybe_resume(t);
         check_overdue(t);
         count_liveness(t);
-        t->has_quit |= has_proved(t); /* others may wait for its place */
+        t->has_quit |= talker_has_proved(t); /* others may wait for its place */
     }
 }
 
@@ -508,7 +514,7 @@ static void run(struct reactor *r, void *argument)
     struct talker *t = argument;
     init_run(t, r);
     while (!is_over(t)) {
-        if (!has_proved(t) && connect(t) && greet(t, false))
+        if (!talker_has_proved(t) && connect(t) && greet(t, false))
             talk(t);
         disconnect(t);
         if (!is_over(t))

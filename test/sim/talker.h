@@ -8,7 +8,7 @@
 
 #include "test/sim/asks.h"
 
-enum { TALKERS_MAX = 12, TALKER_LIVENESS_ANSWERS = 12 };
+enum { TALKERS_MAX = 12, TALKER_LIVENESS_ANSWERS = 12, TALKER_LIVENESS_WRITES = 2 };
 
 struct talker {
     struct asks asks; /* first what outlives the node */
@@ -17,6 +17,7 @@ struct talker {
     uint64_t think_ns; /* between requests, on average */
     unsigned depth;    /* requests under way at once */
     uint32_t lively;   /* answers of the liveness phase */
+    uint32_t lively_writes;
     bool is_running;
     /* Of the run. */
     struct reactor *reactor;
@@ -39,6 +40,8 @@ struct talker_node {
 
 /* The reactor's main of a client node; `context` is its struct talker_node. Returns when all is over. */
 MUST_CHECK int talker_main(struct reactor *r, void *context);
+/* It has got on without faults, as it was to. */
+bool talker_has_proved(const struct talker *t);
 /* Its node was killed: what it asked is lost. */
 void talker_killed(struct talker *t);
 
