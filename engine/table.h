@@ -49,8 +49,8 @@ MUST_CHECK int table_writer_open(struct reactor *r, const char *path, uint64_t n
                                  struct table_writer **out);
 
 /* Waits sometimes: when a piece of 256 KiB goes out; yields by itself. The record is copied. Returns:
- * TORC_E_CORRUPT when its key is not above that of the record before, since where it came from is not in order
- * then. After an error every later call returns it again. */
+ * TORC_E_CORRUPT when its key is not above that of the record before, since where it came from is not in
+ * order then. After an error every later call returns it again. */
 MUST_CHECK int table_writer_add(struct table_writer *w, const struct record *record);
 
 /* The bytes of the file if it were finished now, about: for splitting. */

@@ -6,6 +6,7 @@
 #include "test/engine/table_sample.h"
 #include "test/test.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +91,29 @@ TEST_IN_REACTOR(a_table_of_nothing_holds_nothing)
     CU_ASSERT_EQUAL(table_cursor_next(&c, &found), 0);
     table_cursor_deinit(&c);
     fixture_close(&f);
+}
+
+TEST_IN_REACTOR(a_table_takes_no_key_that_is_not_above_the_last)
+{
+    static const unsigned seconds[] = {5, 4};
+    char path[256];
+    snprintf(path, sizeof path, "%s/table.sst", test_directory());
+    for (unsigned i = 0; i < ARRAY_COUNT(seconds); i++) {
+        struct table_writer *w = NULL;
+        struct sample first, second, third;
+        struct table_summary summary;
+        sample_fill(&first, 5, NULL, 0);
+        sample_fill(&second, seconds[i], NULL, 0);
+        sample_fill(&third, 6, NULL, 0);
+        CU_ASSERT_EQUAL_FATAL(table_writer_open(r, path, 1, &w), 0);
+        CU_ASSERT_EQUAL(table_writer_add(w, &first.record), 0);
+        CU_ASSERT_EQUAL(table_writer_add(w, &second.record), TORC_E_CORRUPT);
+        CU_ASSERT_EQUAL(table_writer_add(w, &third.record), TORC_E_CORRUPT);
+        CU_ASSERT_EQUAL(table_writer_finish(w, &summary), TORC_E_CORRUPT);
+        table_writer_close(w);
+        struct file *file = NULL;
+        CU_ASSERT_EQUAL(file_open(r, path, FILE_READ, &file), -ENOENT);
+    }
 }
 
 TEST_IN_REACTOR(a_table_of_one_record_gives_it_back)
