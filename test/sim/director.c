@@ -6,13 +6,14 @@
 
 #include "test/sim/checks.h"
 #include "test/sim/driver.h"
+#include "test/sim/liveness.h"
 #include "test/sim/rot.h"
 
 #include <stdlib.h>
 
 enum {
     ACTS_PER_LIFE = 4,
-    ROTS_PER_ACT = 40,  /* at the highest rate */
+    ROTS_PER_ACT = 80,  /* at the highest rate */
     FULL_BITS_MAX = 18, /* at most so many bytes are left when the disk gets full, as a power of two */
     CALM_IN = 8,        /* of the acts */
     MS = 1000000,
@@ -61,7 +62,7 @@ static int node_main(struct reactor *r, void *context)
     if (subject_open(s)) {
         checks_audit(s, true);
         if (h->is_final) {
-            drivers_prove_liveness(s);
+            liveness_prove(s);
             checks_audit(s, false);
         } else {
             drivers_run(s);
@@ -264,7 +265,7 @@ static void act(struct history *h)
         take_snapshot(h);
 }
 
-/* Time for what waits a second, a full disk above all. */
+/* Time for what waits a second. */
 static void be_calm(struct history *h)
 {
     enum { CALM_MS_MAX = 3000 };
@@ -273,6 +274,44 @@ static void be_calm(struct history *h)
     h->is_calm = true;
     run_time(h, sim_dice_below(&h->dice, CALM_MS_MAX) * MS);
     h->is_calm = false;
+}
+
+struct progress {
+    struct history *history;
+    uint32_t acked[PLAN_CORES_MAX]; /* the last write acknowledged before */
+};
+
+static bool has_progress(void *context)
+{
+    struct progress *p = context;
+    struct history *h = p->history;
+    for (unsigned i = 0; i < h->plan.cores; i++) {
+        const struct subject *s = &h->subjects[i];
+        if (liveness_is_due(s) && s->model.acked_last == p->acked[i])
+            return false;
+    }
+    return true;
+}
+
+/* The faults pause and there is room: whoever has not failed for good must take writes again, as it is. */
+static void pause_faults(struct history *h)
+{
+    enum { PAUSE_IN = 6 };
+    static const struct sim_faults none;
+    if (sim_dice_below(&h->dice, h->is_full ? 2 : PAUSE_IN) || !sim_node_is_up(h->node))
+        return;
+    end_full(h);
+    sim_world_set_faults(h->world, &none);
+    h->is_calm = true;
+    run_time(h, second_ns / 10); /* what has begun to fail fails */
+    struct progress p = {.history = h};
+    for (unsigned i = 0; i < h->plan.cores; i++)
+        p.acked[i] = h->subjects[i].model.acked_last;
+    if (!sim_run(h->world, history_now_ns(h) + 200 * second_ns, has_progress, &p) && sim_node_is_up(h->node))
+        story_fail(&h->outcome->story, history_now_ns(h),
+                   "the faults have paused, and no write is acknowledged");
+    h->is_calm = false;
+    sim_world_set_faults(h->world, &h->plan.faults);
 }
 
 static void act_between_lives(struct history *h)
@@ -368,6 +407,7 @@ void director_live(struct history *h, unsigned index)
         if (i < ACTS_PER_LIFE) {
             act(h);
             be_calm(h);
+            pause_faults(h);
         }
     }
     end_life(h, life);

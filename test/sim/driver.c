@@ -1,7 +1,6 @@
 /* driver.c - does operations as the plan has them; see driver.h. */
 #include "test/sim/driver.h"
 
-#include "engine/engine_internal.h"
 #include "test/sim/checks.h"
 #include "test/sim/truth.h"
 
@@ -24,8 +23,7 @@ static bool is_over(const struct driver *d)
 
 /* ---- writes ---- */
 
-/* Waits: until fewer than `count` writes of the driver are under way. */
-static void await_answers(struct driver *d, uint32_t count)
+void driver_await(struct driver *d, uint32_t count)
 {
     for (unsigned i = 0; d->flying >= count && i < WAITS_MAX; i++) {
         event_init(&d->progress);
@@ -38,7 +36,7 @@ static void await_answers(struct driver *d, uint32_t count)
         subject_fail(d->subject, "a write is not answered within %d s", WAITS_MAX);
 }
 
-static void put(struct driver *d, const struct model_put *put)
+void driver_put(struct driver *d, const struct model_put *put)
 {
     struct subject *s = d->subject;
     int rc = subject_put(s, put, d);
@@ -62,14 +60,14 @@ static void put(struct driver *d, const struct model_put *put)
     task_sleep(s->reactor, REFUSED_PAUSE_NS);
 }
 
-static uint32_t draw_key(struct driver *d)
+uint32_t driver_draw_key(struct driver *d)
 {
     const struct plan *p = &d->subject->history->plan;
     bool is_hot = sim_dice_below(&d->dice, 100) < p->hot_per_cent;
     return (uint32_t)sim_dice_below(&d->dice, is_hot ? p->hot_keys : p->keys);
 }
 
-static uint32_t draw_value_bytes(struct driver *d)
+uint32_t driver_draw_value_bytes(struct driver *d)
 {
     enum { LARGEST_IN = 32 };
     const struct plan *p = &d->subject->history->plan;
@@ -90,18 +88,18 @@ static uint64_t draw_expiry(struct driver *d)
 static void write_something(struct driver *d, uint64_t kind)
 {
     const struct plan *p = &d->subject->history->plan;
-    struct model_put w = {.key = draw_key(d)};
+    struct model_put w = {.key = driver_draw_key(d)};
     if (kind < p->delete_per_cent) {
         w.flags = RECORD_TOMBSTONE;
     } else {
-        w.value_bytes = draw_value_bytes(d);
+        w.value_bytes = driver_draw_value_bytes(d);
         if (kind < p->delete_per_cent + p->expiring_per_cent) {
             w.flags = RECORD_EXPIRING;
             w.expiry_ms = draw_expiry(d);
         }
     }
-    put(d, &w);
-    await_answers(d, p->pipeline);
+    driver_put(d, &w);
+    driver_await(d, p->pipeline);
 }
 
 /* ---- operations ---- */
@@ -133,7 +131,7 @@ static void operate(struct driver *d)
     else if (kind >= 100 - p->scan_per_cent)
         scan(d);
     else
-        checks_get(d->subject, draw_key(d));
+        checks_get(d->subject, driver_draw_key(d));
 }
 
 static void drive(struct reactor *r, void *argument)
@@ -162,59 +160,4 @@ void drivers_run(struct subject *s)
     }
     int rc = event_wait(s->reactor, &s->drivers_over, EVENT_FOREVER);
     ASSERT(rc == 0 && s->drivers_alive == 0);
-}
-
-/* ---- liveness ---- */
-
-/* Nothing to do for a flush or a compaction, and the log as short as it is meant to be. */
-static bool is_settled(const struct subject *s)
-{
-    enum { SEGMENTS_BESIDE = 6 + 4 };
-    const struct engine *e = s->engine;
-    uint64_t segments_max = s->options.log_bytes_max / s->options.segment_bytes + SEGMENTS_BESIDE;
-    return e->frozen_count == 0 && !e->is_flushing && !e->is_compacting && !e->is_burying &&
-           engine_counters(e).log_segments <= segments_max;
-}
-
-static void await_settled(struct subject *s)
-{
-    enum { SETTLE_WAITS_MAX = 600 };
-    for (unsigned i = 0; !is_settled(s) && i < SETTLE_WAITS_MAX; i++)
-        task_sleep(s->reactor, 50 * MS);
-    if (is_settled(s))
-        return;
-    subject_fail(s, "it does not settle: %u frozen memtables, %s%s%s%llu log segments",
-                 s->engine->frozen_count, s->engine->is_flushing ? "flushing, " : "",
-                 s->engine->is_compacting ? "compacting, " : "", s->engine->is_burying ? "burying, " : "",
-                 (unsigned long long)engine_counters(s->engine).log_segments);
-}
-
-static void write_in_time(struct driver *d)
-{
-    enum { ANSWER_MS_MAX = 5000 };
-    struct subject *s = d->subject;
-    struct model_put w = {.key = draw_key(d), .value_bytes = draw_value_bytes(d)};
-    uint64_t began_ns = reactor_now_ns(s->reactor);
-    put(d, &w);
-    await_answers(d, 1);
-    if (reactor_now_ns(s->reactor) - began_ns > (uint64_t)ANSWER_MS_MAX * MS)
-        subject_fail(s, "nothing fails any more, and a write took %llu ms",
-                     (unsigned long long)(reactor_now_ns(s->reactor) - began_ns) / MS);
-    enum write_state state = (enum write_state)s->model.writes[s->model.count].state;
-    if (state != WRITE_ACKED)
-        subject_fail(s, "nothing fails any more, and a write is not acknowledged");
-}
-
-void drivers_prove_liveness(struct subject *s)
-{
-    enum { WRITES_MIN = 20, WRITES_MAX = 400 };
-    struct driver *d = &s->drivers[0];
-    uint64_t flushes = engine_counters(s->engine).flushes;
-    for (unsigned i = 0; i < WRITES_MAX && !history_has_failed(s->history); i++) {
-        if (i >= WRITES_MIN && engine_counters(s->engine).flushes > flushes)
-            break;
-        write_in_time(d);
-    }
-    if (!history_has_failed(s->history))
-        await_settled(s);
 }
