@@ -422,6 +422,16 @@ static void judge_found(struct model *m, const struct model_question *q, const s
     see(m, number);
 }
 
+/* Below the floor: the newest write that is there and dead, which is what absence may mean when what came after it
+ * is lost; 0: none. */
+static uint32_t newest_dead(const struct model *m, const struct model_question *q)
+{
+    for (uint32_t i = m->keys[q->key].last; i > 0; i = m->writes[i].previous)
+        if (i < q->floor && can_be_there(&m->writes[i]) && can_be_dead(&m->writes[i], q))
+            return i;
+    return 0;
+}
+
 static void judge_absent(struct model *m, const struct model_question *q, struct model_finding *f)
 {
     uint32_t newest = 0, oldest = 0, count = 0;
@@ -434,7 +444,8 @@ static void judge_absent(struct model *m, const struct model_question *q, struct
     bool can_be_nothing = q->floor == 0;
     f->verdict = MODEL_RIGHT;
     if (count == 0 && !can_be_nothing) {
-        bool is_lost = q->floor == m->keys[q->key].floor && excuse(m, q->key, 0, &f->excused);
+        uint32_t older = newest_dead(m, q);
+        bool is_lost = q->floor == m->keys[q->key].floor && excuse(m, q->key, older, &f->excused);
         f->verdict = is_lost ? MODEL_EXCUSED : MODEL_MISSING;
     }
     if (f->verdict != MODEL_RIGHT)

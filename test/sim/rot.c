@@ -132,8 +132,11 @@ void rot_lose_file(struct history *h, bool is_cut)
     if (t.subject->manifests_lost == 2) /* nothing more: without any file it would be a new shard */
         return;
     t.subject->manifests_lost += strncmp(t.name, "MANIFEST", 8) == 0;
-    /* What was in the newest file is bounded by the present, which a clock set back denies. */
-    if (is_log && (sim_fault_hits(h->world, SIM_WALL_JUMP) || sim_fault_hits(h->world, SIM_WALL_FREEZE)))
+    /* What was in the newest file is bounded by the present. Versions are ahead of it after a clock was set back, and
+     * after an earlier loss, above whose bound they had to be. */
+    bool is_ahead = sim_fault_hits(h->world, SIM_WALL_JUMP) || sim_fault_hits(h->world, SIM_WALL_FREEZE) ||
+                    t.subject->quarantined > 0;
+    if (is_log && is_ahead)
         model_wiped_log(&t.subject->model);
     snprintf(path, sizeof path, "%s", t.file.path);
     story_say(&h->outcome->story, history_now_ns(h), "%s: %s", is_cut ? "cut off" : "lost file", path);

@@ -58,7 +58,8 @@ static bool explains_write(const struct subject *s, int error)
 {
     if (error == TORC_E_DISK_FULL)
         return was_full(s->history);
-    return error == TORC_E_STORAGE && (has_failed_writes(s->history) || has_failed_reads(s));
+    bool has_lied = s->damage.manifests > 0; /* a copy that does not read back is one that failed */
+    return error == TORC_E_STORAGE && (has_lied || has_failed_writes(s->history) || has_failed_reads(s));
 }
 
 static bool explains_open(const struct subject *s, int error)
