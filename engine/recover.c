@@ -288,9 +288,11 @@ static int settle_manifest(struct engine *e, struct wal_recovery *w, char *why, 
 
 /* ---- files that nothing names ---- */
 
+enum { ORPHANS_AT_ONCE = 64 };
+
 struct orphans {
     struct engine *engine;
-    uint64_t numbers[64]; /* more than a crash leaves; the rest goes at the next start */
+    uint64_t numbers[ORPHANS_AT_ONCE];
     uint32_t count;
 };
 
@@ -316,8 +318,7 @@ static int note_orphan(void *context, const char *name)
     return 0;
 }
 
-/* A table that a crash left behind before the manifest named it. That it cannot be removed harms nothing. */
-static void remove_orphans(struct engine *e)
+static int remove_some_orphans(struct engine *e, uint32_t *count)
 {
     struct orphans o = {.engine = e};
     int rc = directory_list(e->reactor, e->directory, note_orphan, &o);
@@ -327,6 +328,17 @@ static void remove_orphans(struct engine *e)
         MARK(table_that_nothing_names_is_removed);
         rc = file_remove(e->reactor, path);
     }
+    *count = o.count;
+    return rc;
+}
+
+/* A table that a crash left behind before the manifest named it. That it cannot be removed harms nothing. */
+static void remove_orphans(struct engine *e)
+{
+    uint32_t count = ORPHANS_AT_ONCE;
+    int rc = 0;
+    while (rc == 0 && count == ORPHANS_AT_ONCE) /* ends: each time there are fewer */
+        rc = remove_some_orphans(e, &count);
     if (rc)
         engine_tell(e, "orphans", "unneeded tables in %s could not be removed: %s", e->directory,
                     error_sentence(rc));
