@@ -59,7 +59,10 @@ static int node_main(struct reactor *r, void *context)
     s->reactor = r;
     if (reactor_core(r) == 0)
         reactor_set_stop_handler(r, on_stop, h);
-    if (subject_open(s)) {
+    bool is_open = subject_open(s);
+    if (is_open && h->is_trial) {
+        subject_close(s);
+    } else if (is_open) {
         checks_audit(s, true);
         if (h->is_final) {
             liveness_prove(s);
@@ -396,6 +399,33 @@ static void after_life(struct history *h)
     h->life++;
 }
 
+/* Both copies of one manifest are damaged for one start: that shard must refuse, say why and change nothing. The
+ * others are started and closed. Then what was damaged is put back. */
+static void prove_refusal(struct history *h)
+{
+    enum { TRIAL_IN = 12 };
+    static const struct sim_faults none;
+    struct subject *s = &h->subjects[sim_dice_below(&h->dice, h->plan.cores)];
+    if (sim_dice_below(&h->dice, TRIAL_IN) || s->damage.manifests || !rot_flip_manifests(s))
+        return;
+    uint64_t hash = rot_hash_of_files(s);
+    story_say(&h->outcome->story, history_now_ns(h), "both manifests of core %u are damaged, for one start",
+              s->core);
+    sim_world_set_faults(h->world, &none);
+    s->must_refuse = h->is_trial = true;
+    start(h);
+    if (!sim_run(h->world, history_now_ns(h) + life_ns_max, is_down, h))
+        story_fail(&h->outcome->story, history_now_ns(h), "it neither starts nor refuses");
+    else if (rot_hash_of_files(s) != hash)
+        subject_fail(s, "it refused to start, and has changed its files");
+    s->must_refuse = h->is_trial = false;
+    sim_world_set_faults(h->world, &h->plan.faults);
+    if (history_has_failed(h))
+        return;
+    rot_flip_manifests(s);
+    after_life(h);
+}
+
 void director_live(struct history *h, unsigned index)
 {
     const struct life_plan *life = &h->plan.lives[index];
@@ -414,6 +444,7 @@ void director_live(struct history *h, unsigned index)
     if (history_has_failed(h))
         return;
     after_life(h);
+    prove_refusal(h);
     act_between_lives(h);
 }
 

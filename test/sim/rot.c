@@ -87,6 +87,38 @@ static bool may_be_hit(const struct target *t, struct history *h)
     return true;
 }
 
+/* The bytes of a segment that are in use: behind them are zeros, or what an earlier use left. */
+static uint64_t used_bytes(const struct target *t, struct sim_disk *d)
+{
+    uint8_t block[WAL_BLOCK_BYTES];
+    struct wal_record_header record;
+    uint64_t id, used = WAL_BLOCK_BYTES;
+    if (!wal_segment_name_parse(t->name, &id))
+        return t->file.bytes;
+    for (uint64_t at = WAL_BLOCK_BYTES; at < t->file.bytes && read_block(t, d, at, block);
+         at += WAL_BLOCK_BYTES)
+        if (wal_record_header_decode(block, &record) && record.segment_id == id)
+            used = at + wal_record_bytes(record.payload_bytes);
+    return used < t->file.bytes ? used : t->file.bytes;
+}
+
+/* Anywhere, or where it hurts: in what is in use of a log, in the sector of a block that holds its header or its
+ * checksum. */
+static uint64_t draw_offset(const struct target *t, struct history *h, uint64_t sectors)
+{
+    enum { SECTORS_PER_BLOCK = WAL_BLOCK_BYTES / SIM_SECTOR_BYTES };
+    bool is_aimed = sim_dice_below(&h->dice, 4) != 0;
+    uint64_t within = is_aimed ? used_bytes(t, sim_node_disk(h->node)) / SIM_SECTOR_BYTES : sectors;
+    uint64_t sector = sim_dice_below(&h->dice, within > 0 ? within : sectors);
+    uint64_t edge = sim_dice_below(&h->dice, 4);
+    uint64_t first = sector / SECTORS_PER_BLOCK * SECTORS_PER_BLOCK;
+    if (is_aimed && edge == 0)
+        sector = first;
+    if (is_aimed && edge == 1 && first + SECTORS_PER_BLOCK <= sectors)
+        sector = first + SECTORS_PER_BLOCK - 1;
+    return sector * SIM_SECTOR_BYTES;
+}
+
 void rot_something(struct history *h, enum sim_fault fault)
 {
     struct sim_disk *disk = sim_node_disk(h->node);
@@ -98,7 +130,7 @@ void rot_something(struct history *h, enum sim_fault fault)
     t.subject = subject_of(h, t.file.path, &t.name);
     if (!t.subject || sectors == 0)
         return;
-    t.offset = sim_dice_below(&h->dice, sectors) * SIM_SECTOR_BYTES;
+    t.offset = draw_offset(&t, h, sectors);
     if (!may_be_hit(&t, h))
         return;
     if (fault == SIM_BIT_ROT)
@@ -107,6 +139,45 @@ void rot_something(struct history *h, enum sim_fault fault)
         sim_disk_break_sector(disk, h->world, t.file.path, t.offset);
     sim_fault_count(h->world, fault);
     history_note_corruptions(h);
+}
+
+bool rot_flip_manifests(struct subject *s)
+{
+    static const char *const names[] = {"MANIFEST-A", "MANIFEST-B"};
+    struct sim_disk *disk = sim_node_disk(s->history->node);
+    char paths[ARRAY_COUNT(names)][64];
+    uint8_t byte;
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        snprintf(paths[i], sizeof paths[i], "%s/%s", s->directory, names[i]);
+        if (sim_disk_peek(disk, paths[i], &byte, 1, 0) != 1)
+            return false;
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        int64_t got = sim_disk_peek(disk, paths[i], &byte, 1, 0);
+        ASSERT(got == 1);
+        byte ^= 0x20;
+        sim_disk_poke(disk, paths[i], &byte, 1, 0);
+    }
+    return true;
+}
+
+uint64_t rot_hash_of_files(const struct subject *s)
+{
+    struct sim_disk *disk = sim_node_disk(s->history->node);
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
+        struct sim_file_info file = sim_disk_file_at(disk, i);
+        const char *name;
+        if (subject_of(s->history, file.path, &name) != s)
+            continue;
+        uint8_t *bytes = malloc(file.bytes + 1);
+        ASSERT(bytes);
+        int64_t got = sim_disk_peek(disk, file.path, bytes, file.bytes, 0);
+        ASSERT(got == (int64_t)file.bytes);
+        hash = hash * 31 + checksum_bytes(name, strlen(name)) + checksum_bytes(bytes, file.bytes);
+        free(bytes);
+    }
+    return hash;
 }
 
 static void note_hit(struct subject *s, const char *name)

@@ -201,7 +201,7 @@ static void tell_refused_open(struct subject *s, int rc, const char *why)
     h->outcome->tally.refused_starts++;
     if (why[0] == '\0')
         subject_fail(s, "it does not start with %s, and does not say why", error_name(rc));
-    if (!truth_explains(s, TRUTH_OPEN, rc, 0))
+    if (!s->must_refuse && !truth_explains(s, TRUTH_OPEN, rc, 0))
         subject_fail(s, "it does not start, %s (%s), and nothing had happened that explains it",
                      error_name(rc), why);
     s->is_lost = rc == TORC_E_CORRUPT;
@@ -220,6 +220,8 @@ bool subject_open(struct subject *s)
         return false;
     }
     s->engine = engine;
+    if (s->must_refuse)
+        subject_fail(s, "it starts, with both copies of its manifest damaged");
     check_quarantine(s);
     return true;
 }

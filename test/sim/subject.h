@@ -47,6 +47,7 @@ struct subject {
     bool is_putting;       /* no ticket may come back meanwhile */
     bool is_closing;
     uint64_t watermark_found; /* by recovery */
+    bool must_refuse;         /* to start: both copies of its manifest are damaged */
     bool was_refused;         /* a put was: STORAGE */
     uint32_t ticket_last;
     unsigned drivers_alive;
@@ -64,6 +65,7 @@ struct history {
     struct subject subjects[PLAN_CORES_MAX];
     unsigned life;
     bool is_final;    /* the last lives: nothing fails any more */
+    bool is_trial;    /* the node is started only to see whether it starts */
     bool is_stopping; /* the node was asked to stop */
     bool is_calm;     /* little is asked of it: time passes with few operations */
     uint32_t life_operations;
