@@ -59,6 +59,8 @@ struct session {
     bool is_broken;            /* half an answer was written, or bytes were dropped: it can only be closed */
     uint64_t hello_id;         /* request id, while HANDING_OVER */
     uint64_t progress_ns;      /* bytes last moved either way */
+    uint64_t carried_ns;       /* the last of the carried bytes came */
+    uint64_t arrived_ns;       /* the frames that are being handled had come by then */
     uint64_t answered_ns;      /* stamp of a sampled answer that waits to be sent, else 0 */
     uint64_t sending_since_ns; /* that stamp, once its send is under way */
 };

@@ -63,6 +63,7 @@ static int carry_append(struct session *session, struct slice bytes, size_t need
         return rc;
     memcpy(session->carry + session->carry_bytes, bytes.data, bytes.bytes);
     session->carry_bytes += (uint32_t)bytes.bytes;
+    session->carried_ns = reactor_now_ns(session->shard->reactor);
     return 0;
 }
 
@@ -171,7 +172,7 @@ static void handle_ping(struct session *session, const struct frame *frame)
 static void handle_scan(struct session *session, const struct frame *frame)
 {
     struct reply reply = reply_of(session, frame);
-    struct arrival arrival = {.at_ns = reactor_now_ns(session->shard->reactor)};
+    struct arrival arrival = {.at_ns = session->arrived_ns};
     count_in(session, frame->op);
     scan_start(session->shard, &reply, frame, &arrival);
 }
@@ -181,8 +182,8 @@ static void handle_data(struct session *session, const struct frame *frame)
 {
     struct shard *s = session->shard;
     struct reply reply = reply_of(session, frame);
-    struct arrival arrival = {.at_ns = reactor_now_ns(s->reactor)};
-    arrival.sampled_ns = stages_is_due(&s->stages) ? arrival.at_ns : 0;
+    struct arrival arrival = {.at_ns = session->arrived_ns};
+    arrival.sampled_ns = stages_is_due(&s->stages) ? reactor_now_ns(s->reactor) : 0;
     count_in(session, frame->op);
     requests_add(s, &reply, frame, &arrival);
 }
@@ -228,8 +229,7 @@ static void handle_frame(struct session *session, const struct frame *frame)
     } else if (frame->op == FRAME_BATCH) {
         struct reply reply = reply_of(session, frame);
         count_in(session, frame->op);
-        batch_start(s, &reply, frame,
-                    shard_deadline_ns(s, reactor_now_ns(s->reactor), extensions.deadline_ms));
+        batch_start(s, &reply, frame, shard_deadline_ns(s, session->arrived_ns, extensions.deadline_ms));
     } else
         refuse(session, frame, TORC_E_UNKNOWN_OPERATION);
 }
@@ -304,6 +304,7 @@ static int continue_carried(struct session *session, struct slice *bytes)
 static void take_bytes(struct session *session, struct slice bytes)
 {
     size_t needed = 0;
+    session->arrived_ns = reactor_now_ns(session->shard->reactor);
     int64_t rc = session->carry_bytes > 0 && !session->is_paused ? continue_carried(session, &bytes) : 0;
     if (rc == 0 && bytes.bytes > 0 && session->carry_bytes == 0) {
         rc = consume(session, bytes, &needed);
@@ -323,6 +324,7 @@ void session_continue(struct session *session)
     size_t needed;
     if (session->carry_bytes == 0 || session->state == SESSION_CLOSING || session_is_full(session))
         return;
+    session->arrived_ns = session->carried_ns; /* they have waited since, and their time ran */
     int64_t used = consume(session, slice_of(session->carry, session->carry_bytes), &needed);
     if (used < 0) {
         refuse_stream(session, (int)used);
