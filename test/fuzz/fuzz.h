@@ -49,6 +49,7 @@ struct fuzz_target {
     X(log)                                                                                                   \
     X(table)                                                                                                 \
     X(manifest)                                                                                              \
+    X(store)                                                                                                 \
     X(identity)                                                                                              \
     X(session)
 
