@@ -248,21 +248,21 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
 
 /* ---- failures ---- */
 
-void engine_tell_failure(struct engine *e, const char *what, int code)
+void engine_tell_failure(struct engine *e, struct background *b, int code)
 {
-    if (e->has_told_full && !e->is_failed)
+    if (b->has_told && !e->is_failed)
         return;
-    e->has_told_full = true;
-    engine_tell(e, what, "%s; %s", error_sentence(code),
+    b->has_told = true;
+    engine_tell(e, b->name, "%s; %s", error_sentence(code),
                 e->is_failed ? "nothing more is written until the next start"
                              : "it is tried again every second");
 }
 
-void engine_tell_recovered(struct engine *e)
+void engine_tell_recovered(struct engine *e, struct background *b)
 {
-    if (e->has_told_full)
-        engine_tell(e, "storage_recovered", "tables are written again");
-    e->has_told_full = false;
+    if (b->has_told)
+        engine_tell(e, "storage_recovered", "%s: tables are written again", b->name);
+    b->has_told = false;
 }
 
 void engine_pause(struct engine *e, struct event *wake)

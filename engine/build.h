@@ -46,8 +46,8 @@ struct tables_change {
 MUST_CHECK int engine_change_tables(struct engine *e, const struct tables_change *change);
 
 /* A flush or a compaction did not succeed: says so once while it lasts, and that it does again. */
-void engine_tell_failure(struct engine *e, const char *what, int code);
-void engine_tell_recovered(struct engine *e);
+void engine_tell_failure(struct engine *e, struct background *b, int code);
+void engine_tell_recovered(struct engine *e, struct background *b);
 
 /* Waits at most RETRY_NS, or until the engine closes. */
 void engine_pause(struct engine *e, struct event *wake);

@@ -24,11 +24,17 @@ struct picked {
 
 /* ---- what to merge ---- */
 
-static uint32_t tier_of(const struct engine *e, const struct table_run *run)
+static uint64_t run_bytes(const struct table_run *run)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < run->count; i++)
         bytes += table_summary(run->tables[i]->table)->bytes;
+    return bytes;
+}
+
+static uint32_t tier_of(const struct engine *e, const struct table_run *run)
+{
+    uint64_t bytes = run_bytes(run);
     uint64_t limit = e->options.memtable_bytes * 2;
     uint32_t tier = 0;
     for (; tier + 1 < TIERS_MAX && bytes > limit; tier++)
@@ -160,18 +166,40 @@ static int compact_once(struct engine *e, const struct picked *p)
     return is_known ? TORC_E_CANCELLED : rc;
 }
 
+/* While the log or a flush waits for room a merge takes none of it: what it may write, and a file of the log,
+ * must both find a place. Waits. */
+static bool leaves_room(struct engine *e, const struct picked *p)
+{
+    if (!e->is_out_of_room && !wal_is_out_of_room(e->wal))
+        return true;
+    uint64_t needed = e->options.segment_bytes;
+    for (uint32_t i = 0; i < p->count; i++)
+        needed += run_bytes(p->runs[i]);
+    uint64_t free_bytes = 0;
+    int rc = directory_free_bytes(e->reactor, e->directory, &free_bytes);
+    if (rc == 0 && free_bytes >= needed)
+        return true;
+    MARK(merge_leaves_the_room_to_the_log);
+    return false;
+}
+
 static void compact(struct reactor *r, void *context)
 {
     struct engine *e = context;
     struct picked picked;
     (void)r;
     while (!e->is_closing && !e->is_failed && pick(e, &picked)) {
-        int rc = compact_once(e, &picked);
+        if (!leaves_room(e, &picked)) {
+            engine_pause(e, &e->compaction_wake);
+            continue;
+        }
+        /* There may be other tables by now. */
+        int rc = pick(e, &picked) ? compact_once(e, &picked) : TORC_E_CANCELLED;
         if (rc == 0) {
-            engine_tell_recovered(e);
+            engine_tell_recovered(e, &e->compacting);
         } else if (rc != TORC_E_CANCELLED) {
             MARK(compaction_failed_and_is_tried_again);
-            engine_tell_failure(e, "compaction", rc);
+            engine_tell_failure(e, &e->compacting, rc);
             engine_pause(e, &e->compaction_wake);
         }
     }

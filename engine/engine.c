@@ -20,7 +20,8 @@ enum {
     SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
     EVENT_TEXT_BYTES = 512,
     BATCH_BYTES_MIN = 16 << 10,
-    GATHER_BATCHES = 16, /* so many of them may wait, and no more than: */
+    DELETES_MEMTABLES_MAX = 2, /* so large the active one may grow by deletes on a full disk */
+    GATHER_BATCHES = 16,       /* so many of them may wait, and no more than: */
     GATHER_BYTES_MAX = 16 << 20,
     MEMTABLE_CHUNK_BYTES_MIN = 64 << 10,
     MEMTABLE_CHUNK_BYTES_MAX = 4 << 20,
@@ -233,6 +234,13 @@ static void on_durable(void *owner, const struct wal_batch *batch)
 
 /* ---- writes ---- */
 
+/* Deletes go on where puts wait for room: that is how room is made. Until memory is out of it, too. */
+static bool is_delete_with_room(const struct engine *e, const struct record *record)
+{
+    return record->flags & RECORD_TOMBSTONE &&
+           memtable_used_bytes(e->active) < DELETES_MEMTABLES_MAX * e->options.memtable_bytes;
+}
+
 int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket)
 {
     ASSERT((uint16_t)(record->key.vnode - e->options.vnode_first) < e->options.vnode_count);
@@ -241,7 +249,7 @@ int engine_put(struct engine *e, const struct record *record, const struct engin
         MARK(put_is_refused_by_a_failed_engine);
         return TORC_E_STORAGE;
     }
-    if (__builtin_expect(e->is_out_of_room, 0) && has_backlog(e)) {
+    if (__builtin_expect(e->is_out_of_room, 0) && has_backlog(e) && !is_delete_with_room(e, record)) {
         MARK(put_is_refused_until_a_flush_finds_room);
         e->counters.disk_full_refusals++;
         return TORC_E_DISK_FULL;
@@ -386,6 +394,8 @@ static struct engine *new_engine(struct reactor *r, const struct engine_options 
     e->reactor = r;
     e->seed = reactor_random(r);
     list_init(&e->graveyard);
+    e->flushing.name = "flush";
+    e->compacting.name = "compaction";
     event_init(&e->flush_wake);
     event_init(&e->compaction_wake);
     event_init(&e->closed);

@@ -34,6 +34,12 @@ struct frozen {
     uint64_t last_sequence; /* of the log: all its records are at or before this one */
 };
 
+/* What was told of one of the two. */
+struct background {
+    const char *name;
+    bool has_told; /* that it fails, and not yet that it does again */
+};
+
 struct engine {
     struct reactor *reactor;
     struct engine_options options; /* defaults filled in; directory is our copy */
@@ -65,7 +71,8 @@ struct engine {
     bool is_closing;
     bool is_accepting; /* engine_accept_loss is under way */
     bool is_failed;    /* the manifest cannot be written any more: no flush, no compaction */
-    bool has_told_full;
+    struct background flushing;
+    struct background compacting;
     bool is_out_of_room; /* the last flush found the disk full */
     struct event closed; /* close waits for the tasks */
 

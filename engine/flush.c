@@ -125,7 +125,7 @@ static void flush(struct reactor *r, void *context)
         if (rc == 0 || rc == TORC_E_DISK_FULL)
             e->is_out_of_room = rc != 0;
         if (rc == 0) {
-            engine_tell_recovered(e);
+            engine_tell_recovered(e, &e->flushing);
             engine_freeze_if_full(e);
             engine_wake_compaction(e);
         } else if (rc != TORC_E_CANCELLED) {
@@ -133,7 +133,7 @@ static void flush(struct reactor *r, void *context)
                 MARK(flush_finds_the_disk_full);
             else
                 MARK(flush_failed_and_is_tried_again);
-            engine_tell_failure(e, "flush", rc);
+            engine_tell_failure(e, &e->flushing, rc);
             engine_pause(e, &e->flush_wake);
         }
     }

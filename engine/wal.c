@@ -61,6 +61,11 @@ int wal_refusal(const struct wal *wal)
     return wal->refusal;
 }
 
+bool wal_is_out_of_room(const struct wal *wal)
+{
+    return wal->refusal == TORC_E_DISK_FULL || (wal->next_error == TORC_E_DISK_FULL && !wal->next);
+}
+
 struct wal_counters wal_counters(const struct wal *wal)
 {
     struct wal_counters counters = wal->counters;
@@ -172,17 +177,30 @@ static uint64_t payload_checksum(const struct wal_buffer *b)
     return wal_checksum_chunk(b->checksum, rest, b->payload_bytes - b->hashed_bytes);
 }
 
+static int refusal_of(struct wal *wal, const struct record *record)
+{
+    if (__builtin_expect(wal->refusal == 0 && wal->next_error == 0, 1))
+        return 0;
+    if (wal->refusal == TORC_E_STORAGE) {
+        MARK(put_is_refused_by_a_failed_log);
+        return TORC_E_STORAGE;
+    }
+    if (!wal_is_out_of_room(wal))
+        return 0;
+    if (!wal->refusal && record->flags & RECORD_TOMBSTONE) {
+        MARK(delete_is_taken_on_a_full_disk);
+        return 0;
+    }
+    MARK(put_is_refused_on_a_full_disk);
+    wal->counters.refusals++;
+    return TORC_E_DISK_FULL;
+}
+
 int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket)
 {
-    if (wal->refusal) {
-        if (wal->refusal == TORC_E_DISK_FULL) {
-            MARK(put_is_refused_on_a_full_disk);
-            wal->counters.refusals++;
-        } else {
-            MARK(put_is_refused_by_a_failed_log);
-        }
-        return wal->refusal;
-    }
+    int refusal = refusal_of(wal, record);
+    if (refusal)
+        return refusal;
     size_t bytes = entry_bytes(record);
     ASSERT(bytes <= wal->options.batch_bytes_max);
     struct wal_buffer *b = NULL;

@@ -141,7 +141,7 @@ MUST_CHECK int wal_open(struct reactor *r, const struct wal_options *options, st
 void wal_close(struct wal *wal);
 
 /* Copies the record into the gathering buffer. Returns: 0; TORC_E_OVERLOADED (on_room will tell);
- * TORC_E_DISK_FULL; TORC_E_STORAGE. On error the ticket is not kept. */
+ * TORC_E_DISK_FULL, for deletes last; TORC_E_STORAGE. On error the ticket is not kept. */
 MUST_CHECK int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket);
 
 /* Sends what has gathered if fewer than writes_in_flight_max are under way. To be called once a turn: nothing
@@ -172,6 +172,8 @@ uint64_t wal_bytes(const struct wal *wal);
 
 /* 0, or the error with which appends are refused now: TORC_E_DISK_FULL, TORC_E_STORAGE. */
 int wal_refusal(const struct wal *wal);
+/* There is no room for the next file: what is left of the present one is for deletes. */
+bool wal_is_out_of_room(const struct wal *wal);
 
 struct wal_counters {
     uint64_t writes; /* log records, watermark records too */

@@ -322,6 +322,17 @@ static void prepare_failed(struct wal *wal, int rc)
     }
 }
 
+static void next_is_there(struct wal *wal)
+{
+    bool had_room = wal->next_error != TORC_E_DISK_FULL;
+    wal->next_error = 0;
+    if (had_room || wal->refusal)
+        return;
+    MARK(log_finds_room_before_it_is_full);
+    wal_event(wal, "log_room", "the disk has room again; writes are taken");
+    wal_room(wal);
+}
+
 static void prepare_next(struct wal *wal)
 {
     int rc = -EIO;
@@ -331,7 +342,7 @@ static void prepare_next(struct wal *wal)
             break;
     }
     if (rc == 0)
-        wal->next_error = 0;
+        next_is_there(wal);
     else if (!wal->is_stopping)
         prepare_failed(wal, rc);
     event_set(wal->reactor, &wal->progress, 0);

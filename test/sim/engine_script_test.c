@@ -72,21 +72,29 @@ static struct record_key key_of(uint32_t key, char text[16])
     return (struct record_key){.vnode = (uint16_t)(key % 4), .key = slice_of(text, (size_t)bytes)};
 }
 
-/* Each its own log record. */
-static void put(struct script *s, uint32_t key)
+/* Returns: what engine_put does. */
+static int try_put(struct script *s, uint32_t key, uint8_t flags)
 {
     char text[16];
     uint8_t value[VALUE_BYTES];
     memset(value, (int)key, sizeof value);
     struct record record = {.key = key_of(key, text),
                             .version = {.clock = engine_version_clock_max(s->engine) + 1},
-                            .value = slice_of(value, sizeof value)};
+                            .flags = flags,
+                            .value = slice_of(value, flags & RECORD_TOMBSTONE ? 0 : sizeof value)};
     record.checksum = entry_checksum(&record.key, record.value);
-    CU_ASSERT_EQUAL_FATAL(engine_put(s->engine, &record, &(struct engine_ticket){.words = {key}}), 0);
-    s->puts++;
+    int rc = engine_put(s->engine, &record, &(struct engine_ticket){.words = {key}});
+    s->puts += rc == 0;
     for (unsigned i = 0; s->returned < s->puts && i < WAITS_MAX; i++)
         task_sleep(s->r, MS / 10);
     CU_ASSERT_EQUAL(s->returned, s->puts);
+    return rc;
+}
+
+/* Each its own log record. */
+static void put(struct script *s, uint32_t key)
+{
+    CU_ASSERT_EQUAL_FATAL(try_put(s, key, 0), 0);
 }
 
 static void put_ten(struct script *s)
@@ -235,5 +243,49 @@ TEST(log_whose_last_record_cannot_be_read_is_damaged_and_not_torn)
     run_to_the_end(s, expect_last_unknown);
     CU_ASSERT_EQUAL(s->opened, 0);
     run_to_the_end(s, expect_last_unknown_still);
+    script_free(s);
+}
+
+/* ---- a full disk ---- */
+
+static void fill_the_disk(struct script *s)
+{
+    struct sim_disk *disk = sim_node_disk(s->node);
+    put_ten(s);
+    task_sleep(s->r, 100 * MS); /* until the next file of the log is there */
+    sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
+    uint32_t taken = 0;
+    while (try_put(s, 10 + taken % 40, 0) == 0 && taken < 1000)
+        taken++;
+    CU_ASSERT(taken > 3 && taken < 1000);
+    CU_ASSERT_EQUAL(s->failed, 0); /* refused, and none of those that were taken */
+    CU_ASSERT_EQUAL(answer_of(s, 3), ENGINE_FOUND);
+    CU_ASSERT_EQUAL(try_put(s, 3, RECORD_TOMBSTONE), 0);
+    CU_ASSERT_EQUAL(answer_of(s, 3), ENGINE_ABSENT);
+    CU_ASSERT_EQUAL(try_put(s, 3, 0), TORC_E_DISK_FULL);
+    uint32_t deleted = 0;
+    while (try_put(s, deleted % 3, RECORD_TOMBSTONE) == 0 && deleted < 1000)
+        deleted++;
+    CU_ASSERT(deleted > 5 && deleted < 1000);
+    sim_disk_set_capacity(disk, UINT64_C(1) << 30);
+    task_sleep(s->r, 3000 * MS);
+    CU_ASSERT(has_event(s, "log_room"));
+    put(s, 3);
+    CU_ASSERT_EQUAL(answer_of(s, 3), ENGINE_FOUND);
+}
+
+static void look_after_full(struct script *s)
+{
+    CU_ASSERT_EQUAL(answer_of(s, 3), ENGINE_FOUND);
+    CU_ASSERT_EQUAL(answer_of(s, 1), ENGINE_ABSENT);
+    CU_ASSERT_EQUAL(answer_of(s, 9), ENGINE_FOUND);
+}
+
+TEST(full_disk_refuses_puts_and_takes_deletes_until_there_is_room)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 2});
+    run_and_lose_power(s, fill_the_disk);
+    run_to_the_end(s, look_after_full);
+    CU_ASSERT_EQUAL(s->opened, 0);
     script_free(s);
 }
