@@ -147,13 +147,13 @@ static bool check_files(struct judge *j)
 static bool run_lives(struct judge *j)
 {
     if (j->is_full) {
-        if (!run_node(j))
+        if (!run_node(j) || !check_files(j))
             return false;
         lose_all_pending(j);
         sim_disk_set_capacity(sim_node_disk(j->node), CRASH_DISK_BYTES);
         j->is_full = false;
     }
-    if (!run_node(j))
+    if (!run_node(j) || !check_files(j))
         return false;
     lose_all_pending(j);
     return run_node(j) && check_files(j);

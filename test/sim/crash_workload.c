@@ -154,7 +154,8 @@ static const struct crash_workload workloads[] = {
      40},
     {"restart", "open put:0:100 await close record open observe put:1:100 await close", {NO_FLUSH, 2}, 40},
     {"restarts",
-     RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART "record open observe rest close",
+     RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART RESTART
+         RESTART RESTART RESTART "record open observe rest close",
      {NO_FLUSH, 2},
      40},
     {"restart_with_tables",
