@@ -154,6 +154,16 @@ static uint32_t first_vnode(const struct shard *s, unsigned core)
     return ((core << s->vnode_bits) + s->core_count - 1) / s->core_count;
 }
 
+/* What the operator has given up with --accept-loss; does nothing where nothing was lost. */
+static int accept_loss(struct shard *s, const char *directory)
+{
+    int rc = engine_accept_loss(s->engine);
+    if (rc)
+        log_write(&s->log, LOG_LEVEL_ERROR, "accept_loss_failed", "what was lost is as it was",
+                  log_text("directory", directory), log_error(rc));
+    return rc;
+}
+
 static int open_engine(struct shard *s)
 {
     const struct options *o = s->options;
@@ -183,7 +193,7 @@ static int open_engine(struct shard *s)
         return rc;
     }
     hlc_observe(&s->clock, engine_version_clock_max(s->engine));
-    return 0;
+    return o->accepts_loss ? accept_loss(s, directory) : 0;
 }
 
 static int prepare_directory(struct shard *s)

@@ -33,6 +33,13 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .argument = "FILE",
      .initial = "",
      .help = "Read the configuration file FILE"},
+    {.name = "accept-loss",
+     .kind = OPTION_BOOL,
+     FIELD(accepts_loss),
+     .argument = "BOOL",
+     .initial = "false",
+     .help = "At this start, give up what a damaged log or table has lost: keys that answered UNKNOWN or "
+             "CORRUPT answer with what is left"},
 
     {.name = "data",
      .section = section_node,

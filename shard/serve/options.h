@@ -13,7 +13,7 @@
 enum {
     OPTIONS_PATH_BYTES = 1024,
     OPTIONS_WHY_BYTES = 512,
-    OPTIONS_COUNT = 20, /* rows of the table */
+    OPTIONS_COUNT = 21, /* rows of the table */
 };
 
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
@@ -27,6 +27,7 @@ struct option_source {
  * the load. */
 struct options {
     char config[OPTIONS_PATH_BYTES]; /* empty: no file */
+    bool accepts_loss;               /* of what damage has made UNKNOWN or unreadable, at this start */
     char data[OPTIONS_PATH_BYTES];   /* the data directory of the node */
     uint16_t node_id;
     uint8_t vnode_bits; /* fixed for the life of a data directory */

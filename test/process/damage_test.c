@@ -174,6 +174,16 @@ static bool log_says(const struct server *s, const char *text)
     return is_said;
 }
 
+static void add_argument(struct server *s, const char *argument)
+{
+    unsigned count = 0;
+    while (s->arguments[count])
+        count++;
+    ASSERT(count < SERVER_ARGUMENTS_MAX);
+    s->arguments[count] = argument;
+    s->arguments[count + 1] = NULL;
+}
+
 /* ---- tests ---- */
 
 TEST(damage_in_the_middle_of_the_log_is_told_and_makes_keys_unknown)
@@ -211,6 +221,18 @@ TEST(damage_in_the_middle_of_the_log_is_told_and_makes_keys_unknown)
     CU_ASSERT_EQUAL(raw_exists(&raw, slice_of_string("key-1")), TORC_E_NOT_FOUND);
     CU_ASSERT_EQUAL(raw_exists(&raw, slice_of_string("key-2")), TORC_E_UNKNOWN);
     CU_ASSERT_EQUAL(raw_get_expect(&raw, slice_of_string("key-10"), value_of(10)), 0);
+    raw_close(&raw);
+    server_stop(&s);
+
+    add_argument(&s, "--accept-loss"); /* until the operator gives up what is lost */
+    if (!server_start(&s) || !raw_connect(&raw, s.port, 0))
+        return;
+    CU_ASSERT(log_says(&s, "event=loss_accepted"));
+    CU_ASSERT_EQUAL(raw_exists(&raw, slice_of_string("never written")), TORC_E_NOT_FOUND);
+    CU_ASSERT_EQUAL(raw_get_expect(&raw, slice_of_string("key-10"), value_of(10)), 0);
+    f = look(&raw);
+    CU_ASSERT_EQUAL(f.unknown, 0);
+    CU_ASSERT(f.right > KEYS / 3);
     raw_close(&raw);
     server_stop(&s);
 }
