@@ -343,12 +343,15 @@ static bool rotate(struct wal *wal, uint64_t first_sequence)
 /* Ends the record of `b` at the end of the chain: header before its payload, zeros after it. */
 static void seal_record(struct wal *wal, struct wal_buffer *b, uint64_t record_bytes)
 {
+    /* The first one comes behind the header block. */
+    uint64_t offset = wal->current->offset ? wal->current->offset : WAL_BLOCK_BYTES;
     uint8_t *record = b->memory + RECORD_AT;
     uint64_t used = WAL_RECORD_HEADER_BYTES + (uint64_t)b->payload_bytes;
     memset(record + used, 0, record_bytes - used);
     b->header = (struct wal_record_header){
         .entry_count = b->item_count,
         .payload_bytes = b->payload_bytes,
+        .block = (uint32_t)(offset / WAL_BLOCK_BYTES),
         .segment_id = wal->current->id,
         .epoch = wal->current->epoch,
         .sequence = wal->next_sequence++,

@@ -56,7 +56,7 @@ void wal_record_header_encode(uint8_t *to, struct wal_record_header *h)
     store_u32le(to, WAL_RECORD_MAGIC);
     store_u32le(to + 4, h->entry_count);
     store_u32le(to + 8, h->payload_bytes);
-    store_u32le(to + 12, 0);
+    store_u32le(to + 12, h->block);
     store_u64le(to + 16, h->segment_id);
     store_u64le(to + 24, h->epoch);
     store_u64le(to + 32, h->sequence);
@@ -73,6 +73,7 @@ bool wal_record_header_decode(const uint8_t *from, struct wal_record_header *out
     *out = (struct wal_record_header){
         .entry_count = load_u32le(from + 4),
         .payload_bytes = load_u32le(from + 8),
+        .block = load_u32le(from + 12),
         .segment_id = load_u64le(from + 16),
         .epoch = load_u64le(from + 24),
         .sequence = load_u64le(from + 32),

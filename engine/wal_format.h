@@ -45,6 +45,7 @@ struct wal_segment_header {
 struct wal_record_header {
     uint32_t entry_count;
     uint32_t payload_bytes;
+    uint32_t block; /* where in the file the record begins, in blocks; 0: it does not say, as once */
     uint64_t segment_id;
     uint64_t epoch;
     uint64_t sequence;
@@ -64,6 +65,12 @@ enum wal_header_state {
 void wal_segment_header_encode(uint8_t *to, const struct wal_segment_header *h);
 /* Of another format version only out->id may be used: checksum, version and id keep their places. */
 enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_segment_header *out);
+
+/* Does the record stand where it was written to? */
+static inline bool wal_record_is_in_place(const struct wal_record_header *h, uint64_t offset)
+{
+    return h->block == 0 || h->block == offset / WAL_BLOCK_BYTES;
+}
 
 /* Fills h->checksum. */
 void wal_record_header_encode(uint8_t *to, struct wal_record_header *h);

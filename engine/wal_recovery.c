@@ -162,6 +162,10 @@ static enum found look(struct walk *w, struct wal_record_header *h)
     const uint8_t *record = w->reader.buffer + w->offset;
     if (!wal_record_header_decode(record, h) || !wal_survey_owns(segment_of(w), h))
         return FOUND_NOTHING;
+    if (!wal_record_is_in_place(h, w->offset)) {
+        MARK(log_record_written_elsewhere_is_not_taken);
+        return FOUND_NOTHING;
+    }
     uint64_t end = w->offset + wal_record_bytes(h->payload_bytes);
     if (end > w->reader.bytes)
         return FOUND_BROKEN;

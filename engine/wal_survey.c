@@ -118,11 +118,12 @@ void wal_survey_deinit(struct wal_survey *s)
     reactor_free(s->reactor, s->path);
 }
 
-static void look_at(struct wal_survey *s, const struct wal_survey_segment *segment, const uint8_t *block,
-                    struct wal_lookahead *look)
+/* Block `at` of the segment that the scratch begins with at `offset`. */
+static void look_at(struct wal_survey *s, const struct wal_survey_segment *segment, uint64_t offset,
+                    size_t at, struct wal_lookahead *look)
 {
     struct wal_record_header h;
-    if (!wal_record_header_decode(block, &h) || !wal_survey_owns(segment, &h))
+    if (!wal_record_header_decode(s->scratch + at, &h) || !wal_survey_owns(segment, &h))
         return;
     if (h.sequence > s->sequence_seen_max)
         s->sequence_seen_max = h.sequence;
@@ -130,6 +131,8 @@ static void look_at(struct wal_survey *s, const struct wal_survey_segment *segme
         return;
     if (h.watermark >= look->missing_sequence)
         look->was_durable = true;
+    if (!wal_record_is_in_place(&h, offset + at))
+        return; /* what it knows is true; where it stands it is a stranger */
     bool is_chained = look->previous_checksum == 0 || h.previous_checksum == look->previous_checksum;
     if (h.sequence == look->missing_sequence && is_chained && !segment->has_header)
         look->continues = true;
@@ -149,7 +152,7 @@ static int look_through(struct wal_survey *s, uint32_t index, uint64_t offset, s
         size_t piece = left < WAL_READ_BYTES ? (size_t)left : WAL_READ_BYTES;
         look->is_unreadable |= wal_read_blocks(s->reactor, file, s->scratch, piece, offset) != 0;
         for (size_t at = 0; at < piece; at += WAL_BLOCK_BYTES)
-            look_at(s, segment, s->scratch + at, look);
+            look_at(s, segment, offset, at, look);
         offset += piece;
         task_yield_if_due(s->reactor);
     }

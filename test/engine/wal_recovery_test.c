@@ -146,6 +146,37 @@ TEST_IN_REACTOR(wal_reports_damage_in_the_middle_and_goes_on_after_it)
     }
 }
 
+static void copy_block(const char *path, uint64_t from, uint64_t to)
+{
+    uint8_t block[WAL_BLOCK_BYTES];
+    int fd = open(path, O_RDWR);
+    CU_ASSERT_EQUAL(pread(fd, block, sizeof block, (off_t)from), (ssize_t)sizeof block);
+    CU_ASSERT_EQUAL(pwrite(fd, block, sizeof block, (off_t)to), (ssize_t)sizeof block);
+    close(fd);
+}
+
+/* The write of the 18th record went to the place of the 6th, and its own place is as it was. */
+TEST_IN_REACTOR(wal_takes_no_record_that_stands_where_another_one_was)
+{
+    struct rig *rig = rig_make(r);
+    rig->idle_ns = UINT64_C(60) * 1000 * 1000 * 1000; /* no watermark between */
+    rig_open(rig);
+    rig_put_singly(rig, 0, 20);
+    struct place sixth = rig_place_of(rig, rig->batch_sequences[5]);
+    struct place late = rig_place_of(rig, rig->batch_sequences[17]);
+    rig_close(rig);
+    copy_block(late.path, late.offset, sixth.offset);
+    overwrite(late.path, late.offset, WAL_BLOCK_BYTES, 0);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 2);
+    CU_ASSERT_EQUAL(rig->recovery.torn_bytes, 0);
+    CU_ASSERT(rig_has_replayed(rig, 0, 5));
+    CU_ASSERT(rig_has_replayed(rig, 6, 11));
+    CU_ASSERT(rig_has_replayed(rig, 17, 3)); /* saved from where it went */
+    CU_ASSERT_EQUAL(rig->replayed[5], 0);
+    rig_free(rig);
+}
+
 TEST_IN_REACTOR(wal_saves_the_whole_entries_of_a_damaged_record)
 {
     struct rig *rig = rig_make(r);

@@ -243,6 +243,7 @@ static void write_what_failed(struct rig *rig, uint32_t n)
     before.header.previous_checksum = before.header.checksum;
     before.header.watermark = before.header.sequence;
     before.header.sequence++;
+    before.header.block++;
     wal_record_header_encode(block, &before.header);
     CU_ASSERT_EQUAL(pwrite(fd, block, sizeof block, (off_t)before.offset + WAL_BLOCK_BYTES),
                     (ssize_t)sizeof block);
