@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 enum {
-    IMAGES_MAX = 1000, /* of one state, at each level */
-    IMAGES_MAX_AGAIN = 40,
+    IMAGES_MAX = 500, /* of one state, at each level */
+    IMAGES_MAX_AGAIN = 30,
     IMAGES_MAX_SMALL = 12,   /* of those, evenly chosen, so that their numbers are the same */
     FAILURES_MAX = 8,        /* of one workload: then it is given up */
     DISTINCT_WANTED = 20000, /* of all workloads together */

@@ -42,7 +42,7 @@ struct crash_write {
 struct crash_history {
     uint32_t count;
     uint32_t failures; /* of log writes so far */
-    /* The log was damaged: a key that would show a write below this number may answer UNKNOWN; 0: none may. */
+    /* The log was damaged: a key that would show a write below this number may answer UNKNOWN. 0: none. */
     uint32_t unknown_below;
     struct crash_write writes[CRASH_WRITES_MAX];
 };
