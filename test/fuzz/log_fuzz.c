@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 enum switches {
-    OWN = 2,      /* records name the segment they are in and its epoch */
+    OWN = 2,      /* records name their segment, its epoch, and their place in it */
     CHAINED = 4,  /* and the checksum of the one before */
     ENTRIES = 8,  /* checksums of entries are made right, too */
     GOES_ON = 16, /* the log is opened and written to */
@@ -32,6 +32,7 @@ enum {
     AT_ID = 8, /* of a segment header */
     AT_SEGMENT_CHECKSUM = WAL_SEGMENT_HEADER_BYTES - 8,
     AT_PAYLOAD_BYTES = 8, /* of a record header */
+    AT_BLOCK = 12,
     AT_SEGMENT = 16,
     AT_EPOCH = 24,
     AT_PREVIOUS = 48,
@@ -90,6 +91,7 @@ static void mend_segment(uint8_t *file, size_t bytes, uint64_t id, uint8_t switc
         if (load_u32le(record) == WAL_RECORD_MAGIC) {
             if (switches & OWN) {
                 store_u64le(record + AT_SEGMENT, id);
+                store_u32le(record + AT_BLOCK, (uint32_t)(at / WAL_BLOCK_BYTES));
                 memcpy(record + AT_EPOCH, file + AT_ID + 8, 8);
             }
             step = mend_record(record, bytes - at, switches, previous);
