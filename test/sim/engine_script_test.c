@@ -246,6 +246,67 @@ TEST(log_whose_last_record_cannot_be_read_is_damaged_and_not_torn)
     script_free(s);
 }
 
+static void put_three_more(struct script *s)
+{
+    for (uint32_t key = 20; key < 23; key++)
+        put(s, key);
+}
+
+/* Writes a record behind the last one of the file that deletes key 5: as a write leaves it that was made, and
+ * answered with an error. */
+static void leave_failed_write(const struct script *s, const char *path)
+{
+    uint8_t block[WAL_BLOCK_BYTES];
+    char text[16];
+    struct sim_disk *disk = sim_node_disk(s->node);
+    struct wal_record_header h = {0}, next;
+    uint64_t at = WAL_BLOCK_BYTES;
+    for (; sim_disk_peek(disk, path, block, sizeof block, at) == (int64_t)sizeof block;
+         at += WAL_BLOCK_BYTES) {
+        if (!wal_record_header_decode(block, &next))
+            break;
+        h = next;
+    }
+    struct record record = {.key = key_of(5, text),
+                            .version = {.clock = h.clock_max + 1},
+                            .flags = RECORD_TOMBSTONE};
+    record.checksum = entry_checksum(&record.key, record.value);
+    memset(block, 0, sizeof block);
+    h.block = (uint32_t)(at / WAL_BLOCK_BYTES);
+    h.sequence++;
+    h.previous_checksum = h.checksum;
+    h.clock_max++;
+    h.entry_count = 1;
+    h.payload_bytes = (uint32_t)entry_encode(block + WAL_RECORD_HEADER_BYTES, &record);
+    h.payload_checksum = wal_payload_checksum(block + WAL_RECORD_HEADER_BYTES, h.payload_bytes);
+    wal_record_header_encode(block, &h);
+    sim_disk_poke(disk, path, block, sizeof block, at);
+}
+
+static void expect_deletion_in_doubt(struct script *s)
+{
+    CU_ASSERT(has_event(s, "log_damaged"));
+    CU_ASSERT_EQUAL(answer_of(s, 5), TORC_E_UNKNOWN); /* it has been taken, and must not be believed */
+    put(s, 5);
+    CU_ASSERT_EQUAL(answer_of(s, 5), ENGINE_FOUND);
+}
+
+/* Only the header of the next file says that the log goes on without it. */
+TEST(failed_write_is_not_believed_when_the_header_behind_it_is_damaged)
+{
+    static const char first[] = "shard/wal-0000000000000001.log", second[] = "shard/wal-0000000000000003.log";
+    uint8_t noise = 0x55;
+    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    run_to_the_end(s, put_ten);
+    run_to_the_end(s, put_three_more);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    leave_failed_write(s, first);
+    sim_disk_poke(sim_node_disk(s->node), second, &noise, 1, 10);
+    run_to_the_end(s, expect_deletion_in_doubt);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
 /* ---- a full disk ---- */
 
 static void fill_the_disk(struct script *s)
