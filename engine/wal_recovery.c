@@ -117,8 +117,8 @@ static int take(struct walk *w, const struct wal_record_header *h)
         count_damage(w, h->clock_max);
     } else if (w->is_lost && w->has_taken && h->sequence == w->next &&
                h->previous_checksum != w->last_checksum) {
-        /* It follows another one than the last that was taken, whose write had failed: the header that says so is
-         * damaged. What should not have been taken is not newer than this one. */
+        /* It follows another one than the last that was taken, whose write had failed: the header that says
+         * so is damaged. What should not have been taken is not newer than this one. */
         MARK(failed_log_write_was_taken_for_want_of_a_header);
         count_damage(w, h->clock_max);
     }

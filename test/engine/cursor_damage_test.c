@@ -1,7 +1,7 @@
 /* cursor_damage_test.c - scans that go on behind an error: nothing that was passed over comes back.
  *
- * Found by build/sim --seed 65: only the source that had failed was sought again, and gave out what the others had
- * passed over as deleted. */
+ * Found by build/sim --seed 65: only the source that had failed was sought again, and gave out what the
+ * others had passed over as deleted. */
 #include "engine/engine_internal.h"
 #include "test/engine/engine_rig.h"
 

@@ -132,7 +132,8 @@ static void take(struct scan_walk *w, const struct record *record)
     judge(s, "scan", &q, record);
 }
 
-/* After an error a scan stays where it is; it can go on behind it. Returns: whether there is anything behind. */
+/* After an error a scan stays where it is; it can go on behind it. Returns: whether there is anything
+ * behind. */
 static bool go_behind(struct scan_walk *w, struct engine_cursor *c, int error)
 {
     struct subject *s = w->subject;

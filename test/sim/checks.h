@@ -15,8 +15,8 @@ struct checks_scan {
 /* Waits. Scans in order. */
 void checks_scan(struct subject *s, const struct checks_scan *scan);
 
-/* Waits. Everything: each key by a get, then all by a scan. `is_after_start`: nothing was put since, so what has
- * come back of the last life must be a beginning of it. */
+/* Waits. Everything: each key by a get, then all by a scan. `is_after_start`: nothing was put since, so
+ * what has come back of the last life must be a beginning of it. */
 void checks_audit(struct subject *s, bool is_after_start);
 
 #endif

@@ -1,7 +1,7 @@
 /* director.c - starts, watches, harms and ends the node of a history; see director.h.
  *
- * The world runs until so many operations are done or so much time has passed; between its events the director
- * acts. What it does it draws from dice of its own. */
+ * The world runs until so many operations are done or so much time has passed; between its events the
+ * director acts. What it does it draws from dice of its own. */
 #include "test/sim/director.h"
 
 #include "test/sim/checks.h"
@@ -399,8 +399,8 @@ static void after_life(struct history *h)
     h->life++;
 }
 
-/* Both copies of one manifest are damaged for one start: that shard must refuse, say why and change nothing. The
- * others are started and closed. Then what was damaged is put back. */
+/* Both copies of one manifest are damaged for one start: that shard must refuse, say why and change
+ * nothing. The others are started and closed. Then what was damaged is put back. */
 static void prove_refusal(struct history *h)
 {
     enum { TRIAL_IN = 12 };

@@ -4,7 +4,8 @@
 
 #include "test/sim/subject.h"
 
-/* Waits: until the drivers of this subject have ended, because the node is to stop or the history has failed. */
+/* Waits: until the drivers of this subject have ended, because the node is to stop or the history has
+ * failed. */
 void drivers_run(struct subject *s);
 
 /* ---- one step of a driver ---- */

@@ -1,4 +1,5 @@
-/* history_test.c - the tester tested: the model finds what it is fed with, and histories are what they claim. */
+/* history_test.c - the tester tested: the model finds what it is fed with, and histories are what they
+ * claim. */
 #include "test/sim/history.h"
 #include "test/sim/model.h"
 #include "test/test.h"

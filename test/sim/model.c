@@ -296,11 +296,11 @@ static bool can_be_dead(const struct model_write *w, const struct model_question
     return (w->flags & RECORD_TOMBSTONE) || ((w->flags & RECORD_EXPIRING) && w->expiry_ms <= q->dead_ms);
 }
 
-/* A write is lost without a word only when recovery cut the log at or before its record. It cuts where no record
- * behind says that the missing one was durable, and the first record that is sent after the acknowledgement of
- * the missing one says so. So the write lies in the missing record itself, or in one that was sent before the
- * missing one was acknowledged; and no later record covered it when the disk lied, else that one would have
- * spoken, unless it is the very one that the lie hit: hence the two. */
+/* A write is lost without a word only when recovery cut the log at or before its record. It cuts where no
+ * record behind says that the missing one was durable, and the first record that is sent after the
+ * acknowledgement of the missing one says so. So the write lies in the missing record itself, or in one
+ * that was sent before the missing one was acknowledged; and no later record covered it when the disk
+ * lied, else that one would have spoken, unless it is the very one that the lie hit: hence the two. */
 bool model_may_be_lost(const struct model *m, uint32_t number)
 {
     const struct model_write *w = &m->writes[number];
@@ -422,8 +422,8 @@ static void judge_found(struct model *m, const struct model_question *q, const s
     see(m, number);
 }
 
-/* Below the floor: the newest write that is there and dead, which is what absence may mean when what came after it
- * is lost; 0: none. */
+/* Below the floor: the newest write that is there and dead, which is what absence may mean when what came
+ * after it is lost; 0: none. */
 static uint32_t newest_dead(const struct model *m, const struct model_question *q)
 {
     for (uint32_t i = m->keys[q->key].last; i > 0; i = m->writes[i].previous)

@@ -1,9 +1,9 @@
 /* model.h - what one shard must hold: every write with what became of it, as far as anybody can know.
  *
- * Writes are numbered from 1 in the order of the puts; versions ascend with the numbers, so a record that comes
- * back names its write, and its value is made again from its clock. A question about a key begins with its
- * floor, the newest write that is known to be there; the answer must be that write or a later one that can be
- * there by now.
+ * Writes are numbered from 1 in the order of the puts; versions ascend with the numbers, so a record that
+ * comes back names its write, and its value is made again from its clock. A question about a key begins with
+ * its floor, the newest write that is known to be there; the answer must be that write or a later one that
+ * can be there by now.
  *
  *             put               ticket 0
  *   (none) ---------> FLYING ---------------> ACKED
@@ -11,8 +11,8 @@
  *                      |  +-----------------> LATE -----------> ACKED
  *                      |  ticket, other error
  *                      +--------------------> FAILED
- *   at a crash: FLYING, LATE and FAILED become OPEN: there or not. But a FAILED one with an ACKED one behind it is
- *   GONE: the log goes on elsewhere, and says so.
+ *   at a crash: FLYING, LATE and FAILED become OPEN: there or not. But a FAILED one with an ACKED one behind
+ *   it is GONE: the log goes on elsewhere, and says so.
  *   at a read afterwards:  OPEN --> RECOVERED: it is there, and stays
  *                               --> RULED_OUT: an older one is the newest; GONE as soon as the log goes on
  *
@@ -73,7 +73,8 @@ struct model {
     uint32_t flying_first; /* no write before it is FLYING */
     uint32_t acked_last;
     uint16_t life;
-    /* A recovery may have been kept from reading what is there: what is RULED_OUT may be OPEN in the next life. */
+    /* A recovery may have been kept from reading what is there: what is RULED_OUT may be OPEN in the next
+     * life. */
     bool is_soft;
     bool forgives_recovered; /* a sync failed: what a recovery saw in the cache may be gone after it */
     struct model_lie lies[MODEL_LIES_MAX];
@@ -102,7 +103,8 @@ struct model_put {
     uint64_t expiry_ms;
     uint64_t clock_floor; /* the version's clock will be at least this */
 };
-/* Makes the record of a put. `memory` holds its key, `value` at least put->value_bytes. Nothing is remembered. */
+/* Makes the record of a put. `memory` holds its key, `value` at least put->value_bytes. Nothing is
+ * remembered. */
 struct record model_record(struct model *m, const struct model_put *put, char memory[MODEL_KEY_BYTES_MAX],
                            uint8_t *value);
 /* The engine has taken the record made last. Returns: the number of the write. */
@@ -163,12 +165,13 @@ struct model_finding {
 struct model_finding model_judge(struct model *m, const struct model_question *q,
                                  const struct record *answer);
 
-/* Could this write, acknowledged or recovered, be lost without a word, because the disk lied about the log? */
+/* Could this write, acknowledged or recovered, be lost without a word, because the disk lied about the
+ * log? */
 bool model_may_be_lost(const struct model *m, uint32_t number);
 
-/* After every key was asked once and nothing was put since the start: what has come back of the last life must be
- * a beginning of it, in the order of the puts. Returns: true, or false with a write that is there and an earlier
- * one that is not. */
+/* After every key was asked once and nothing was put since the start: what has come back of the last life
+ * must be a beginning of it, in the order of the puts. Returns: true, or false with a write that is there
+ * and an earlier one that is not. */
 bool model_is_prefix(const struct model *m, uint32_t *there, uint32_t *missing);
 
 #endif

@@ -28,8 +28,8 @@ struct sim_options {
 /* Ends the process when they are wrong or --help is among them. */
 void options_parse(struct sim_options *o, int argc, char **argv);
 
-/* The options that make another run draw the same, after --seed and --kind: " --without kill"; "" when there are
- * none. Returns: to. */
+/* The options that make another run draw the same, after --seed and --kind: " --without kill"; "" when
+ * there are none. Returns: to. */
 const char *options_filter_text(const struct fault_filter *filter, char *to, size_t bytes);
 
 #endif

@@ -4,8 +4,8 @@
  *
  *   the end of the log, from the first record on that no later durable record covers with its watermark: a
  *   damaged last record is a torn one. The log writes the watermark when it has been idle for 10 ms
- *   a copy of the manifest, while the other one is damaged or may be in the making: both gone is the end of the
- *   shard, which is what one damage in so many is allowed to be */
+ *   a copy of the manifest, while the other one is damaged or may be in the making: both gone is the end
+ *   of the shard, which is what one damage in so many is allowed to be */
 #include "test/sim/rot.h"
 
 #include "engine/wal_format.h"
@@ -102,8 +102,8 @@ static uint64_t used_bytes(const struct target *t, struct sim_disk *d)
     return used < t->file.bytes ? used : t->file.bytes;
 }
 
-/* Anywhere, or where it hurts: in what is in use of a log, in the sector of a block that holds its header or its
- * checksum. */
+/* Anywhere, or where it hurts: in what is in use of a log, in the sector of a block that holds its header
+ * or its checksum. */
 static uint64_t draw_offset(const struct target *t, struct history *h, uint64_t sectors)
 {
     enum { SECTORS_PER_BLOCK = WAL_BLOCK_BYTES / SIM_SECTOR_BYTES };
@@ -203,8 +203,8 @@ void rot_lose_file(struct history *h, bool is_cut)
     if (t.subject->manifests_lost == 2) /* nothing more: without any file it would be a new shard */
         return;
     t.subject->manifests_lost += strncmp(t.name, "MANIFEST", 8) == 0;
-    /* What was in the newest file is bounded by the present. Versions are ahead of it after a clock was set back, and
-     * after an earlier loss, above whose bound they had to be. */
+    /* What was in the newest file is bounded by the present. Versions are ahead of it after a clock was
+     * set back, and after an earlier loss, above whose bound they had to be. */
     bool is_ahead = sim_fault_hits(h->world, SIM_WALL_JUMP) || sim_fault_hits(h->world, SIM_WALL_FREEZE) ||
                     t.subject->quarantined > 0;
     if (is_log && is_ahead)
@@ -221,7 +221,8 @@ void rot_lose_file(struct history *h, bool is_cut)
 
 /* ---- what was hit ---- */
 
-/* Does it hit more than one record? One write leaves several corruptions where it met bytes that were the same. */
+/* Does it hit more than one record? One write leaves several corruptions where it met bytes that were the
+ * same. */
 static bool is_wide(const struct sim_corruption *c, const struct sim_corruption *before)
 {
     if (c->fault != SIM_MISDIRECTED_WRITE)

@@ -7,8 +7,8 @@
 /* Damages one sector somewhere on the disk, by bit rot or as a latent bad sector, if the one drawn may be. */
 void rot_something(struct history *h, enum sim_fault fault);
 
-/* Flips a bit in the first sector of both copies of the subject's manifest; doing it again undoes it. Requires: the
- * node is down. Returns: false, and nothing is done, when there are not two. */
+/* Flips a bit in the first sector of both copies of the subject's manifest; doing it again undoes it.
+ * Requires: the node is down. Returns: false, and nothing is done, when there are not two. */
 bool rot_flip_manifests(struct subject *s);
 /* Of all the subject's files, names and bytes. */
 uint64_t rot_hash_of_files(const struct subject *s);

@@ -1,7 +1,7 @@
 /* subject.h - one engine under test on a core of the node, its model, and what the history as a whole knows.
  *
- * A subject outlives the lives of its node: in each life an engine is opened in its directory, asked and closed,
- * or lost with the node. All of this is memory of the driver, which a crash does not touch. */
+ * A subject outlives the lives of its node: in each life an engine is opened in its directory, asked and
+ * closed, or lost with the node. All of this is memory of the driver, which a crash does not touch. */
 #ifndef TEST_SIM_SUBJECT_H
 #define TEST_SIM_SUBJECT_H
 
@@ -82,7 +82,8 @@ struct history {
 
 void subject_init(struct subject *s, struct history *h, unsigned core);
 void subject_deinit(struct subject *s);
-/* Waits. Opens the engine. Returns: whether it is open; when not, that was truthful or the history has failed. */
+/* Waits. Opens the engine. Returns: whether it is open; when not, that was truthful or the history has
+ * failed. */
 bool subject_open(struct subject *s);
 /* Waits. */
 void subject_close(struct subject *s);

@@ -4,15 +4,16 @@
  *   STORAGE     a write or a sync failed since the start; for reads: a read failed, or a sector is bad
  *   CORRUPT     a file of that kind was damaged by a fault; for the start: a manifest was, or could
  *               not be read or synced
- *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it, or is lost too */
+ *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it, or is
+ *               lost too */
 #include "test/sim/truth.h"
 
 #include "engine/engine_internal.h"
 
 #include <errno.h>
 
-/* How long after there is room again an engine may take to see it: it looks every second, and a slow disk takes
- * its time. */
+/* How long after there is room again an engine may take to see it: it looks every second, and a slow disk
+ * takes its time. */
 static const uint64_t full_grace_ns = UINT64_C(130) * 1000 * 1000 * 1000;
 
 static bool was_full(const struct history *h)
@@ -30,9 +31,9 @@ static bool has_failed_reads(const struct subject *s)
     return history_hits(s->history, SIM_READ_ERROR) > 0 || s->damage.bad_sectors > 0;
 }
 
-/* A copy of the manifest that is older than the engine thought names an older log and older tables. A record that a
- * failed sync has doomed can be read until the power is lost: recovery takes it, syncs it, and is told that all is
- * well; behind it the log goes on. */
+/* A copy of the manifest that is older than the engine thought names an older log and older tables. A
+ * record that a failed sync has doomed can be read until the power is lost: recovery takes it, syncs it,
+ * and is told that all is well; behind it the log goes on. */
 bool truth_explains_damaged_log(const struct subject *s)
 {
     return s->damage.log > 0 || s->damage.manifests > 0 || s->model.forgives_recovered || has_failed_reads(s);
@@ -68,8 +69,8 @@ static bool explains_open(const struct subject *s, int error)
         return s->damage.manifests > 0 || has_failed_reads(s) || has_failed_writes(s->history);
     if (error == TORC_E_DISK_FULL || error == -ENOSPC)
         return was_full(s->history);
-    return (error == TORC_E_STORAGE || error == -EIO) &&
-           (has_failed_writes(s->history) || has_failed_reads(s));
+    bool has_failed = s->damage.manifests > 0 || has_failed_writes(s->history) || has_failed_reads(s);
+    return (error == TORC_E_STORAGE || error == -EIO) && has_failed;
 }
 
 bool truth_explains(const struct subject *s, enum truth_place place, int error, uint32_t floor)
