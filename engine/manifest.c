@@ -13,7 +13,7 @@
 
 #include <stdio.h>
 
-enum { COPIES = 2 };
+enum { COPIES = 2, WRITE_TRIES = 3 };
 
 struct manifest {
     struct reactor *reactor;
@@ -365,7 +365,7 @@ static int write_copy(struct manifest *m, int index, const struct manifest_image
     return rc;
 }
 
-/* A write that fails is made once more, in a new file: the other copy is whole meanwhile. */
+/* A write that fails is made again, in a new file each time: the other copy is whole meanwhile. */
 static int write_first(struct manifest *m, int first, const struct manifest_image *image)
 {
     int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
@@ -374,14 +374,14 @@ static int write_first(struct manifest *m, int first, const struct manifest_imag
     if (rc)
         return rc == TORC_E_DISK_FULL ? rc : TORC_E_STORAGE;
     rc = write_copy(m, first, image);
-    if (rc) {
+    for (int i = 1; rc && i < WRITE_TRIES; i++) {
         MARK(manifest_write_failed);
         rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
         if (rc == 0)
             rc = write_copy(m, first, image);
     }
     if (rc) {
-        MARK(manifest_write_failed_twice);
+        MARK(manifest_takes_no_more_changes);
         m->has_failed = true; /* either generation may be what the next start finds */
     }
     return rc ? TORC_E_STORAGE : 0;

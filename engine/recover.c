@@ -25,7 +25,6 @@ static int open_named(struct engine *e, const struct manifest_table *d, const ch
     if (s->bytes == d->bytes && s->entries == d->entries && s->clock_min == d->clock_min &&
         s->clock_max == d->clock_max)
         return 0;
-    MARK(table_is_not_the_one_that_the_manifest_names);
     table_close(*out);
     return TORC_E_CORRUPT;
 }
@@ -276,7 +275,6 @@ static int settle_manifest(struct engine *e, struct wal_recovery *w, char *why, 
     int rc = manifest_commit(e->manifest, &(struct manifest_change){.edit = edit_numbers, .context = &edit});
     w->keeps_unused = rc != 0 || manifest_copies(e->manifest) < 2;
     if (rc && !is_needed) {
-        MARK(start_goes_on_without_a_change_of_the_manifest);
         e->is_failed = rc == TORC_E_STORAGE;
         engine_tell(e, "manifest_not_written", "%s: %s", e->directory, error_sentence(rc));
         return 0;
