@@ -1,4 +1,4 @@
-/* engine_deadline_test.c - writes that the disk keeps waiting: their tickets come back by their deadline, once,
+/* engine_deadline_test.c - writes that the disk keeps waiting: tickets come back by their deadline, once,
  * and the writes go on. The disk is held back by not submitting. */
 #include "engine/engine.h"
 #include "reactor/base/checksum.h"

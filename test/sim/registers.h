@@ -3,7 +3,7 @@
  * A key is a register: its writes have one order, and a write takes its place in it between its beginning and
  * its answer. So an answer is wrong when it is a write that another one, begun after this one was answered,
  * had overwritten for certain before the question began (Herlihy and Wing, "Linearizability", 1990, for
- * registers whose values are all different). A delete is a write, too, and so is the emptiness at the beginning.
+ * registers whose values are all different). A delete is a write, too, and so is the emptiness at first.
  *
  *   taken --> FLYING --answered--> DONE      it is there, or a later one is
  *                    |             REFUSED   it is not there and never will be

@@ -38,6 +38,11 @@ struct talker_node {
     unsigned running;
 };
 
+static inline uint64_t talker_below(struct talker *t, uint64_t bound)
+{
+    return sim_dice_below(&t->dice, bound);
+}
+
 /* The reactor's main of a client node; `context` is its struct talker_node. Returns when all is over. */
 MUST_CHECK int talker_main(struct reactor *r, void *context);
 /* It has got on without faults, as it was to. */
