@@ -1,6 +1,7 @@
 /* memory_test.c - memory that is out at any one allocation of an engine's life, each in turn.
  *
- *   run 0:  some times: an engine is filled and killed, so that there are a log and tables to recover
+ *   run 0:  some times: an engine is filled and killed, so that there are a log and tables to recover; and of
+ *           these times, some: its log is damaged, and the loss is accepted in both runs
  *   run 1:  open, put, flush, merge, get, scan, close; the k-th allocation after the start fails
  *   run 2:  the same disk, nothing fails: what was acknowledged is there
  *
@@ -8,12 +9,14 @@
  * was written last or later. Neither run leaves memory, files, tasks or timers behind. */
 #include "engine/engine.h"
 #include "engine/entry.h"
+#include "engine/wal_format.h"
 #include "reactor/core.h"
 #include "reactor/sim/sim.h"
 #include "test/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     KEYS = 40,
@@ -23,6 +26,7 @@ enum {
     LARGE_BYTES = 6000, /* of one in LARGE_EACH: a run of blocks of its own in a table */
     LARGE_EACH = 16,
     AT_ONCE = 8,           /* puts that wait together */
+    IN_LOG = 10,           /* puts that a kill finds in the log alone */
     ALLOCATIONS_MIN = 100, /* fewer would be no life */
     ALLOCATIONS_MAX = 100000,
     WAITS_MAX = 20000,
@@ -38,6 +42,7 @@ struct trial {
     uint32_t acknowledged[KEYS]; /* the highest number known to be durable */
     int opened;                  /* what engine_open returned last */
     uint32_t numbers;            /* given out; a put's is its version and its value */
+    uint64_t quarantined;        /* stretches of the log, summed over the opens */
     uint32_t puts;
     uint32_t returned;
     uint32_t wrong;    /* answers that are not true */
@@ -213,9 +218,16 @@ static void close_engine(struct trial *t)
     reactor_set_turn_hook(t->r, NULL, NULL);
 }
 
+static void accept_loss(struct trial *t)
+{
+    t->quarantined += engine_counters(t->engine).quarantined;
+    t->refusals += engine_accept_loss(t->engine) != 0;
+}
+
 static void live(struct trial *t)
 {
     uint32_t begin = t->numbers;
+    accept_loss(t);
     for (uint32_t i = 0; i < KEYS * ROUNDS; i++) {
         put(t, i % KEYS, begin + i + 1);
         if (i % AT_ONCE == AT_ONCE - 1)
@@ -255,6 +267,10 @@ static int run_filling(struct reactor *r, void *context)
     int rc = open_engine(t, r);
     CU_ASSERT_EQUAL_FATAL(rc, 0);
     live(t);
+    for (uint32_t key = 0; key < IN_LOG; key++) { /* too few for a table */
+        put(t, key, ++t->numbers);
+        await_tickets(t);
+    }
     t->is_filled = true;
     return 0;
 }
@@ -266,6 +282,7 @@ static int run_whole(struct reactor *r, void *context)
     int rc = open_engine(t, r);
     CU_ASSERT_EQUAL(rc, 0);
     if (rc == 0) {
+        accept_loss(t);
         for (uint32_t key = 0; key < KEYS; key++)
             get(t, key);
         scan(t);
@@ -309,8 +326,40 @@ static void run_past(struct sim_world *w, struct sim_node *n, struct trial *t)
     t->engine = NULL;
 }
 
+/* Each record of this file of the log is damaged but the last, which says that the others were durable. */
+static void damage_segment(struct sim_disk *disk, const char *path, uint64_t bytes)
+{
+    enum { AT_SEQUENCE = 32 };
+    uint64_t before = 0;
+    for (uint64_t at = WAL_BLOCK_BYTES; at < bytes; at += WAL_BLOCK_BYTES) {
+        uint8_t magic[4] = {0};
+        int64_t got = sim_disk_peek(disk, path, magic, sizeof magic, at);
+        if (got < (int64_t)sizeof magic || load_u32le(magic) != WAL_RECORD_MAGIC)
+            continue;
+        if (before > 0)
+            sim_disk_poke(disk, path, "garbage", 8, before + AT_SEQUENCE);
+        before = at;
+    }
+}
+
+/* What was acknowledged may be gone. */
+static void damage_log(struct sim_node *n, struct trial *t)
+{
+    struct sim_disk *disk = sim_node_disk(n);
+    for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
+        struct sim_file_info file = sim_disk_file_at(disk, i);
+        char path[128];
+        snprintf(path, sizeof path, "%s", file.path); /* it is borrowed until the disk changes */
+        if (strstr(path, "wal-"))
+            damage_segment(disk, path, file.bytes);
+    }
+    memset(t->acknowledged, 0, sizeof t->acknowledged);
+}
+
+enum past { PAST_NONE, PAST_KILLED, PAST_DAMAGED };
+
 /* Returns: whether the allocation was reached. */
-static bool try_allocation(uint64_t fails_in, bool has_past)
+static bool try_allocation(uint64_t fails_in, enum past past)
 {
     struct sim_world_options options = {.seed = 1};
     struct trial *t = calloc(1, sizeof *t);
@@ -318,11 +367,15 @@ static bool try_allocation(uint64_t fails_in, bool has_past)
     t->fails_in = fails_in;
     struct sim_world *w = sim_world_new(&options);
     struct sim_node *n = sim_node_new(w, "10.0.0.1", NULL);
-    if (has_past)
+    if (past != PAST_NONE)
         run_past(w, n, t);
+    if (past == PAST_DAMAGED)
+        damage_log(n, t);
     run_node(w, n, run_failing, t);
     run_node(w, n, run_whole, t);
     CU_ASSERT_EQUAL(t->wrong, 0);
+    if (fails_in == 0)
+        CU_ASSERT_EQUAL(t->quarantined > 0, past == PAST_DAMAGED);
     if (t->wrong)
         fprintf(stderr, "allocation %llu: %u wrong answers\n", (unsigned long long)fails_in, t->wrong);
     bool has_failed = t->has_failed;
@@ -331,21 +384,26 @@ static bool try_allocation(uint64_t fails_in, bool has_past)
     return has_failed;
 }
 
-static void try_each(bool has_past)
+static void try_each(enum past past)
 {
     uint64_t k = 1;
-    CU_ASSERT_FALSE(try_allocation(0, has_past));
-    while (try_allocation(k, has_past) && k < ALLOCATIONS_MAX)
+    CU_ASSERT_FALSE(try_allocation(0, past));
+    while (try_allocation(k, past) && k < ALLOCATIONS_MAX)
         k++;
     CU_ASSERT(k > ALLOCATIONS_MIN && k < ALLOCATIONS_MAX);
 }
 
 TEST(memory_out_at_any_allocation_of_a_new_engine_loses_nothing_and_leaks_nothing)
 {
-    try_each(false);
+    try_each(PAST_NONE);
 }
 
 TEST(memory_out_at_any_allocation_of_a_recovered_engine_loses_nothing_and_leaks_nothing)
 {
-    try_each(true);
+    try_each(PAST_KILLED);
+}
+
+TEST(memory_out_at_any_allocation_after_a_loss_loses_and_leaks_nothing_more)
+{
+    try_each(PAST_DAMAGED);
 }
