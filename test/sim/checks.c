@@ -236,7 +236,7 @@ void checks_scan(struct subject *s, const struct checks_scan *scan)
 static void check_prefix(struct subject *s)
 {
     uint32_t there, missing;
-    bool is_exact = !s->model.is_soft && !s->model.forgives_recovered && s->errors == 0;
+    bool is_exact = !s->model.is_soft && s->errors == 0;
     if (is_exact && !model_is_prefix(&s->model, &there, &missing))
         subject_fail(s, "write %u has come back, and write %u, which was put before it, has not", there,
                      missing);

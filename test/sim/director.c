@@ -394,7 +394,6 @@ static void after_life(struct history *h)
     for (unsigned i = 0; i < h->plan.cores; i++) {
         subject_forget_life(&h->subjects[i]);
         model_end_life(&h->subjects[i].model);
-        h->subjects[i].model.forgives_recovered |= sim_fault_hits(h->world, SIM_SYNC_ERROR) > 0;
     }
     h->life++;
 }

@@ -305,7 +305,7 @@ bool model_may_be_lost(const struct model *m, uint32_t number)
 {
     const struct model_write *w = &m->writes[number];
     if (w->state == WRITE_RECOVERED)
-        return m->forgives_recovered || m->lie_count > 0;
+        return m->lie_count > 0;
     for (uint32_t i = 0; i < m->lie_count; i++)
         if (w->sequence + 2 > m->lies[i].watermark && number <= m->lies[i].count_until)
             return true;

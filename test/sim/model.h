@@ -76,7 +76,6 @@ struct model {
     /* A recovery may have been kept from reading what is there: what is RULED_OUT may be OPEN in the next
      * life. */
     bool is_soft;
-    bool forgives_recovered; /* a sync failed: what a recovery saw in the cache may be gone after it */
     struct model_lie lies[MODEL_LIES_MAX];
     uint32_t lie_count;
 };

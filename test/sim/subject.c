@@ -117,7 +117,7 @@ static void look_at_bounds(struct subject *s)
 static void note_watermark(struct subject *s)
 {
     uint64_t watermark = s->engine->wal ? s->engine->wal->watermark_durable : 0;
-    bool is_sure = watermark > s->watermark_found || !s->model.forgives_recovered;
+    bool is_sure = watermark > s->watermark_found || sim_fault_hits(s->history->world, SIM_SYNC_ERROR) == 0;
     if (watermark > s->watermark && is_sure)
         s->watermark = watermark;
 }

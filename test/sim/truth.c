@@ -31,12 +31,10 @@ static bool has_failed_reads(const struct subject *s)
     return history_hits(s->history, SIM_READ_ERROR) > 0 || s->damage.bad_sectors > 0;
 }
 
-/* A copy of the manifest that is older than the engine thought names an older log and older tables. A
- * record that a failed sync has doomed can be read until the power is lost: recovery takes it, syncs it,
- * and is told that all is well; behind it the log goes on. */
+/* A copy of the manifest that is older than the engine thought names an older log and older tables. */
 bool truth_explains_damaged_log(const struct subject *s)
 {
-    return s->damage.log > 0 || s->damage.manifests > 0 || s->model.forgives_recovered || has_failed_reads(s);
+    return s->damage.log > 0 || s->damage.manifests > 0 || has_failed_reads(s);
 }
 
 static bool explains_unknown(const struct subject *s, uint32_t floor)
