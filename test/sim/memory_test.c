@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum {
-    KEYS = 40,
+    KEYS = 30,
     TEXT_BYTES = 256, /* of a key: more than it needs */
     ROUNDS = 3,       /* how often each key is put */
     VALUE_BYTES = 600,
@@ -42,7 +42,8 @@ struct trial {
     uint32_t acknowledged[KEYS]; /* the highest number known to be durable */
     int opened;                  /* what engine_open returned last */
     uint32_t numbers;            /* given out; a put's is its version and its value */
-    uint64_t quarantined;        /* stretches of the log, summed over the opens */
+    uint64_t compactions;
+    uint64_t quarantined; /* stretches of the log, summed over the opens */
     uint32_t puts;
     uint32_t returned;
     uint32_t wrong;    /* answers that are not true */
@@ -236,6 +237,7 @@ static void live(struct trial *t)
     t->numbers += KEYS * ROUNDS;
     await_tickets(t);
     await_tables(t);
+    t->compactions += engine_counters(t->engine).compactions;
     for (uint32_t key = 0; key < KEYS; key++)
         get(t, key);
     scan(t);
@@ -374,8 +376,10 @@ static bool try_allocation(uint64_t fails_in, enum past past)
     run_node(w, n, run_failing, t);
     run_node(w, n, run_whole, t);
     CU_ASSERT_EQUAL(t->wrong, 0);
-    if (fails_in == 0)
+    if (fails_in == 0) {
+        CU_ASSERT(t->compactions > 0);
         CU_ASSERT_EQUAL(t->quarantined > 0, past == PAST_DAMAGED);
+    }
     if (t->wrong)
         fprintf(stderr, "allocation %llu: %u wrong answers\n", (unsigned long long)fails_in, t->wrong);
     bool has_failed = t->has_failed;
