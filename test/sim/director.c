@@ -8,6 +8,7 @@
 #include "test/sim/driver.h"
 #include "test/sim/liveness.h"
 #include "test/sim/rot.h"
+#include "test/sim/truth.h"
 
 #include <stdlib.h>
 
@@ -52,6 +53,25 @@ static void await_others(struct history *h, struct reactor *r)
     }
 }
 
+/* As an operator would: what was lost is given up, and there are no errors any more. */
+static void accept_loss(struct subject *s)
+{
+    enum { ACCEPT_IN = 3 };
+    struct history *h = s->history;
+    if ((s->errors == 0 && s->quarantined == 0) || sim_dice_below(&s->drivers[0].dice, ACCEPT_IN))
+        return;
+    story_say(&h->outcome->story, history_now_ns(h), "core %u: what was lost is given up", s->core);
+    model_give_up(&s->model); /* before: a crash may come at any time */
+    int rc = engine_accept_loss(s->engine);
+    if (rc && !truth_explains(s, TRUTH_PUT, rc, 0))
+        subject_fail(s, "a loss cannot be accepted: %s", error_name(rc));
+    s->quarantined = engine_counters(s->engine).quarantined;
+    if (rc == 0 && s->quarantined)
+        subject_fail(s, "the loss was accepted, and acknowledged log is damaged still");
+    h->outcome->tally.accepted_losses += rc == 0;
+    checks_audit(s, false);
+}
+
 static int node_main(struct reactor *r, void *context)
 {
     struct history *h = context;
@@ -64,6 +84,7 @@ static int node_main(struct reactor *r, void *context)
         subject_close(s);
     } else if (is_open) {
         checks_audit(s, true);
+        accept_loss(s);
         if (h->is_final) {
             liveness_prove(s);
             checks_audit(s, false);

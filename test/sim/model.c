@@ -225,8 +225,10 @@ void model_roll_back(struct model *m, const struct model *then)
         if (w->state == WRITE_FLYING || w->state == WRITE_LATE || w->state == WRITE_FAILED)
             w->state = WRITE_OPEN;
     }
-    for (uint32_t i = then->count + 1; i <= m->count; i++)
+    for (uint32_t i = then->count + 1; i <= m->count; i++) {
         m->writes[i].state = WRITE_GONE;
+        m->writes[i].is_nowhere = true;
+    }
     for (uint32_t i = 0; i < m->key_count; i++)
         m->keys[i].floor = then->keys[i].floor;
     m->acked_last = then->acked_last;
@@ -234,8 +236,20 @@ void model_roll_back(struct model *m, const struct model *then)
 
 void model_wipe(struct model *m)
 {
-    for (uint32_t i = 1; i <= m->count; i++)
+    for (uint32_t i = 1; i <= m->count; i++) {
         m->writes[i].state = WRITE_GONE;
+        m->writes[i].is_nowhere = true;
+    }
+    for (uint32_t i = 0; i < m->key_count; i++)
+        m->keys[i].floor = 0;
+    m->acked_last = 0;
+}
+
+void model_give_up(struct model *m)
+{
+    for (uint32_t i = 1; i <= m->count; i++)
+        if (!m->writes[i].is_nowhere) /* one that was dropped, too: what says so may be lost */
+            m->writes[i].state = WRITE_OPEN;
     for (uint32_t i = 0; i < m->key_count; i++)
         m->keys[i].floor = 0;
     m->acked_last = 0;

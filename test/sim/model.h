@@ -44,6 +44,7 @@ struct model_write {
     uint8_t flags; /* of the record */
     uint8_t state; /* enum write_state */
     bool may_have_failed;
+    bool is_nowhere; /* the disk that had it is gone */
 };
 
 struct model_key {
@@ -116,6 +117,8 @@ void model_end_life(struct model *m);
 /* The disk is as it was when `then` was copied from this model. */
 void model_roll_back(struct model *m, const struct model *then);
 void model_wipe(struct model *m);
+/* What was lost is given up: of all that was written each write may be there or not. */
+void model_give_up(struct model *m);
 /* The disk lied about a write to the log. */
 void model_lied(struct model *m, uint64_t watermark);
 /* A misdirected write has wiped out many records of the log at once, those that vouched for others too. */

@@ -30,6 +30,7 @@ enum { TALLY_MARKS_MAX = 512 };
     X(still_there, "  of them still there at the end, and not served")                                       \
     X(detections, "corruptions detected: errors answered, events, checksums")                                \
     X(repaired, "corruptions repaired")                                                                      \
+    X(accepted_losses, "losses accepted by the operator")                                                    \
     X(lost_files, "files lost or cut off")                                                                   \
     X(excused, "writes lost where a lying disk had lost them")                                               \
     X(flushes, "flushes")                                                                                    \

@@ -65,6 +65,8 @@ static bool explains_open(const struct subject *s, int error)
 {
     if (error == TORC_E_CORRUPT)
         return s->damage.manifests > 0 || has_failed_reads(s) || has_failed_writes(s->history);
+    if (error == TORC_E_CONFIGURATION) /* a misdirected write of another shard's, and no better copy */
+        return s->damage.manifests > 0;
     if (error == TORC_E_DISK_FULL || error == -ENOSPC)
         return was_full(s->history);
     bool has_failed = s->damage.manifests > 0 || has_failed_writes(s->history) || has_failed_reads(s);
