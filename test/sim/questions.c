@@ -215,6 +215,7 @@ static void flood_with_pings(struct talker *t)
 
 static void flood_with_puts(struct talker *t)
 {
+    t->asks.server->was_flooded = true;
     struct client_bytes b = new_bytes(t, REQUEST_BYTES_MAX);
     for (uint64_t i = 4 + talker_below(t, 40); i > 0; i--) {
         struct key_request q = {.op = FRAME_PUT, .deadline_ms = draw_deadline_ms(t)};
@@ -343,7 +344,7 @@ void question_any(struct talker *t)
         ask_wrongly(t);
     else if (draw < 984)
         flood_with_pings(t);
-    else if (draw < 992)
+    else if (draw < 992 && t->asks.service->may_flood)
         flood_with_puts(t);
     if (draw >= 990) /* with what was asked under way */
         t->has_quit = true;

@@ -28,7 +28,6 @@ struct history {
     struct sim_dice dice;
     uint64_t load_ns;
     uint64_t faults_ended_ns;
-    uint64_t end_asked_ns[SERVICE_SERVERS_MAX];
     uint64_t full_until_ns[SERVICE_SERVERS_MAX];
     struct talker talkers[TALKERS_MAX];
     struct talker_node talker_nodes[CLIENT_NODES_MAX];
@@ -67,7 +66,7 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     if (sim_dice_below(d, 5) == 0)
         o->connections_max = 1 + (uint32_t)sim_dice_below(d, 4);
     o->write_timeout_ms = 1000 + sim_dice_below(d, 10000);
-    o->shutdown_timeout_ms = sim_dice_below(d, 5) < 3 ? sim_dice_below(d, 6000) : 0;
+    o->shutdown_timeout_ms = sim_dice_below(d, 5) < 3 ? sim_dice_below(d, 12000) : 0;
     o->segment_bytes = (uint64_t)(128 << 10) << sim_dice_below(d, 3);
     o->log_bytes_max = 2 * o->segment_bytes + (sim_dice_below(d, 512) << 10);
     o->memtable_bytes = (uint64_t)(32 << 10) << sim_dice_below(d, 3);
@@ -107,6 +106,11 @@ static void plan_patience(struct service *s)
     if (rates[SIM_TURN_DELAY] || rates[SIM_CHANNEL_DELAY] || rates[SIM_CHANNEL_FULL])
         s->patience_ns += 2 * SECOND_NS;
     s->may_stall = rates[SIM_NETWORK_STALL] > 0;
+    s->way_ns = (rates[SIM_NETWORK_DELAY] ? 1500ull : 300ull) * NS_PER_MS;
+    for (unsigned i = 0; i < s->server_count; i++) {
+        uint64_t timeout_ms = s->servers[i].server.options.shutdown_timeout_ms;
+        s->servers[i].has_patience = timeout_ms > s->deadline_ms_max + 1000;
+    }
 }
 
 static void plan(struct history *h, const struct history_request *request)
@@ -116,6 +120,12 @@ static void plan(struct history *h, const struct history_request *request)
     sim_dice_init(&d, h->seed, STREAM_PLAN, 0);
     sim_dice_init(&h->dice, h->seed, STREAM_DIRECTOR, 0);
     swarm_draw(h->seed, SERVER_HISTORY_FAULTS, &request->filter, &s->faults);
+    uint64_t stuck = FAULT_BIT(STUCK_DISK);
+    bool is_wanted =
+        !(request->filter.without & stuck) && (request->filter.only == 0 || (request->filter.only & stuck));
+    uint32_t stuck_rate = (uint32_t)sim_dice_between(&d, 1000, 20000);
+    if (sim_dice_below(&d, 5) == 0 && is_wanted) /* what deadlines are for */
+        s->faults.per_million[SIM_STUCK_DISK] = stuck_rate;
     struct sim_world_options options = {
         .seed = h->seed,
         .faults = s->faults,
@@ -125,6 +135,7 @@ static void plan(struct history *h, const struct history_request *request)
     };
     s->world = sim_world_new(&options);
     s->deadline_ms_max = 1500;
+    s->may_flood = sim_dice_below(&d, 2);
     s->server_count = sim_dice_below(&d, 5) ? 1 : 2;
     for (unsigned i = 0; i < s->server_count; i++)
         plan_server(h, i, &d);
@@ -165,7 +176,7 @@ static void tell_plan(struct history *h)
 static void start_server(struct history *h, unsigned i)
 {
     struct service_server *s = &h->service.servers[i];
-    s->is_asked_to_end = s->wants_restart = false;
+    s->is_asked_to_end = s->wants_restart = s->was_flooded = false;
     server_node_start(&s->server);
     h->outcome->tally.starts++;
     SAY(h, "server %u starts, run %u", i, s->server.starts);
@@ -207,7 +218,7 @@ static void ask_to_end(struct history *h, unsigned i)
     SAY(h, "server %u is asked to end", i);
     s->is_asked_to_end = true;
     s->asked_run = s->server.starts;
-    h->end_asked_ns[i] = now_ns(h);
+    s->asked_ns = now_ns(h);
     sim_node_ask_to_stop(s->server.node);
     if (!sim_node_is_up(s->server.node)) /* it had not come so far as to hear of it */
         s->is_asked_to_end = false;
@@ -269,7 +280,7 @@ static void tend_server(struct history *h, unsigned i)
     if (!sim_node_is_up(s->server.node))
         return;
     check_bounds(h, i);
-    if (s->is_asked_to_end && now_ns(h) > h->end_asked_ns[i] + END_NS_MAX) {
+    if (s->is_asked_to_end && now_ns(h) > s->asked_ns + END_NS_MAX) {
         FAIL(h, "server %u was asked to end and does not", i);
         kill_server(h, i, SIM_END_KILL);
     }

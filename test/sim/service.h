@@ -21,6 +21,9 @@ struct service_server {
     struct registers registers;
     bool is_asked_to_end; /* in this run */
     unsigned asked_run;   /* the last one that was; 0: none */
+    uint64_t asked_ns;    /* when it was */
+    bool has_patience;    /* its shutdown-timeout is longer than any request takes */
+    bool was_flooded;     /* in this run: its connections may not be read for a while */
     bool wants_restart;   /* its log takes no more writes, or a table is set aside */
     bool was_full;        /* its disk, ever */
 };
@@ -35,6 +38,8 @@ struct service {
     unsigned server_count;
     uint32_t deadline_ms_max; /* of any request */
     uint64_t patience_ns;     /* an answer later than this after its deadline does not come */
+    uint64_t way_ns;          /* so long may what is sent be under way */
+    bool may_flood;           /* clients write more than a log takes at once */
     bool may_stall;           /* connections may move nothing for long: nothing can be said of lateness */
 };
 

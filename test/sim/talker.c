@@ -9,6 +9,7 @@ enum {
     POLL_NS = 50 * NS_PER_MS,
     AGAIN_NS_MAX = 200 * NS_PER_MS,
     CONNECTS_MAX = 100,
+    FEW_ASKS = 24, /* the server reads on */
 };
 
 static const uint64_t CONNECT_NS = 2000ull * NS_PER_MS;
@@ -23,6 +24,26 @@ static void on_frame(void *owner, const struct frame *frame)
     event_set(t->reactor, &t->progress, 0);
 }
 
+/* A server that is asked to end answers what it was asked before, and closes its connections afterwards. */
+static void check_drained(struct talker *t, uint64_t now_ns)
+{
+    const struct service *s = t->asks.service;
+    const struct service_server *server = t->asks.server;
+    bool is_bound = !s->may_stall && server->has_patience && !server->was_flooded &&
+                    t->asks.count < FEW_ASKS && !t->asks.is_poisoned && t->excused_until_ns == 0 &&
+                    t->paused_until_ns == 0 && !t->has_quit;
+    for (unsigned i = 0; i < ASKS_MAX && is_bound; i++) {
+        const struct ask *ask = &t->asks.places[i];
+        bool was_before = ask->begin_ns + s->way_ns < server->asked_ns;
+        if (ask->id && !ask->is_part && ask->run == server->asked_run && was_before)
+            story_fail(s->story, now_ns,
+                       "connection %u, request %llx, op %u, asked at %.3f ms: the server was asked to end at "
+                       "%.3f ms and closed the connection without an answer",
+                       t->number, (unsigned long long)ask->id, ask->op, (double)ask->begin_ns / NS_PER_MS,
+                       (double)server->asked_ns / NS_PER_MS);
+    }
+}
+
 static void on_end(void *owner, int reason)
 {
     struct talker *t = owner;
@@ -32,6 +53,8 @@ static void on_end(void *owner, int reason)
     if (reason == TORC_E_FRAME_LENGTH)
         story_fail(t->asks.service->story, now_ns, "connection %u: the server sent what is no frame",
                    t->number);
+    if (reason == TORC_E_CLOSED)
+        check_drained(t, now_ns);
     t->has_ended = true;
     event_set(t->reactor, &t->progress, 0);
 }
