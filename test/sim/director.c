@@ -300,6 +300,23 @@ static void be_calm(struct history *h)
     h->is_calm = false;
 }
 
+/* For some milliseconds almost every write fails, if writes fail at all: once more is then not enough. */
+static void worsen(struct history *h)
+{
+    enum { WORSE_IN = 5, WORSE_NS_MAX = 60 * MS, WORSE = 30, WORST = 700000 };
+    static const enum sim_fault which[] = {SIM_WRITE_ERROR, SIM_SYNC_ERROR};
+    struct sim_faults faults = h->plan.faults;
+    if (sim_dice_below(&h->dice, WORSE_IN))
+        return;
+    for (unsigned i = 0; i < ARRAY_COUNT(which); i++) {
+        uint64_t rate = (uint64_t)faults.per_million[which[i]] * WORSE;
+        faults.per_million[which[i]] = (uint32_t)(rate < WORST ? rate : WORST);
+    }
+    sim_world_set_faults(h->world, &faults);
+    run_time(h, sim_dice_below(&h->dice, WORSE_NS_MAX));
+    sim_world_set_faults(h->world, &h->plan.faults);
+}
+
 struct progress {
     struct history *history;
     uint32_t acked[PLAN_CORES_MAX]; /* the last write acknowledged before */
@@ -457,6 +474,7 @@ void director_live(struct history *h, unsigned index)
         if (i < ACTS_PER_LIFE) {
             act(h);
             be_calm(h);
+            worsen(h);
             pause_faults(h);
         }
     }

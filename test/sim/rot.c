@@ -205,8 +205,8 @@ void rot_lose_file(struct history *h, bool is_cut)
     t.subject->manifests_lost += strncmp(t.name, "MANIFEST", 8) == 0;
     /* What was in the newest file is bounded by the present. Versions are ahead of it after a clock was
      * set back, and after an earlier loss, above whose bound they had to be. */
-    bool is_ahead = sim_fault_hits(h->world, SIM_WALL_JUMP) || sim_fault_hits(h->world, SIM_WALL_FREEZE) ||
-                    t.subject->quarantined > 0;
+    const uint32_t *rates = h->plan.faults.per_million;
+    bool is_ahead = rates[SIM_WALL_JUMP] || rates[SIM_WALL_FREEZE] || t.subject->quarantined > 0;
     if (is_log && is_ahead)
         model_wiped_log(&t.subject->model);
     snprintf(path, sizeof path, "%s", t.file.path);
