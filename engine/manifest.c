@@ -99,11 +99,6 @@ static int begin_new(struct manifest *m, char *why, size_t why_bytes)
     }
     bool has_first = m->copies[0].state != MANIFEST_COPY_ABSENT;
     bool has_second = m->copies[1].state != MANIFEST_COPY_ABSENT;
-    for (int i = 0; i < COPIES; i++)
-        if (m->copies[i].state == MANIFEST_COPY_FAILED) {
-            snprintf(why, why_bytes, "%s: cannot be made durable", m->copies[i].path);
-            return TORC_E_STORAGE;
-        }
     if (has_data && !has_first && !has_second) {
         MARK(manifest_is_missing_beside_data);
         snprintf(why, why_bytes, "%s holds tables or logs but no manifest; restore MANIFEST-A or MANIFEST-B",
@@ -144,8 +139,7 @@ static int choose(struct manifest *m, struct manifest_image images[COPIES], char
             snprintf(why, why_bytes, "%s: %s", m->copies[i].path, error_sentence(TORC_E_DATA_FORMAT));
             return TORC_E_DATA_FORMAT;
         }
-        if (m->copies[i].state == MANIFEST_COPY_WHOLE &&
-            (best < 0 || m->copies[i].generation > m->copies[best].generation))
+        if (images[i].data && (best < 0 || m->copies[i].generation > m->copies[best].generation))
             best = i;
     }
     if (best < 0)
@@ -157,6 +151,21 @@ static int choose(struct manifest *m, struct manifest_image images[COPIES], char
     return rc;
 }
 
+/* The newest copy is whole and cannot be made durable as it is. Nothing may be built on an older one while it
+ * is there: it is replaced, by the next generation. */
+static int make_durable(struct manifest *m, char *why, size_t why_bytes)
+{
+    for (int i = 0; i < COPIES; i++) {
+        if (m->copies[i].state != MANIFEST_COPY_FAILED || m->copies[i].generation != m->state.generation)
+            continue;
+        int rc = manifest_commit(m, &(struct manifest_change){0});
+        if (rc)
+            snprintf(why, why_bytes, "%s cannot be made durable: %s", m->copies[i].path, error_sentence(rc));
+        return rc;
+    }
+    return 0;
+}
+
 static bool is_of(const struct manifest_shard *shard, const struct manifest_image *image)
 {
     struct manifest_shard found = manifest_shard_decode(slice_of(image->data, image->bytes));
@@ -165,7 +174,7 @@ static bool is_of(const struct manifest_shard *shard, const struct manifest_imag
 }
 
 static void drop_copy_of_another(struct manifest *m, const struct manifest_shard *shard,
-                                 const struct manifest_image images[COPIES])
+                                 struct manifest_image images[COPIES])
 {
     for (int i = 0; i < COPIES; i++) {
         int other = COPIES - 1 - i;
@@ -173,6 +182,8 @@ static void drop_copy_of_another(struct manifest *m, const struct manifest_shard
             is_of(shard, &images[other])) {
             MARK(manifest_copy_of_another_shard_is_passed_over);
             m->copies[i].state = MANIFEST_COPY_BAD;
+            reactor_free(m->reactor, images[i].data);
+            images[i] = (struct manifest_image){0};
         }
     }
 }
@@ -187,8 +198,7 @@ static int load(struct manifest *m, const struct manifest_shard *shard, char *wh
             snprintf(why, why_bytes, "%s: %s", m->copies[i].path, error_sentence(rc));
     }
     if (rc == 0) {
-        rc = directory_sync(m->reactor,
-                            m->directory); /* their names, and whatever a killed process has made */
+        rc = directory_sync(m->reactor, m->directory); /* for what a killed process has made */
         if (rc)
             snprintf(why, why_bytes, "%s: %s", m->directory, error_sentence(rc));
     }
@@ -196,6 +206,8 @@ static int load(struct manifest *m, const struct manifest_shard *shard, char *wh
         drop_copy_of_another(m, shard, images);
     if (rc == 0)
         rc = choose(m, images, why, why_bytes);
+    if (rc == 0)
+        rc = make_durable(m, why, why_bytes);
     for (int i = 0; i < COPIES; i++)
         reactor_free(m->reactor, images[i].data);
     return rc;
@@ -237,11 +249,14 @@ int manifest_open_of(struct reactor *r, const char *directory, const struct mani
     } else {
         snprintf(why, why_bytes, "%s", error_sentence(rc));
     }
-    if (rc) {
+    if (rc && m && copy) {
+        manifest_close(m);
+    } else if (rc) {
         reactor_free(r, copy);
         reactor_free(r, m);
-        return rc;
     }
+    if (rc)
+        return rc;
     *out = m;
     return 0;
 }

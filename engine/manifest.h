@@ -59,7 +59,8 @@ struct manifest_state {
 
 struct manifest;
 
-/* Waits. Loads the manifest of `directory` (copied) and changes nothing on disk. A directory without
+/* Waits. Loads the manifest of `directory` (copied) and changes nothing on disk, unless the newest copy
+ * cannot be made durable as it is. A directory without
  * manifest, log and tables is a new shard: generation 0, numbers zero but log_start {0, 1} and
  * file_number_next 1. Returns: 0; TORC_E_STORAGE when the only whole copy cannot be made durable;
  * TORC_E_CORRUPT when no copy is whole or when there are tables or logs

@@ -53,13 +53,6 @@ static int verify(struct manifest_image *image, struct manifest_copy *copy)
     return 0;
 }
 
-static enum manifest_copy_state state_after(int rc)
-{
-    if (rc == TORC_E_DATA_FORMAT)
-        return MANIFEST_COPY_OTHER_VERSION;
-    return rc == TORC_E_STORAGE ? MANIFEST_COPY_FAILED : MANIFEST_COPY_BAD;
-}
-
 int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct manifest_image *image)
 {
     *image = (struct manifest_image){0};
@@ -73,18 +66,18 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct man
     rc = rc ? TORC_E_CORRUPT : read_whole(r, f, image);
     if (rc == 0)
         rc = verify(image, copy);
+    copy->state = MANIFEST_COPY_WHOLE;
     if (rc == 0 && file_write(r, f, image->data, image->padded, 0, true) != 0) {
         MARK(manifest_copy_cannot_be_made_durable);
-        rc = TORC_E_STORAGE;
+        copy->state = MANIFEST_COPY_FAILED;
     }
     file_close(r, f);
-    copy->state = MANIFEST_COPY_WHOLE;
     if (rc == 0)
         return 0;
     reactor_free(r, image->data);
     *image = (struct manifest_image){0};
-    copy->state = state_after(rc);
-    return rc == TORC_E_DATA_FORMAT || rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE ? 0 : rc;
+    copy->state = rc == TORC_E_DATA_FORMAT ? MANIFEST_COPY_OTHER_VERSION : MANIFEST_COPY_BAD;
+    return rc == TORC_E_DATA_FORMAT || rc == TORC_E_CORRUPT ? 0 : rc;
 }
 
 /* ---- write ---- */

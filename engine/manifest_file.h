@@ -32,7 +32,7 @@ struct manifest_image {
 /* Waits. Reads the copy if it is there, verifies its checksums and sets state and generation. A whole one may
  * have been written just before the process was killed, and a sync may say nothing of what failed in that
  * process: it is written once more as it is, durably, so that what follows can build on it; when that fails
- * it is FAILED. *image is filled (and the caller's to free) only for WHOLE. Returns: an error only
+ * it is FAILED. *image is filled (and the caller's to free) for WHOLE and FAILED. Returns: an error only
  * when it cannot be told what the copy is. */
 MUST_CHECK int manifest_file_load(struct reactor *r, struct manifest_copy *copy,
                                   struct manifest_image *image);

@@ -269,7 +269,7 @@ static int settle_manifest(struct engine *e, struct wal_recovery *w, char *why, 
     const struct manifest_state *s = manifest_state(e->manifest);
     bool is_known = w->damaged_count == 0 || (s->numbers.quarantine_clock >= w->missing_clock_bound);
     bool is_needed = s->generation == 0 || !is_known;
-    if (!is_needed && names_only(&s->numbers.log_files, w->used_segment))
+    if (!is_needed && names_only(&s->numbers.log_files, w->used_segment) && manifest_copies(e->manifest) == 2)
         return 0;
     struct first_edit edit = {e, w, !is_known};
     int rc = manifest_commit(e->manifest, &(struct manifest_change){.edit = edit_numbers, .context = &edit});
@@ -335,6 +335,10 @@ static void remove_orphans(struct engine *e)
 {
     uint32_t count = ORPHANS_AT_ONCE;
     int rc = 0;
+    if (manifest_copies(e->manifest) < 2) {
+        MARK(tables_stay_that_the_other_manifest_copy_may_name);
+        return;
+    }
     while (rc == 0 && count == ORPHANS_AT_ONCE) /* ends: each time there are fewer */
         rc = remove_some_orphans(e, &count);
     if (rc)
