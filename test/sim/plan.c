@@ -12,7 +12,8 @@ enum {
     MS = 1000000,
     US = 1000,
     PER_MILLION = 1000000,
-    TABLES_PER_FLUSH = 4
+    TABLES_PER_FLUSH = 4,
+    TABLE_BYTES_MIN = 24 << 10 /* of which half is data */
 };
 
 enum knob {
@@ -79,7 +80,7 @@ static void draw_knobs(struct plan *p)
     k->memtable_bytes = doubled(p, KNOB_MEMTABLE, 8 << 10, 128 << 10);
     k->segment_bytes = doubled(p, KNOB_SEGMENT, 64 << 10, 512 << 10);
     k->log_bytes_max = doubled(p, KNOB_LOG, 64 << 10, 2 << 20);
-    k->table_bytes_max = doubled(p, KNOB_TABLE, 8 << 10, 256 << 10);
+    k->table_bytes_max = doubled(p, KNOB_TABLE, TABLE_BYTES_MIN, 192 << 10);
     if (k->table_bytes_max < k->memtable_bytes / TABLES_PER_FLUSH)
         k->table_bytes_max = k->memtable_bytes / TABLES_PER_FLUSH; /* a flush that fails begins anew */
     k->cache_bytes = doubled(p, KNOB_CACHE, 64 << 10, 512 << 10);
