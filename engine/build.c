@@ -5,7 +5,7 @@
 #include "engine/build.h"
 #include "reactor/base/mark.h"
 
-enum { TABLES_FIRST = 4, MEMORY_TRIES_MAX = 1000, MEMORY_TRY_NS = 10 * 1000 * 1000 };
+enum { TABLES_FIRST = 4, TABLE_TRIES = 4, MEMORY_TRIES_MAX = 1000, MEMORY_TRY_NS = 10 * 1000 * 1000 };
 
 /* ---- one table ---- */
 
@@ -33,6 +33,20 @@ static bool is_needed(const struct build *b, const struct record *record)
     return false;
 }
 
+static const struct record_key *last_key(const struct build *b)
+{
+    return &table_summary(b->tables[b->count - 1]->table)->largest;
+}
+
+/* Is it in the table before already? */
+static bool is_written(struct build *b, const struct record *record)
+{
+    if (!b->is_made_again)
+        return false;
+    b->is_made_again = false;
+    return b->count > 0 && record_key_compare(&record->key, last_key(b)) <= 0;
+}
+
 /* Until the table is large enough or the merge at its end. */
 static int write_records(struct engine *e, struct build *b, struct table_writer *w)
 {
@@ -45,6 +59,8 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
             return TORC_E_CANCELLED;
         }
         rc = merge_next(b->merge, &record);
+        if (rc == 1 && is_written(b, &record))
+            continue;
         if (rc == 1 && is_needed(b, &record)) {
             e->counters.corruptions += !entry_verify(&record);
             int added = table_writer_add(w, &record);
@@ -147,12 +163,32 @@ static void let_go(struct engine *e, struct table_ref *const *tables, uint32_t c
     engine_wake_burial(e);
 }
 
+/* A new file is another one: a write or a sync that failed is not tried again on its own. */
+static bool can_be_made_again(const struct engine *e, const struct build *b, int rc)
+{
+    return (rc == TORC_E_STORAGE || rc == TORC_E_CORRUPT) && !b->is_input_bad && !e->is_closing;
+}
+
+static int build_again(struct engine *e, struct build *b)
+{
+    struct record_key first = {.vnode = e->options.vnode_first};
+    MARK(table_that_failed_is_made_again);
+    b->is_at_end = false;
+    b->is_made_again = true;
+    int rc = merge_seek_anew(b->merge, b->count > 0 ? last_key(b) : &first);
+    b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
+    return rc ? rc : build_next(e, b);
+}
+
 int engine_build_tables(struct engine *e, struct build *b)
 {
     int rc = merge_seek(b->merge, &(struct record_key){.vnode = e->options.vnode_first});
     b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
-    while (rc == 0 && !b->is_at_end)
+    while (rc == 0 && !b->is_at_end) {
         rc = build_next(e, b);
+        for (int i = 1; i < TABLE_TRIES && can_be_made_again(e, b, rc); i++)
+            rc = build_again(e, b);
+    }
     if (rc) {
         if (b->count > 0)
             MARK(finished_tables_of_a_failed_merge_are_let_go);

@@ -22,10 +22,12 @@ struct build {
     uint32_t capacity;
     uint64_t run;
     bool is_at_end;
-    bool is_input_bad; /* the error is that of merge->bad_source: it cannot be read */
+    bool is_made_again; /* the merge may give out the last record of the table before once more */
+    bool is_input_bad;  /* the error is that of merge->bad_source: it cannot be read */
 };
 
 /* Waits. Writes, syncs and opens the tables; their names are durable, the manifest does not know them yet.
+ * One that fails is made again, under another number, some times.
  * Returns: 0, with no table when no record was left; TORC_E_CANCELLED when the engine closes meanwhile; an
  * error, and no file is left. build_deinit in every case. */
 MUST_CHECK int engine_build_tables(struct engine *e, struct build *build);

@@ -175,6 +175,12 @@ int merge_seek(struct merge *m, const struct record_key *to)
     return 0;
 }
 
+int merge_seek_anew(struct merge *m, const struct record_key *to)
+{
+    m->error = TORC_E_CANCELLED;
+    return merge_seek(m, to);
+}
+
 static int advance_consumed(struct merge *m)
 {
     for (uint32_t i = 0; i < m->count; i++) {

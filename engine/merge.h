@@ -51,6 +51,8 @@ void merge_add_run(struct merge *m, const struct table_run *run, enum table_curs
 /* Waits. All sources to their first record not below `to`; sources that are behind it stay. After an error
  * some sources have gone on and one has not: then all of them begin anew at `to`, wherever they were. */
 MUST_CHECK int merge_seek(struct merge *m, const struct record_key *to);
+/* Waits. The same, and may go back. */
+MUST_CHECK int merge_seek_anew(struct merge *m, const struct record_key *to);
 
 /* Waits. Returns: 1 with the newest version of the next key in *out, valid until the caller waits, writes or
  * calls again; 0 at the end; or an error. Requires: merge_seek was called once. */

@@ -370,12 +370,7 @@ static int step(struct walk *w, bool *is_over)
     }
     if (is_inside)
         return search_on(w, found, &h);
-    uint32_t following = find_continuation(w, w->index + 1);
-    if (following < w->survey.count) {
-        MARK(later_log_file_goes_on_behind_damage);
-        return go_to_continuation(w, following);
-    }
-    following = find_following(w, w->index + 1);
+    uint32_t following = find_following(w, w->index + 1);
     *is_over = following == w->survey.count;
     if (*is_over && w->is_seeking)
         cut(w);
