@@ -93,7 +93,8 @@ struct scan_walk {
     bool *seen;
     uint32_t before; /* the key given out last; key_count: none */
     uint32_t count;
-    bool has_holes; /* an error was answered: what is behind it may have been passed over */
+    uint16_t sought; /* the vnode to which an error has sent the scan */
+    uint64_t holes;  /* by vnode: an error was answered there, its keys may have been passed over */
     bool is_at_end;
 };
 
@@ -138,15 +139,14 @@ static bool go_behind(struct scan_walk *w, struct engine_cursor *c, int error)
 {
     struct subject *s = w->subject;
     char memory[MODEL_KEY_BYTES_MAX];
-    w->has_holes = true;
     judge_error(s, "scan", &(struct model_question){.key = s->model.key_count}, error);
-    if (error == TORC_E_UNKNOWN)
-        return true;
     uint32_t place = w->before < s->model.key_count ? w->before : w->options->from;
     struct record_key to = {.vnode = s->options.vnode_first};
     if (place < s->model.key_count)
         to.vnode = model_key(&s->model, place, memory).vnode;
-    to.vnode++;
+    to.vnode = to.vnode > w->sought ? to.vnode : w->sought;
+    w->holes |= UINT64_C(1) << (to.vnode - s->options.vnode_first);
+    w->sought = ++to.vnode;
     return to.vnode < s->options.vnode_first + s->options.vnode_count && engine_cursor_seek(c, &to) == 0;
 }
 
@@ -175,7 +175,7 @@ static void judge_missing(struct scan_walk *w, uint32_t key, const struct record
     struct subject *s = w->subject;
     char memory[MODEL_KEY_BYTES_MAX], last_memory[MODEL_KEY_BYTES_MAX];
     struct record_key own = model_key(&s->model, key, memory);
-    if (record_key_compare(&own, from) < 0)
+    if (record_key_compare(&own, from) < 0 || w->holes >> (own.vnode - s->options.vnode_first) & 1)
         return;
     if (!w->is_at_end) {
         if (w->before == s->model.key_count)
@@ -197,7 +197,7 @@ static void judge_missing(struct scan_walk *w, uint32_t key, const struct record
 static void finish_scan(struct scan_walk *w, const struct record_key *from)
 {
     struct subject *s = w->subject;
-    if (w->has_holes || history_has_failed(s->history))
+    if (history_has_failed(s->history))
         return;
     for (uint32_t key = 0; key < s->model.key_count; key++)
         if (!w->seen[key])
