@@ -56,16 +56,21 @@ static struct history_request request_of(const struct sim_options *o, uint64_t n
         .is_detailed = o->is_verbose,
         .filter = o->filter,
     };
-    if (!o->heap_fill && request.seed % FILL_EVERY == 0)
+    /* Half of those that are run again, with memory filled otherwise, have zeros the first time: a branch on
+     * what was never written may go the same way for any two bytes that are none. */
+    bool has_zeros = request.seed % (2 * AGAIN_EVERY) == 0;
+    if (!o->heap_fill && request.seed % FILL_EVERY == 0 && !has_zeros)
         request.heap_fill = FIRST_FILL;
     return request;
 }
 
-static void print_replay(const struct sim_options *o, uint64_t number)
+/* `needs_again`: what failed is that it is not the same when run again. */
+static void print_replay(const struct sim_options *o, uint64_t number, bool needs_again)
 {
     char filter[TEXT_BYTES];
-    printf("replay: build/sim --seed %llu --kind %s%s\n", (unsigned long long)seed_of(o, number),
-           kind_of(o, number)->name, options_filter_text(&o->filter, filter, sizeof filter));
+    printf("replay: build/sim --seed %llu --kind %s%s%s\n", (unsigned long long)seed_of(o, number),
+           kind_of(o, number)->name, options_filter_text(&o->filter, filter, sizeof filter),
+           needs_again ? " --again" : "");
 }
 
 /* Bounds the CPU time from now on: a history without end dies of it, and is named. */
@@ -92,7 +97,8 @@ static void compare_traces(const struct history_kind *kind, const struct history
         out->tally.determined++;
 }
 
-static void run_history(const struct sim_options *o, uint64_t number, bool is_again,
+/* Returns: whether it failed only in being another one when run again. */
+static bool run_history(const struct sim_options *o, uint64_t number, bool is_again,
                         struct history_outcome *out)
 {
     const struct history_kind *kind = kind_of(o, number);
@@ -102,16 +108,19 @@ static void run_history(const struct sim_options *o, uint64_t number, bool is_ag
     kind->run(&request, out);
     out->tally.histories = 1;
     tally_take_marks(&out->tally);
+    bool has_passed = out->story.failures == 0;
     if (is_again)
         compare_traces(kind, &request, out);
     out->tally.failures = out->story.failures > 0;
+    return has_passed && out->tally.failures;
 }
 
-static void print_failure(const struct sim_options *o, uint64_t number, const struct history_outcome *out)
+static void print_failure(const struct sim_options *o, uint64_t number, const struct history_outcome *out,
+                          bool needs_again)
 {
     printf("\n%s history of seed %llu\n%s", kind_of(o, number)->name, (unsigned long long)seed_of(o, number),
            out->story.text ? out->story.text : "");
-    print_replay(o, number);
+    print_replay(o, number, needs_again);
     fflush(stdout);
 }
 
@@ -125,7 +134,7 @@ int runner_run_one(const struct sim_options *o)
             printf("%s history of seed %llu\n", kind_of(o, i)->name, (unsigned long long)o->first_seed);
             fflush(stdout);
         }
-        run_history(o, i, o->wants_again, &out);
+        bool needs_again = run_history(o, i, o->wants_again, &out);
         if (o->is_trace_only) {
             printf(RERUN_LINE, (unsigned long long)out.trace_hash);
         } else {
@@ -133,7 +142,7 @@ int runner_run_one(const struct sim_options *o)
                    (unsigned long long)out.trace_hash,
                    out.tally.determined ? ", the same when run again" : "");
             if (out.story.failures)
-                print_replay(o, i);
+                print_replay(o, i, needs_again);
         }
         failures += out.story.failures > 0;
         tally_add(&total, &out.tally);
@@ -159,11 +168,11 @@ static void work(const struct sim_options *o, struct slot *slot, time_t began)
     while (slot->next < count && !is_time_over(o, began)) {
         struct history_outcome out;
         bool is_again = o->wants_again || seed_of(o, slot->next) % AGAIN_EVERY == 0;
-        run_history(o, slot->next, is_again, &out);
+        bool needs_again = run_history(o, slot->next, is_again, &out);
         tally_add(&slot->tally, &out.tally);
         slot->passed += out.story.failures == 0;
         if (out.story.failures)
-            print_failure(o, slot->next, &out);
+            print_failure(o, slot->next, &out, needs_again);
         story_deinit(&out.story);
         slot->next += o->jobs;
         if (out.tally.failures && o->ends_at_failure)
@@ -196,7 +205,7 @@ static void bury_worker(const struct sim_options *o, struct slot *slot, int stat
         why = WTERMSIG(status) == SIGPROF ? "it took too much CPU time" : strsignal(WTERMSIG(status));
     printf("\n%s history of seed %llu\n  WRONG: %s\n", kind_of(o, slot->next)->name,
            (unsigned long long)seed_of(o, slot->next), why);
-    print_replay(o, slot->next);
+    print_replay(o, slot->next, false);
     slot->tally.histories++;
     slot->tally.failures++;
     slot->next += o->jobs;
