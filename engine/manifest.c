@@ -361,11 +361,16 @@ static void end_turn(struct manifest *m)
 /* The copy to write first: the one that a restart would not choose. */
 static int older_copy(const struct manifest *m)
 {
-    if (m->copies[0].state != MANIFEST_COPY_WHOLE)
-        return 0;
-    if (m->copies[1].state != MANIFEST_COPY_WHOLE)
-        return 1;
-    return m->copies[1].generation < m->copies[0].generation ? 1 : 0;
+    const struct manifest_copy *a = &m->copies[0], *b = &m->copies[1];
+    if (a->state == MANIFEST_COPY_WHOLE && b->state == MANIFEST_COPY_WHOLE)
+        return b->generation < a->generation ? 1 : 0;
+    if (a->state == MANIFEST_COPY_WHOLE || b->state == MANIFEST_COPY_WHOLE)
+        return a->state == MANIFEST_COPY_WHOLE ? 1 : 0;
+    /* Found so by the start, which could not write them again. One of them stays: the only one, or of two the
+     * older, which was durable before the newer was begun, as A is before B. */
+    if (a->state == MANIFEST_COPY_FAILED && b->state == MANIFEST_COPY_FAILED)
+        return a->generation > b->generation ? 0 : 1;
+    return a->state == MANIFEST_COPY_FAILED ? 1 : 0;
 }
 
 static int write_copy(struct manifest *m, int index, const struct manifest_image *image)
