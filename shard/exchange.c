@@ -18,6 +18,7 @@ enum {
 
 struct request_header {
     struct reply reply;
+    uint64_t at_ns;
     uint64_t limit_ns;
 };
 static_assert(sizeof(struct request_header) % 8 == 0, "frames begin at multiples of eight bytes");
@@ -125,7 +126,6 @@ static struct exchange_block *acquire_block(struct shard *s, uint32_t kind, size
     block->next = NULL;
     block->kind = kind;
     block->count = block->bytes = 0;
-    block->opened_ns = reactor_now_ns(s->reactor);
     return block;
 }
 
@@ -191,9 +191,9 @@ static uint8_t *put(uint8_t *to, const void *from, size_t bytes)
 }
 
 int exchange_request(struct shard *s, unsigned core, const struct reply *reply, const struct frame *frame,
-                     uint64_t limit_ns)
+                     const struct arrival *arrival)
 {
-    struct request_header header = {.reply = *reply, .limit_ns = limit_ns};
+    struct request_header header = {.reply = *reply, .at_ns = arrival->at_ns, .limit_ns = arrival->limit_ns};
     uint8_t *to = reserve(s, core, MESSAGE_REQUESTS, sizeof header + frame->length);
     if (!to)
         return TORC_E_NO_MEMORY;
@@ -258,7 +258,7 @@ static void run_requests(struct shard *s, const struct exchange_block *block)
         int rc = frame_parse(slice_of(at, (size_t)(block->data + block->bytes - at)), FRAME_BYTES_MAX, &frame,
                              &needed);
         ASSERT(rc == 1); /* its first core has parsed it */
-        struct arrival arrival = {.at_ns = block->opened_ns, .limit_ns = header.limit_ns};
+        struct arrival arrival = {.at_ns = header.at_ns, .limit_ns = header.limit_ns};
         shard_dispatch(s, &header.reply, &frame, &arrival);
         at += (frame.length + 7) & ~(size_t)7;
     }

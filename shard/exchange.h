@@ -39,7 +39,6 @@ struct exchange_block {
     uint32_t count;
     uint32_t bytes;
     uint32_t capacity;
-    uint64_t opened_ns; /* when the time of its requests began */
     uint8_t data[];
 };
 
@@ -67,9 +66,10 @@ void exchange_deinit(struct shard *s);
 /* Nothing waits to be sent, and no other core has a block of this one. */
 bool exchange_is_settled(const struct shard *s);
 
-/* Hands a parsed request to `core`; `limit_ns` as in struct arrival. Returns: 0 or TORC_E_NO_MEMORY. */
+/* Hands a parsed request to `core`, where its time goes on; it is not sampled there. Returns: 0 or
+ * TORC_E_NO_MEMORY. */
 MUST_CHECK int exchange_request(struct shard *s, unsigned core, const struct reply *reply,
-                                const struct frame *frame, uint64_t limit_ns);
+                                const struct frame *frame, const struct arrival *arrival);
 /* Hands an answer to the core of its owner. */
 void exchange_answer(struct shard *s, const struct reply *reply, const struct answer *answer);
 

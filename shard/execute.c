@@ -82,7 +82,7 @@ void requests_add(struct shard *s, const struct reply *reply, const struct frame
     uint16_t vnode = frame->key.bytes ? shard_vnode_of_key(s, frame->key) : 0;
     unsigned core = frame->key.bytes ? shard_core_of_vnode(s, vnode) : s->core;
     if (core != s->core) {
-        int rc = exchange_request(s, core, reply, frame, arrival->limit_ns);
+        int rc = exchange_request(s, core, reply, frame, arrival);
         if (rc)
             shard_reply_code(s, reply, rc);
         else

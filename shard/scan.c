@@ -59,7 +59,7 @@ void scan_start(struct shard *s, const struct reply *reply, const struct frame *
         prefix_vnode(s, frame->key, &vnode);
     unsigned core = rc == 0 ? shard_core_of_vnode(s, vnode) : s->core;
     if (rc == 0 && core != s->core) {
-        rc = exchange_request(s, core, reply, frame, arrival->limit_ns);
+        rc = exchange_request(s, core, reply, frame, arrival);
         if (rc == 0)
             return;
     }
