@@ -241,6 +241,12 @@ static struct disk_inode *sector_of(struct sim_disk *d, const char *path, uint64
     return i;
 }
 
+bool sim_disk_is_damaged(struct sim_disk *d, const char *path, uint64_t offset)
+{
+    const struct disk_inode *i = sector_of(d, path, &offset);
+    return disk_content_tag(&i->cached, offset) != 0;
+}
+
 void sim_disk_rot(struct sim_disk *d, struct sim_world *w, const char *path, uint64_t offset)
 {
     struct sim_dice *dice = &disk_dice(d, w, DISK_DRAW_REST)->fault[SIM_BIT_ROT];

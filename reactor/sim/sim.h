@@ -213,6 +213,8 @@ struct sim_corruption {
 };
 uint32_t sim_disk_corruption_count(const struct sim_disk *d);
 const struct sim_corruption *sim_disk_corruption(const struct sim_disk *d, uint32_t index);
+/* Is the sector at `offset` one that a corruption is in? Requires: inside the file. */
+bool sim_disk_is_damaged(struct sim_disk *d, const char *path, uint64_t offset);
 /* Flips 1 to 8 bits of the sector at `offset`, or makes it unreadable. Requires: inside the file. */
 void sim_disk_rot(struct sim_disk *d, struct sim_world *w, const char *path, uint64_t offset);
 void sim_disk_break_sector(struct sim_disk *d, struct sim_world *w, const char *path, uint64_t offset);

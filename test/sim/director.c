@@ -14,7 +14,7 @@
 
 enum {
     ACTS_PER_LIFE = 4,
-    ROTS_PER_ACT = 80,  /* at the highest rate */
+    ROTS_PER_ACT = 110, /* at the highest rate */
     FULL_BITS_MAX = 18, /* at most so many bytes are left when the disk gets full, as a power of two */
     CALM_IN = 8,        /* of the acts */
     MS = 1000000,

@@ -119,19 +119,30 @@ static uint64_t draw_offset(const struct target *t, struct history *h, uint64_t 
     return sector * SIM_SECTOR_BYTES;
 }
 
+/* A sector of a shard's file that is whole so far. Returns: false when none was found. */
+static bool draw_target(struct history *h, struct target *t)
+{
+    enum { TRIES = 8 };
+    struct sim_disk *disk = sim_node_disk(h->node);
+    uint32_t count = sim_disk_file_count(disk);
+    for (unsigned i = 0; i < TRIES && count > 0; i++) {
+        *t = (struct target){.file = sim_disk_file_at(disk, (uint32_t)sim_dice_below(&h->dice, count))};
+        uint64_t sectors = t->file.bytes / SIM_SECTOR_BYTES;
+        t->subject = subject_of(h, t->file.path, &t->name);
+        if (!t->subject || sectors == 0)
+            continue;
+        t->offset = draw_offset(t, h, sectors);
+        if (!sim_disk_is_damaged(disk, t->file.path, t->offset))
+            return true;
+    }
+    return false;
+}
+
 void rot_something(struct history *h, enum sim_fault fault)
 {
     struct sim_disk *disk = sim_node_disk(h->node);
-    uint32_t count = sim_disk_file_count(disk);
-    if (count == 0)
-        return;
-    struct target t = {.file = sim_disk_file_at(disk, (uint32_t)sim_dice_below(&h->dice, count))};
-    uint64_t sectors = t.file.bytes / SIM_SECTOR_BYTES;
-    t.subject = subject_of(h, t.file.path, &t.name);
-    if (!t.subject || sectors == 0)
-        return;
-    t.offset = draw_offset(&t, h, sectors);
-    if (!may_be_hit(&t, h))
+    struct target t;
+    if (!draw_target(h, &t) || !may_be_hit(&t, h))
         return;
     if (fault == SIM_BIT_ROT)
         sim_disk_rot(disk, h->world, t.file.path, t.offset);
