@@ -72,10 +72,11 @@ void disk_on_power_loss(struct sim_disk *d, struct sim_world *w)
         enum sim_fault fault = p->kind == SIM_PENDING_NAME ? SIM_DROPPED_NAME : SIM_DROPPED_WRITE;
         bool is_dropped = disk_draws_fault(d, w, DISK_DRAW_REST, fault);
         bool can_tear = p->kind == SIM_PENDING_WRITE && sectors_of(p) > 1;
-        bool is_torn = can_tear && disk_draws_fault(d, w, DISK_DRAW_REST, SIM_TORN_WRITE);
-        if (is_torn && !is_dropped)
+        bool is_torn = can_tear && sim_dice_hits(torn, w->options.faults.per_million[SIM_TORN_WRITE]);
+        if (is_torn && !is_dropped) {
+            sim_fault_count(w, SIM_TORN_WRITE);
             tear(p, torn);
-        else if (!is_dropped)
+        } else if (!is_dropped)
             disk_pending_apply(d, p);
     }
     end_loss(d);
