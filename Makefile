@@ -286,8 +286,10 @@ test: deps
 unit: $(UNIT)
 	$(UNIT) $(TEST)
 # Many seeds and every crash point, as CI runs them; sim-long goes on with new seeds for SECONDS.
+# What so many seeds must come to at least.
+SIM_LEAST = $(shell [ $(or $(SEEDS),2000) -ge 2000 ] 2>/dev/null && echo --operations-min 1000000 --corruptions-min 50000)
 sim: simulator
-	@build/sim --seeds $(or $(SEEDS),2000) --require-all
+	@build/sim --seeds $(or $(SEEDS),2000) --require-all $(SIM_LEAST)
 	@build/sim --crash-points
 sim-long: simulator
 	@build/sim --seconds $(or $(SECONDS),3600) --seeds $(or $(FROM),100001)..999999999

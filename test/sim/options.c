@@ -20,6 +20,8 @@ enum option_key {
     OPTION_LIST_FAULTS,
     OPTION_COUNTERS,
     OPTION_REQUIRE_ALL,
+    OPTION_OPERATIONS_MIN,
+    OPTION_CORRUPTIONS_MIN,
     OPTION_UNTIL_FAILURE,
     OPTION_CRASH_POINTS,
     OPTION_WORKLOAD,
@@ -42,6 +44,8 @@ static const struct argp_option options[] = {
     {"again", OPTION_AGAIN, NULL, 0, "run it a second time, in another process, and compare the traces", 2},
     {"counters", OPTION_COUNTERS, NULL, 0, "list every class of faults and every mark with its hits", 2},
     {"require-all", OPTION_REQUIRE_ALL, NULL, 0, "fail when a class or a mark was never hit", 2},
+    {"operations-min", OPTION_OPERATIONS_MIN, "N", 0, "fail when all histories did fewer operations", 2},
+    {"corruptions-min", OPTION_CORRUPTIONS_MIN, "N", 0, "fail when they injected fewer corruptions", 2},
     {"until-failure", OPTION_UNTIL_FAILURE, NULL, 0, "end at the first history that fails", 2},
     {"crash-points", OPTION_CRASH_POINTS, NULL, 0, "every crash image of short workloads, instead of seeds",
      3},
@@ -145,6 +149,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case OPTION_REQUIRE_ALL:
         o->requires_all = true;
+        return 0;
+    case OPTION_OPERATIONS_MIN:
+        o->operations_min = parse_number(state, argument);
+        return 0;
+    case OPTION_CORRUPTIONS_MIN:
+        o->corruptions_min = parse_number(state, argument);
         return 0;
     case OPTION_UNTIL_FAILURE:
         o->ends_at_failure = true;

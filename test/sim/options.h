@@ -19,6 +19,8 @@ struct sim_options {
     bool is_trace_only; /* the second run of --again */
     bool wants_counters;
     bool requires_all;
+    uint64_t operations_min; /* fewer of them in all histories prove too little */
+    uint64_t corruptions_min;
     bool ends_at_failure;
     bool is_fault_list;
     bool is_crash_points;

@@ -65,13 +65,18 @@ static void print_marks(const struct sim_options *o, const struct tally *t)
 
 static unsigned missing_marks(const struct sim_options *o, const struct tally *t)
 {
-    unsigned missing = 0;
+    unsigned missing = 0, due = 0;
     for (size_t i = 0; i < marks_count(); i++)
-        if (t->marks[i] == 0 && is_mark_due(o, mark_at(i))) {
+        if (is_mark_due(o, mark_at(i))) {
+            due++;
+            if (t->marks[i] > 0)
+                continue;
             printf("never reached: %s (%s:%u)\n", mark_at(i)->name, mark_at(i)->file, mark_at(i)->line);
             missing++;
         }
-    return missing;
+    if (due == 0)
+        printf("no mark was built in\n");
+    return missing + (due == 0);
 }
 
 #else
@@ -84,7 +89,8 @@ static void print_marks(const struct sim_options *o, const struct tally *t)
 static unsigned missing_marks(const struct sim_options *o, const struct tally *t)
 {
     (void)o, (void)t;
-    return 0;
+    printf("marks were not built in\n");
+    return 1;
 }
 
 #endif
@@ -118,4 +124,20 @@ unsigned report_missing(const struct sim_options *o, const struct tally *t)
             missing++;
         }
     return missing + missing_marks(o, t);
+}
+
+static unsigned is_below(const char *words, uint64_t value, uint64_t least)
+{
+    if (value >= least)
+        return 0;
+    printf("too few: %llu %s, not %llu\n", (unsigned long long)value, words, (unsigned long long)least);
+    return 1;
+}
+
+unsigned report_shortfall(const struct sim_options *o, const struct tally *t, uint64_t asked)
+{
+    uint64_t histories = asked == UINT64_MAX ? 1 : asked;
+    return is_below("histories", t->histories, histories) +
+           is_below("operations", t->operations, o->operations_min) +
+           is_below("corruptions injected", t->corruptions, o->corruptions_min);
 }

@@ -38,6 +38,11 @@ static unsigned kinds_of(const struct sim_options *o)
     return o->kind ? 1 : history_kind_count();
 }
 
+static uint64_t histories_of(const struct sim_options *o)
+{
+    return (o->last_seed - o->first_seed + 1) * kinds_of(o);
+}
+
 static const struct history_kind *kind_of(const struct sim_options *o, uint64_t number)
 {
     return o->kind ? o->kind : history_kind_at((unsigned)(number % history_kind_count()));
@@ -164,7 +169,7 @@ static bool is_time_over(const struct sim_options *o, time_t began)
 
 static void work(const struct sim_options *o, struct slot *slot, time_t began)
 {
-    uint64_t count = (o->last_seed - o->first_seed + 1) * kinds_of(o);
+    uint64_t count = histories_of(o);
     while (slot->next < count && !is_time_over(o, began)) {
         struct history_outcome out;
         bool is_again = o->wants_again || seed_of(o, slot->next) % AGAIN_EVERY == 0;
@@ -256,7 +261,8 @@ int runner_run_many(const struct sim_options *o)
     }
     munmap(slots, bytes);
     report_totals(o, &total);
-    uint64_t failed = total.failures;
+    bool is_whole = !o->seconds && !(o->ends_at_failure && total.failures);
+    uint64_t failed = total.failures + report_shortfall(o, &total, is_whole ? histories_of(o) : UINT64_MAX);
     if (o->requires_all)
         failed += report_missing(o, &total);
     printf("sim: %llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
