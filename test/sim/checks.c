@@ -29,6 +29,8 @@ static void judge_error(struct subject *s, const char *how, const struct model_q
             how, key, error_name(error), floor, (unsigned long long)s->model.writes[floor].clock,
             (unsigned long long)s->model.writes[floor].sequence,
             (unsigned long long)s->engine->quarantine_clock);
+    else if (error == TORC_E_CORRUPT && key < s->model.key_count && !truth_explains_corrupt_key(s, key))
+        subject_fail(s, "%s of key %u answers CORRUPT, and no table that may hold it is damaged", how, key);
 }
 
 static void tell_finding(struct subject *s, const char *how, uint32_t key, const struct model_finding *f)

@@ -262,7 +262,6 @@ static void wipe(struct history *h)
         model_wipe(&s->model);
         s->watermark = s->quarantined = 0;
         s->damage = (struct damage){0};
-        s->is_lost = false;
     }
     h->corruptions_seen = sim_disk_corruption_count(sim_node_disk(h->node));
     sim_fault_count(h->world, SIM_DISK_WIPE);

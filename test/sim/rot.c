@@ -191,6 +191,19 @@ uint64_t rot_hash_of_files(const struct subject *s)
     return hash;
 }
 
+uint32_t rot_damage_here(const struct subject *s, const char *beginning)
+{
+    const struct sim_disk *disk = sim_node_disk(s->history->node);
+    uint32_t here = 0;
+    for (uint32_t i = 0; i < sim_disk_corruption_count(disk); i++) {
+        const struct sim_corruption *c = sim_disk_corruption(disk, i);
+        const char *name;
+        here += c->fate == SIM_CORRUPTION_HERE && subject_of(s->history, c->path, &name) == s &&
+                strncmp(name, beginning, strlen(beginning)) == 0;
+    }
+    return here;
+}
+
 static void note_hit(struct subject *s, const char *name)
 {
     s->damage.log += strncmp(name, "wal-", 4) == 0;
@@ -223,6 +236,8 @@ void rot_lose_file(struct history *h, bool is_cut)
     snprintf(path, sizeof path, "%s", t.file.path);
     story_say(&h->outcome->story, history_now_ns(h), "%s: %s", is_cut ? "cut off" : "lost file", path);
     note_hit(t.subject, t.name);
+    t.subject->damage.lost_tables += strncmp(t.name, "table-", 6) == 0;
+    t.subject->damage.has_lost_manifest |= strncmp(t.name, "MANIFEST", 8) == 0;
     h->outcome->tally.lost_files++;
     if (is_cut)
         sim_disk_truncate_file(disk, path, sim_dice_below(&h->dice, t.file.bytes + 1));

@@ -10,6 +10,8 @@ void rot_something(struct history *h, enum sim_fault fault);
 /* Flips a bit in the first sector of both copies of the subject's manifest; doing it again undoes it.
  * Requires: the node is down. Returns: false, and nothing is done, when there are not two. */
 bool rot_flip_manifests(struct subject *s);
+/* Corruptions that are still there in files of the subject whose names begin so. */
+uint32_t rot_damage_here(const struct subject *s, const char *beginning);
 /* Of all the subject's files, names and bytes. */
 uint64_t rot_hash_of_files(const struct subject *s);
 

@@ -204,7 +204,6 @@ static void tell_refused_open(struct subject *s, int rc, const char *why)
     if (!s->must_refuse && !truth_explains(s, TRUTH_OPEN, rc, 0))
         subject_fail(s, "it does not start, %s (%s), and nothing had happened that explains it",
                      error_name(rc), why);
-    s->is_lost = rc == TORC_E_CORRUPT;
 }
 
 bool subject_open(struct subject *s)
@@ -222,6 +221,7 @@ bool subject_open(struct subject *s)
     s->engine = engine;
     if (s->must_refuse)
         subject_fail(s, "it starts, with both copies of its manifest damaged");
+    s->damage.has_lost_manifest = false; /* both copies are there again */
     check_quarantine(s);
     return true;
 }

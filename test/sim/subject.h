@@ -24,7 +24,9 @@ struct damage {
     uint32_t log;
     uint32_t tables;
     uint32_t manifests;
-    uint32_t bad_sectors; /* in any of them */
+    uint32_t bad_sectors;   /* in any of them */
+    uint32_t lost_tables;   /* whole files, or their ends */
+    bool has_lost_manifest; /* since it was open last */
 };
 
 struct subject {
@@ -37,7 +39,6 @@ struct subject {
     uint64_t watermark;      /* log records up to it are known as durable from a later durable one */
     uint64_t quarantined;    /* stretches of damaged log when it was opened last */
     uint32_t manifests_lost; /* copies of the manifest that were removed or cut off */
-    bool is_lost;            /* it refuses to start, truthfully and for good */
     uint8_t *value;          /* PLAN_VALUE_BYTES_MAX bytes, for the record of a put */
     struct driver drivers[PLAN_DRIVERS_MAX];
 

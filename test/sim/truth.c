@@ -2,15 +2,18 @@
  *
  *   DISK_FULL   the disk was full not long ago
  *   STORAGE     a write or a sync failed since the start; for reads: a read failed, or a sector is bad
- *   CORRUPT     a file of that kind was damaged by a fault; for the start: a manifest was, or could
- *               not be read or synced
+ *   CORRUPT     a table is damaged by a fault, and the key is in its range; for the start: a manifest is
+ *               damaged, or could not be read or synced
  *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it, or is
  *               lost too */
 #include "test/sim/truth.h"
 
 #include "engine/engine_internal.h"
+#include "engine/tables.h"
+#include "test/sim/rot.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* How long after there is room again an engine may take to see it: it looks every second, and a slow disk
  * takes its time. */
@@ -44,10 +47,41 @@ static bool explains_unknown(const struct subject *s, uint32_t floor)
     return s->quarantined > 0 && (!is_above || model_may_be_lost(&s->model, floor));
 }
 
+/* A table that cannot be opened is set aside until the next start. */
+static bool explains_corrupt(const struct subject *s)
+{
+    return s->damage.lost_tables > 0 || history_hits(s->history, SIM_READ_ERROR) > 0 ||
+           rot_damage_here(s, "table-") > 0;
+}
+
+bool truth_explains_corrupt_key(const struct subject *s, uint32_t key)
+{
+    char memory[MODEL_KEY_BYTES_MAX], name[64];
+    struct record_key record_key = model_key(&s->model, key, memory);
+    const struct table_set *set = s->engine->tables;
+    if (s->damage.lost_tables > 0 || history_hits(s->history, SIM_READ_ERROR) > 0)
+        return true;
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        const struct table_ref *t = table_run_find(&set->runs[i], &record_key);
+        if (!t)
+            continue;
+        snprintf(name, sizeof name, "table-%016llx.sst", (unsigned long long)t->number);
+        if (rot_damage_here(s, name) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Of the copies of the manifest that are there now; one that was written since is whole. */
+static bool has_damaged_manifest(const struct subject *s)
+{
+    return s->damage.has_lost_manifest || rot_damage_here(s, "MANIFEST") > 0;
+}
+
 static bool explains_read(const struct subject *s, int error, uint32_t floor)
 {
     if (error == TORC_E_CORRUPT)
-        return s->damage.tables > 0 || has_failed_reads(s); /* a table that cannot be opened is set aside */
+        return explains_corrupt(s);
     if (error == TORC_E_STORAGE || error == -EIO)
         return has_failed_reads(s);
     return error == TORC_E_UNKNOWN && explains_unknown(s, floor);
@@ -64,9 +98,10 @@ static bool explains_write(const struct subject *s, int error)
 static bool explains_open(const struct subject *s, int error)
 {
     if (error == TORC_E_CORRUPT)
-        return s->damage.manifests > 0 || has_failed_reads(s) || has_failed_writes(s->history);
+        return has_damaged_manifest(s) || history_hits(s->history, SIM_READ_ERROR) > 0 ||
+               has_failed_writes(s->history);
     if (error == TORC_E_CONFIGURATION) /* a misdirected write of another shard's, and no better copy */
-        return s->damage.manifests > 0;
+        return has_damaged_manifest(s);
     if (error == TORC_E_DISK_FULL || error == -ENOSPC)
         return was_full(s->history);
     bool has_failed = s->damage.manifests > 0 || has_failed_writes(s->history) || has_failed_reads(s);

@@ -15,4 +15,7 @@ enum truth_place {
 bool truth_explains(const struct subject *s, enum truth_place place, int error, uint32_t floor);
 bool truth_explains_damaged_log(const struct subject *s);
 
+/* Is there a damaged table whose range holds the key (or something that damages more than a block)? */
+bool truth_explains_corrupt_key(const struct subject *s, uint32_t key);
+
 #endif
