@@ -262,6 +262,7 @@ static void ask_wrongly(struct talker *t)
         e.namespace_name = slice_of_string("other");
     if (ask) {
         ask->expected = w->expected;
+        ask->deadline_ms = (uint32_t)t->asks.server->server.options.request_timeout_ms;
         struct frame_parts parts = {.op = w->op, .request_id = ask->id};
         parts.key = slice_of(bytes, w->key_bytes);
         parts.value = slice_of(bytes, w->value_bytes);
