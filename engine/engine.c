@@ -316,6 +316,8 @@ static int on_prepared(void *owner, const struct wal_named *named)
     int rc =
         manifest_commit(e->manifest, &(struct manifest_change){.edit = edit_log_files, .context = &files});
     e->is_failed |= rc == TORC_E_STORAGE;
+    if (rc == 0 && e->wal && manifest_copies(e->manifest) == 2) /* a flush may have waited for it */
+        wal_truncate(e->wal, manifest_state(e->manifest)->numbers.log_start);
     if (!e->is_closing)
         engine_wake_burial(e); /* some may have waited for this commit to be over */
     return rc;

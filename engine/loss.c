@@ -6,15 +6,17 @@
 #include "engine/build.h"
 #include "reactor/base/mark.h"
 
-enum { LOOK_NS = 10 * 1000 * 1000 };
+enum { LOOK_NS = 10 * 1000 * 1000, FAILING_LOOKS_MAX = 1000 }; /* 10 s of flushes that fail */
 
 /* Waits: until all up to `sequence` is in tables. */
 static int flush_up_to(struct engine *e, uint64_t sequence)
 {
+    unsigned failing_looks = 0;
     while (e->frozen_count > 0 && e->frozen[0].last_sequence <= sequence) {
+        failing_looks = e->flushing.has_told ? failing_looks + 1 : 0;
         if (e->is_closing)
             return TORC_E_CANCELLED;
-        if (e->is_failed)
+        if (e->is_failed || failing_looks > FAILING_LOOKS_MAX)
             return TORC_E_STORAGE;
         if (e->is_out_of_room)
             return TORC_E_DISK_FULL;
@@ -111,7 +113,9 @@ int engine_accept_loss(struct engine *e)
         return 0;
     uint64_t sequence;
     e->is_accepting = true;
-    int rc = flush_all(e, &sequence);
+    int rc = e->quarantine_clock ? wal_begin(e->wal) : 0; /* else the next start meets the damage again */
+    if (rc == 0)
+        rc = flush_all(e, &sequence);
     if (rc == 0) {
         struct table_ref **lost =
             reactor_alloc(e->reactor, (e->tables->count + 1) * sizeof(struct table_ref *));

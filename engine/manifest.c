@@ -324,7 +324,8 @@ static int make_image(struct manifest *m, const struct manifest_change *change, 
     next.generation++;
     image->bytes = manifest_encoded_bytes(&next);
     image->padded = (image->bytes + MANIFEST_BLOCK_BYTES - 1) / MANIFEST_BLOCK_BYTES * MANIFEST_BLOCK_BYTES;
-    image->data = reactor_alloc_aligned(m->reactor, image->padded, FILE_ALIGNMENT);
+    /* The second half is what manifest_file_write reads back into: once it is written, nothing may be wanting. */
+    image->data = reactor_alloc_aligned(m->reactor, 2 * image->padded, FILE_ALIGNMENT);
     if (image->data) {
         memset(image->data + image->bytes, 0, image->padded - image->bytes);
         manifest_encode(image->data, &next);
@@ -388,23 +389,22 @@ static int write_copy(struct manifest *m, int index, const struct manifest_image
 /* A write that fails is made again, in a new file each time: the other copy is whole meanwhile. */
 static int write_first(struct manifest *m, int first, const struct manifest_image *image)
 {
-    int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
-    if (rc == TORC_E_DISK_FULL)
-        MARK(manifest_finds_the_disk_full);
-    if (rc)
-        return rc == TORC_E_DISK_FULL ? rc : TORC_E_STORAGE;
-    rc = write_copy(m, first, image);
-    for (int i = 1; rc && i < WRITE_TRIES; i++) {
-        MARK(manifest_write_failed);
-        rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
+    bool is_begun = false;
+    for (int i = 0; i < WRITE_TRIES; i++) {
+        int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
+        if (rc == TORC_E_DISK_FULL && !is_begun) {
+            MARK(manifest_finds_the_disk_full);
+            return rc;
+        }
+        is_begun |= rc == 0;
+        rc = rc ? rc : write_copy(m, first, image);
         if (rc == 0)
-            rc = write_copy(m, first, image);
+            return 0;
+        MARK(manifest_write_failed);
     }
-    if (rc) {
-        MARK(manifest_takes_no_more_changes);
-        m->has_failed = true; /* either generation may be what the next start finds */
-    }
-    return rc ? TORC_E_STORAGE : 0;
+    MARK(manifest_takes_no_more_changes);
+    m->has_failed |= is_begun; /* either generation may be what the next start finds */
+    return TORC_E_STORAGE;
 }
 
 static int write_both(struct manifest *m, const struct manifest_image *image)

@@ -40,7 +40,8 @@ MUST_CHECK int manifest_file_load(struct reactor *r, struct manifest_copy *copy,
 /* Waits. Makes room for the image, changing nothing that counts. Returns: 0, TORC_E_DISK_FULL, -errno. */
 MUST_CHECK int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy,
                                      const struct manifest_image *image);
-/* Waits. Writes the image durably and reads it back. After an error the copy is FAILED. */
+/* Waits. Writes the image durably and reads it back. After an error the copy is FAILED. Requires: as much
+ * memory again behind the padded image, to read into. */
 MUST_CHECK int manifest_file_write(struct reactor *r, struct manifest_copy *copy,
                                    const struct manifest_image *image, const char *directory);
 

@@ -226,6 +226,7 @@ int merge_next(struct merge *m, struct record *out)
         struct merge_source *s = &m->sources[i];
         s->is_consumed = s->is_valid && record_key_compare(&s->current.key, &best->current.key) == 0;
     }
+    m->bad_source = (uint32_t)(best - m->sources); /* should the record turn out to be out of order */
     *out = best->current;
     return 1;
 }

@@ -2,7 +2,8 @@
  *
  * Appends gather in memory; whatever has gathered goes out in one O_DIRECT write as soon as fewer than two
  * are in flight, so a busy log batches and an idle one does not wait. A record is acknowledged only when all
- * before it are durable. The tail block is never rewritten: a torn write cannot hurt what was acknowledged.
+ * before it are durable. The tail block is never rewritten (but by a start, with the same bytes): a torn
+ * write cannot hurt what was acknowledged.
  *
  * A failed write is never tried again on its file. All writes in flight are awaited, the durable prefix is
  * acknowledged, the rest gets its tickets back with the error, and the log goes on in a new segment, whose
@@ -595,7 +596,7 @@ static void chain_init(struct wal *wal, const struct wal_recovery *recovery)
     if (used < recovery->last_sequence)
         used = recovery->last_sequence;
     wal->next_sequence = used + 1;
-    wal->chain_sequence = wal->durable_sequence = recovery->last_sequence;
+    wal->chain_sequence = wal->durable_sequence = wal->opened_sequence = recovery->last_sequence;
     wal->chain_checksum = wal->durable_checksum = recovery->last_checksum;
     wal->entries_durable = recovery->entries_sequence;
     wal->watermark_durable = recovery->watermark;
@@ -659,6 +660,20 @@ static void drain(struct wal *wal)
         int rc = event_wait(wal->reactor, &wal->progress, EVENT_FOREVER);
         ASSERT(rc == 0);
     }
+}
+
+int wal_begin(struct wal *wal)
+{
+    while (wal->durable_sequence == wal->opened_sequence) {
+        if (wal->refusal)
+            return wal->refusal;
+        bool is_idle = wal->in_flight_count == 0 && list_is_empty(&wal->gathering) && !wal->is_failing;
+        if (is_idle && !buffer_open(wal))
+            return TORC_E_NO_MEMORY;
+        wal_submit(wal);
+        task_sleep(wal->reactor, wal->options.idle_ns / 10);
+    }
+    return 0;
 }
 
 void wal_close(struct wal *wal)

@@ -80,9 +80,9 @@ struct wal_recovery {
 };
 
 /* Waits. Reads the log from `start`, verifies it and replays it. A torn tail is cut, damage is reported in
- * *out and not an error. Changes nothing on disk. *out goes to wal_open or to wal_recovery_deinit. On error
- * *out needs no deinit. Returns: 0; TORC_E_DATA_FORMAT for another format version; -errno; what `replay`
- * returned; one line in `why`. */
+ * *out and not an error. Only what the disk's cache alone may hold is written again, in place, unchanged.
+ * *out goes to wal_open or to wal_recovery_deinit. On error it needs no deinit. Returns: 0;
+ * TORC_E_DATA_FORMAT for another format version; -errno; what `replay` returned; one line in `why`. */
 MUST_CHECK int wal_recover(struct reactor *r, const struct wal_recovery_options *options,
                            struct wal_recovery *out, char *why, size_t why_bytes);
 void wal_recovery_deinit(struct reactor *r, struct wal_recovery *recovery);
@@ -155,6 +155,11 @@ MUST_CHECK bool wal_expire(struct wal *wal, uint64_t now_ns);
 uint64_t wal_deadline_ns(const struct wal *wal);
 /* Tickets were handed to on_late whose entries are not durable yet. */
 bool wal_is_late(const struct wal *wal);
+
+/* Waits: until something was written since wal_open: a record without entries, if nothing else is. What was
+ * recovered ends there for every later start. Returns: 0; TORC_E_DISK_FULL, TORC_E_STORAGE,
+ * TORC_E_NO_MEMORY. */
+MUST_CHECK int wal_begin(struct wal *wal);
 
 /* The start to put into the manifest when all log records below `sequence` are no longer needed. `sequence`
  * may be one that is yet to be written: last durable sequence + 1. */

@@ -63,6 +63,7 @@ struct wal {
     uint64_t chain_sequence;
     uint64_t chain_checksum;
     uint64_t durable_sequence;
+    uint64_t opened_sequence; /* the last one recovered */
     uint64_t durable_checksum;
     uint64_t watermark_durable; /* the highest watermark in a durable record */
     uint64_t entries_durable;   /* the last durable record that had entries */

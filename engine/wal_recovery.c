@@ -16,7 +16,8 @@
  *      +--- the next whole record, whichever it is -----+            +--- the very record missing ------+
  *
  * Where the walk ends LOST there is damage; where it ends SEEKING nobody was told of what is missing, and the
- * tail is cut. Nothing on disk is changed. */
+ * tail is cut. Nothing on disk is changed, but that the last records are written once more, with the same
+ * bytes, where only the disk's cache may have them. */
 #include "engine/wal_reader.h"
 #include "engine/wal_survey.h"
 #include "reactor/base/mark.h"
@@ -313,6 +314,40 @@ static void cut(struct walk *w)
         MARK(torn_tail_of_the_log_is_cut);
 }
 
+/* Was nothing of this use of the file ever written at that block? What cannot be read may have been. */
+static bool is_untouched(struct walk *w, uint32_t index, uint64_t offset)
+{
+    const struct wal_survey_segment *s = &w->survey.segments[index];
+    struct wal_record_header h;
+    struct file *file = NULL;
+    if (offset + WAL_BLOCK_BYTES > s->bytes)
+        return true;
+    bool is_read =
+        file_open(w->reactor, wal_survey_path(&w->survey, index), FILE_READ | FILE_DIRECT, &file) == 0 &&
+        wal_read_blocks(w->reactor, file, w->survey.scratch, WAL_BLOCK_BYTES, offset) == 0;
+    file_close(w->reactor, file);
+    if (!is_read)
+        return false;
+    bool is_whole = wal_record_header_decode(w->survey.scratch, &h);
+    if (s->has_header)
+        return h.epoch != s->header.epoch;
+    return offset == WAL_BLOCK_BYTES && !(is_whole && wal_survey_owns(s, &h));
+}
+
+/* Can the missing record have been where the disk cannot read? It begins at the present place or at the
+ * beginning of a later file; when nothing was ever written there, the bad block holds none of the log. */
+static bool may_be_unreadable(struct walk *w)
+{
+    if (!is_untouched(w, w->index, w->offset))
+        return true;
+    for (uint32_t i = w->index + 1; i < w->survey.count; i++)
+        if (w->survey.segments[i].is_needed && !w->survey.segments[i].is_dead &&
+            !is_untouched(w, i, WAL_BLOCK_BYTES))
+            return true;
+    MARK(bad_block_in_unused_log_is_no_damage);
+    return false;
+}
+
 /* The chain ends at the present place. Decides which of the four cases it is. */
 static int chain_ends(struct walk *w, bool is_after_header)
 {
@@ -325,7 +360,7 @@ static int chain_ends(struct walk *w, bool is_after_header)
     int rc = wal_survey_look_ahead(&w->survey, w->index, w->offset, &found);
     if (rc)
         return rc;
-    w->is_unreadable = found.is_unreadable || w->reader.unreadable_end > w->offset;
+    w->is_unreadable = (found.is_unreadable || w->reader.unreadable_end > w->offset) && may_be_unreadable(w);
     if (w->is_unreadable)
         MARK(what_cannot_be_read_of_the_log_is_no_torn_tail);
     bool was_durable = found.was_durable || w->next < w->options->start.sequence ||
@@ -370,7 +405,12 @@ static int step(struct walk *w, bool *is_over)
     }
     if (is_inside)
         return search_on(w, found, &h);
-    uint32_t following = find_following(w, w->index + 1);
+    uint32_t following = find_continuation(w, w->index + 1);
+    if (following < w->survey.count) {
+        MARK(later_log_file_goes_on_behind_damage);
+        return go_to_continuation(w, following);
+    }
+    following = find_following(w, w->index + 1);
     *is_over = following == w->survey.count;
     if (*is_over && w->is_seeking)
         cut(w);
@@ -409,26 +449,35 @@ static int walk_all(struct walk *w)
 
 /* ---- the end ---- */
 
-/* Writes a record once more where it is, the segment's header with it if it is the first. The bytes are the
- * same, so a torn write changes nothing that was durable. */
+/* Is it what was taken? The disk was asked once more, and what is written must be nothing else. */
+static bool is_as_taken(const uint8_t *record, const struct taken *t)
+{
+    struct wal_record_header h;
+    return wal_record_header_decode(record, &h) && h.sequence == t->sequence &&
+           wal_record_bytes(h.payload_bytes) == t->bytes &&
+           wal_payload_checksum(record + WAL_RECORD_HEADER_BYTES, h.payload_bytes) == h.payload_checksum;
+}
+
+/* Writes a record once more where it is, the segment's header with it if it is the first and the header is
+ * whole. The bytes are the same, so a torn write changes nothing that was durable. */
 static int write_again(struct walk *w, const struct taken *t)
 {
-    uint64_t offset = t->offset == WAL_BLOCK_BYTES ? 0 : t->offset;
+    bool has_header = t->offset == WAL_BLOCK_BYTES && w->survey.segments[t->index].has_header;
+    uint64_t offset = has_header ? 0 : t->offset;
     uint64_t bytes = t->offset + t->bytes - offset;
     uint8_t *copy = reactor_alloc_aligned(w->reactor, bytes, FILE_ALIGNMENT);
     if (!copy)
         return TORC_E_NO_MEMORY;
     struct file *file = NULL;
+    struct wal_segment_header header;
     const char *path = wal_survey_path(&w->survey, t->index);
     int rc = file_open(w->reactor, path, FILE_READ | FILE_WRITE | FILE_DIRECT, &file);
     if (rc == 0) {
-        int64_t got = file_read(w->reactor, file, copy, bytes, offset);
-        rc = got < 0 ? (int)got : 0;
-        if (rc == 0) /* past the end of the file it was zeros when it was taken, too */
-            memset(copy + got, 0, bytes - (uint64_t)got);
+        uint64_t unreadable_end = wal_read_blocks(w->reactor, file, copy, bytes, offset);
+        bool is_same = unreadable_end == 0 && is_as_taken(copy + (t->offset - offset), t) &&
+                       (!has_header || wal_segment_header_decode(copy, &header) == WAL_HEADER_VALID);
+        rc = is_same ? file_write(w->reactor, file, copy, bytes, offset, true) : TORC_E_STORAGE;
     }
-    if (rc == 0)
-        rc = file_write(w->reactor, file, copy, bytes, offset, true);
     file_close(w->reactor, file);
     reactor_free(w->reactor, copy);
     return rc;

@@ -79,7 +79,8 @@ int wal_segments_init(struct wal *wal, struct wal_recovery *recovery)
     wal->segment_id_max = recovery->segment_id_max;
     if (wal->segment_id_max < recovery->start.segment)
         wal->segment_id_max = recovery->start.segment;
-    wal->truncate_below = recovery->start.segment;
+    /* While a copy of the manifest names an older start, what is before this one stays. */
+    wal->truncate_below = recovery->keeps_unused ? 0 : recovery->start.segment;
     return 0;
 }
 

@@ -350,3 +350,103 @@ TEST(full_disk_refuses_puts_and_takes_deletes_until_there_is_room)
     CU_ASSERT_EQUAL(s->opened, 0);
     script_free(s);
 }
+
+/* ---- bad sectors ---- */
+
+static const char first_file[] = "shard/wal-0000000000000001.log";
+
+static void put_one(struct script *s)
+{
+    put(s, 20);
+}
+
+static void expect_all(struct script *s)
+{
+    for (uint32_t key = 0; key < 10; key++)
+        CU_ASSERT_EQUAL(answer_of(s, key), ENGINE_FOUND);
+    CU_ASSERT_EQUAL(engine_counters(s->engine).quarantined, 0);
+}
+
+static void expect_all_and_twenty(struct script *s)
+{
+    expect_all(s);
+    CU_ASSERT_EQUAL(answer_of(s, 20), ENGINE_FOUND);
+}
+
+TEST(unreadable_header_of_a_log_file_does_not_keep_the_shard_from_opening)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    run_to_the_end(s, put_ten);
+    run_and_lose_power(s, put_one);
+    sim_disk_break_sector(sim_node_disk(s->node), s->world, "shard/wal-0000000000000003.log", 0);
+    run_to_the_end(s, expect_all_and_twenty);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    run_to_the_end(s, expect_all_and_twenty);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
+static void put_ten_and_rest(struct script *s)
+{
+    put_ten(s);
+    task_sleep(s->r, 100 * MS);
+}
+
+static void expect_all_beside_a_bad_sector(const char *path, uint64_t offset)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    run_to_the_end(s, put_ten_and_rest);
+    sim_disk_break_sector(sim_node_disk(s->node), s->world, path, offset);
+    run_to_the_end(s, expect_all);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
+TEST(bad_sector_where_the_log_was_never_written_is_no_damage)
+{
+    expect_all_beside_a_bad_sector(first_file, 15 * WAL_BLOCK_BYTES);
+    expect_all_beside_a_bad_sector("shard/wal-0000000000000002.log", 9 * WAL_BLOCK_BYTES);
+}
+
+/* The last record covers itself by no watermark: it is the log's own, written when nothing else came. */
+static void put_ten_rest_put_one(struct script *s)
+{
+    put_ten_and_rest(s);
+    put(s, 20);
+}
+
+static void accept_the_loss(struct script *s)
+{
+    CU_ASSERT_EQUAL(answer_of(s, 8), TORC_E_UNKNOWN);
+    CU_ASSERT_EQUAL(engine_accept_loss(s->engine), 0);
+    expect_all(s);
+}
+
+TEST(accepted_loss_does_not_come_again_with_the_next_start)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    run_and_lose_power(s, put_ten_rest_put_one);
+    sim_disk_break_sector(sim_node_disk(s->node), s->world, first_file, last_record(s, first_file));
+    run_to_the_end(s, accept_the_loss);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    run_to_the_end(s, expect_all);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
+static void accept_on_a_bad_disk(struct script *s)
+{
+    struct sim_faults faults = {.per_million[SIM_WRITE_ERROR] = 1000000};
+    sim_world_set_faults(s->world, &faults);
+    int rc = engine_accept_loss(s->engine);
+    CU_ASSERT(rc == TORC_E_STORAGE);
+}
+
+TEST(loss_cannot_be_accepted_on_a_disk_that_fails_and_that_is_said)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    run_and_lose_power(s, put_ten_rest_put_one);
+    sim_disk_break_sector(sim_node_disk(s->node), s->world, first_file, last_record(s, first_file));
+    run_to_the_end(s, accept_on_a_bad_disk);
+    script_free(s);
+}
