@@ -324,7 +324,7 @@ static int make_image(struct manifest *m, const struct manifest_change *change, 
     next.generation++;
     image->bytes = manifest_encoded_bytes(&next);
     image->padded = (image->bytes + MANIFEST_BLOCK_BYTES - 1) / MANIFEST_BLOCK_BYTES * MANIFEST_BLOCK_BYTES;
-    /* The second half is what manifest_file_write reads back into: once it is written, nothing may be wanting. */
+    /* The second half is what is read back into: once the first is written, memory may not be wanting. */
     image->data = reactor_alloc_aligned(m->reactor, 2 * image->padded, FILE_ALIGNMENT);
     if (image->data) {
         memset(image->data + image->bytes, 0, image->padded - image->bytes);
