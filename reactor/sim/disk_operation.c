@@ -126,28 +126,14 @@ static int check_access(const struct disk_operation *o)
 
 static bool can_change(const struct disk_operation *o)
 {
-    switch (o->kind) {
-    case DISK_DRAW_WRITE:
+    static const bool changes[DISK_DRAW_COUNT] = {
+        [DISK_DRAW_ALLOCATE] = true, [DISK_DRAW_TRUNCATE] = true, [DISK_DRAW_DIRECTORY_CREATE] = true,
+        [DISK_DRAW_RENAME] = true,   [DISK_DRAW_LINK] = true,     [DISK_DRAW_REMOVE] = true,
+    };
+    if (o->kind == DISK_DRAW_WRITE)
         return o->disk->changing_count > 0 || o->offset + o->bytes > o->inode->cached.bytes ||
                !disk_write_is_idle(o->inode, o->write);
-    case DISK_DRAW_OPEN:
-        return o->flags & FILE_CREATE;
-    case DISK_DRAW_ALLOCATE:
-    case DISK_DRAW_TRUNCATE:
-    case DISK_DRAW_DIRECTORY_CREATE:
-    case DISK_DRAW_RENAME:
-    case DISK_DRAW_LINK:
-    case DISK_DRAW_REMOVE:
-        return true;
-    case DISK_DRAW_READ:
-    case DISK_DRAW_SYNC:
-    case DISK_DRAW_CLOSE:
-    case DISK_DRAW_DIRECTORY_SYNC:
-    case DISK_DRAW_REST:
-    case DISK_DRAW_COUNT:
-        break;
-    }
-    return false;
+    return o->kind == DISK_DRAW_OPEN ? o->flags & FILE_CREATE : changes[o->kind];
 }
 
 void disk_operations_settle(struct sim_disk *copy, const struct sim_disk *d)

@@ -241,6 +241,15 @@ struct sim_leaks sim_node_leaks(const struct sim_node *n)
     return n->leaks;
 }
 
+bool sim_leaks_tell(const struct sim_leaks *l, char text[SIM_LEAKS_TEXT_BYTES])
+{
+    snprintf(text, SIM_LEAKS_TEXT_BYTES,
+             "%llu files, %llu sockets, %llu listeners, %llu tasks, %llu timers, %llu bytes of heap",
+             (unsigned long long)l->files, (unsigned long long)l->sockets, (unsigned long long)l->listeners,
+             (unsigned long long)l->tasks, (unsigned long long)l->timers, (unsigned long long)l->heap_bytes);
+    return l->files || l->sockets || l->listeners || l->tasks || l->timers || l->heap_bytes;
+}
+
 struct reactor *sim_node_core(struct sim_node *n, unsigned core)
 {
     ASSERT(!n->cores || core < n->core_count);

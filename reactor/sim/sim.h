@@ -145,6 +145,9 @@ struct sim_leaks {
     uint64_t heap_bytes;
 };
 struct sim_leaks sim_node_leaks(const struct sim_node *n);
+enum { SIM_LEAKS_TEXT_BYTES = 192 };
+/* In words. Returns: whether anything is left. */
+bool sim_leaks_tell(const struct sim_leaks *l, char text[SIM_LEAKS_TEXT_BYTES]);
 
 enum sim_end {
     SIM_END_KILL,  /* the process: its memory goes, connections are reset, the page cache stays */

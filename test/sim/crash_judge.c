@@ -84,11 +84,8 @@ static bool is_down(void *context)
 static bool check_leaks(struct judge *j)
 {
     struct sim_leaks leaks = sim_node_leaks(j->node);
-    if (!leaks.files && !leaks.tasks && !leaks.timers && !leaks.heap_bytes)
-        return true;
-    return crash_shard_complain(&j->shard, "a tidy end leaves %u files, %u tasks, %u timers, %u heap bytes",
-                                (unsigned)leaks.files, (unsigned)leaks.tasks, (unsigned)leaks.timers,
-                                (unsigned)leaks.heap_bytes);
+    char text[SIM_LEAKS_TEXT_BYTES];
+    return !sim_leaks_tell(&leaks, text) || crash_shard_complain(&j->shard, "a tidy end leaves %s", text);
 }
 
 static bool run_node(struct judge *j)

@@ -247,10 +247,9 @@ static void drive(struct run *run)
     if (sim_node_is_up(run->node) || !run->is_over)
         crash_shard_complain(&run->shard, "the workload does not end");
     struct sim_leaks leaks = sim_node_leaks(run->node);
-    if (leaks.files || leaks.tasks || leaks.timers || leaks.heap_bytes)
-        crash_shard_complain(&run->shard, "a tidy end leaves %u files, %u tasks, %u timers, %u heap bytes",
-                             (unsigned)leaks.files, (unsigned)leaks.tasks, (unsigned)leaks.timers,
-                             (unsigned)leaks.heap_bytes);
+    char text[SIM_LEAKS_TEXT_BYTES];
+    if (sim_leaks_tell(&leaks, text))
+        crash_shard_complain(&run->shard, "a tidy end leaves %s", text);
 }
 
 struct crash_recording *crash_record(const struct crash_workload *workload, const struct crash_start *start)

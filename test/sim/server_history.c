@@ -236,11 +236,9 @@ static bool has_errors(const struct service *s)
 static void check_leaks(struct history *h, unsigned i)
 {
     struct sim_leaks l = sim_node_leaks(h->service.servers[i].server.node);
-    if (l.files || l.sockets || l.listeners || l.tasks || l.timers || l.heap_bytes)
-        FAIL(h,
-             "server %u left %llu files, %llu sockets, %llu listeners, %llu tasks, %llu timers, %llu bytes",
-             i, (unsigned long long)l.files, (unsigned long long)l.sockets, (unsigned long long)l.listeners,
-             (unsigned long long)l.tasks, (unsigned long long)l.timers, (unsigned long long)l.heap_bytes);
+    char text[SIM_LEAKS_TEXT_BYTES];
+    if (sim_leaks_tell(&l, text))
+        FAIL(h, "server %u left %s", i, text);
 }
 
 /* It is down and nobody killed it. */
