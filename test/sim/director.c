@@ -379,17 +379,23 @@ static void end_killed(struct history *h, enum sim_end how)
 static void check_leaks(struct history *h)
 {
     struct sim_leaks l = sim_node_leaks(h->node);
-    if (l.files || l.sockets || l.listeners || l.tasks || l.timers || l.heap_bytes)
-        story_fail(&h->outcome->story, history_now_ns(h),
-                   "after a tidy end there are left: %llu files, %llu tasks, %llu timers, %llu bytes of heap",
-                   (unsigned long long)l.files, (unsigned long long)l.tasks, (unsigned long long)l.timers,
-                   (unsigned long long)l.heap_bytes);
+    char text[SIM_LEAKS_TEXT_BYTES];
+    if (sim_leaks_tell(&l, text))
+        story_fail(&h->outcome->story, history_now_ns(h), "a tidy end leaves %s", text);
 }
 
 static void ask_to_stop(struct history *h)
 {
     h->is_stopping = true; /* core 0 may have ended before */
     sim_node_ask_to_stop(h->node);
+}
+
+static bool is_idle_life(const struct history *h)
+{
+    for (unsigned i = 0; i < h->plan.cores; i++)
+        if (h->subjects[i].has_opened)
+            return false;
+    return true;
 }
 
 static void end_tidily(struct history *h)
@@ -403,7 +409,9 @@ static void end_tidily(struct history *h)
             return;
         }
     }
-    h->outcome->tally.tidy_stops++;
+    bool is_idle = is_idle_life(h);
+    h->outcome->tally.tidy_stops += !is_idle;
+    h->outcome->tally.idle_lives += is_idle;
     if (sim_node_result(h->node) != 0)
         story_fail(&h->outcome->story, history_now_ns(h), "the node ended with %s",
                    error_name(sim_node_result(h->node)));

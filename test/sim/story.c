@@ -26,9 +26,11 @@ static void reserve(struct story *s, size_t bytes)
     s->capacity = capacity;
 }
 
-static void add(struct story *s, uint64_t now_ns, const char *mark, const char *line)
+static void add(struct story *s, uint64_t now_ns, const char *mark, const char *format, va_list arguments)
 {
     enum { NS_PER_MS = 1000000 };
+    char line[LINE_BYTES_MAX];
+    vsnprintf(line, sizeof line, format, arguments);
     reserve(s, LINE_BYTES_MAX + 64);
     double ms = (double)now_ns / NS_PER_MS;
     int bytes = now_ns ? snprintf(s->text + s->bytes, LINE_BYTES_MAX + 64, "%12.3f ms %s%s\n", ms, mark, line)
@@ -39,34 +41,28 @@ static void add(struct story *s, uint64_t now_ns, const char *mark, const char *
 
 void story_say(struct story *s, uint64_t now_ns, const char *format, ...)
 {
-    char line[LINE_BYTES_MAX];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    add(s, now_ns, " ", format, arguments);
     va_end(arguments);
-    add(s, now_ns, " ", line);
 }
 
 void story_detail(struct story *s, uint64_t now_ns, const char *format, ...)
 {
-    char line[LINE_BYTES_MAX];
-    va_list arguments;
     if (!s->is_detailed)
         return;
+    va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    add(s, now_ns, "   ", format, arguments);
     va_end(arguments);
-    add(s, now_ns, "   ", line);
 }
 
 void story_fail(struct story *s, uint64_t now_ns, const char *format, ...)
 {
-    char line[LINE_BYTES_MAX];
-    va_list arguments;
     if (s->failures++ >= FAILURES_TOLD_MAX)
         return;
+    va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    add(s, now_ns, " WRONG: ", format, arguments);
     va_end(arguments);
-    add(s, now_ns, " WRONG: ", line);
 }

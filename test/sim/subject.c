@@ -172,7 +172,7 @@ void subject_forget_life(struct subject *s)
 {
     s->reactor = NULL;
     s->engine = NULL;
-    s->is_putting = s->is_closing = s->was_refused = false;
+    s->is_putting = s->is_closing = s->was_refused = s->has_opened = false;
     s->ticket_last = s->model.count;
     s->drivers_alive = 0;
     s->turns = 0;
@@ -219,6 +219,7 @@ bool subject_open(struct subject *s)
         return false;
     }
     s->engine = engine;
+    s->has_opened = true;
     if (s->must_refuse)
         subject_fail(s, "it starts, with both copies of its manifest damaged");
     s->damage.has_lost_manifest = false; /* both copies are there again */

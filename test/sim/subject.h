@@ -50,6 +50,7 @@ struct subject {
     uint64_t watermark_found; /* by recovery */
     bool must_refuse;         /* to start: both copies of its manifest are damaged */
     bool was_refused;         /* a put was: STORAGE */
+    bool has_opened;
     uint32_t ticket_last;
     unsigned drivers_alive;
     struct event drivers_over;

@@ -24,12 +24,12 @@ enum { TALLY_MARKS_MAX = 512 };
     X(kills, "kills")                                                                                        \
     X(power_losses, "losses of power")                                                                       \
     X(tidy_stops, "tidy stops")                                                                              \
+    X(idle_lives, "lives in which no shard started")                                                         \
     X(refused_starts, "starts truthfully refused")                                                           \
     X(corruptions, "corruptions injected")                                                                   \
     X(overwritten, "  of them overwritten or gone with their file")                                          \
     X(still_there, "  of them still there at the end, and not served")                                       \
     X(detections, "corruptions detected: errors answered, events, checksums")                                \
-    X(repaired, "corruptions repaired")                                                                      \
     X(accepted_losses, "losses accepted by the operator")                                                    \
     X(lost_files, "files lost or cut off")                                                                   \
     X(excused, "writes lost where a lying disk had lost them")                                               \
