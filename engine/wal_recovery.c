@@ -193,6 +193,7 @@ static int salvage(struct walk *w, uint64_t end)
 {
     wal_reader_need(&w->reader, end);
     uint64_t at = w->offset + WAL_RECORD_HEADER_BYTES;
+    uint64_t start = w->options->start.sequence; /* what is before it is in tables: a memtable never says so */
     while (at < end) {
         struct record record;
         size_t consumed;
@@ -205,7 +206,7 @@ static int salvage(struct walk *w, uint64_t end)
             continue;
         }
         MARK(whole_entry_of_a_damaged_record_is_saved);
-        int rc = w->options->replay(w->options->owner, &record, w->next);
+        int rc = w->options->replay(w->options->owner, &record, w->next > start ? w->next : start);
         if (rc)
             return rc;
         w->out->salvaged_count++;
