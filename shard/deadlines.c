@@ -11,9 +11,12 @@ static void sweep(struct timer *t)
     uint64_t now_ns = reactor_now_ns(s->reactor);
     bool has_more_jobs = jobs_expire(s, now_ns);
     bool has_more_writes = engine_expire(s->engine, now_ns);
-    bool has_more = has_more_jobs || has_more_writes;
-    uint64_t writes_ns = engine_deadline_ns(s->engine);
+    bool has_more_frames = sessions_expire(s, now_ns);
+    bool has_more = has_more_jobs || has_more_writes || has_more_frames;
+    uint64_t writes_ns = engine_deadline_ns(s->engine), frames_ns = sessions_deadline_ns(s);
     d->earliest_ns = writes_ns < s->jobs.deadline_ns ? writes_ns : s->jobs.deadline_ns;
+    if (frames_ns < d->earliest_ns)
+        d->earliest_ns = frames_ns;
     if (has_more)
         d->earliest_ns = now_ns;
     d->rested_ns = has_more ? now_ns : now_ns + SWEEP_PAUSE_NS;

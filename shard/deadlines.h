@@ -1,12 +1,14 @@
 /* deadlines.h - no request waits longer than it may, whatever the disk does.
  *
  * A request's time is what its frame says (FRAME_EXT_DEADLINE_MS) or else `request-timeout`; the parts of a
- * batch end with their batch. Only what waits for the disk can be late: a write in the log, a read or a page
- * of a scan in a job. One sweep finds those whose time is over and answers TIMEOUT; what the disk says later
- * is dropped. The write itself goes on and is applied when it is durable, the task of a read stays until the
+ * batch end with their batch. Its time begins when the core has received it. Only what waits for the disk can
+ * be late: a write in the log, a read or a page of a scan in a job, and what was received by a connection or
+ * a core that is full of them and has not looked at it. One sweep finds those whose time is over and answers
+ * TIMEOUT; what the disk says later is dropped, and what was not looked at has done nothing. The write itself goes on and is applied when it is durable, the task of a read stays until the
  * disk lets go of it.
  *
- *   execute, jobs --deadlines_note--> earliest_ns --turn hook--> timer --> sweep: jobs_expire, engine_expire
+ *   execute, jobs, sessions --deadlines_note--> earliest_ns --turn hook--> timer
+ *       --> sweep: jobs_expire, engine_expire, sessions_expire
  *
  * A request costs one comparison. The sweep runs when the earliest deadline has passed, and then not again
  * for SWEEP_PAUSE_NS: so late may an answer be. */

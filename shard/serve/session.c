@@ -6,6 +6,8 @@
 #include "shard/serve/session_internal.h"
 #include "shard/shard.h"
 
+enum { EXPIRE_AT_ONCE = 16 }; /* connections whose carried frames are looked at in one go */
+
 /* ---- the table ---- */
 
 int session_table_init(struct shard *s)
@@ -61,6 +63,7 @@ struct session *session_open(struct shard *s, struct socket *socket)
     session->index = index;
     session->generation = t->slots[index].generation;
     session->progress_ns = reactor_now_ns(s->reactor);
+    session->deadline_ns = DEADLINE_NONE;
     list_init(&session->dirty_link);
     list_init(&session->paused_link);
     return session;
@@ -298,6 +301,33 @@ void sessions_resume(struct shard *s)
         else
             socket_resume(session->socket);
     }
+}
+
+bool sessions_expire(struct shard *s, uint64_t now_ns)
+{
+    struct list *paused = &s->sessions.paused;
+    unsigned count = 0;
+    for (struct list *link = paused->next; link != paused; link = link->next) {
+        struct session *session = CONTAINER_OF(link, struct session, paused_link);
+        if (session->deadline_ns > now_ns)
+            continue;
+        if (++count > EXPIRE_AT_ONCE)
+            return true;
+        session_expire(session, now_ns);
+    }
+    return false;
+}
+
+uint64_t sessions_deadline_ns(const struct shard *s)
+{
+    const struct list *paused = &s->sessions.paused;
+    uint64_t earliest_ns = DEADLINE_NONE;
+    for (const struct list *link = paused->next; link != paused; link = link->next) {
+        const struct session *session = CONTAINER_OF(link, const struct session, paused_link);
+        if (session->deadline_ns < earliest_ns)
+            earliest_ns = session->deadline_ns;
+    }
+    return earliest_ns;
 }
 
 static bool session_is_stuck(const struct session *session, uint64_t now_ns)

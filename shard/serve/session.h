@@ -11,7 +11,7 @@
  *   CLOSING       no more bytes are taken; what was asked is answered and sent, then the connection is closed
  *
  * A client that asks for more than it reads is not read from until its answers have gone: frames already
- * received wait in the carry buffer.
+ * received wait in the carry buffer. Their time runs; those whose time is over are answered TIMEOUT there.
  *
  * An idle session holds no buffer: a partial frame is carried in a pooled buffer until it is whole,
  * answers live in pooled chunks until they are sent. */
@@ -55,11 +55,14 @@ struct session {
     uint8_t state;        /* enum session_state */
     bool is_sending;
     bool is_paused;
-    bool is_ended;             /* the peer has closed its side; what it asked for before may still wait */
-    bool is_broken;            /* half an answer was written, or bytes were dropped: it can only be closed */
-    uint64_t hello_id;         /* request id, while HANDING_OVER */
-    uint64_t progress_ns;      /* bytes last moved either way */
+    bool is_ended;        /* the peer has closed its side; what it asked for before may still wait */
+    bool is_broken;       /* half an answer was written, or bytes were dropped: it can only be closed */
+    uint64_t hello_id;    /* request id, while HANDING_OVER */
+    uint64_t progress_ns; /* bytes last moved either way */
+    uint32_t first_bytes; /* of the carried bytes, those that came first, at first_ns */
+    uint64_t first_ns;
     uint64_t carried_ns;       /* the last of the carried bytes came */
+    uint64_t deadline_ns;      /* no carried frame ends before it; DEADLINE_NONE: none of them does */
     uint64_t arrived_ns;       /* the frames that are being handled had come by then */
     uint64_t answered_ns;      /* stamp of a sampled answer that waits to be sent, else 0 */
     uint64_t sending_since_ns; /* that stamp, once its send is under way */
@@ -106,7 +109,11 @@ void session_sample(struct shard *s, const struct reply *reply, uint64_t answere
 
 void sessions_flush(struct shard *s);  /* one send for each connection with answers; in the turn hook */
 void sessions_resume(struct shard *s); /* reads again where there is room; in the turn hook */
-void sessions_sweep(struct shard *s);  /* closes the stuck and the idle, frees buffers; once a second */
+/* Answers carried frames of some connections whose time is over. Returns: it has not looked at all. */
+MUST_CHECK bool sessions_expire(struct shard *s, uint64_t now_ns);
+/* No carried frame ends before it; DEADLINE_NONE: none does. */
+uint64_t sessions_deadline_ns(const struct shard *s);
+void sessions_sweep(struct shard *s); /* closes the stuck and the idle, frees buffers; once a second */
 void sessions_close_all(struct shard *s);
 bool sessions_are_paused(const struct shard *s); /* at least one */
 /* More than OUTPUT_BYTES_MAX is unsent. */

@@ -62,8 +62,12 @@ static int carry_append(struct session *session, struct slice bytes, size_t need
     if (rc)
         return rc;
     memcpy(session->carry + session->carry_bytes, bytes.data, bytes.bytes);
-    session->carry_bytes += (uint32_t)bytes.bytes;
     session->carried_ns = reactor_now_ns(session->shard->reactor);
+    if (session->carry_bytes == 0) {
+        session->first_bytes = (uint32_t)bytes.bytes;
+        session->first_ns = session->carried_ns;
+    }
+    session->carry_bytes += (uint32_t)bytes.bytes;
     return 0;
 }
 
@@ -317,6 +321,22 @@ static void take_bytes(struct session *session, struct slice bytes)
         refuse_stream(session, (int)rc);
     if (session_is_full(session) || shard_is_congested(session->shard))
         session_pause(session);
+    if (session->is_paused)
+        session_expire(session, session->arrived_ns);
+}
+
+/* ---- frames that have waited in the carry buffer ---- */
+
+/* The first `used` bytes have been handled. */
+static void carry_drop(struct session *session, size_t used)
+{
+    if (used == session->carry_bytes) {
+        carry_release(session);
+        return;
+    }
+    memmove(session->carry, session->carry + used, session->carry_bytes - used);
+    session->carry_bytes -= (uint32_t)used;
+    session->first_bytes -= used < session->first_bytes ? (uint32_t)used : session->first_bytes;
 }
 
 void session_continue(struct session *session)
@@ -324,16 +344,65 @@ void session_continue(struct session *session)
     size_t needed;
     if (session->carry_bytes == 0 || session->state == SESSION_CLOSING || session_is_full(session))
         return;
-    session->arrived_ns = session->carried_ns; /* they have waited since, and their time ran */
-    int64_t used = consume(session, slice_of(session->carry, session->carry_bytes), &needed);
-    if (used < 0) {
-        refuse_stream(session, (int)used);
-    } else if (used == session->carry_bytes) {
-        carry_release(session);
-    } else {
-        memmove(session->carry, session->carry + used, session->carry_bytes - (size_t)used);
-        session->carry_bytes -= (uint32_t)used;
+    session->arrived_ns = session->first_ns; /* they have waited since, and their time ran */
+    int64_t used = consume(session, slice_of(session->carry, session->first_bytes), &needed);
+    session->arrived_ns = session->carried_ns;
+    int64_t more =
+        used < 0
+            ? used
+            : consume(session, slice_of(session->carry + used, session->carry_bytes - (size_t)used), &needed);
+    if (more < 0)
+        refuse_stream(session, (int)more);
+    else
+        carry_drop(session, (size_t)(used + more));
+    session_expire(session, reactor_now_ns(session->shard->reactor));
+}
+
+/* DEADLINE_NONE for what is no request, too. */
+static uint64_t carried_deadline_ns(const struct session *session, const struct frame *frame, size_t end)
+{
+    struct frame_extensions extensions = {.deadline_ms = 0};
+    uint64_t at_ns = end <= session->first_bytes ? session->first_ns : session->carried_ns;
+    if (frame->is_response ||
+        (frame->extensions.bytes > 0 && frame_extensions_parse(frame->extensions, &extensions) != 0))
+        return DEADLINE_NONE;
+    uint64_t deadline_ns = shard_deadline_ns(session->shard, at_ns, extensions.deadline_ms);
+    return deadline_ns ? deadline_ns : DEADLINE_NONE;
+}
+
+/* What is kept moves to the front. Nothing behind a frame that is not intact can be trusted. */
+void session_expire(struct session *session, uint64_t now_ns)
+{
+    struct frame frame;
+    size_t needed, at = 0, kept = 0;
+    uint32_t first_bytes = session->first_bytes;
+    session->deadline_ns = DEADLINE_NONE;
+    while (session->state == SESSION_OPEN && at < session->carry_bytes &&
+           frame_parse(slice_of(session->carry + at, session->carry_bytes - at), FRAME_BYTES_MAX, &frame,
+                       &needed) == 1) {
+        uint64_t deadline_ns = carried_deadline_ns(session, &frame, at + frame.length);
+        bool is_over = deadline_ns <= now_ns;
+        if (is_over && !is_intact(&frame))
+            break;
+        if (is_over) {
+            MARK(a_frame_that_waits_in_a_full_connection_is_answered_by_its_deadline);
+            refuse(session, &frame, TORC_E_TIMEOUT);
+            first_bytes -= at + frame.length <= session->first_bytes ? (uint32_t)frame.length : 0;
+        } else {
+            if (deadline_ns < session->deadline_ns)
+                session->deadline_ns = deadline_ns;
+            memmove(session->carry + kept, session->carry + at, frame.length);
+            kept += frame.length;
+        }
+        at += frame.length;
     }
+    if (at > kept)
+        memmove(session->carry + kept, session->carry + at, session->carry_bytes - at);
+    session->carry_bytes -= (uint32_t)(at - kept);
+    session->first_bytes = first_bytes;
+    if (session->carry && session->carry_bytes == 0)
+        carry_release(session);
+    deadlines_note(&session->shard->deadlines, session->deadline_ns);
 }
 
 static void on_data(void *owner, struct slice bytes)

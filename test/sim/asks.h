@@ -8,7 +8,12 @@
 #include "test/sim/client.h"
 #include "test/sim/service.h"
 
-enum { ASKS_MAX = 64, ASK_PARTS_MAX = 8, ASK_ECHO = 'e' };
+enum {
+    ASKS_MAX = 64,
+    ASKS_FEW = 24, /* with fewer open the server reads a connection on */
+    ASK_PARTS_MAX = 8,
+    ASK_ECHO = 'e',
+};
 
 struct ask {
     uint64_t id; /* of the request; 0: this place is free */

@@ -11,7 +11,6 @@ enum {
     TIMEOUT_MS = 2000,
     KEYS = 300,
     READS = 400, /* more than there are tasks */
-    ROUNDS = READS / 128 + 1,
 };
 
 static const uint64_t STUCK_NS = 61ull * 1000000000ull;
@@ -138,9 +137,7 @@ static void read_late(struct server_rig *rig)
         const struct rig_answer *a = &rig->answers[n];
         unsigned deadline_ms = n % 4 == 0 ? 300 : TIMEOUT_MS;
         CU_ASSERT(a->code == TORC_E_TIMEOUT || a->code == 0);
-        CU_ASSERT(a->answered_ns <= a->asked_ns + (uint64_t)(TIMEOUT_MS + ROUNDS * LATE_MS) * NS_PER_MS);
-        if (n < 100)
-            CU_ASSERT(is_timely(a, a->code == 0 ? 0 : deadline_ms));
+        CU_ASSERT(is_timely(a, a->code == 0 ? 0 : deadline_ms));
         late += a->code == TORC_E_TIMEOUT;
     }
     CU_ASSERT(late > READS / 2);

@@ -9,7 +9,6 @@ enum {
     POLL_NS = 50 * NS_PER_MS,
     AGAIN_NS_MAX = 200 * NS_PER_MS,
     CONNECTS_MAX = 100,
-    FEW_ASKS = 24, /* the server reads on */
 };
 
 static const uint64_t CONNECT_NS = 2000ull * NS_PER_MS;
@@ -30,7 +29,7 @@ static void check_drained(struct talker *t, uint64_t now_ns)
     const struct service *s = t->asks.service;
     const struct service_server *server = t->asks.server;
     bool is_bound = !s->may_stall && server->has_patience && !server->was_flooded &&
-                    t->asks.count < FEW_ASKS && !t->asks.is_poisoned && t->excused_until_ns == 0 &&
+                    t->asks.count < ASKS_FEW && !t->asks.is_poisoned && t->excused_until_ns == 0 &&
                     t->paused_until_ns == 0 && !t->has_quit;
     for (unsigned i = 0; i < ASKS_MAX && is_bound; i++) {
         const struct ask *ask = &t->asks.places[i];
