@@ -193,7 +193,7 @@ static int salvage(struct walk *w, uint64_t end)
 {
     wal_reader_need(&w->reader, end);
     uint64_t at = w->offset + WAL_RECORD_HEADER_BYTES;
-    uint64_t start = w->options->start.sequence; /* what is before it is in tables: a memtable never says so */
+    uint64_t start = w->options->start.sequence; /* what is before it is in tables, never in a memtable */
     while (at < end) {
         struct record record;
         size_t consumed;
@@ -406,12 +406,7 @@ static int step(struct walk *w, bool *is_over)
     }
     if (is_inside)
         return search_on(w, found, &h);
-    uint32_t following = find_continuation(w, w->index + 1);
-    if (following < w->survey.count) {
-        MARK(later_log_file_goes_on_behind_damage);
-        return go_to_continuation(w, following);
-    }
-    following = find_following(w, w->index + 1);
+    uint32_t following = find_following(w, w->index + 1);
     *is_over = following == w->survey.count;
     if (*is_over && w->is_seeking)
         cut(w);
