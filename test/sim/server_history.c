@@ -199,6 +199,7 @@ static void kill_server(struct history *h, unsigned i, enum sim_end how)
     h->outcome->tally.kills += how == SIM_END_KILL;
     h->outcome->tally.power_losses += how == SIM_END_POWER;
     s->is_asked_to_end = false;
+    s->asked_ns = 0; /* it owes no answers any more */
 }
 
 /* With the power they go silent, and the server keeps their connections until it has something to send. */

@@ -21,7 +21,7 @@ struct service_server {
     struct registers registers;
     bool is_asked_to_end; /* in this run */
     unsigned asked_run;   /* the last one that was; 0: none */
-    uint64_t asked_ns;    /* when it was */
+    uint64_t asked_ns;    /* when it was; 0: it was killed since */
     bool has_patience;    /* its shutdown-timeout is longer than any request takes */
     bool was_flooded;     /* in this run: its connections may not be read for a while */
     bool wants_restart;   /* its log takes no more writes, or a table is set aside */
