@@ -288,8 +288,16 @@ unit: $(UNIT)
 # Many seeds and every crash point, as CI runs them; sim-long goes on with new seeds for SECONDS.
 # What so many seeds must come to at least.
 SIM_LEAST = $(shell [ $(or $(SEEDS),2000) -ge 2000 ] 2>/dev/null && echo --operations-min 1000000 --corruptions-min 50000)
+# With few classes of faults at a time: where all are on some hide others.
+SIM_FOCI := engine+bit-rot+bad-sector+write-error+power-loss engine+misdirected-write+lost-write+power-loss \
+	engine+sync-error+dropped-write+dropped-name+power-loss engine+disk-full+write-error+kill \
+	engine+bad-sector+read-error+kill engine+disk-rollback+power-loss server+stuck-disk+slow-disk+kill \
+	server+network-stall+network-reset+network-segment+channel-full
 sim: simulator
 	@build/sim --seeds $(or $(SEEDS),2000) --require-all $(SIM_LEAST)
+	@for focus in $(SIM_FOCI); do \
+		said=$$(build/sim --seeds 500 --kind $$(echo $$focus | sed 's/+/ --only /g') 2>&1) \
+			|| { echo "$$said"; exit 1; }; echo "$$focus: $$(echo "$$said" | tail -n 1)"; done
 	@build/sim --crash-points
 sim-long: simulator
 	@build/sim --seconds $(or $(SECONDS),3600) --seeds $(or $(FROM),100001)..999999999
