@@ -450,3 +450,55 @@ TEST(loss_cannot_be_accepted_on_a_disk_that_fails_and_that_is_said)
     run_to_the_end(s, accept_on_a_bad_disk);
     script_free(s);
 }
+
+/* ---- a bad block ---- */
+
+enum { MANY_KEYS = 600, KEYS_PER_BLOCK_MAX = 64 };
+
+static void put_many(struct script *s)
+{
+    for (uint32_t key = 0; key < MANY_KEYS; key++)
+        put(s, key);
+    task_sleep(s->r, 1000 * MS);
+    CU_ASSERT(engine_counters(s->engine).flushes > 0);
+}
+
+/* The first table on the disk. */
+static struct sim_file_info table_of(const struct script *s)
+{
+    const struct sim_disk *disk = sim_node_disk(s->node);
+    for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
+        struct sim_file_info file = sim_disk_file_at(disk, i);
+        if (strstr(file.path, "table-"))
+            return file;
+    }
+    CU_FAIL_FATAL("there is no table");
+    return (struct sim_file_info){.bytes = 0};
+}
+
+static void expect_all_but_one_block(struct script *s)
+{
+    unsigned corrupt = 0, found = 0;
+    for (uint32_t key = 0; key < MANY_KEYS; key++) {
+        int answer = answer_of(s, key);
+        corrupt += answer == TORC_E_CORRUPT;
+        found += answer == ENGINE_FOUND;
+    }
+    CU_ASSERT(corrupt > 0 && corrupt <= KEYS_PER_BLOCK_MAX);
+    CU_ASSERT_EQUAL(found, MANY_KEYS - corrupt);
+}
+
+TEST(one_bad_block_takes_no_other_keys_with_it)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 4});
+    run_to_the_end(s, put_many);
+    struct sim_file_info file = table_of(s);
+    char path[128];
+    snprintf(path, sizeof path, "%s", file.path);
+    sim_disk_rot(sim_node_disk(s->node), s->world, path, file.bytes / 4);
+    CU_ASSERT(sim_disk_is_damaged(sim_node_disk(s->node), path, file.bytes / 4));
+    CU_ASSERT(!sim_disk_is_damaged(sim_node_disk(s->node), path, 0));
+    run_to_the_end(s, expect_all_but_one_block);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
