@@ -4,8 +4,8 @@
  * batch end with their batch. Its time begins when the core has received it. Only what waits for the disk can
  * be late: a write in the log, a read or a page of a scan in a job, and what was received by a connection or
  * a core that is full of them and has not looked at it. One sweep finds those whose time is over and answers
- * TIMEOUT; what the disk says later is dropped, and what was not looked at has done nothing. The write itself goes on and is applied when it is durable, the task of a read stays until the
- * disk lets go of it.
+ * TIMEOUT; what the disk says later is dropped, and what was not looked at has done nothing. The write itself
+ * goes on and is applied when it is durable, the task of a read stays until the disk lets go of it.
  *
  *   execute, jobs, sessions --deadlines_note--> earliest_ns --turn hook--> timer
  *       --> sweep: jobs_expire, engine_expire, sessions_expire

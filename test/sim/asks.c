@@ -65,8 +65,8 @@ void asks_lose_all(struct asks *a)
     a->has_hello = a->is_poisoned = false;
 }
 
-/* What a connection asks behind too much else, or while the log waits for a disk that hangs, may not be received
- * before that is answered: its time has not begun. */
+/* What a connection asks behind too much else, or while the log waits for a disk that hangs, may not be
+ * received before that is answered: its time has not begun. */
 const struct ask *asks_overdue(const struct asks *a, uint64_t now_ns)
 {
     bool may_be_full =
