@@ -22,6 +22,7 @@ enum {
     SPARES_DEFAULT = 2,
     IDLE_NS_DEFAULT = 10 * 1000 * 1000,
     RETRY_NS_DEFAULT = 1000 * 1000 * 1000,
+    HUNG_NS = 1000 * 1000 * 1000, /* a batch that is younger says nothing of the disk */
     ITEMS_FIRST = 256,
     FAILURES_IN_ROW_MAX = 2,
     RECORD_AT = WAL_BLOCK_BYTES, /* in a buffer, behind the block for a segment header */
@@ -113,6 +114,7 @@ static struct wal_buffer *buffer_open(struct wal *wal)
     b->checksum = 0;
     b->is_done = false;
     b->has_late = false;
+    b->opened_ns = reactor_now_ns(wal->reactor);
     b->deadline_ns = UINT64_MAX;
     b->segment = NULL;
     list_push_back(&wal->gathering, &b->link);
@@ -274,7 +276,14 @@ uint64_t wal_deadline_ns(const struct wal *wal)
 
 bool wal_is_late(const struct wal *wal)
 {
-    return wal->late_count > 0;
+    const struct list *lists[] = {&wal->in_flight, &wal->gathering};
+    if (wal->late_count == 0)
+        return false;
+    for (unsigned i = 0; i < ARRAY_COUNT(lists); i++)
+        for (struct list *link = lists[i]->next; link != lists[i]; link = link->next)
+            if (buffer_of(link)->has_late) /* the oldest of them */
+                return reactor_now_ns(wal->reactor) >= buffer_of(link)->opened_ns + HUNG_NS;
+    return false;
 }
 
 /* ---- submit ---- */

@@ -47,6 +47,7 @@ struct wal_buffer {
     struct wal_segment *segment;
     struct wal_record_header header;
     uint64_t log_bytes;
+    uint64_t opened_ns;
     uint64_t submitted_ns;
     uint64_t deadline_ns; /* no unanswered item has an earlier one; UINT64_MAX: none has one */
     bool has_late;        /* an item was answered by wal_expire */
