@@ -65,12 +65,13 @@ void asks_lose_all(struct asks *a)
     a->has_hello = a->is_poisoned = false;
 }
 
-/* What a connection asks behind too much else, or while the log waits for a disk that hangs, may not be
+/* What a connection asks behind too much else, or while the log waits for a slow disk, may not be
  * received before that is answered: its time has not begun. */
 const struct ask *asks_overdue(const struct asks *a, uint64_t now_ns)
 {
-    bool may_be_full =
-        a->count >= ASKS_FEW || a->server->was_flooded || service_has_seen(a->service, SIM_STUCK_DISK);
+    bool may_be_full = a->count >= ASKS_FEW || a->server->was_flooded ||
+                       service_has_seen(a->service, SIM_STUCK_DISK) ||
+                       service_has_seen(a->service, SIM_SLOW_DISK);
     for (unsigned i = 0; i < ASKS_MAX; i++) {
         const struct ask *ask = &a->places[i];
         uint64_t wait_ms = (uint64_t)ask->deadline_ms + (may_be_full ? a->service->deadline_ms_max : 0);
