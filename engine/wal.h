@@ -153,8 +153,8 @@ void wal_submit(struct wal *wal);
 MUST_CHECK bool wal_expire(struct wal *wal, uint64_t now_ns);
 /* The earliest deadline of a ticket that is out, or an earlier time; UINT64_MAX: none. */
 uint64_t wal_deadline_ns(const struct wal *wal);
-/* Tickets were handed to on_late whose entries are not durable yet, after a second or more: the disk hangs, or
- * the log is held back for long. A short deadline alone says neither. */
+/* Tickets were handed to on_late whose entries are not durable yet, after a second or more: the disk hangs,
+ * or the log is held back for long. A short deadline alone says neither. */
 bool wal_is_late(const struct wal *wal);
 
 /* Waits: until something was written since wal_open: a record without entries, if nothing else is. What was

@@ -288,7 +288,8 @@ static void send_garbage(struct talker *t)
     case 1: {
         struct ask *ask = add_key_request(t, &q, &b);
         if (ask) {
-            b.data[b.bytes - 1 - talker_below(t, 40)] ^= (uint8_t)(1 + talker_below(t, 255));
+            /* of the value: with another request's id the answer would be taken for that one's */
+            b.data[b.bytes - 1 - talker_below(t, q.value_bytes)] ^= (uint8_t)(1 + talker_below(t, 255));
             registers_answered(g, ask->write, TORC_E_CHECKSUM, reactor_now_ns(t->reactor), 0);
             ask->id = 0;
             t->asks.count--;
