@@ -25,7 +25,7 @@ void carry_release(struct session *session)
         reactor_free(session->shard->reactor, session->carry);
     }
     session->carry = NULL;
-    session->carry_bytes = session->carry_capacity = 0;
+    session->carry_bytes = session->carry_capacity = session->first_bytes = 0;
 }
 
 /* Room for at least `bytes`, keeping what is carried. */
@@ -44,13 +44,14 @@ static int carry_reserve(struct session *session, size_t bytes)
         if (!memory)
             return TORC_E_NO_MEMORY;
     }
-    uint32_t kept = session->carry_bytes;
+    uint32_t kept = session->carry_bytes, first = session->first_bytes;
     if (session->carry) {
         memcpy(memory, session->carry, kept);
         carry_release(session);
     }
     session->carry = memory;
     session->carry_bytes = kept;
+    session->first_bytes = first;
     session->carry_capacity = (uint32_t)capacity;
     return 0;
 }
@@ -370,6 +371,14 @@ static uint64_t carried_deadline_ns(const struct session *session, const struct 
     return deadline_ns ? deadline_ns : DEADLINE_NONE;
 }
 
+/* How much of the bytes from `begin` to `end` is before `limit`. */
+static size_t bytes_before(size_t limit, size_t begin, size_t end)
+{
+    if (begin >= limit)
+        return 0;
+    return (end < limit ? end : limit) - begin;
+}
+
 /* What is kept moves to the front. Nothing behind a frame that is not intact can be trusted. */
 void session_expire(struct session *session, uint64_t now_ns)
 {
@@ -387,7 +396,7 @@ void session_expire(struct session *session, uint64_t now_ns)
         if (is_over) {
             MARK(a_frame_that_waits_in_a_full_connection_is_answered_by_its_deadline);
             refuse(session, &frame, TORC_E_TIMEOUT);
-            first_bytes -= at + frame.length <= session->first_bytes ? (uint32_t)frame.length : 0;
+            first_bytes -= (uint32_t)bytes_before(session->first_bytes, at, at + frame.length);
         } else {
             if (deadline_ns < session->deadline_ns)
                 session->deadline_ns = deadline_ns;
@@ -400,6 +409,7 @@ void session_expire(struct session *session, uint64_t now_ns)
         memmove(session->carry + kept, session->carry + at, session->carry_bytes - at);
     session->carry_bytes -= (uint32_t)(at - kept);
     session->first_bytes = first_bytes;
+    ASSERT(first_bytes <= session->carry_bytes);
     if (session->carry && session->carry_bytes == 0)
         carry_release(session);
     deadlines_note(&session->shard->deadlines, session->deadline_ns);
