@@ -317,7 +317,7 @@ fuzz fuzz-smoke: deps
 		$(or $(TARGET),$(FUZZ_TARGETS))
 
 # Which branches the tests take; fails when it is less than COVERAGE_MIN percent of engine/.
-COVERAGE_SEEDS := 200
+COVERAGE_SEEDS := 60
 coverage: deps
 	@$(MAKE) --no-print-directory $(PARALLEL) VARIANT=coverage tests simulator
 	@find build/coverage/obj -name '*.gcda' -delete
