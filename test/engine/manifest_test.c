@@ -236,7 +236,7 @@ TEST_IN_REACTOR(manifest_of_version_1_is_read_and_written_anew)
     manifest_close(m);
     make_version_1(file_in(directory, "MANIFEST-A"));
     make_version_1(file_in(directory, "MANIFEST-B"));
-    for (int life = 0; life < 2; life++) {
+    for (uint32_t life = 0; life < 2; life++) {
         m = open_it(r, directory);
         CU_ASSERT_EQUAL(manifest_state(m)->generation, 2 + life);
         CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2 + life);
