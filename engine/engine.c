@@ -411,20 +411,8 @@ static struct engine *new_engine(struct reactor *r, const struct engine_options 
  * here. */
 static int make_directory(struct engine *e)
 {
-    char parent[ENGINE_PATH_MAX];
     int rc = directory_create(e->reactor, e->directory);
-    if (rc && rc != -EEXIST)
-        return rc;
-    size_t bytes = strlen(e->directory);
-    while (bytes > 1 && e->directory[bytes - 1] == '/')
-        bytes--;
-    while (bytes > 0 && e->directory[bytes - 1] != '/')
-        bytes--;
-    if (bytes >= sizeof parent)
-        return -ENAMETOOLONG;
-    memcpy(parent, bytes ? e->directory : ".", bytes ? bytes : 1);
-    parent[bytes ? bytes : 1] = '\0';
-    return directory_sync(e->reactor, parent);
+    return rc && rc != -EEXIST ? rc : directory_sync_parent(e->reactor, e->directory);
 }
 
 static int open_parts(struct engine *e, char *why, size_t why_bytes)

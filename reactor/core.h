@@ -108,7 +108,11 @@ void timer_start_reserved(struct reactor_core *c, struct timer *t, uint64_t dela
                           void (*fire)(struct timer *t));
 MUST_CHECK int timers_init(struct reactor_core *c);
 
-/* Of the backend: a stack with an inaccessible page below it. Returns: its lowest usable byte, or null. */
+/* stack.c's: a new stack with an inaccessible page below it. Returns: its lowest usable byte, or null. */
+void *stack_map(size_t bytes);
+void stack_unmap(void *stack, size_t bytes);
+
+/* Of the backend: the same, or stacks that it has kept. */
 void *backend_stack_map(size_t bytes);
 void backend_stack_unmap(void *stack, size_t bytes);
 

@@ -199,6 +199,8 @@ void file_write_start(struct reactor *r, struct file *f, struct file_operation *
 MUST_CHECK int directory_create(struct reactor *r, const char *path); /* Waits. -EEXIST when there. */
 MUST_CHECK int directory_sync(struct reactor *r,
                               const char *path); /* Waits: names in it survive a loss of power */
+MUST_CHECK int directory_sync_parent(struct reactor *r,
+                                     const char *path); /* Waits: the name `path` survives a loss of power */
 /* Waits. Calls `each` for every name but . and .., in byte order; stops at its first non-zero and returns
  * that. */
 MUST_CHECK int directory_list(struct reactor *r, const char *path,

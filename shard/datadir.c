@@ -84,17 +84,7 @@ static int first_foreign_name(void *context, const char *name)
  * by others. */
 static int sync_parent(struct reactor *r, const char *directory)
 {
-    char parent[DATADIR_PATH_MAX];
-    size_t bytes = strlen(directory);
-    while (bytes > 1 && directory[bytes - 1] == '/')
-        bytes--;
-    while (bytes > 0 && directory[bytes - 1] != '/')
-        bytes--;
-    if (bytes >= sizeof parent)
-        return -ENAMETOOLONG;
-    memcpy(parent, bytes ? directory : ".", bytes ? bytes : 1);
-    parent[bytes ? bytes : 1] = '\0';
-    int rc = directory_sync(r, parent);
+    int rc = directory_sync_parent(r, directory);
     return rc == -EACCES ? 0 : rc;
 }
 

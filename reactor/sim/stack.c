@@ -6,9 +6,6 @@
  * written. */
 #include "reactor/sim/world.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 enum { STACKS_KEPT_MAX = 1024 };
 
 static struct {
@@ -17,25 +14,11 @@ static struct {
     uint32_t count;
 } kept;
 
-static size_t guard_bytes(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
 void *backend_stack_map(size_t bytes)
 {
-    size_t guard = guard_bytes();
     if (kept.count > 0 && kept.bytes == bytes)
         return kept.stacks[--kept.count];
-    char *memory =
-        mmap(NULL, bytes + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        return NULL;
-    if (mprotect(memory, guard, PROT_NONE)) {
-        munmap(memory, bytes + guard);
-        return NULL;
-    }
-    return memory + guard;
+    return stack_map(bytes);
 }
 
 void backend_stack_unmap(void *stack, size_t bytes)
@@ -45,5 +28,5 @@ void backend_stack_unmap(void *stack, size_t bytes)
     if (kept.count < STACKS_KEPT_MAX && kept.bytes == bytes)
         kept.stacks[kept.count++] = stack;
     else
-        munmap((char *)stack - guard_bytes(), bytes + guard_bytes());
+        stack_unmap(stack, bytes);
 }

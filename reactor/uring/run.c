@@ -54,22 +54,12 @@ void reactor_log_line(struct reactor *r, const char *line, size_t bytes)
 
 void *backend_stack_map(size_t bytes)
 {
-    size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-    char *memory =
-        mmap(NULL, bytes + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        return NULL;
-    if (mprotect(memory, guard, PROT_NONE)) {
-        munmap(memory, bytes + guard);
-        return NULL;
-    }
-    return memory + guard;
+    return stack_map(bytes);
 }
 
 void backend_stack_unmap(void *stack, size_t bytes)
 {
-    size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-    munmap((char *)stack - guard, bytes + guard);
+    stack_unmap(stack, bytes);
 }
 
 /* ---- the gate ---- */
