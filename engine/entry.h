@@ -59,6 +59,13 @@ MUST_CHECK int entry_decode(struct slice bytes, struct record *out, size_t *cons
  * checks. */
 void entry_decode_trusted(const uint8_t *entry, struct record *out);
 
+/* The encoded bytes of a record as a decoder gave it: its slices still point into them. */
+static inline struct slice entry_of_decoded(const struct record *r)
+{
+    size_t expiry_bytes = (r->flags & RECORD_EXPIRING) ? ENTRY_EXPIRY_BYTES : 0;
+    return slice_of(r->key.key.data - ENTRY_HEADER_BYTES - expiry_bytes, entry_bytes(r));
+}
+
 /* Only a hint: what a lookup of a usual record will read. */
 static inline void entry_prefetch(const uint8_t *entry)
 {

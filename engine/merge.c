@@ -157,10 +157,10 @@ static int fail(struct merge *m, uint32_t source, int code)
     return code;
 }
 
-int merge_seek(struct merge *m, const struct record_key *to)
+static int seek(struct merge *m, const struct record_key *to, bool is_anew)
 {
-    bool is_anew = m->error != 0;
     m->error = 0;
+    m->given = NULL;
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
         if (s->is_valid)
@@ -175,10 +175,14 @@ int merge_seek(struct merge *m, const struct record_key *to)
     return 0;
 }
 
+int merge_seek(struct merge *m, const struct record_key *to)
+{
+    return seek(m, to, m->error != 0);
+}
+
 int merge_seek_anew(struct merge *m, const struct record_key *to)
 {
-    m->error = TORC_E_CANCELLED;
-    return merge_seek(m, to);
+    return seek(m, to, true);
 }
 
 static int advance_consumed(struct merge *m)
@@ -202,6 +206,7 @@ static bool is_preferred(const struct merge_source *s, const struct merge_source
 
 int merge_next(struct merge *m, struct record *out)
 {
+    m->given = NULL;
     int rc = m->error ? m->error : advance_consumed(m);
     if (rc)
         return rc;
@@ -227,6 +232,13 @@ int merge_next(struct merge *m, struct record *out)
         s->is_consumed = s->is_valid && record_key_compare(&s->current.key, &best->current.key) == 0;
     }
     m->bad_source = (uint32_t)(best - m->sources); /* should the record turn out to be out of order */
+    m->given = best;
     *out = best->current;
     return 1;
+}
+
+struct slice merge_entry(const struct merge *m)
+{
+    ASSERT(m->given);
+    return entry_of_decoded(&m->given->current);
 }

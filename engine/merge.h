@@ -36,7 +36,8 @@ struct merge {
     struct merge_source *sources;
     uint32_t count;
     uint32_t capacity;
-    uint32_t bad_source; /* whose error it is */
+    const struct merge_source *given; /* whose record was given out last; null: none */
+    uint32_t bad_source;              /* whose error it is */
     int error; /* comes again until a seek: nothing is passed over, so nothing older takes its place */
 };
 
@@ -57,5 +58,9 @@ MUST_CHECK int merge_seek_anew(struct merge *m, const struct record_key *to);
 /* Waits. Returns: 1 with the newest version of the next key in *out, valid until the caller waits, writes or
  * calls again; 0 at the end; or an error. Requires: merge_seek was called once. */
 MUST_CHECK int merge_next(struct merge *m, struct record *out);
+
+/* The encoded bytes of the record that merge_next has just given out, of a memtable or a table alike; they
+ * live as long as it does. Requires: merge_next has returned 1. */
+struct slice merge_entry(const struct merge *m);
 
 #endif

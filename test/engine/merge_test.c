@@ -96,6 +96,16 @@ static bool is_newest(const struct fixture *f, const struct record *record, uint
            entry_verify(record);
 }
 
+static bool is_entry_of(struct slice entry, const struct record *record)
+{
+    struct record decoded;
+    size_t consumed = 0;
+    return entry_decode(entry, &decoded, &consumed) == 0 && consumed == entry.bytes &&
+           entry_header_is_sound(entry.data) && record_key_compare(&decoded.key, &record->key) == 0 &&
+           version_compare(decoded.version, record->version) == 0 &&
+           slice_equal(decoded.value, record->value);
+}
+
 TEST_IN_REACTOR(merge_gives_the_newest_version_of_each_key_in_order)
 {
     uint64_t heap_bytes = reactor_counters(r).heap_bytes;
@@ -109,6 +119,7 @@ TEST_IN_REACTOR(merge_gives_the_newest_version_of_each_key_in_order)
     while ((number = next_written(&f, number)) < KEYS) {
         CU_ASSERT_EQUAL_FATAL(merge_next(&m, &record), 1);
         CU_ASSERT(is_newest(&f, &record, number));
+        CU_ASSERT(is_entry_of(merge_entry(&m), &record));
         number++;
     }
     CU_ASSERT_EQUAL(merge_next(&m, &record), 0);
