@@ -384,6 +384,7 @@ static void free_engine(struct engine *e)
     row_cache_close(e->rows);
     cache_close(e->cache);
     manifest_close(e->manifest);
+    disk_close(e->disk);
     reactor_free(r, e->directory);
     reactor_free(r, e);
 }
@@ -422,6 +423,9 @@ static int open_parts(struct engine *e, char *why, size_t why_bytes)
         snprintf(why, why_bytes, "cannot make %s: %s", e->directory, error_sentence(rc));
         return rc;
     }
+    rc = disk_open(e->reactor, &(struct disk_options){0}, &e->disk);
+    if (rc)
+        return rc;
     struct manifest_shard shard = {e->options.vnode_bits, e->options.vnode_first, e->options.vnode_count};
     rc = manifest_open_of(e->reactor, e->directory, &shard, &e->manifest, why, why_bytes);
     if (rc == 0)
@@ -486,6 +490,7 @@ void engine_task_over(struct engine *e)
 void engine_close(struct engine *e)
 {
     e->is_closing = true;
+    disk_stop(e->disk);
     event_set(e->reactor, &e->flush_wake, 0);
     event_set(e->reactor, &e->compaction_wake, 0);
     if (has_tasks(e)) {

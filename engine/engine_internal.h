@@ -5,7 +5,7 @@
  *   read.c        point reads                         cursor.c      scans
  *   build.c       from a merge to tables that count
  *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
- *   loss.c        what was lost is given up
+ *   loss.c        what was lost is given up           disk.c        the share of background work in the disk
  *
  * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are
  * started again when there is. */
@@ -13,6 +13,7 @@
 #define ENGINE_ENGINE_INTERNAL_H
 
 #include "engine/cache.h"
+#include "engine/disk.h"
 #include "engine/engine.h"
 #include "engine/manifest.h"
 #include "engine/memtable.h"
@@ -47,6 +48,7 @@ struct engine {
     uint64_t seed;
     uint32_t batch_bytes_max; /* of a log record */
     uint32_t gather_bytes_max;
+    struct disk *disk;
     struct manifest *manifest;
     struct cache *cache; /* of blocks */
     struct row_cache *rows;

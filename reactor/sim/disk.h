@@ -195,7 +195,7 @@ void disk_path_of(const struct sim_disk *d, uint64_t id, char *path, size_t byte
 MUST_CHECK int disk_find(const struct sim_disk *d, const char *path, struct disk_inode **out);
 MUST_CHECK int disk_find_directory(const struct sim_disk *d, const char *path, struct disk_inode **out);
 /* As open would: `*out` is the file, made when FILE_CREATE asks for it. */
-MUST_CHECK int disk_open(struct sim_disk *d, const char *path, unsigned flags, struct disk_inode **out);
+MUST_CHECK int disk_open_file(struct sim_disk *d, const char *path, unsigned flags, struct disk_inode **out);
 MUST_CHECK int disk_make_directory(struct sim_disk *d, const char *path);
 MUST_CHECK int disk_rename(struct sim_disk *d, const char *from, const char *to);
 MUST_CHECK int disk_link(struct sim_disk *d, const char *from, const char *to);

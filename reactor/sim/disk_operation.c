@@ -90,7 +90,7 @@ static int64_t change(struct sim_disk *d, struct disk_operation *o, struct disk_
         disk_resize(d, i, o->bytes);
         return 0;
     case DISK_DRAW_OPEN:
-        return disk_open(d, o->path, o->flags, opened);
+        return disk_open_file(d, o->path, o->flags, opened);
     case DISK_DRAW_DIRECTORY_CREATE:
         return disk_make_directory(d, o->path);
     case DISK_DRAW_RENAME:

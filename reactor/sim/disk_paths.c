@@ -72,7 +72,7 @@ static void add_name(struct sim_disk *d, const struct place *at, struct disk_ino
                                                 .to = disk_name_new(at->name, at->bytes)});
 }
 
-int disk_open(struct sim_disk *d, const char *path, unsigned flags, struct disk_inode **out)
+int disk_open_file(struct sim_disk *d, const char *path, unsigned flags, struct disk_inode **out)
 {
     struct place at;
     int rc = walk(d, path, &at);
