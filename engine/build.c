@@ -83,7 +83,8 @@ static int write_table(struct engine *e, struct build *b, const char *path, uint
     struct table_summary summary;
     uint64_t empty_bytes;
     *is_kept = false;
-    int rc = table_writer_open(e->reactor, path, number, &w);
+    int rc =
+        table_writer_open(e->reactor, &(struct table_writer_options){.path = path, .number = number}, &w);
     if (rc)
         return rc;
     empty_bytes = table_writer_bytes(w);

@@ -238,13 +238,14 @@ static int search_block(struct table *t, const uint8_t *data, uint32_t units, co
                         struct record *out)
 {
     bool is_equal = false;
+    struct slice bytes;
     uint32_t entry = table_block_lower_bound(data, units, key, &is_equal);
     t->counters.gets++;
     if (!is_equal) {
         t->counters.false_positives++;
         return TABLE_ABSENT;
     }
-    if (table_block_entry(data, units, entry, out))
+    if (table_block_entry(data, units, entry, out, &bytes))
         return TABLE_FOUND;
     t->counters.corruptions++;
     return TORC_E_CORRUPT;

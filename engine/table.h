@@ -44,14 +44,25 @@ struct table_summary {
 
 /* ---- writing ---- */
 
-/* Waits. Creates the file at `path` (borrowed) or empties the one that is there. Owns: the caller closes. */
-MUST_CHECK int table_writer_open(struct reactor *r, const char *path, uint64_t number,
+struct table_writer_options {
+    const char *path; /* borrowed for the call */
+    uint64_t number;  /* of the table */
+};
+
+/* Waits. Creates the file at o->path or empties the one that is there. Owns: the caller closes. */
+MUST_CHECK int table_writer_open(struct reactor *r, const struct table_writer_options *o,
                                  struct table_writer **out);
 
 /* Waits sometimes: when a piece of 256 KiB goes out; yields by itself. The record is copied. Returns:
  * TORC_E_CORRUPT when its key is not above that of the record before, since where it came from is not in
  * order then. After an error every later call returns it again. */
 MUST_CHECK int table_writer_add(struct table_writer *w, const struct record *record);
+
+/* As table_writer_add for a record that is there as an entry already: `entry` is all its bytes, as
+ * table_cursor_entry gives them, and is copied as it is, checks included. Requires: `record` is what it
+ * decodes to. */
+MUST_CHECK int table_writer_add_entry(struct table_writer *w, const struct record *record,
+                                      struct slice entry);
 
 /* The bytes of the file if it were finished now, about: for splitting. */
 uint64_t table_writer_bytes(const struct table_writer *w);
@@ -134,11 +145,12 @@ struct table_cursor {
     uint32_t window_units;
     uint32_t ahead_units; /* of the next read */
     uint32_t block;       /* number of the current block */
-    uint32_t entry;       /* in it, the next to be given out */
+    uint32_t entry;       /* in it, the next to be given out by table_cursor_next */
     uint32_t entry_count; /* in it; 0 when it is not there yet */
     const uint8_t *data;  /* the current block */
     uint32_t data_bytes;
-    int error; /* sticks until a seek */
+    struct slice latest; /* the entry given out last */
+    int error;           /* sticks until a seek */
 };
 
 /* Stands before the first record. No I/O. */
@@ -151,5 +163,20 @@ MUST_CHECK int table_cursor_seek(struct table_cursor *c, const struct record_key
 /* Waits sometimes. Returns: 1 with *out valid until the next call on this cursor, 0 at the end (again and
  * again), or an error, which comes again until a seek: nothing is skipped. Yields by itself. */
 MUST_CHECK int table_cursor_next(struct table_cursor *c, struct record *out);
+
+/* The bytes of the record that was given out last, all of its entry. Requires: the call before on this cursor
+ * was table_cursor_next or table_cursor_previous and returned 1. Valid as long as that record. */
+static inline struct slice table_cursor_entry(const struct table_cursor *c)
+{
+    return c->latest;
+}
+
+/* Waits. Stands behind the last record whose key is below `key`, wherever it stood; null: behind the last
+ * record of all. table_cursor_previous gives that record, table_cursor_next the one after it. */
+MUST_CHECK int table_cursor_seek_before(struct table_cursor *c, const struct record_key *key);
+
+/* Waits sometimes. As table_cursor_next in the other direction: after a call of next it gives the same record
+ * once more, and the other way round. Returns: 0 at the beginning. */
+MUST_CHECK int table_cursor_previous(struct table_cursor *c, struct record *out);
 
 #endif

@@ -34,11 +34,13 @@ static void finish(uint8_t *to, uint32_t units, const struct trailer *t)
     store_u64le(end - BACK_CHECKSUM, checksum_bytes(to, (size_t)units * TABLE_UNIT_BYTES - BACK_CHECKSUM));
 }
 
-void table_block_add(struct table_block_builder *b, const struct record *record)
+uint8_t *table_block_add(struct table_block_builder *b, size_t entry)
 {
-    ASSERT(b->count < TABLE_UNIT_ENTRIES_MAX && table_block_fits(b->bytes, b->count, entry_bytes(record)));
+    ASSERT(b->count < TABLE_UNIT_ENTRIES_MAX && table_block_fits(b->bytes, b->count, entry));
+    uint8_t *to = b->to + b->bytes;
     b->offsets[b->count++] = (uint16_t)b->bytes;
-    b->bytes += (uint32_t)entry_encode(b->to + b->bytes, record);
+    b->bytes += (uint32_t)entry;
+    return to;
 }
 
 void table_block_finish(struct table_block_builder *b, uint64_t table, uint32_t position)
@@ -54,14 +56,12 @@ void table_block_finish(struct table_block_builder *b, uint64_t table, uint32_t 
     b->count = 0;
 }
 
-uint32_t table_block_run(uint8_t *to, const struct record *record, uint64_t table, uint32_t position)
+void table_block_finish_run(uint8_t *to, size_t entry, uint64_t table, uint32_t position)
 {
-    size_t entry = entry_encode(to, record);
     uint32_t units = table_run_units(entry);
     /* zeros up to the trailer; the one offset is 0 */
     memset(to + entry, 0, (size_t)units * TABLE_UNIT_BYTES - TABLE_TRAILER_BYTES - entry);
     finish(to, units, &(struct trailer){table, position, 1, TABLE_BLOCK_RUN});
-    return units;
 }
 
 static const uint8_t *end_of(const uint8_t *data, uint32_t units)
@@ -117,13 +117,16 @@ bool table_block_is_sound(const uint8_t *data, struct cache_block block)
     return count > 0 && (is_sorted || is_run) && has_whole_entries(data, block.units);
 }
 
-bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, struct record *out)
+bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, struct record *out,
+                       struct slice *bytes)
 {
     ASSERT(entry < table_block_count(data, units));
     const uint8_t *at = entry_at(data, units, entry);
     size_t consumed = 0;
-    return entry_decode(slice_of(at, (size_t)(offsets_of(data, units) - at)), out, &consumed) == 0 &&
-           entry_header_is_sound(at);
+    if (entry_decode(slice_of(at, (size_t)(offsets_of(data, units) - at)), out, &consumed))
+        return false;
+    *bytes = slice_of(at, consumed);
+    return entry_header_is_sound(at);
 }
 
 uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key,

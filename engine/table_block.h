@@ -26,13 +26,14 @@ static inline uint32_t table_run_units(size_t entry)
                       TABLE_UNIT_BYTES);
 }
 
-/* Requires: it fits. */
-void table_block_add(struct table_block_builder *b, const struct record *record);
+/* Room for one more entry of so many bytes, which the caller writes. Requires: it fits. */
+uint8_t *table_block_add(struct table_block_builder *b, size_t entry);
 /* Writes the rest of the unit. The builder is empty afterwards, still of the same memory. */
 void table_block_finish(struct table_block_builder *b, uint64_t table, uint32_t position);
 
-/* Writes a whole run with one entry; returns its units. Requires: room for table_run_units. */
-uint32_t table_block_run(uint8_t *to, const struct record *record, uint64_t table, uint32_t position);
+/* Makes a run of the one entry, `entry` bytes long, that is at its beginning. Requires: room for
+ * table_run_units. */
+void table_block_finish_run(uint8_t *to, size_t entry, uint64_t table, uint32_t position);
 
 /* Is this the block that was written there, with entries that can be decoded without looking? */
 bool table_block_is_sound(const uint8_t *data, struct cache_block block);
@@ -40,9 +41,10 @@ bool table_block_is_sound(const uint8_t *data, struct cache_block block);
 /* All below require a sound block of so many units. */
 uint32_t table_block_count(const uint8_t *data, uint32_t units);
 
-/* Returns: false when the header of that entry is not as it was encoded: memory went bad after the block was
- * read. */
-MUST_CHECK bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, struct record *out);
+/* `*bytes` is the whole of the entry. Returns: false when its header is not as it was encoded: memory went
+ * bad after the block was read. */
+MUST_CHECK bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, struct record *out,
+                                  struct slice *bytes);
 
 /* The first entry whose key is not below `key`; the count of entries when there is none. */
 uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key,

@@ -6,7 +6,11 @@
  *
  * The window is the cursor's own memory, so nothing stays pinned in the cache while a user's scan idles. A
  * scan begins with one block through the cache, because many scans are short and come again; then it reads
- * ahead twice as much each time, but takes a block from the cache when it is there. */
+ * ahead twice as much each time, but takes a block from the cache when it is there. Going backward, the
+ * window ends with the block that is wanted instead of beginning with it.
+ *
+ * A cursor stands between two records: c->entry of c->block is the one after it. Before the first block is
+ * loaded, and behind the last one, entry and entry_count are 0. */
 #include "engine/table_internal.h"
 
 enum {
@@ -70,27 +74,31 @@ static int read_through_cache(struct table_cursor *c, struct cache_block block)
     return rc;
 }
 
-static int read_ahead(struct table_cursor *c, struct cache_block block)
+enum { LOAD_FORWARD = 0, LOAD_SEEK = 1, LOAD_BACKWARD = 2 }; /* flags of a load */
+
+static int read_ahead(struct table_cursor *c, struct cache_block block, unsigned load)
 {
     struct table *t = c->table;
-    uint32_t rest = t->index.data_units - block.position;
+    bool is_backward = load & LOAD_BACKWARD;
+    uint32_t rest = is_backward ? block.position + block.units : t->index.data_units - block.position;
     uint32_t units = c->ahead_units < rest ? c->ahead_units : rest;
     units = units > block.units ? units : block.units;
+    uint32_t position = is_backward ? block.position + block.units - units : block.position;
     int rc = reserve_window(c, units);
     if (rc == 0)
-        rc = table_read_units(t, c->window, block.position, units);
+        rc = table_read_units(t, c->window, position, units);
     if (rc)
         return rc;
     t->counters.cursor_reads++;
     t->counters.cursor_read_bytes += (uint64_t)units * TABLE_UNIT_BYTES;
-    c->window_position = block.position;
+    c->window_position = position;
     c->window_units = units;
     c->ahead_units = c->ahead_units * 2 < AHEAD_UNITS_MAX ? c->ahead_units * 2 : AHEAD_UNITS_MAX;
     return 0;
 }
 
 /* Waits. Makes the current block the one that records come from. */
-static int load_block(struct table_cursor *c, bool is_seek)
+static int load_block(struct table_cursor *c, unsigned load)
 {
     struct table *t = c->table;
     struct cache_block block = table_block_at(t, c->block);
@@ -98,8 +106,8 @@ static int load_block(struct table_cursor *c, bool is_seek)
     int rc = 0;
     if (!is_in_window(c, block)) {
         bool is_scan = c->mode == TABLE_CURSOR_SCAN;
-        is_verified = is_scan && (is_seek || cache_get(t->cache, block));
-        rc = is_verified ? read_through_cache(c, block) : read_ahead(c, block);
+        is_verified = is_scan && ((load & LOAD_SEEK) || cache_get(t->cache, block));
+        rc = is_verified ? read_through_cache(c, block) : read_ahead(c, block, load);
     }
     if (rc)
         return rc;
@@ -111,12 +119,13 @@ static int load_block(struct table_cursor *c, bool is_seek)
     c->data = data;
     c->data_bytes = block.units * TABLE_UNIT_BYTES;
     c->entry_count = table_block_count(data, block.units);
-    c->entry = 0;
+    c->entry = (load & LOAD_BACKWARD) ? c->entry_count : 0;
     task_yield_if_due(t->r);
     return 0;
 }
 
-static int seek(struct table_cursor *c, const struct record_key *key)
+/* Null: behind the last record. */
+static int seek(struct table_cursor *c, const struct record_key *key, unsigned direction)
 {
     struct table *t = c->table;
     c->block = 0;
@@ -125,10 +134,12 @@ static int seek(struct table_cursor *c, const struct record_key *key)
     c->data = NULL;
     if (t->is_unreadable)
         return TORC_E_CORRUPT;
-    if (t->index.block_count == 0)
+    if (!key)
+        c->block = t->index.block_count;
+    if (!key || t->index.block_count == 0)
         return 0;
     c->block = table_index_find(&t->index, key);
-    int rc = load_block(c, true);
+    int rc = load_block(c, LOAD_SEEK | direction);
     if (rc)
         return rc;
     bool is_equal = false;
@@ -138,7 +149,14 @@ static int seek(struct table_cursor *c, const struct record_key *key)
 
 int table_cursor_seek(struct table_cursor *c, const struct record_key *key)
 {
-    c->error = seek(c, key);
+    ASSERT(key);
+    c->error = seek(c, key, LOAD_FORWARD);
+    return c->error;
+}
+
+int table_cursor_seek_before(struct table_cursor *c, const struct record_key *key)
+{
+    c->error = seek(c, key, LOAD_BACKWARD);
     return c->error;
 }
 
@@ -155,11 +173,37 @@ static int advance(struct table_cursor *c)
         }
         if (c->block >= c->table->index.block_count)
             return 0;
-        int rc = load_block(c, false);
+        int rc = load_block(c, LOAD_FORWARD);
         if (rc)
             return rc;
     }
     return 1;
+}
+
+/* Waits. As advance in the other direction: the entry before the cursor's place. */
+static int retreat(struct table_cursor *c)
+{
+    if (c->table->is_unreadable)
+        return TORC_E_CORRUPT;
+    while (c->entry == 0) {
+        if (c->block == 0)
+            return 0;
+        c->block--;
+        c->entry_count = 0;
+        int rc = load_block(c, LOAD_BACKWARD);
+        if (rc)
+            return rc;
+    }
+    return 1;
+}
+
+static int give_out(struct table_cursor *c, uint32_t entry, struct record *out)
+{
+    if (table_block_entry(c->data, c->data_bytes / TABLE_UNIT_BYTES, entry, out, &c->latest))
+        return 1;
+    c->table->counters.corruptions++;
+    c->error = TORC_E_CORRUPT;
+    return c->error;
 }
 
 int table_cursor_next(struct table_cursor *c, struct record *out)
@@ -167,15 +211,21 @@ int table_cursor_next(struct table_cursor *c, struct record *out)
     if (c->error)
         return c->error;
     int rc = advance(c);
-    if (rc <= 0) {
-        c->error = rc;
-        return rc;
-    }
-    if (table_block_entry(c->data, c->data_bytes / TABLE_UNIT_BYTES, c->entry, out)) {
-        c->entry++;
-        return 1;
-    }
-    c->table->counters.corruptions++;
-    c->error = TORC_E_CORRUPT;
-    return c->error;
+    if (rc == 1)
+        rc = give_out(c, c->entry, out);
+    c->entry += rc == 1;
+    c->error = rc < 0 ? rc : 0;
+    return rc;
+}
+
+int table_cursor_previous(struct table_cursor *c, struct record *out)
+{
+    if (c->error)
+        return c->error;
+    int rc = retreat(c);
+    if (rc == 1)
+        rc = give_out(c, c->entry - 1, out);
+    c->entry -= rc == 1;
+    c->error = rc < 0 ? rc : 0;
+    return rc;
 }

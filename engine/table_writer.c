@@ -68,20 +68,20 @@ static char *copy_path(struct reactor *r, const char *path)
     return copy;
 }
 
-int table_writer_open(struct reactor *r, const char *path, uint64_t number, struct table_writer **out)
+int table_writer_open(struct reactor *r, const struct table_writer_options *o, struct table_writer **out)
 {
     struct table_writer *w = reactor_alloc_zeroed(r, sizeof *w);
     if (!w)
         return TORC_E_NO_MEMORY;
     w->r = r;
     w->summary =
-        (struct table_summary){.number = number, .clock_min = UINT64_MAX, .expiry_min_ms = UINT64_MAX};
+        (struct table_summary){.number = o->number, .clock_min = UINT64_MAX, .expiry_min_ms = UINT64_MAX};
     table_pieces_init(&w->separators, r);
     table_pieces_init(&w->offsets, r);
     table_pieces_init(&w->positions, r);
     table_pieces_init(&w->hashes, r);
-    w->path = copy_path(r, path);
-    int rc = w->path ? table_output_init(&w->output, r, path) : TORC_E_NO_MEMORY;
+    w->path = copy_path(r, o->path);
+    int rc = w->path ? table_output_init(&w->output, r, o->path) : TORC_E_NO_MEMORY;
     w->is_open = w->output.file != NULL;
     if (rc) {
         w->output.r = r; /* init may not have come so far */
@@ -165,21 +165,36 @@ static int reserve_run(struct table_writer *w, uint32_t units)
     return w->run ? 0 : TORC_E_NO_MEMORY;
 }
 
-static int add_run(struct table_writer *w, const struct record *record)
+/* A record, and the bytes of its entry where they are known: null when they are still to be made. */
+struct addition {
+    const struct record *record;
+    struct slice entry;
+};
+
+static void put_entry(uint8_t *to, const struct addition *a)
 {
-    uint32_t units = table_run_units(entry_bytes(record));
+    if (a->entry.data)
+        memcpy(to, a->entry.data, a->entry.bytes);
+    else
+        entry_encode(to, a->record);
+}
+
+static int add_run(struct table_writer *w, const struct addition *a)
+{
+    uint32_t units = table_run_units(a->entry.bytes);
     int rc = reserve_run(w, units);
     if (rc == 0)
         rc = begin_block(w);
     if (rc)
         return rc;
     w->has_runs = true;
-    (void)table_block_run(w->run, record, w->summary.number, position_of(w));
+    put_entry(w->run, a);
+    table_block_finish_run(w->run, a->entry.bytes, w->summary.number, position_of(w));
     task_yield_if_due(w->r);
     return table_output_append(&w->output, w->run, (size_t)units * TABLE_UNIT_BYTES);
 }
 
-static int add_to_block(struct table_writer *w, const struct record *record)
+static int add_to_block(struct table_writer *w, const struct addition *a)
 {
     if (w->block.count == 0) {
         int rc = begin_block(w);
@@ -187,7 +202,7 @@ static int add_to_block(struct table_writer *w, const struct record *record)
             return rc;
         w->block.to = table_output_unit(&w->output);
     }
-    table_block_add(&w->block, record);
+    put_entry(table_block_add(&w->block, a->entry.bytes), a);
     return 0;
 }
 
@@ -223,31 +238,41 @@ static bool note_sort_key(struct table_writer *w, const struct record_key *key)
     return true;
 }
 
-static int add(struct table_writer *w, const struct record *record)
+static int place(struct table_writer *w, const struct addition *a)
 {
-    size_t bytes = entry_bytes(record);
-    if (!note_sort_key(w, &record->key))
+    if (!note_sort_key(w, &a->record->key))
         return TORC_E_CORRUPT;
     int rc = 0;
-    if (!table_block_fits(w->block.bytes, w->block.count, bytes))
+    if (!table_block_fits(w->block.bytes, w->block.count, a->entry.bytes))
         rc = end_block(w);
     if (rc == 0)
-        rc = table_block_fits(0, 0, bytes) ? add_to_block(w, record) : add_run(w, record);
-    uint64_t hash = table_key_hash(&record->key);
+        rc = table_block_fits(0, 0, a->entry.bytes) ? add_to_block(w, a) : add_run(w, a);
+    uint64_t hash = table_key_hash(&a->record->key);
     if (rc == 0)
         rc = table_pieces_append(&w->hashes, &hash, sizeof hash); /* in memory only */
     return rc;
 }
 
-int table_writer_add(struct table_writer *w, const struct record *record)
+static int add(struct table_writer *w, const struct addition *a)
 {
     ASSERT(!w->is_finished);
     if (w->error)
         return w->error;
-    w->error = add(w, record);
+    w->error = place(w, a);
     if (w->error == 0)
-        summarize(w, record);
+        summarize(w, a->record);
     return w->error;
+}
+
+int table_writer_add(struct table_writer *w, const struct record *record)
+{
+    return add(w, &(struct addition){record, {.data = NULL, .bytes = entry_bytes(record)}});
+}
+
+int table_writer_add_entry(struct table_writer *w, const struct record *record, struct slice entry)
+{
+    ASSERT(entry.data && entry.bytes == entry_bytes(record));
+    return add(w, &(struct addition){record, entry});
 }
 
 /* ---- the end of the file: sections, each padded and with a checksum of its own ---- */

@@ -438,7 +438,8 @@ TEST_IN_REACTOR(table_that_is_whole_but_another_one_is_not_served)
     CU_ASSERT_EQUAL_FATAL(sscanf(strrchr(t->path, '/'), "/table-%16llx.sst", &number), 1);
     struct table_writer *w;
     struct table_summary summary;
-    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, t->path, number, &w), 0);
+    CU_ASSERT_EQUAL_FATAL(
+        table_writer_open(r, &(struct table_writer_options){.path = t->path, .number = number}, &w), 0);
     struct record record = {.key = t->smallest, .version = {.clock = 5}};
     record.checksum = entry_checksum(&record.key, record.value);
     CU_ASSERT_EQUAL(table_writer_add(w, &record), 0);

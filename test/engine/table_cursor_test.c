@@ -65,7 +65,9 @@ static void model_write(struct model *m, struct reactor *r)
     for (unsigned i = 0; i < m->count; i++)
         if (kept == 0 || by_key(&m->records[kept - 1], &m->records[i]) != 0)
             m->records[kept++] = m->records[i];
-    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, path, NUMBER, &w), 0);
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &(struct table_writer_options){.path = path, .number = NUMBER},
+                                            &w),
+                          0);
     for (unsigned i = 0; i < kept; i++)
         CU_ASSERT_EQUAL_FATAL(table_writer_add(w, &m->records[i]), 0);
     CU_ASSERT_EQUAL_FATAL(table_writer_finish(w, &summary), 0);
@@ -100,6 +102,24 @@ static void check_run(struct model *m, struct table_cursor *c, unsigned from, un
     if (i == m->count) {
         CU_ASSERT_EQUAL(table_cursor_next(c, &record), 0);
         CU_ASSERT_EQUAL(table_cursor_next(c, &record), 0);
+    }
+}
+
+/* The cursor gives the model's records below `from`, downward, at most `count` of them, and the end after the
+ * first. */
+static void check_run_back(struct model *m, struct table_cursor *c, unsigned from, unsigned count)
+{
+    struct record record;
+    unsigned i = from;
+    for (; i > 0 && from - i < count; i--) {
+        if (table_cursor_previous(c, &record) != 1 || !sample_is_same(&m->records[i - 1], &record)) {
+            CU_FAIL("the cursor gives another record than the model");
+            return;
+        }
+    }
+    if (i == 0) {
+        CU_ASSERT_EQUAL(table_cursor_previous(c, &record), 0);
+        CU_ASSERT_EQUAL(table_cursor_previous(c, &record), 0);
     }
 }
 
@@ -275,5 +295,131 @@ TEST_IN_REACTOR(a_table_of_random_awkward_keys_behaves_as_the_model)
         cache_unpin(&pin);
     }
     table_cursor_deinit(&c);
+    model_free(m);
+}
+
+/* What is given out is what the writer would be given: the same bytes, whole. */
+static void check_entry(const struct table_cursor *c, const struct record *record)
+{
+    uint8_t bytes[ENTRY_BYTES_MIN + 1000];
+    struct slice entry = table_cursor_entry(c);
+    CU_ASSERT_FATAL(entry_bytes(record) <= sizeof bytes);
+    CU_ASSERT_TRUE(slice_equal(entry, slice_of(bytes, entry_encode(bytes, record))));
+}
+
+TEST_IN_REACTOR(a_cursor_goes_backward_from_every_boundary)
+{
+    struct model *m = model_new();
+    struct table_cursor c;
+    for (unsigned i = 0; i < 500; i++) { /* some 20 blocks, and runs among them */
+        struct sample s;
+        sample_fill(&s, 10 + 2 * i, values, i % 97 == 5 ? 9000 : 100);
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    for (unsigned mode = 0; mode < 2; mode++) {
+        table_cursor_init(&c, m->table, mode ? TABLE_CURSOR_BULK : TABLE_CURSOR_SCAN);
+        check_run_back(m, &c, 0, 1); /* it stands before the first one */
+        for (unsigned i = 0; i < 1040; i++) {
+            struct sample s;
+            sample_fill(&s, i, values, 0);
+            CU_ASSERT_EQUAL_FATAL(table_cursor_seek_before(&c, &s.record.key), 0);
+            check_run_back(m, &c, model_lower_bound(m, &s.record.key), 3);
+        }
+        CU_ASSERT_EQUAL_FATAL(table_cursor_seek_before(&c, NULL), 0);
+        check_run_back(m, &c, m->count, MODEL_MAX);
+        check_run(m, &c, 0, MODEL_MAX); /* from the beginning to the end and back */
+        check_run_back(m, &c, m->count, MODEL_MAX);
+        table_cursor_deinit(&c);
+    }
+    model_free(m);
+}
+
+TEST_IN_REACTOR(a_cursor_that_turns_at_random_follows_the_model)
+{
+    struct model *m = model_new();
+    struct table_cursor c;
+    uint64_t state = 7;
+    unsigned at = 0;
+    for (unsigned i = 0; i < 900; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, 200);
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    table_cursor_init(&c, m->table, TABLE_CURSOR_SCAN);
+    for (unsigned i = 0; i < 3000; i++) {
+        struct record record;
+        bool is_back = next_random(&state) % 200 < 100;
+        for (uint64_t steps = next_random(&state) % 60; steps > 0; steps--) {
+            unsigned wanted = is_back ? at - 1 : at;
+            int rc = is_back ? table_cursor_previous(&c, &record) : table_cursor_next(&c, &record);
+            if (wanted >= m->count) { /* also below 0 */
+                CU_ASSERT_EQUAL(rc, 0);
+                break;
+            }
+            CU_ASSERT_FATAL(rc == 1 && sample_is_same(&m->records[wanted], &record));
+            check_entry(&c, &record);
+            at = is_back ? at - 1 : at + 1;
+        }
+    }
+    table_cursor_deinit(&c);
+    model_free(m);
+}
+
+TEST_IN_REACTOR(a_backward_cursor_reads_ahead_more_and_more)
+{
+    struct model *m = model_new();
+    struct table_cursor c;
+    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, 200);
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    table_cursor_init(&c, m->table, TABLE_CURSOR_SCAN);
+    CU_ASSERT_EQUAL(table_cursor_seek_before(&c, NULL), 0);
+    check_run_back(m, &c, m->count, MODEL_MAX);
+    struct table_counters counters = table_counters(m->table);
+    uint64_t data_bytes = table_summary(m->table)->bytes;
+    CU_ASSERT_TRUE(counters.cursor_reads <= data_bytes / (256 * 1024) + 6);
+    CU_ASSERT_TRUE(counters.cursor_read_bytes <= data_bytes);
+    table_cursor_deinit(&c);
+    model_free(m);
+}
+
+TEST_IN_REACTOR(a_table_of_copied_entries_is_the_same_file)
+{
+    char path[256];
+    struct model *m = model_new();
+    struct table_cursor c;
+    struct record record;
+    struct table_writer *w = NULL;
+    struct table_summary summary;
+    struct table *copy = NULL;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, i % 100 == 7 ? 10000 : 150);
+        s.record.flags = i % 3 == 0 ? RECORD_EXPIRING : 0;
+        s.record.expiry_ms = i % 3 == 0 ? 5000 + i : 0;
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    snprintf(path, sizeof path, "%s/copy.sst", test_directory());
+    struct table_writer_options o = {.path = path, .number = NUMBER};
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &o, &w), 0);
+    table_cursor_init(&c, m->table, TABLE_CURSOR_BULK);
+    while (table_cursor_next(&c, &record) == 1)
+        CU_ASSERT_EQUAL_FATAL(table_writer_add_entry(w, &record, table_cursor_entry(&c)), 0);
+    table_cursor_deinit(&c);
+    CU_ASSERT_EQUAL_FATAL(table_writer_finish(w, &summary), 0);
+    CU_ASSERT_EQUAL(summary.expiry_max_ms, table_summary(m->table)->expiry_max_ms);
+    CU_ASSERT_EQUAL(summary.bytes, table_summary(m->table)->bytes);
+    table_writer_close(w);
+    table_close(m->table);
+    CU_ASSERT_EQUAL_FATAL(table_open(r, m->cache, path, NUMBER, &copy), 0);
+    m->table = copy;
+    check_gets(m);
+    check_whole(m, TABLE_CURSOR_BULK);
     model_free(m);
 }

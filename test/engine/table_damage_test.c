@@ -33,7 +33,9 @@ static void write_table(struct reactor *r, const char *path, uint64_t number)
 {
     struct table_writer *w = NULL;
     struct table_summary summary;
-    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, path, number, &w), 0);
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &(struct table_writer_options){.path = path, .number = number},
+                                            &w),
+                          0);
     for (uint64_t i = 0; i < COUNT; i++) {
         struct sample s;
         sample_fill(&s, i, values, value_bytes_of(i));
@@ -291,6 +293,32 @@ TEST_IN_REACTOR(a_cursor_stops_at_a_bad_block_and_goes_on_after_a_seek_past_it)
     image_close(&m);
 }
 
+TEST_IN_REACTOR(a_backward_cursor_stops_at_a_bad_block)
+{
+    struct image m;
+    struct cache *cache = NULL;
+    struct table *t = NULL;
+    struct table_cursor c;
+    struct record found;
+    image_open(&m, r, NUMBER);
+    m.bytes[2 * TABLE_UNIT_BYTES + 100] ^= 1; /* in the run */
+    write_bytes(&m, m.bytes, m.count);
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, 0, &cache), 0);
+    CU_ASSERT_EQUAL_FATAL(table_open(r, cache, m.path, NUMBER, &t), 0);
+    table_cursor_init(&c, t, TABLE_CURSOR_SCAN);
+    CU_ASSERT_EQUAL(table_cursor_seek_before(&c, NULL), 0);
+    for (unsigned i = COUNT; i > LARGE + 1; i--)
+        CU_ASSERT_EQUAL(table_cursor_previous(&c, &found), 1);
+    CU_ASSERT_EQUAL(table_cursor_previous(&c, &found), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(table_cursor_next(&c, &found), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(table_cursor_seek_before(&c, NULL), 0);
+    CU_ASSERT_EQUAL(table_cursor_previous(&c, &found), 1);
+    table_cursor_deinit(&c);
+    table_close(t);
+    cache_close(cache);
+    image_close(&m);
+}
+
 TEST_IN_REACTOR(a_table_that_was_not_finished_leaves_no_file)
 {
     char path[256];
@@ -298,7 +326,9 @@ TEST_IN_REACTOR(a_table_that_was_not_finished_leaves_no_file)
     struct sample s;
     struct file *f = NULL;
     snprintf(path, sizeof path, "%s/table.sst", test_directory());
-    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, path, NUMBER, &w), 0);
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &(struct table_writer_options){.path = path, .number = NUMBER},
+                                            &w),
+                          0);
     for (uint64_t i = 0; i < 5000; i++) { /* more than one buffer, so that a write is under way */
         sample_fill(&s, i, values, VALUE_BYTES);
         CU_ASSERT_EQUAL_FATAL(table_writer_add(w, &s.record), 0);

@@ -24,7 +24,9 @@ static void write_samples(struct reactor *r, const char *path, uint64_t count, s
                           struct table_summary *summary)
 {
     struct table_writer *w = NULL;
-    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, path, NUMBER, &w), 0);
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &(struct table_writer_options){.path = path, .number = NUMBER},
+                                            &w),
+                          0);
     for (uint64_t i = 0; i < count; i++) {
         struct sample s;
         sample_fill(&s, 2 * i, value_memory, value_bytes);
@@ -105,7 +107,9 @@ TEST_IN_REACTOR(a_table_takes_no_key_that_is_not_above_the_last)
         sample_fill(&first, 5, NULL, 0);
         sample_fill(&second, seconds[i], NULL, 0);
         sample_fill(&third, 6, NULL, 0);
-        CU_ASSERT_EQUAL_FATAL(table_writer_open(r, path, 1, &w), 0);
+        CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &(struct table_writer_options){.path = path, .number = 1},
+                                                &w),
+                              0);
         CU_ASSERT_EQUAL(table_writer_add(w, &first.record), 0);
         CU_ASSERT_EQUAL(table_writer_add(w, &second.record), TORC_E_CORRUPT);
         CU_ASSERT_EQUAL(table_writer_add(w, &third.record), TORC_E_CORRUPT);

@@ -143,7 +143,7 @@ void table_image_write(struct reactor *r, const char *path, uint64_t number,
 {
     struct table_writer *w = NULL;
     struct table_summary summary;
-    int rc = table_writer_open(r, path, number, &w);
+    int rc = table_writer_open(r, &(struct table_writer_options){.path = path, .number = number}, &w);
     ASSERT(rc == 0);
     for (unsigned i = 0; i < sample->entries; i++)
         add_sample(w, sample, i);
