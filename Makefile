@@ -119,7 +119,8 @@ SRC_wire := $(call find_c,wire)
 SRC_shard_all := $(call find_c,shard)
 SRC_cli_all := $(call find_c,client/cli)
 SRC_library := $(filter-out $(SRC_cli_all),$(call find_c,client))
-SRC_bench_all := $(call find_c,bench)
+SRC_bench_engine := $(call find_c,bench/engine)
+SRC_bench_all := $(filter-out $(SRC_bench_engine),$(call find_c,bench))
 MAINS := $(call with_main,$(SRC_shard_all) $(SRC_cli_all) $(SRC_bench_all))
 SRC_shard := $(filter-out $(MAINS),$(SRC_shard_all))
 SRC_cli := $(filter-out $(MAINS),$(SRC_cli_all))
@@ -147,6 +148,8 @@ SERVER := $(OUT)/obj/server.a
 LIBRARY := $(OUT)/libtorc.a
 SHARED := $(OUT)/libtorc.so
 BENCH_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(notdir $(filter bench/%,$(MAINS))))
+# Harnesses that look into the engine: for people who change it, so they are not installed.
+HARNESSES := $(if $(filter release clang,$(VARIANT)),$(OUT)/instructions)
 EXAMPLE_PROGRAMS := $(patsubst examples/%.c,$(OUT)/examples/%,$(SRC_examples))
 PROGRAMS := $(if $(filter shard/torcd.c,$(MAINS)),$(OUT)/torcd) $(if $(filter client/cli/%,$(MAINS)),$(OUT)/torc) \
 	$(BENCH_PROGRAMS)
@@ -163,7 +166,7 @@ TESTS := $(UNIT) $(if $(SRC_process),$(OUT)/test/process) $(SIM_TEST) $(FUZZ_TES
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-all: programs $(EXAMPLE_PROGRAMS)
+all: programs $(HARNESSES) $(EXAMPLE_PROGRAMS)
 programs: $(PROGRAMS) $(LIBRARIES)
 tests: $(TESTS)
 
@@ -197,7 +200,7 @@ define archive
 endef
 $(OUT)/obj/lists: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(SRC_shard_all)' '$(SRC_engine)' '$(SRC_wire)' '$(SRC_reactor)' '$(SRC_client)' '$(SRC_bench_all)' \
+	@printf '%s\n' '$(SRC_shard_all)' '$(SRC_engine)' '$(SRC_wire)' '$(SRC_reactor)' '$(SRC_client)' '$(SRC_bench_all)' '$(SRC_bench_engine)' \
 		'$(SRC_unit)' '$(SRC_process)' '$(SRC_sim)' '$(SRC_sim_server)' \
 		'$(SRC_fuzz_shared)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
@@ -222,6 +225,11 @@ $(OUT)/torc: $(call objects,$(SRC_cli_all)) $(LIBRARY)
 $(BENCH_PROGRAMS): $(OUT)/%: $(OUT)/obj/bench/%.o $(call objects,$(SRC_bench)) $(LIBRARY) $(SERVER)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
+# Without marks, as what is released, and on the simulated reactor: the same instructions in every run.
+$(OUT)/instructions: $(call objects,$(SRC_bench_engine) $(SRC_core) $(call find_c,reactor/sim) $(SRC_engine) $(SRC_wire)) \
+		$(OUT)/obj/lists
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
 $(EXAMPLE_PROGRAMS): $(OUT)/examples/%: $(OUT)/obj/examples/%.o $(LIBRARY)
 	@mkdir -p $(@D)
 	$(call say,LINK)
