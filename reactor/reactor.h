@@ -197,6 +197,10 @@ void file_write_start(struct reactor *r, struct file *f, struct file_operation *
                       size_t bytes, uint64_t offset, bool is_durable);
 
 MUST_CHECK int directory_create(struct reactor *r, const char *path); /* Waits. -EEXIST when there. */
+MUST_CHECK int directory_remove(struct reactor *r, const char *path); /* Waits. -ENOTEMPTY when it is not. */
+/* Waits. Removes the directory with all that is in it, some levels deep. Returns: 0, also when it is not
+ * there; -errno, and a part may be left. */
+MUST_CHECK int directory_remove_all(struct reactor *r, const char *path);
 MUST_CHECK int directory_sync(struct reactor *r,
                               const char *path); /* Waits: names in it survive a loss of power */
 MUST_CHECK int directory_sync_parent(struct reactor *r,

@@ -17,6 +17,14 @@ int directory_create(struct reactor *r, const char *path)
     return (int)disk_operation_wait(o);
 }
 
+int directory_remove(struct reactor *r, const char *path)
+{
+    struct disk_operation *o = disk_operation_new(r, NULL, DISK_DRAW_REMOVE);
+    disk_operation_set_paths(o, path, NULL);
+    o->is_of_directory = true;
+    return (int)disk_operation_wait(o);
+}
+
 int directory_sync(struct reactor *r, const char *path)
 {
     struct disk_operation *o = disk_operation_new(r, NULL, DISK_DRAW_DIRECTORY_SYNC);

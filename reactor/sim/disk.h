@@ -200,6 +200,7 @@ MUST_CHECK int disk_make_directory(struct sim_disk *d, const char *path);
 MUST_CHECK int disk_rename(struct sim_disk *d, const char *from, const char *to);
 MUST_CHECK int disk_link(struct sim_disk *d, const char *from, const char *to);
 MUST_CHECK int disk_unlink(struct sim_disk *d, const char *path);
+MUST_CHECK int disk_remove_directory(struct sim_disk *d, const char *path);
 
 /* ---- disk_pending.c ---- */
 

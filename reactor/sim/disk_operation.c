@@ -98,7 +98,7 @@ static int64_t change(struct sim_disk *d, struct disk_operation *o, struct disk_
     case DISK_DRAW_LINK:
         return disk_link(d, o->path, o->to_path);
     case DISK_DRAW_REMOVE:
-        return disk_unlink(d, o->path);
+        return o->is_of_directory ? disk_remove_directory(d, o->path) : disk_unlink(d, o->path);
     case DISK_DRAW_READ:
     case DISK_DRAW_SYNC:
     case DISK_DRAW_CLOSE:

@@ -27,6 +27,7 @@ struct disk_operation {
     struct sim_disk *disk;
     enum disk_draw kind;
     bool is_durable;
+    bool is_of_directory;   /* REMOVE */
     bool is_changing;       /* counted in changing_count */
     enum sim_fault trouble; /* SIM_FAULT_COUNT: none */
     uint64_t trouble_draw;

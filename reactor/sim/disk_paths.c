@@ -130,6 +130,24 @@ int disk_unlink(struct sim_disk *d, const char *path)
     return 0;
 }
 
+int disk_remove_directory(struct sim_disk *d, const char *path)
+{
+    struct place at;
+    int rc = walk(d, path, &at);
+    if (rc || !at.inode)
+        return rc ? rc : -ENOENT;
+    if (!at.inode->is_directory)
+        return -ENOTDIR;
+    if (!at.directory)
+        return -EBUSY; /* the root */
+    if (at.inode->cached_names && at.inode->cached_names->count > 0)
+        return -ENOTEMPTY;
+    disk_change_names(d, at.inode,
+                      (struct disk_name_change){.from_directory = at.directory->id,
+                                                .from = disk_name_new(at.name, at.bytes)});
+    return 0;
+}
+
 /* Whether `to` is `from` or somewhere below it. */
 static bool is_below(const struct sim_disk *d, const struct disk_inode *from, const char *path)
 {

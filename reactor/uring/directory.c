@@ -33,6 +33,13 @@ int directory_create(struct reactor *r, const char *path)
     return ring_await(r, sqe);
 }
 
+int directory_remove(struct reactor *r, const char *path)
+{
+    struct io_uring_sqe *sqe = ring_sqe(r);
+    io_uring_prep_unlink(sqe, path, AT_REMOVEDIR);
+    return ring_await(r, sqe);
+}
+
 int directory_sync(struct reactor *r, const char *path)
 {
     int fd = open_directory(r, path);

@@ -149,6 +149,28 @@ TEST_IN_REACTOR(directory_is_listed_in_byte_order)
     CU_ASSERT_EQUAL(directory_list(r, path_in(path, directory, "none"), append_name, text), -ENOENT);
 }
 
+TEST_IN_REACTOR(a_directory_is_removed_with_all_that_is_in_it)
+{
+    static const char *const names[] = {"tree", "tree/a", "tree/a/b", "tree/c"};
+    static const char *const files[] = {"tree/1", "tree/a/2", "tree/a/b/3", "tree/a/b/4"};
+    char path[256];
+    const char *directory = test_directory();
+    struct file *f;
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        CU_ASSERT_EQUAL(directory_create(r, path_in(path, directory, names[i])), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+        CU_ASSERT_EQUAL(file_open(r, path_in(path, directory, files[i]), FILE_WRITE | FILE_CREATE, &f), 0);
+        file_close(r, f);
+    }
+    CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "tree")), -ENOTEMPTY);
+    CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "tree/1")), -ENOTDIR);
+    CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "none")), -ENOENT);
+    CU_ASSERT_EQUAL(directory_remove_all(r, path_in(path, directory, "tree")), 0);
+    CU_ASSERT_EQUAL(directory_remove_all(r, path_in(path, directory, "tree")), 0);
+    CU_ASSERT_EQUAL(directory_create(r, path_in(path, directory, "tree")), 0);
+    CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "tree")), 0);
+}
+
 TEST_IN_REACTOR(a_locked_directory_is_refused_to_the_next)
 {
     const char *directory = test_directory();
