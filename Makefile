@@ -25,7 +25,7 @@ VARIANT ?= release
 REACTOR ?= uring
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
-FOLDERS ?= reactor engine wire shard client bench
+FOLDERS ?= reactor engine wire shard offline client bench
 PYTHON ?= python3
 
 # Each step says one line; V=1 shows the commands.
@@ -116,6 +116,7 @@ SRC_core := $(sort $(wildcard reactor/*.[cS])) $(SRC_base)
 SRC_reactor := $(SRC_core) $(call find_c,reactor/$(REACTOR))
 SRC_engine := $(call find_c,engine)
 SRC_wire := $(call find_c,wire)
+SRC_offline := $(call find_c,offline)
 SRC_shard_all := $(call find_c,shard)
 SRC_cli_all := $(call find_c,client/cli)
 SRC_library := $(filter-out $(SRC_cli_all),$(call find_c,client))
@@ -137,7 +138,7 @@ SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(pat
 	cursor disk engine engine_damage engine_deadline engine_settings entry filter memtable merge row_cache table table_cursor table_damage) \
 	test/engine/engine_rig.c
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
-SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_client)
+SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_offline) $(SRC_client)
 FUZZ_TARGETS := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
 SRC_examples := $(wildcard examples/*.c)
 
@@ -200,7 +201,7 @@ define archive
 endef
 $(OUT)/obj/lists: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(SRC_shard_all)' '$(SRC_engine)' '$(SRC_wire)' '$(SRC_reactor)' '$(SRC_client)' '$(SRC_bench_all)' '$(SRC_bench_engine)' \
+	@printf '%s\n' '$(SRC_shard_all)' '$(SRC_engine)' '$(SRC_wire)' '$(SRC_reactor)' '$(SRC_offline)' '$(SRC_client)' '$(SRC_bench_all)' '$(SRC_bench_engine)' \
 		'$(SRC_unit)' '$(SRC_process)' '$(SRC_sim)' '$(SRC_sim_server)' \
 		'$(SRC_fuzz_shared)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
@@ -219,7 +220,8 @@ $(SHARED): $(call pic_objects,$(SRC_library) $(SRC_wire) $(SRC_base)) tools/libt
 $(OUT)/torcd: $(call objects,shard/torcd.c $(SRC_shard) $(SRC_engine) $(SRC_wire) $(SRC_reactor)) $(OUT)/obj/lists
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
-$(OUT)/torc: $(call objects,$(SRC_cli_all)) $(LIBRARY)
+# Its offline commands look into data directories: with engine and reactor, without a server.
+$(OUT)/torc: $(call objects,$(SRC_cli_all) $(SRC_offline)) $(LIBRARY) $(SERVER)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 $(BENCH_PROGRAMS): $(OUT)/%: $(OUT)/obj/bench/%.o $(call objects,$(SRC_bench)) $(LIBRARY) $(SERVER)

@@ -218,7 +218,6 @@ void build_deinit(struct engine *e, struct build *b)
 static int commit(struct engine *e, const struct tables_change *change)
 {
     struct reactor *r = e->reactor;
-    uint64_t created_ms = reactor_wall_ms(r);
     uint64_t *removed = reactor_alloc(r, (change->removed_count + 1) * sizeof *removed);
     struct manifest_table *added = reactor_alloc(r, (change->added_count + 1) * sizeof *added);
     int rc = removed && added ? 0 : TORC_E_NO_MEMORY;
@@ -226,7 +225,7 @@ static int commit(struct engine *e, const struct tables_change *change)
         for (uint32_t i = 0; i < change->removed_count; i++)
             removed[i] = change->removed[i]->number;
         for (uint32_t i = 0; i < change->added_count; i++)
-            added[i] = table_description(change->added[i], created_ms);
+            added[i] = table_description(change->added[i]);
         rc = manifest_commit(e->manifest, &(struct manifest_change){
                                               .added = added,
                                               .added_count = change->added_count,

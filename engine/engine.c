@@ -427,7 +427,7 @@ static int open_parts(struct engine *e, char *why, size_t why_bytes)
     if (rc)
         return rc;
     struct manifest_shard shard = {e->options.vnode_bits, e->options.vnode_first, e->options.vnode_count};
-    rc = manifest_open_of(e->reactor, e->directory, &shard, &e->manifest, why, why_bytes);
+    rc = manifest_open(e->reactor, e->directory, &shard, &e->manifest, why, why_bytes);
     if (rc == 0)
         rc = cache_open(e->reactor, e->options.cache_bytes / 2, &e->cache);
     if (rc == 0)

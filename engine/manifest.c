@@ -39,7 +39,8 @@ const struct manifest_state *manifest_state(const struct manifest *m)
 
 uint64_t manifest_next_number(struct manifest *m)
 {
-    return m->state.numbers.file_number_next++;
+    struct manifest_numbers *n = &m->state.numbers;
+    return n->file_counter++ << MANIFEST_NUMBER_VNODE_BITS | n->vnode_first;
 }
 
 unsigned manifest_copies(const struct manifest *m)
@@ -75,9 +76,8 @@ static int adopt(struct manifest *m, struct manifest_image *image)
         reactor_free(m->reactor, tables);
         return rc;
     }
-    if (state.numbers.file_number_next < m->state.numbers.file_number_next)
-        state.numbers.file_number_next =
-            m->state.numbers.file_number_next; /* given out while it was written */
+    if (state.numbers.file_counter < m->state.numbers.file_counter)
+        state.numbers.file_counter = m->state.numbers.file_counter; /* given out while it was written */
     reactor_free(m->reactor, m->tables);
     reactor_free(m->reactor, m->image.data);
     m->state = state;
@@ -114,7 +114,7 @@ static int begin_new(struct manifest *m, char *why, size_t why_bytes)
     if (has_first)
         MARK(first_manifest_commit_was_cut_short);
     m->state.numbers =
-        (struct manifest_numbers){.log_start = {.segment = 0, .sequence = 1}, .file_number_next = 1};
+        (struct manifest_numbers){.log_start = {.segment = 0, .sequence = 1}, .file_counter = 1};
     return 0;
 }
 
@@ -225,14 +225,8 @@ static bool paths_init(struct manifest *m, const char *directory)
     return true;
 }
 
-int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why,
-                  size_t why_bytes)
-{
-    return manifest_open_of(r, directory, NULL, out, why, why_bytes);
-}
-
-int manifest_open_of(struct reactor *r, const char *directory, const struct manifest_shard *shard,
-                     struct manifest **out, char *why, size_t why_bytes)
+int manifest_open(struct reactor *r, const char *directory, const struct manifest_shard *shard,
+                  struct manifest **out, char *why, size_t why_bytes)
 {
     ASSERT(why_bytes > 0);
     why[0] = '\0';

@@ -5,7 +5,11 @@
  * copy, and after a change two. Loading takes the newer valid one; with none valid the shard does not start:
  * it never starts empty over data. docs/formats-engine.md has the bytes.
  *
- * A shard's files: MANIFEST-A, MANIFEST-B, wal-<16 hex>.log, table-<16 hex>.sst. */
+ * A shard's files: MANIFEST-A, MANIFEST-B, wal-<16 hex>.log, table-<16 hex>.sst.
+ *
+ * Numbers of files are never alike in a data directory, whichever shard gave them out and when: so a file can
+ * be linked into the directory of another shard. Where that was done a table holds keys of other shards, too;
+ * it counts for the vnodes that its entry names. */
 #ifndef ENGINE_MANIFEST_H
 #define ENGINE_MANIFEST_H
 
@@ -14,27 +18,31 @@
 #include "reactor/reactor.h"
 
 enum {
-    MANIFEST_FORMAT_VERSION = 2,
-    MANIFEST_META_BYTES_MAX = 256,
+    MANIFEST_FORMAT_VERSION = 3,
+    MANIFEST_VALUES_BYTES_MAX = 4096,
     MANIFEST_TABLES_MAX = 1 << 16,
 };
 
 /* One table. When given to manifest_commit its slices are borrowed; in struct manifest_state they are the
  * manifest's and live until a commit removes the table. */
 struct manifest_table {
-    uint64_t number; /* of the file; never used twice */
-    uint32_t level;  /* tier or level: the compaction's own meaning */
-    uint64_t order;  /* among tables of a level: the compaction's own meaning */
+    uint64_t number;      /* of the file's name; never used twice */
+    uint64_t origin;      /* the number inside of the file; another one when it was linked more than once */
+    uint16_t vnode_first; /* it counts for these vnodes: what it holds of others is not of this shard */
+    uint16_t vnode_last;
+    uint32_t level; /* tier or level: the compaction's own meaning */
+    uint64_t order; /* among tables of a level: the compaction's own meaning */
     uint64_t bytes;
     uint64_t entries;
     uint64_t tombstones;
+    uint64_t expiring;  /* entries with an expiry */
     uint64_t clock_min; /* version clocks of its entries */
     uint64_t clock_max;
-    uint64_t expiry_min_ms; /* of its expiring entries; UINT64_MAX when none expires */
-    uint64_t created_ms;
+    uint64_t expiry_min_ms; /* of its expiring entries; UINT64_MAX and 0 when none expires */
+    uint64_t expiry_max_ms;
     struct record_key smallest; /* of its entries */
     struct record_key largest;
-    struct slice meta; /* at most MANIFEST_META_BYTES_MAX bytes, opaque */
+    struct slice values; /* what it refers to in value logs; at most MANIFEST_VALUES_BYTES_MAX bytes */
 };
 
 /* The small numbers of a shard. */
@@ -43,7 +51,7 @@ struct manifest_numbers {
     uint16_t vnode_first;
     uint16_t vnode_count;
     struct wal_start log_start;
-    uint64_t file_number_next; /* numbers below were given to tables */
+    uint64_t file_counter;     /* of the next number; above those of all tables */
     uint64_t clock_max;        /* no version on disk outside of the log is higher */
     uint64_t quarantine_clock; /* lost writes have version clocks up to this; 0: nothing is missing */
     uint64_t quarantine_count; /* damaged stretches of the log behind it */
@@ -59,29 +67,35 @@ struct manifest_state {
 
 struct manifest;
 
-/* Waits. Loads the manifest of `directory` (copied) and changes nothing on disk, unless the newest copy
- * cannot be made durable as it is. A directory without
- * manifest, log and tables is a new shard: generation 0, numbers zero but log_start {0, 1} and
- * file_number_next 1. Returns: 0; TORC_E_STORAGE when the only whole copy cannot be made durable;
- * TORC_E_CORRUPT when no copy is whole or when there are tables or logs
- * without a manifest; TORC_E_DATA_FORMAT; -errno; one line in `why`. */
-MUST_CHECK int manifest_open(struct reactor *r, const char *directory, struct manifest **out, char *why,
-                             size_t why_bytes);
-
 /* Whose manifest it is. */
 struct manifest_shard {
     uint8_t vnode_bits;
     uint16_t vnode_first;
     uint16_t vnode_count;
 };
-/* Waits. The same for a shard that knows itself: of two whole copies one of another shard, put there by a
- * write that went astray, counts as damaged. When both are of another one they are loaded. */
-MUST_CHECK int manifest_open_of(struct reactor *r, const char *directory, const struct manifest_shard *shard,
-                                struct manifest **out, char *why, size_t why_bytes);
+
+/* Waits. Loads the manifest of `directory` (copied) and changes nothing on disk, unless the newest copy
+ * cannot be made durable as it is. A directory without
+ * manifest, log and tables is a new shard: generation 0, numbers zero but log_start {0, 1} and
+ * file_counter 1. Returns: 0; TORC_E_STORAGE when the only whole copy cannot be made durable;
+ * TORC_E_CORRUPT when no copy is whole or when there are tables or logs
+ * without a manifest; TORC_E_DATA_FORMAT; -errno; one line in `why`.
+ *
+ * `shard` may be null. A shard that knows itself passes it: of two whole copies one of another shard, put
+ * there by a write that went astray, counts as damaged. When both are of another one they are loaded. */
+MUST_CHECK int manifest_open(struct reactor *r, const char *directory, const struct manifest_shard *shard,
+                             struct manifest **out, char *why, size_t why_bytes);
 void manifest_close(struct manifest *m); /* Requires: no commit under way. Null is allowed. */
 
 /* What counts now. Valid until the next commit ends. */
 const struct manifest_state *manifest_state(const struct manifest *m);
+
+/* A number has a counter above the first vnode of the shard that gave it out. */
+enum { MANIFEST_NUMBER_VNODE_BITS = 14 };
+static inline uint64_t manifest_counter_of(uint64_t number)
+{
+    return number >> MANIFEST_NUMBER_VNODE_BITS;
+}
 
 /* Gives out a number for a new file. It is durable with the next commit; a number given out and not committed
  * may be given out again after a restart, so a file of that name may be there and is overwritten. */

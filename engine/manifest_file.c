@@ -22,7 +22,7 @@ static int read_whole(struct reactor *r, struct file *f, struct manifest_image *
     int rc = file_size(r, f, &bytes);
     if (rc)
         return TORC_E_CORRUPT;
-    if (bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1 || bytes > MANIFEST_BYTES_MAX)
+    if (bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES || bytes > MANIFEST_BYTES_MAX)
         return TORC_E_CORRUPT;
     image->padded = padded(bytes);
     image->data = reactor_alloc_aligned(r, image->padded, FILE_ALIGNMENT);

@@ -8,10 +8,9 @@
 #include "reactor/base/endian.h"
 
 static_assert(MANIFEST_HEADER_BYTES == 4 + 4 + 8 + 8 + 8 + 8 + 8, "the header has no gaps");
-static_assert(MANIFEST_NUMBERS_BYTES_1 == 8 + 6 * 8 + 4 + 4, "the numbers have no gaps");
-static_assert((int)MANIFEST_NUMBERS_BYTES == (int)MANIFEST_NUMBERS_BYTES_1 + 8 * (int)WAL_NAMED_MAX,
-              "nor have those of version 2");
-static_assert(MANIFEST_TABLE_BYTES == 4 + 9 * 8 + 4 + 4, "a table has no gaps");
+static_assert((int)MANIFEST_NUMBERS_BYTES == 8 + 6 * 8 + 4 + 4 + 8 * (int)WAL_NAMED_MAX,
+              "the numbers have no gaps");
+static_assert(MANIFEST_TABLE_BYTES == 4 + 11 * 8 + 2 + 2 + 4 + 4, "a table has no gaps");
 
 /* Where the writer and the reader are. */
 struct output {
@@ -37,26 +36,19 @@ static void encode_header(uint8_t *to, uint64_t generation, uint64_t content_byt
     store_u64le(to + AT_HEADER_CHECKSUM, checksum_bytes(to, AT_HEADER_CHECKSUM));
 }
 
-static uint64_t numbers_bytes(uint32_t version)
-{
-    return version == 1 ? MANIFEST_NUMBERS_BYTES_1 : MANIFEST_NUMBERS_BYTES;
-}
-
 int manifest_header_decode(const uint8_t *from, struct manifest_header *out)
 {
     if (load_u32le(from) != MANIFEST_MAGIC ||
         load_u64le(from + AT_HEADER_CHECKSUM) != checksum_bytes(from, AT_HEADER_CHECKSUM))
         return TORC_E_CORRUPT;
-    uint32_t version = load_u32le(from + 4);
-    if (version == 0 || version > MANIFEST_FORMAT_VERSION)
+    if (load_u32le(from + 4) != MANIFEST_FORMAT_VERSION)
         return TORC_E_DATA_FORMAT;
     *out = (struct manifest_header){
         .generation = load_u64le(from + 8),
         .content_bytes = load_u64le(from + 16),
         .content_checksum = load_u64le(from + AT_CONTENT_CHECKSUM),
-        .version = version,
     };
-    bool is_sane = out->generation > 0 && out->content_bytes >= numbers_bytes(version) &&
+    bool is_sane = out->generation > 0 && out->content_bytes >= MANIFEST_NUMBERS_BYTES &&
                    out->content_bytes <= MANIFEST_BYTES_MAX - MANIFEST_HEADER_BYTES;
     return is_sane ? 0 : TORC_E_CORRUPT;
 }
@@ -70,7 +62,7 @@ static uint64_t key_bytes(const struct record_key *k)
 
 static uint64_t table_bytes(const struct manifest_table *t)
 {
-    return MANIFEST_TABLE_BYTES + key_bytes(&t->smallest) + key_bytes(&t->largest) + t->meta.bytes;
+    return MANIFEST_TABLE_BYTES + key_bytes(&t->smallest) + key_bytes(&t->largest) + t->values.bytes;
 }
 
 uint64_t manifest_encoded_bytes(const struct manifest_state *state)
@@ -109,24 +101,28 @@ static void put_key(struct output *o, const struct record_key *k)
 
 static void put_table(struct output *o, const struct manifest_table *t)
 {
-    ASSERT(t->meta.bytes <= MANIFEST_META_BYTES_MAX);
+    ASSERT(t->values.bytes <= MANIFEST_VALUES_BYTES_MAX && t->vnode_first <= t->vnode_last);
     store_u32le(o->at, (uint32_t)table_bytes(t));
     o->at += 4;
     put_u64(o, t->number);
+    put_u64(o, t->origin);
     put_u64(o, t->order);
     put_u64(o, t->bytes);
     put_u64(o, t->entries);
     put_u64(o, t->tombstones);
+    put_u64(o, t->expiring);
     put_u64(o, t->clock_min);
     put_u64(o, t->clock_max);
     put_u64(o, t->expiry_min_ms);
-    put_u64(o, t->created_ms);
-    store_u32le(o->at, t->level);
-    store_u32le(o->at + 4, (uint32_t)t->meta.bytes);
-    o->at += 8;
+    put_u64(o, t->expiry_max_ms);
+    store_u16le(o->at, t->vnode_first);
+    store_u16le(o->at + 2, t->vnode_last);
+    store_u32le(o->at + 4, t->level);
+    store_u32le(o->at + 8, (uint32_t)t->values.bytes);
+    o->at += 12;
     put_key(o, &t->smallest);
     put_key(o, &t->largest);
-    put_bytes(o, t->meta);
+    put_bytes(o, t->values);
 }
 
 static void put_numbers(struct output *o, const struct manifest_numbers *n, uint32_t table_count)
@@ -139,7 +135,7 @@ static void put_numbers(struct output *o, const struct manifest_numbers *n, uint
     o->at += 8;
     put_u64(o, n->log_start.segment);
     put_u64(o, n->log_start.sequence);
-    put_u64(o, n->file_number_next);
+    put_u64(o, n->file_counter);
     put_u64(o, n->clock_max);
     put_u64(o, n->quarantine_clock);
     put_u64(o, n->quarantine_count);
@@ -200,33 +196,38 @@ static bool take_table(struct input *in, struct manifest_table *t)
     uint32_t whole = load_u32le(in->at);
     in->at += 4;
     t->number = take_u64(in);
+    t->origin = take_u64(in);
     t->order = take_u64(in);
     t->bytes = take_u64(in);
     t->entries = take_u64(in);
     t->tombstones = take_u64(in);
+    t->expiring = take_u64(in);
     t->clock_min = take_u64(in);
     t->clock_max = take_u64(in);
     t->expiry_min_ms = take_u64(in);
-    t->created_ms = take_u64(in);
-    t->level = load_u32le(in->at);
-    uint32_t meta_bytes = load_u32le(in->at + 4);
-    in->at += 8;
-    return meta_bytes <= MANIFEST_META_BYTES_MAX && take_key(in, &t->smallest) && take_key(in, &t->largest) &&
-           take_bytes(in, meta_bytes, &t->meta) && (uint64_t)(in->at - begin) == whole;
+    t->expiry_max_ms = take_u64(in);
+    t->vnode_first = load_u16le(in->at);
+    t->vnode_last = load_u16le(in->at + 2);
+    t->level = load_u32le(in->at + 4);
+    uint32_t values_bytes = load_u32le(in->at + 8);
+    in->at += 12;
+    return t->vnode_first <= t->vnode_last && values_bytes <= MANIFEST_VALUES_BYTES_MAX &&
+           take_key(in, &t->smallest) && take_key(in, &t->largest) &&
+           take_bytes(in, values_bytes, &t->values) && (uint64_t)(in->at - begin) == whole;
 }
 
 enum { AT_TABLE_COUNT = MANIFEST_HEADER_BYTES + 8 + 6 * 8 };
 
 struct manifest_shard manifest_shard_decode(struct slice bytes)
 {
-    ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1);
+    ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES);
     const uint8_t *at = bytes.data + MANIFEST_HEADER_BYTES;
     return (struct manifest_shard){at[0], load_u16le(at + 2), load_u16le(at + 4)};
 }
 
 uint32_t manifest_table_count(struct slice bytes)
 {
-    ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1);
+    ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES);
     uint32_t count = load_u32le(bytes.data + AT_TABLE_COUNT);
     return count <= MANIFEST_TABLES_MAX ? count : MANIFEST_TABLES_MAX;
 }
@@ -239,7 +240,7 @@ static void take_numbers(struct input *in, struct manifest_numbers *n)
     in->at += 8;
     n->log_start.segment = take_u64(in);
     n->log_start.sequence = take_u64(in);
-    n->file_number_next = take_u64(in);
+    n->file_counter = take_u64(in);
     n->clock_max = take_u64(in);
     n->quarantine_clock = take_u64(in);
     n->quarantine_count = take_u64(in);
@@ -248,7 +249,7 @@ static void take_numbers(struct input *in, struct manifest_numbers *n)
 int manifest_decode(struct slice bytes, struct manifest_table *tables, struct manifest_state *out)
 {
     struct manifest_header header;
-    if (bytes.bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES_1)
+    if (bytes.bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES)
         return TORC_E_CORRUPT;
     int rc = manifest_header_decode(bytes.data, &header);
     if (rc)
@@ -262,12 +263,13 @@ int manifest_decode(struct slice bytes, struct manifest_table *tables, struct ma
     take_numbers(&in, &out->numbers);
     uint32_t count = load_u32le(in.at);
     in.at += 8;
-    for (unsigned i = 0; header.version > 1 && i < WAL_NAMED_MAX; i++)
+    for (unsigned i = 0; i < WAL_NAMED_MAX; i++)
         out->numbers.log_files.ids[i] = take_u64(&in);
     if (count > MANIFEST_TABLES_MAX || out->numbers.log_start.sequence == 0)
         return TORC_E_CORRUPT;
     for (uint32_t i = 0; i < count; i++)
-        if (!take_table(&in, &tables[i]) || tables[i].number >= out->numbers.file_number_next ||
+        if (!take_table(&in, &tables[i]) ||
+            manifest_counter_of(tables[i].number) >= out->numbers.file_counter ||
             (i > 0 && tables[i].number <= tables[i - 1].number))
             return TORC_E_CORRUPT;
     out->table_count = count;

@@ -17,9 +17,8 @@ enum {
     MANIFEST_BLOCK_BYTES = 4096,
     MANIFEST_HEADER_BYTES = 48,
     MANIFEST_NUMBERS_BYTES = 88,
-    MANIFEST_NUMBERS_BYTES_1 = 64, /* of format version 1, which knew no files of the log; it is still read */
-    MANIFEST_TABLE_BYTES = 84,     /* the fixed part */
-    MANIFEST_KEY_BYTES = 12,       /* the fixed part */
+    MANIFEST_TABLE_BYTES = 104, /* the fixed part */
+    MANIFEST_KEY_BYTES = 12,    /* the fixed part */
     MANIFEST_BYTES_MAX = 256 << 20,
 };
 
@@ -27,7 +26,6 @@ struct manifest_header {
     uint64_t generation;
     uint64_t content_bytes;
     uint64_t content_checksum;
-    uint32_t version;
 };
 
 /* Returns: 0; TORC_E_CORRUPT; TORC_E_DATA_FORMAT when it is whole and of another version. */

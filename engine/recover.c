@@ -18,7 +18,7 @@ enum { REPLAY_BUFFER_BYTES = 64 * 1024 };
  * there before. */
 static int open_named(struct engine *e, const struct manifest_table *d, const char *path, struct table **out)
 {
-    int rc = table_open(e->reactor, e->cache, path, d->number, out);
+    int rc = table_open(e->reactor, e->cache, path, d->origin, out);
     if (rc)
         return rc;
     const struct table_summary *s = table_summary(*out);
@@ -39,13 +39,15 @@ static bool is_lost(int rc)
 static int quarantine(struct engine *e, const struct manifest_table *d, int error, struct table **out)
 {
     struct table_summary known = {
-        .number = d->number,
+        .number = d->origin,
         .bytes = d->bytes,
         .entries = d->entries,
         .tombstones = d->tombstones,
+        .expiring = d->expiring,
         .clock_min = d->clock_min,
         .clock_max = d->clock_max,
         .expiry_min_ms = d->expiry_min_ms,
+        .expiry_max_ms = d->expiry_max_ms,
         .smallest = d->smallest,
         .largest = d->largest,
     };
@@ -60,6 +62,19 @@ static int quarantine(struct engine *e, const struct manifest_table *d, int erro
                 "newer version is held",
                 path, error_sentence(error), (unsigned long long)d->entries);
     return table_stand_in(e->reactor, &known, out);
+}
+
+/* A file that was linked from another shard holds more than what is of this one. */
+static void limit_table(const struct engine *e, const struct manifest_table *d, struct table *t)
+{
+    uint16_t first = e->options.vnode_first;
+    uint16_t last = (uint16_t)(first + e->options.vnode_count - 1);
+    first = d->vnode_first > first ? d->vnode_first : first;
+    last = d->vnode_last < last ? d->vnode_last : last;
+    if (d->smallest.vnode < first || d->largest.vnode > last) {
+        MARK(table_holds_keys_of_other_shards);
+        table_limit(t, first, last);
+    }
 }
 
 static int open_table(struct engine *e, const struct manifest_table *description, struct table_ref **out,
@@ -78,12 +93,14 @@ static int open_table(struct engine *e, const struct manifest_table *description
         snprintf(why, why_bytes, "cannot open the table %s: %s", path, error_sentence(rc));
         return rc;
     }
+    limit_table(e, description, table);
     uint64_t run = description->order ? description->order : description->number;
     *out = table_ref_new(e, table, run, description->level);
     if (!*out) {
         table_close(table);
         return TORC_E_NO_MEMORY;
     }
+    (*out)->number = description->number;
     (*out)->is_damaged = is_damaged;
     return 0;
 }

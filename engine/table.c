@@ -122,6 +122,7 @@ int table_open(struct reactor *r, struct cache *cache, const char *path, uint64_
     t->r = r;
     t->cache = cache;
     t->pinned_bytes = sizeof *t;
+    t->vnode_last = UINT16_MAX;
     int rc = file_open(r, path, FILE_READ | FILE_DIRECT, &t->file);
     if (rc == 0)
         rc = load(t, number);
@@ -159,6 +160,7 @@ int table_stand_in(struct reactor *r, const struct table_summary *known, struct 
     }
     t->r = r;
     t->summary = *known;
+    t->vnode_last = UINT16_MAX;
     t->bounds = bounds;
     t->pinned_bytes = sizeof *t + bytes;
     t->is_unreadable = true;
@@ -166,6 +168,20 @@ int table_stand_in(struct reactor *r, const struct table_summary *known, struct 
     copy_key(copy_key(bounds, &t->summary.smallest), &t->summary.largest);
     *out = t;
     return 0;
+}
+
+/* No key is between the end of a vnode and the empty key of the next. */
+void table_limit(struct table *t, uint16_t vnode_first, uint16_t vnode_last)
+{
+    ASSERT(vnode_first <= vnode_last && vnode_first >= t->vnode_first && vnode_last <= t->vnode_last);
+    t->vnode_first = vnode_first;
+    t->vnode_last = vnode_last;
+    if (t->summary.entries == 0)
+        return;
+    if (t->summary.smallest.vnode < vnode_first)
+        t->summary.smallest = (struct record_key){.vnode = vnode_first};
+    if (t->summary.largest.vnode > vnode_last)
+        t->summary.largest = (struct record_key){.vnode = (uint16_t)(vnode_last + 1)};
 }
 
 bool table_is_unreadable(const struct table *t)
@@ -228,7 +244,7 @@ bool table_find_block(const struct table *t, const struct record_key *key, struc
 static bool find_candidate(struct table *t, const struct record_key *key, uint64_t hash,
                            struct cache_block *out)
 {
-    if (table_may_contain(t, hash) && table_find_block(t, key, out))
+    if (table_counts(t, key->vnode) && table_may_contain(t, hash) && table_find_block(t, key, out))
         return true;
     t->counters.filter_refusals++;
     return false;

@@ -85,6 +85,10 @@ MUST_CHECK int table_open(struct reactor *r, struct cache *cache, const char *pa
  * is silently absent: gets within its bounds and all cursors answer TORC_E_CORRUPT, outside of them it is
  * empty. The keys of `known` are copied. */
 MUST_CHECK int table_stand_in(struct reactor *r, const struct table_summary *known, struct table **out);
+/* From here on only keys of these vnodes are given out, and the bounds of the summary are within them: the
+ * file holds keys of other shards, too. Its counts stay those of the whole file. Requires: no cursor of it;
+ * the limits before, if any, are not narrower. */
+void table_limit(struct table *t, uint16_t vnode_first, uint16_t vnode_last);
 bool table_is_unreadable(const struct table *t); /* it is such a stand-in */
 void table_close(struct table *t); /* Waits. Requires: no get, pin or cursor of it. Null is allowed. */
 

@@ -124,10 +124,23 @@ static int load_block(struct table_cursor *c, unsigned load)
     return 0;
 }
 
+/* The key, or where the vnodes begin or end that the table counts for. Null: behind the last record. */
+static const struct record_key *within_limits(const struct table *t, const struct record_key *key,
+                                              struct record_key *limit)
+{
+    *limit = (struct record_key){.vnode = t->vnode_first};
+    if (key && key->vnode < t->vnode_first)
+        return limit;
+    limit->vnode = (uint16_t)(t->vnode_last + 1);
+    return t->vnode_last != UINT16_MAX && (!key || key->vnode > t->vnode_last) ? limit : key;
+}
+
 /* Null: behind the last record. */
-static int seek(struct table_cursor *c, const struct record_key *key, unsigned direction)
+static int seek(struct table_cursor *c, const struct record_key *wanted, unsigned direction)
 {
     struct table *t = c->table;
+    struct record_key limit;
+    const struct record_key *key = within_limits(t, wanted, &limit);
     c->block = 0;
     c->entry = 0;
     c->entry_count = 0;
@@ -165,6 +178,11 @@ static int advance(struct table_cursor *c)
 {
     if (c->table->is_unreadable)
         return TORC_E_CORRUPT;
+    if (!c->data && c->table->vnode_first > 0) {
+        int rc = seek(c, &(struct record_key){.vnode = c->table->vnode_first}, LOAD_FORWARD);
+        if (rc)
+            return rc;
+    }
     while (c->entry == c->entry_count) {
         if (c->entry_count > 0) {
             c->block++;
@@ -213,6 +231,8 @@ int table_cursor_next(struct table_cursor *c, struct record *out)
     int rc = advance(c);
     if (rc == 1)
         rc = give_out(c, c->entry, out);
+    if (rc == 1 && out->key.vnode > c->table->vnode_last)
+        return 0;
     c->entry += rc == 1;
     c->error = rc < 0 ? rc : 0;
     return rc;
@@ -225,6 +245,8 @@ int table_cursor_previous(struct table_cursor *c, struct record *out)
     int rc = retreat(c);
     if (rc == 1)
         rc = give_out(c, c->entry - 1, out);
+    if (rc == 1 && out->key.vnode < c->table->vnode_first)
+        return 0;
     c->entry -= rc == 1;
     c->error = rc < 0 ? rc : 0;
     return rc;

@@ -17,6 +17,8 @@ struct table {
     uint8_t *bounds;         /* of a stand-in: the bytes of smallest and largest key; owned */
     uint64_t pinned_bytes;
     struct table_counters counters;
+    uint16_t vnode_first; /* table_limit; else all */
+    uint16_t vnode_last;
     bool is_unreadable; /* a stand-in: no file, no index, no filter */
 };
 
@@ -29,6 +31,12 @@ MUST_CHECK int table_load_block(void *context, struct cache_block block, uint8_t
 
 /* Returns: 0, or TORC_E_CORRUPT, counted. */
 MUST_CHECK int table_check_block(struct table *t, const uint8_t *data, struct cache_block block);
+
+/* Does what the table holds of this vnode count? */
+static inline bool table_counts(const struct table *t, uint16_t vnode)
+{
+    return vnode >= t->vnode_first && vnode <= t->vnode_last;
+}
 
 static inline struct cache_block table_block_at(const struct table *t, uint32_t i)
 {

@@ -136,20 +136,25 @@ struct table_ref *table_run_find(const struct table_run *run, const struct recor
     return place < run->count ? run->tables[place] : NULL;
 }
 
-struct manifest_table table_description(const struct table_ref *ref, uint64_t created_ms)
+struct manifest_table table_description(const struct table_ref *ref)
 {
     const struct table_summary *s = table_summary(ref->table);
+    const struct engine_options *o = &ref->engine->options;
     return (struct manifest_table){
         .number = s->number,
+        .origin = s->number,
+        .vnode_first = o->vnode_first,
+        .vnode_last = (uint16_t)(o->vnode_first + o->vnode_count - 1),
         .level = ref->level,
         .order = ref->run,
         .bytes = s->bytes,
         .entries = s->entries,
         .tombstones = s->tombstones,
+        .expiring = s->expiring,
         .clock_min = s->clock_min,
         .clock_max = s->clock_max,
         .expiry_min_ms = s->expiry_min_ms,
-        .created_ms = created_ms,
+        .expiry_max_ms = s->expiry_max_ms,
         .smallest = s->smallest,
         .largest = s->largest,
     };

@@ -71,6 +71,6 @@ struct table_set *table_set_make(struct reactor *r, const struct table_set *from
                                  const struct table_set_change *change);
 
 /* What the manifest keeps of a table; its keys are borrowed from the table. */
-struct manifest_table table_description(const struct table_ref *ref, uint64_t created_ms);
+struct manifest_table table_description(const struct table_ref *ref);
 
 #endif

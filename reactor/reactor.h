@@ -213,8 +213,10 @@ MUST_CHECK int directory_list(struct reactor *r, const char *path,
 MUST_CHECK int directory_lock(struct reactor *r, const char *path);
 MUST_CHECK int directory_free_bytes(struct reactor *r, const char *path, uint64_t *bytes); /* Waits */
 MUST_CHECK int file_rename(struct reactor *r, const char *from, const char *to);           /* Waits */
-MUST_CHECK int file_link(struct reactor *r, const char *from, const char *to);             /* Waits */
-MUST_CHECK int file_remove(struct reactor *r, const char *path);                           /* Waits */
+/* Waits. A second name of the file; it survives a loss of power when its directory was synced. -EEXIST when
+ * there. */
+MUST_CHECK int file_link(struct reactor *r, const char *from, const char *to);
+MUST_CHECK int file_remove(struct reactor *r, const char *path); /* Waits */
 
 /* ---- sockets: byte streams ---- */
 

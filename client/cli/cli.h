@@ -32,6 +32,7 @@ struct cli_options {
     enum cli_format format;
     bool is_json;
     bool is_keys_only;
+    bool is_raw; /* dump: a file of this machine, not a server */
 };
 
 /* A command that is running. */
@@ -68,6 +69,7 @@ int cli_exists(struct cli *cli);
 int cli_mget(struct cli *cli);
 int cli_scan(struct cli *cli);
 int cli_dump(struct cli *cli);
+int cli_dump_raw(struct cli *cli); /* no server is asked */
 int cli_ping(struct cli *cli);
 int cli_info(struct cli *cli);
 int cli_load(struct cli *cli);

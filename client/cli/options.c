@@ -15,6 +15,7 @@ enum {
     KEY_KEYS_ONLY,
     KEY_FORMAT,
     KEY_ACKED,
+    KEY_RAW,
 };
 
 static const struct argp_option known[] = {
@@ -26,12 +27,14 @@ static const struct argp_option known[] = {
     {"keys-only", KEY_KEYS_ONLY, NULL, 0, "scan: keys without values", 2},
     {"format", KEY_FORMAT, "FORMAT", 0, "load: auto, json, tsv or deb [auto]", 2},
     {"acked", KEY_ACKED, "FILE", 0, "load: append each key to FILE when the server has acknowledged it", 2},
+    {"raw", KEY_RAW, NULL, 0,
+     "dump: write what a table, a file of the log or a manifest holds; no server is asked", 2},
     {0},
 };
 
 static const char arguments_text[] =
     "put KEY VALUE|-\nget KEY\ndel KEY\nexists KEY\nmget KEY...\nscan [PREFIX]\n"
-    "load FILE|-\ndump [PREFIX]\nping\ninfo [SECTION]";
+    "load FILE|-\ndump [PREFIX]\ndump --raw FILE\nping\ninfo [SECTION]";
 
 static const char about[] =
     "Talks to a torc server.\v"
@@ -100,6 +103,9 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_FORMAT:
         o->format = format_of(state, text);
+        return 0;
+    case KEY_RAW:
+        o->is_raw = true;
         return 0;
     case KEY_ACKED:
         o->acked_path = text;

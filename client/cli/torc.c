@@ -10,23 +10,29 @@ struct command {
     size_t arguments_max;
     const char *arguments; /* for the sentence that says they are wrong */
     int (*run)(struct cli *cli);
+    bool is_offline; /* no server is asked */
 };
 
 static const struct command commands[] = {
-    {"put", 2, 2, "a key and a value (or - for standard input)", cli_put},
-    {"get", 1, 1, "a key", cli_get},
-    {"del", 1, 1, "a key", cli_del},
-    {"exists", 1, 1, "a key", cli_exists},
-    {"mget", 1, CLI_ARGUMENTS_MAX, "one key or more", cli_mget},
-    {"scan", 0, 1, "a prefix or nothing", cli_scan},
-    {"dump", 0, 1, "a prefix or nothing", cli_dump},
-    {"load", 1, 1, "a file (or - for standard input)", cli_load},
-    {"ping", 0, 0, "nothing", cli_ping},
-    {"info", 0, 1, "a section or nothing", cli_info},
+    {"put", 2, 2, "a key and a value (or - for standard input)", cli_put, false},
+    {"get", 1, 1, "a key", cli_get, false},
+    {"del", 1, 1, "a key", cli_del, false},
+    {"exists", 1, 1, "a key", cli_exists, false},
+    {"mget", 1, CLI_ARGUMENTS_MAX, "one key or more", cli_mget, false},
+    {"scan", 0, 1, "a prefix or nothing", cli_scan, false},
+    {"dump", 0, 1, "a prefix or nothing", cli_dump, false},
+    {"load", 1, 1, "a file (or - for standard input)", cli_load, false},
+    {"ping", 0, 0, "nothing", cli_ping, false},
+    {"info", 0, 1, "a section or nothing", cli_info, false},
 };
 
-static const struct command *find_command(const char *name)
+static const struct command dump_raw = {"dump --raw", 1, 1, "a file", cli_dump_raw, true};
+
+static const struct command *find_command(const struct cli_options *o)
 {
+    const char *name = o->command;
+    if (o->is_raw)
+        return strcmp(name, "dump") == 0 ? &dump_raw : NULL;
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
@@ -57,7 +63,7 @@ int main(int argc, char **argv)
 {
     struct cli_options options;
     cli_options_parse(argc, argv, &options);
-    const struct command *command = find_command(options.command);
+    const struct command *command = find_command(&options);
     if (!command) {
         cli_complain("there is no command \"%s\"; see torc --help", options.command);
         return CLI_USAGE;
@@ -68,7 +74,7 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN); /* a reader that leaves is seen as EPIPE */
     struct cli cli = {.options = &options};
-    int code = open_client(&cli);
+    int code = command->is_offline ? CLI_DONE : open_client(&cli);
     if (code == CLI_DONE)
         code = command->run(&cli);
     int flushed = cli_flush(&cli);

@@ -41,7 +41,7 @@ static struct manifest *open_it(struct reactor *r, const char *directory)
 {
     char why[256];
     struct manifest *m = NULL;
-    int rc = manifest_open(r, directory, &m, why, sizeof why);
+    int rc = manifest_open(r, directory, NULL, &m, why, sizeof why);
     CU_ASSERT_EQUAL(rc, 0);
     if (rc)
         fprintf(stderr, "manifest_open: %s\n", why);
@@ -53,31 +53,41 @@ static int open_error(struct reactor *r, const char *directory)
 {
     char why[256] = "";
     struct manifest *m = NULL;
-    int rc = manifest_open(r, directory, &m, why, sizeof why);
+    int rc = manifest_open(r, directory, NULL, &m, why, sizeof why);
     CU_ASSERT(rc == 0 || why[0] != '\0');
     CU_ASSERT_PTR_NULL(m);
     return rc;
+}
+
+/* The number of a file that the shard of vnode 0 has made. */
+static uint64_t number_of(uint64_t counter)
+{
+    return counter << MANIFEST_NUMBER_VNODE_BITS;
 }
 
 static struct manifest_table table_of(uint64_t number)
 {
     return (struct manifest_table){
         .number = number,
+        .origin = number + 7,
+        .vnode_first = 1,
+        .vnode_last = 2,
         .level = (uint32_t)number % 5,
         .order = number * 3,
         .bytes = number * 1000,
         .entries = number * 10,
         .tombstones = number,
+        .expiring = number + 1,
         .clock_min = number,
         .clock_max = number + 100,
         .expiry_min_ms = UINT64_MAX,
-        .created_ms = 17,
+        .expiry_max_ms = 17,
         .smallest = {.vnode = 1,
                      .namespace_id = 2,
                      .key = slice_of_string("a"),
                      .subkey = slice_of_string("s")},
         .largest = {.vnode = 3, .namespace_id = 4, .key = slice_of_string("zebra")},
-        .meta = slice_of_string("meta"),
+        .values = slice_of_string("values"),
     };
 }
 
@@ -90,11 +100,33 @@ static void add_table(struct manifest *m)
 
 static bool same_table(const struct manifest_table *a, const struct manifest_table *b)
 {
-    return a->number == b->number && a->level == b->level && a->order == b->order && a->bytes == b->bytes &&
-           a->entries == b->entries && a->tombstones == b->tombstones && a->clock_min == b->clock_min &&
-           a->clock_max == b->clock_max && a->expiry_min_ms == b->expiry_min_ms &&
-           a->created_ms == b->created_ms && record_key_compare(&a->smallest, &b->smallest) == 0 &&
-           record_key_compare(&a->largest, &b->largest) == 0 && slice_equal(a->meta, b->meta);
+    return a->number == b->number && a->origin == b->origin && a->vnode_first == b->vnode_first &&
+           a->vnode_last == b->vnode_last && a->expiring == b->expiring && a->level == b->level &&
+           a->order == b->order && a->bytes == b->bytes && a->entries == b->entries &&
+           a->tombstones == b->tombstones && a->clock_min == b->clock_min && a->clock_max == b->clock_max &&
+           a->expiry_min_ms == b->expiry_min_ms && a->expiry_max_ms == b->expiry_max_ms &&
+           record_key_compare(&a->smallest, &b->smallest) == 0 &&
+           record_key_compare(&a->largest, &b->largest) == 0 && slice_equal(a->values, b->values);
+}
+
+static void edit_shard(void *context, struct manifest_numbers *n)
+{
+    const struct manifest_shard *shard = context;
+    n->vnode_bits = shard->vnode_bits;
+    n->vnode_first = shard->vnode_first;
+    n->vnode_count = shard->vnode_count;
+}
+
+/* Writes as many generations of a shard's manifest. Returns: its directory. */
+static const char *make_shard(struct reactor *r, struct manifest_shard shard, int generations)
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    for (int i = 0; i < generations; i++)
+        CU_ASSERT_EQUAL(manifest_commit(m, &(struct manifest_change){.edit = edit_shard, .context = &shard}),
+                        0);
+    manifest_close(m);
+    return directory;
 }
 
 TEST_IN_REACTOR(manifest_of_an_empty_directory_is_a_new_shard)
@@ -103,7 +135,7 @@ TEST_IN_REACTOR(manifest_of_an_empty_directory_is_a_new_shard)
     struct manifest *m = open_it(r, directory);
     CU_ASSERT_EQUAL(manifest_state(m)->generation, 0);
     CU_ASSERT_EQUAL(manifest_state(m)->numbers.log_start.sequence, 1);
-    CU_ASSERT_EQUAL(manifest_state(m)->numbers.file_number_next, 1);
+    CU_ASSERT_EQUAL(manifest_state(m)->numbers.file_counter, 1);
     CU_ASSERT_EQUAL(manifest_copies(m), 0);
     manifest_close(m);
     CU_ASSERT_EQUAL(access(file_in(directory, "MANIFEST-A"), F_OK), -1);
@@ -112,7 +144,7 @@ TEST_IN_REACTOR(manifest_of_an_empty_directory_is_a_new_shard)
 static void edit_all(void *context, struct manifest_numbers *n)
 {
     (void)context;
-    uint64_t next = n->file_number_next;
+    uint64_t next = n->file_counter;
     *n = (struct manifest_numbers){10, 64, 32, {5, 77}, next, 1234, 99, 2, {{6, 8, 9}}};
 }
 
@@ -122,7 +154,7 @@ TEST_IN_REACTOR(manifest_finds_after_a_restart_what_was_committed)
     struct manifest *m = open_it(r, directory);
     for (int i = 0; i < 100; i++)
         add_table(m);
-    uint64_t removed[] = {3, 50, 100};
+    uint64_t removed[] = {number_of(3), number_of(50), number_of(100)};
     struct manifest_change change = {.removed = removed, .removed_count = 3, .edit = edit_all};
     CU_ASSERT_EQUAL(manifest_commit(m, &change), 0);
     CU_ASSERT_EQUAL(manifest_copies(m), 2);
@@ -134,14 +166,15 @@ TEST_IN_REACTOR(manifest_finds_after_a_restart_what_was_committed)
     for (uint32_t i = 0; i < s->table_count; i++) {
         struct manifest_table expected = table_of(s->tables[i].number);
         CU_ASSERT(same_table(&s->tables[i], &expected));
-        CU_ASSERT(expected.number != 3 && expected.number != 50 && expected.number != 100);
+        CU_ASSERT(expected.number != removed[0] && expected.number != removed[1] &&
+                  expected.number != removed[2]);
     }
     CU_ASSERT_EQUAL(s->numbers.vnode_bits, 10);
     CU_ASSERT_EQUAL(s->numbers.vnode_first, 64);
     CU_ASSERT_EQUAL(s->numbers.vnode_count, 32);
     CU_ASSERT_EQUAL(s->numbers.log_start.segment, 5);
     CU_ASSERT_EQUAL(s->numbers.log_start.sequence, 77);
-    CU_ASSERT_EQUAL(s->numbers.file_number_next, 101);
+    CU_ASSERT_EQUAL(s->numbers.file_counter, 101);
     CU_ASSERT_EQUAL(s->numbers.clock_max, 1234);
     CU_ASSERT_EQUAL(s->numbers.quarantine_clock, 99);
     CU_ASSERT_EQUAL(s->numbers.quarantine_count, 2);
@@ -210,59 +243,40 @@ TEST_IN_REACTOR(manifest_whose_first_commit_was_cut_short_is_new)
     manifest_close(m);
 }
 
-/* As version 1 wrote it: the same without the files of the log. */
-static void make_version_1(const char *path)
+TEST_IN_REACTOR(manifest_of_another_version_does_not_start)
 {
-    enum { NUMBERS_END = MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES };
-    uint8_t bytes[MANIFEST_BLOCK_BYTES];
-    int fd = open(path, O_RDWR);
-    CU_ASSERT_EQUAL_FATAL(pread(fd, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
-    uint64_t content_bytes = load_u64le(bytes + 16) - 24;
-    memmove(bytes + NUMBERS_END - 24, bytes + NUMBERS_END, sizeof bytes - NUMBERS_END);
-    store_u32le(bytes + 4, 1);
-    store_u64le(bytes + 16, content_bytes);
-    store_u64le(bytes + 24, checksum_bytes(bytes + MANIFEST_HEADER_BYTES, content_bytes));
-    store_u64le(bytes + 40, checksum_bytes(bytes, 40));
-    CU_ASSERT_EQUAL(pwrite(fd, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
-    close(fd);
-}
-
-TEST_IN_REACTOR(manifest_of_version_1_is_read_and_written_anew)
-{
-    const char *directory = test_directory();
-    struct manifest *m = open_it(r, directory);
-    add_table(m);
-    add_table(m);
-    manifest_close(m);
-    make_version_1(file_in(directory, "MANIFEST-A"));
-    make_version_1(file_in(directory, "MANIFEST-B"));
-    for (uint32_t life = 0; life < 2; life++) {
-        m = open_it(r, directory);
-        CU_ASSERT_EQUAL(manifest_state(m)->generation, 2 + life);
-        CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2 + life);
-        CU_ASSERT_EQUAL(manifest_state(m)->numbers.log_files.ids[0], 0);
-        struct manifest_table expected = table_of(2);
-        CU_ASSERT(same_table(&manifest_state(m)->tables[1], &expected));
-        if (life == 0)
-            add_table(m);
+    static const uint32_t versions[] = {1, MANIFEST_FORMAT_VERSION - 1, MANIFEST_FORMAT_VERSION + 1};
+    for (unsigned i = 0; i < ARRAY_COUNT(versions); i++) {
+        const char *directory = test_directory();
+        struct manifest *m = open_it(r, directory);
+        add_table(m);
         manifest_close(m);
+        uint8_t header[MANIFEST_HEADER_BYTES];
+        int fd = open(file_in(directory, "MANIFEST-B"), O_RDWR);
+        CU_ASSERT_EQUAL(pread(fd, header, sizeof header, 0), sizeof header);
+        store_u32le(header + 4, versions[i]);
+        store_u64le(header + MANIFEST_HEADER_BYTES - 8, checksum_bytes(header, MANIFEST_HEADER_BYTES - 8));
+        CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
+        close(fd);
+        CU_ASSERT_EQUAL(open_error(r, directory), TORC_E_DATA_FORMAT);
     }
 }
 
-TEST_IN_REACTOR(manifest_of_another_version_does_not_start)
+/* Two shards give out numbers in the same directory over time: none is ever like another. */
+TEST_IN_REACTOR(manifest_gives_out_numbers_that_name_the_shard)
 {
-    const char *directory = test_directory();
-    struct manifest *m = open_it(r, directory);
-    add_table(m);
-    manifest_close(m);
-    uint8_t header[MANIFEST_HEADER_BYTES];
-    int fd = open(file_in(directory, "MANIFEST-B"), O_RDWR);
-    CU_ASSERT_EQUAL(pread(fd, header, sizeof header, 0), sizeof header);
-    store_u32le(header + 4, MANIFEST_FORMAT_VERSION + 1);
-    store_u64le(header + MANIFEST_HEADER_BYTES - 8, checksum_bytes(header, MANIFEST_HEADER_BYTES - 8));
-    CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
-    close(fd);
-    CU_ASSERT_EQUAL(open_error(r, directory), TORC_E_DATA_FORMAT);
+    struct manifest_shard shards[] = {{10, 0, 512}, {10, 512, 512}};
+    uint64_t numbers[2][3];
+    for (unsigned i = 0; i < 2; i++) {
+        struct manifest *m = open_it(r, make_shard(r, shards[i], 1));
+        for (unsigned j = 0; j < 3; j++)
+            numbers[i][j] = manifest_next_number(m);
+        manifest_close(m);
+    }
+    for (unsigned j = 0; j < 3; j++) {
+        CU_ASSERT_EQUAL(numbers[0][j], number_of(j + 1));
+        CU_ASSERT_EQUAL(numbers[1][j], number_of(j + 1) + 512);
+    }
 }
 
 /* A crash between the two copies: one has the new generation, the other the old one. */
@@ -283,27 +297,6 @@ TEST_IN_REACTOR(manifest_takes_the_newer_of_two_whole_copies)
     manifest_close(m);
 }
 
-/* Were the newer copy written first, a crash meanwhile would leave the old generation only. */
-static void edit_shard(void *context, struct manifest_numbers *n)
-{
-    const struct manifest_shard *shard = context;
-    n->vnode_bits = shard->vnode_bits;
-    n->vnode_first = shard->vnode_first;
-    n->vnode_count = shard->vnode_count;
-}
-
-/* Writes as many generations of a shard's manifest. Returns: its directory. */
-static const char *make_shard(struct reactor *r, struct manifest_shard shard, int generations)
-{
-    const char *directory = test_directory();
-    struct manifest *m = open_it(r, directory);
-    for (int i = 0; i < generations; i++)
-        CU_ASSERT_EQUAL(manifest_commit(m, &(struct manifest_change){.edit = edit_shard, .context = &shard}),
-                        0);
-    manifest_close(m);
-    return directory;
-}
-
 TEST_IN_REACTOR(manifest_copy_of_another_shard_is_not_taken)
 {
     struct manifest_shard own = {10, 0, 16}, others = {10, 16, 16};
@@ -314,18 +307,19 @@ TEST_IN_REACTOR(manifest_copy_of_another_shard_is_not_taken)
     CU_ASSERT_EQUAL(file_rename(r, from, file_in(directory, "MANIFEST-A")), 0);
     struct manifest *m;
     char why[256];
-    CU_ASSERT_EQUAL_FATAL(manifest_open_of(r, directory, &own, &m, why, sizeof why), 0);
+    CU_ASSERT_EQUAL_FATAL(manifest_open(r, directory, &own, &m, why, sizeof why), 0);
     CU_ASSERT_EQUAL(manifest_state(m)->numbers.vnode_first, 0);
     CU_ASSERT_EQUAL(manifest_state(m)->generation, 2);
     CU_ASSERT_EQUAL(manifest_copies(m), 1);
     add_table(m);
     CU_ASSERT_EQUAL(manifest_copies(m), 2);
     manifest_close(m);
-    CU_ASSERT_EQUAL_FATAL(manifest_open_of(r, directory, &others, &m, why, sizeof why), 0);
+    CU_ASSERT_EQUAL_FATAL(manifest_open(r, directory, &others, &m, why, sizeof why), 0);
     CU_ASSERT_EQUAL(manifest_state(m)->numbers.vnode_first, 0); /* both are: whoever opens it must look */
     manifest_close(m);
 }
 
+/* Were the newer copy written first, a crash meanwhile would leave the old generation only. */
 TEST_IN_REACTOR(manifest_writes_the_older_copy_first)
 {
     const char *directory = test_directory();

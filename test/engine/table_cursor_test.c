@@ -423,3 +423,73 @@ TEST_IN_REACTOR(a_table_of_copied_entries_is_the_same_file)
     check_whole(m, TABLE_CURSOR_BULK);
     model_free(m);
 }
+
+/* ---- a table that counts for some vnodes only ---- */
+
+/* The first record of the model that is not below the vnode. */
+static unsigned first_of_vnode(const struct model *m, uint16_t vnode)
+{
+    unsigned i = 0;
+    while (i < m->count && m->records[i].key.vnode < vnode)
+        i++;
+    return i;
+}
+
+static void model_of_vnodes(struct model *m, struct reactor *r)
+{
+    struct sample s;
+    for (unsigned i = 0; i < 900; i++) {
+        sample_fill(&s, i, values, 100);
+        s.record.key.vnode = (uint16_t)(i / 100);
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+}
+
+TEST_IN_REACTOR(cursor_of_a_limited_table_stays_within_its_vnodes)
+{
+    for (unsigned mode = TABLE_CURSOR_SCAN; mode <= TABLE_CURSOR_BULK; mode++) {
+        struct model *m = model_new();
+        struct table_cursor c;
+        struct record record;
+        model_of_vnodes(m, r);
+        table_limit(m->table, 3, 5);
+        unsigned begin = first_of_vnode(m, 3), end = first_of_vnode(m, 6);
+        CU_ASSERT_EQUAL(table_summary(m->table)->smallest.vnode, 3);
+        CU_ASSERT_EQUAL(table_summary(m->table)->largest.vnode, 6);
+        m->count = end;
+        table_cursor_init(&c, m->table, (enum table_cursor_mode)mode);
+        check_run(m, &c, begin, UINT32_MAX);
+        CU_ASSERT_EQUAL(table_cursor_seek(&c, &m->records[0].key), 0);
+        check_run(m, &c, begin, UINT32_MAX);
+        CU_ASSERT_EQUAL(table_cursor_seek(&c, &m->records[begin + 150].key), 0);
+        check_run(m, &c, begin + 150, UINT32_MAX);
+        CU_ASSERT_EQUAL(table_cursor_seek(&c, &(struct record_key){.vnode = 8}), 0);
+        CU_ASSERT_EQUAL(table_cursor_next(&c, &record), 0);
+        CU_ASSERT_EQUAL(table_cursor_seek_before(&c, NULL), 0);
+        for (unsigned i = end; i-- > begin;)
+            CU_ASSERT(table_cursor_previous(&c, &record) == 1 && sample_is_same(&m->records[i], &record));
+        CU_ASSERT_EQUAL(table_cursor_previous(&c, &record), 0);
+        CU_ASSERT_EQUAL(table_cursor_previous(&c, &record), 0);
+        CU_ASSERT_EQUAL(table_cursor_seek_before(&c, &m->records[0].key), 0);
+        CU_ASSERT_EQUAL(table_cursor_previous(&c, &record), 0);
+        table_cursor_deinit(&c);
+        model_free(m);
+    }
+}
+
+TEST_IN_REACTOR(get_from_a_limited_table_finds_its_vnodes_only)
+{
+    struct model *m = model_new();
+    model_of_vnodes(m, r);
+    table_limit(m->table, 3, 5);
+    for (unsigned i = 0; i < m->count; i += 7) {
+        const struct record_key *key = &m->records[i].key;
+        struct record record;
+        struct cache_pin pin;
+        int expected = key->vnode >= 3 && key->vnode <= 5 ? TABLE_FOUND : TABLE_ABSENT;
+        CU_ASSERT_EQUAL(table_get(m->table, key, table_key_hash(key), &record, &pin), expected);
+        cache_unpin(&pin);
+    }
+    model_free(m);
+}

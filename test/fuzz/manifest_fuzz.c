@@ -61,8 +61,10 @@ static bool is_same_table(const struct manifest_table *a, const struct manifest_
     return a->number == b->number && a->level == b->level && a->order == b->order && a->bytes == b->bytes &&
            a->entries == b->entries && a->tombstones == b->tombstones && a->clock_min == b->clock_min &&
            a->clock_max == b->clock_max && a->expiry_min_ms == b->expiry_min_ms &&
-           a->created_ms == b->created_ms && is_same_key(&a->smallest, &b->smallest) &&
-           is_same_key(&a->largest, &b->largest) && slice_equal(a->meta, b->meta);
+           a->expiry_max_ms == b->expiry_max_ms && a->expiring == b->expiring && a->origin == b->origin &&
+           a->vnode_first == b->vnode_first && a->vnode_last == b->vnode_last &&
+           is_same_key(&a->smallest, &b->smallest) && is_same_key(&a->largest, &b->largest) &&
+           slice_equal(a->values, b->values);
 }
 
 static bool is_same_state(const struct manifest_state *a, const struct manifest_state *b)
@@ -74,7 +76,7 @@ static bool is_same_state(const struct manifest_state *a, const struct manifest_
     return a->table_count == b->table_count && x->vnode_bits == y->vnode_bits &&
            x->vnode_first == y->vnode_first && x->vnode_count == y->vnode_count &&
            x->log_start.segment == y->log_start.segment && x->log_start.sequence == y->log_start.sequence &&
-           x->file_number_next == y->file_number_next && x->clock_max == y->clock_max &&
+           x->file_counter == y->file_counter && x->clock_max == y->clock_max &&
            x->quarantine_clock == y->quarantine_clock && x->quarantine_count == y->quarantine_count &&
            memcmp(&x->log_files, &y->log_files, sizeof x->log_files) == 0;
 }
@@ -84,9 +86,9 @@ static void check_order(const struct manifest_state *state)
     ASSERT(state->table_count <= MANIFEST_TABLES_MAX && state->numbers.log_start.sequence > 0);
     for (uint32_t i = 0; i < state->table_count; i++) {
         const struct manifest_table *t = &state->tables[i];
-        ASSERT(t->number < state->numbers.file_number_next);
+        ASSERT(manifest_counter_of(t->number) < state->numbers.file_counter);
         ASSERT(i == 0 || state->tables[i - 1].number < t->number);
-        ASSERT(t->meta.bytes <= MANIFEST_META_BYTES_MAX);
+        ASSERT(t->values.bytes <= MANIFEST_VALUES_BYTES_MAX);
         ASSERT(t->smallest.key.bytes <= KEY_BYTES_MAX && t->largest.subkey.bytes <= SUBKEY_BYTES_MAX);
     }
 }
@@ -115,8 +117,7 @@ static struct manifest *open_manifest(struct reactor *r, uint8_t switches)
     static const struct manifest_shard ours = {.vnode_bits = 4, .vnode_count = 16};
     struct manifest *m = NULL;
     char why[256];
-    int rc = switches & KNOWN ? manifest_open_of(r, FUZZ_DIRECTORY, &ours, &m, why, sizeof why)
-                              : manifest_open(r, FUZZ_DIRECTORY, &m, why, sizeof why);
+    int rc = manifest_open(r, FUZZ_DIRECTORY, switches & KNOWN ? &ours : NULL, &m, why, sizeof why);
     ASSERT(rc == 0 || rc == TORC_E_CORRUPT || rc == TORC_E_DATA_FORMAT);
     ASSERT((rc == 0) == (why[0] == '\0'));
     return rc == 0 ? m : NULL;
@@ -188,7 +189,9 @@ static size_t encode_sample(uint8_t *to, uint64_t generation, uint32_t table_cou
     struct manifest_table tables[SEED_TABLES_MAX];
     for (uint32_t i = 0; i < table_count; i++)
         tables[i] = (struct manifest_table){
-            .number = 3 + i,
+            .number = (uint64_t)(3 + i) << MANIFEST_NUMBER_VNODE_BITS,
+            .origin = (uint64_t)(3 + i) << MANIFEST_NUMBER_VNODE_BITS,
+            .vnode_last = 15,
             .level = i,
             .order = i,
             .bytes = 16384,
@@ -197,14 +200,14 @@ static size_t encode_sample(uint8_t *to, uint64_t generation, uint32_t table_cou
             .expiry_min_ms = UINT64_MAX,
             .smallest = {.vnode = 1, .key = slice_of_string("a")},
             .largest = {.vnode = 9, .key = slice_of_string("z"), .subkey = slice_of_string("sub")},
-            .meta = slice_of_string("meta"),
+            .values = slice_of_string("values"),
         };
     struct manifest_state state = {
         .generation = generation,
         .numbers = {.vnode_bits = 4,
                     .vnode_count = 16,
                     .log_start = {.segment = 2, .sequence = 9},
-                    .file_number_next = 10,
+                    .file_counter = 10,
                     .clock_max = 1000,
                     .log_files = {{2, 3}}},
         .tables = tables,

@@ -60,13 +60,17 @@ static struct manifest_table describe(const struct run *run, unsigned i)
         f.summary = (struct table_summary){.bytes = bytes, .entries = 1};
     return (struct manifest_table){
         .number = NUMBER_FIRST + i,
+        .origin = NUMBER_FIRST + i,
+        .vnode_last = VNODES - 1,
         .order = NUMBER_FIRST + i,
         .bytes = f.summary.bytes,
         .entries = f.summary.entries,
         .tombstones = f.summary.tombstones,
         .clock_min = f.summary.clock_min,
         .clock_max = f.summary.clock_max,
+        .expiring = f.summary.expiring,
         .expiry_min_ms = f.summary.expiry_min_ms,
+        .expiry_max_ms = f.summary.expiry_max_ms,
         .smallest = {.vnode = 0, .key = slice_of_string("a")},
         .largest = {.vnode = VNODES - 1, .key = slice_of_string("z")},
     };
@@ -80,7 +84,7 @@ static void write_files(const struct run *run)
         .numbers = {.vnode_bits = 4,
                     .vnode_count = VNODES,
                     .log_start = {.segment = 0, .sequence = 1},
-                    .file_number_next = NUMBER_FIRST + IMAGE_FILES},
+                    .file_counter = NUMBER_FIRST + IMAGE_FILES},
         .tables = tables,
     };
     for (unsigned i = 0; i < IMAGE_FILES; i++) {

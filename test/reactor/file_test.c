@@ -149,6 +149,25 @@ TEST_IN_REACTOR(directory_is_listed_in_byte_order)
     CU_ASSERT_EQUAL(directory_list(r, path_in(path, directory, "none"), append_name, text), -ENOENT);
 }
 
+TEST_IN_REACTOR(a_linked_file_has_two_names_and_stays_while_one_is_left)
+{
+    char path[256], other[256], byte = 'x';
+    const char *directory = test_directory();
+    struct file *f;
+    CU_ASSERT_EQUAL(directory_create(r, path_in(path, directory, "d")), 0);
+    CU_ASSERT_EQUAL(file_open(r, path_in(path, directory, "a"), FILE_WRITE | FILE_CREATE, &f), 0);
+    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, 0, true), 0);
+    file_close(r, f);
+    CU_ASSERT_EQUAL(file_link(r, path, path_in(other, directory, "d/b")), 0);
+    CU_ASSERT_EQUAL(file_link(r, path, other), -EEXIST);
+    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    CU_ASSERT_EQUAL(file_link(r, path, path_in(other, directory, "d/c")), -ENOENT);
+    CU_ASSERT_EQUAL(file_open(r, path_in(other, directory, "d/b"), FILE_READ, &f), 0);
+    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, 0), 1);
+    CU_ASSERT_EQUAL(byte, 'x');
+    file_close(r, f);
+}
+
 TEST_IN_REACTOR(a_directory_is_removed_with_all_that_is_in_it)
 {
     static const char *const names[] = {"tree", "tree/a", "tree/a/b", "tree/c"};

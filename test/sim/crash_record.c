@@ -49,14 +49,14 @@ static void wish(struct run *run, struct reactor *r, const struct crash_step *st
 static void edit_numbers(void *context, struct manifest_numbers *n)
 {
     (void)context;
-    n->file_number_next += 3;
+    n->file_counter += 3;
 }
 
 static void change_manifest(struct run *run, struct reactor *r)
 {
     struct manifest *m;
     char why[256];
-    int rc = manifest_open(r, CRASH_DIRECTORY, &m, why, sizeof why);
+    int rc = manifest_open(r, CRASH_DIRECTORY, NULL, &m, why, sizeof why);
     if (rc == 0) {
         rc = manifest_commit(m, &(struct manifest_change){.edit = edit_numbers});
         manifest_close(m);

@@ -1,0 +1,11 @@
+/* dump.h - what `torc dump --raw` prints of each kind of file. All wait and return an enum offline_exit. */
+#ifndef OFFLINE_DUMP_H
+#define OFFLINE_DUMP_H
+
+#include "reactor/reactor.h"
+
+int dump_table(struct reactor *r, const char *path);
+int dump_log(struct reactor *r, const char *path);
+int dump_manifest(struct reactor *r, const char *path);
+
+#endif
