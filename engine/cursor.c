@@ -1,8 +1,8 @@
-/* cursor.c - ordered scans over live records.
+/* cursor.c - scans over live records, in order or backward.
  *
  * A cursor merges the memtables and tables that there are when it is opened, and holds them until it is
- * closed: what is flushed or compacted meanwhile changes nothing for it. What it gives out is copied, so that
- * no write touches it while the caller waits. */
+ * closed: what is flushed or compacted meanwhile changes nothing for it. What it gives out of a memtable is
+ * copied, so that no write touches it while the caller waits; what is of a table stays where it is. */
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
 #include "reactor/base/mark.h"
@@ -15,41 +15,74 @@ struct engine_cursor {
     struct merge merge;
     uint64_t now_ms;
     uint32_t calls;
-    uint8_t *copy; /* of the record given out last */
+    uint32_t dead_max;
+    bool is_backward;
+    struct record_key limit; /* forward: nothing at or behind it; backward: nothing below it */
+    uint8_t *limit_bytes;
+    uint8_t *copy; /* of the entry given out last */
     size_t copy_bytes;
 };
 
-static void add_sources(struct engine_cursor *c, uint16_t vnode)
+/* ---- open and close ---- */
+
+static void add_sources(struct engine_cursor *c, uint16_t vnode_first, uint32_t vnode_end)
 {
     struct engine *e = c->engine;
-    uint32_t vnode_end = (uint32_t)e->options.vnode_first + e->options.vnode_count;
-    merge_add_memtable(&c->merge, e->active, vnode, vnode_end);
+    merge_add_memtable(&c->merge, e->active, vnode_first, vnode_end);
     for (uint32_t i = 0; i < e->frozen_count; i++)
-        merge_add_memtable(&c->merge, e->frozen[i].memtable, vnode, vnode_end);
+        merge_add_memtable(&c->merge, e->frozen[i].memtable, vnode_first, vnode_end);
     for (uint32_t i = 0; i < c->tables->run_count; i++)
         merge_add_run(&c->merge, &c->tables->runs[i], TABLE_CURSOR_SCAN);
 }
 
-int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms,
-                       struct engine_cursor **out)
+/* The vnodes of this shard that the range touches; an empty range touches the first. */
+static void add_sources_of(struct engine_cursor *c, const struct engine_range *range)
+{
+    const struct engine_options *o = &c->engine->options;
+    uint32_t end = (uint32_t)o->vnode_first + o->vnode_count;
+    uint32_t first = range->from.vnode > o->vnode_first ? range->from.vnode : o->vnode_first;
+    uint32_t to = range->to.key.bytes ? (uint32_t)range->to.vnode + 1 : range->to.vnode;
+    end = to < end ? to : end;
+    add_sources(c, (uint16_t)first, end > first ? end : first);
+}
+
+static int keep_limit(struct engine_cursor *c, const struct record_key *limit)
+{
+    c->limit = *limit;
+    c->limit_bytes = reactor_alloc(c->engine->reactor, limit->key.bytes + limit->subkey.bytes + 1);
+    if (!c->limit_bytes)
+        return TORC_E_NO_MEMORY;
+    uint8_t *end = slice_put(c->limit_bytes, limit->key);
+    slice_put(end, limit->subkey);
+    c->limit.key.data = c->limit_bytes;
+    c->limit.subkey.data = end;
+    return 0;
+}
+
+int engine_cursor_open_range(struct engine *e, const struct engine_range *range, struct engine_cursor **out)
 {
     *out = NULL;
     if (e->quarantine_clock != 0) {
         MARK(scan_that_may_lack_keys_answers_unknown);
         return TORC_E_UNKNOWN;
     }
-    uint16_t vnode = from->vnode > e->options.vnode_first ? from->vnode : e->options.vnode_first;
     struct engine_cursor *c = reactor_alloc_zeroed(e->reactor, sizeof *c);
     if (!c)
         return TORC_E_NO_MEMORY;
     c->engine = e;
-    c->now_ms = now_ms;
+    c->now_ms = range->now_ms;
+    c->dead_max = range->dead_max;
+    c->is_backward = range->is_backward;
     c->tables = e->tables;
     table_set_hold(c->tables);
     int rc = merge_init(&c->merge, e->reactor, 1 + e->frozen_count + c->tables->run_count);
+    if (rc == 0)
+        rc = keep_limit(c, c->is_backward ? &range->from : &range->to);
     if (rc == 0) {
-        add_sources(c, vnode);
-        rc = merge_seek(&c->merge, from);
+        if (c->is_backward)
+            merge_go_backward(&c->merge);
+        add_sources_of(c, range);
+        rc = merge_seek(&c->merge, c->is_backward ? &range->to : &range->from);
     }
     if (rc)
         engine_cursor_close(c);
@@ -58,54 +91,76 @@ int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t
     return rc;
 }
 
+int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms,
+                       struct engine_cursor **out)
+{
+    struct engine_range range = {.from = *from, .to = {.vnode = ENGINE_VNODE_END}, .now_ms = now_ms};
+    return engine_cursor_open_range(e, &range, out);
+}
+
 void engine_cursor_close(struct engine_cursor *c)
 {
     struct reactor *r = c->engine->reactor;
     merge_deinit(&c->merge);
     table_set_release(c->tables);
+    reactor_free(r, c->limit_bytes);
     reactor_free(r, c->copy);
     reactor_free(r, c);
 }
+
+/* ---- going on ---- */
 
 int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to)
 {
     return merge_seek(&c->merge, to);
 }
 
-static uint8_t *put(uint8_t *to, struct slice *bytes)
-{
-    if (bytes->bytes)
-        memcpy(to, bytes->data, bytes->bytes);
-    bytes->data = to;
-    return to + bytes->bytes;
-}
-
+/* What was given out is copied as it is encoded. */
 static int copy_out(struct engine_cursor *c, struct record *out)
 {
-    size_t bytes = out->key.key.bytes + out->key.subkey.bytes + out->value.bytes;
-    if (bytes > c->copy_bytes) {
-        size_t wanted = bytes > 2 * c->copy_bytes ? bytes : 2 * c->copy_bytes;
+    struct slice entry = merge_entry(&c->merge);
+    if (entry.bytes > c->copy_bytes) {
+        size_t wanted = entry.bytes > 2 * c->copy_bytes ? entry.bytes : 2 * c->copy_bytes;
         reactor_free(c->engine->reactor, c->copy);
         c->copy = reactor_alloc(c->engine->reactor, wanted);
         c->copy_bytes = c->copy ? wanted : 0;
         if (!c->copy)
             return TORC_E_NO_MEMORY;
     }
-    put(put(put(c->copy, &out->key.key), &out->key.subkey), &out->value);
-    return 1;
+    memcpy(c->copy, entry.data, entry.bytes);
+    entry_decode_trusted(c->copy, out);
+    return ENGINE_CURSOR_RECORD;
+}
+
+static int give_out(struct engine_cursor *c, struct record *out)
+{
+    if (!entry_verify(out)) {
+        c->engine->counters.corruptions++;
+        return TORC_E_CORRUPT;
+    }
+    return merge_is_of_memtable(&c->merge) ? copy_out(c, out) : ENGINE_CURSOR_RECORD;
+}
+
+static bool is_beyond(const struct engine_cursor *c, const struct record *record)
+{
+    int order = record_key_compare(&record->key, &c->limit);
+    return c->is_backward ? order < 0 : order >= 0;
 }
 
 int engine_cursor_next(struct engine_cursor *c, struct record *out)
 {
     int rc;
+    uint32_t dead = 0;
     if (++c->calls % CALLS_PER_YIELD == 0)
         task_yield_if_due(c->engine->reactor);
     while ((rc = merge_next(&c->merge, out)) == 1) {
-        if (record_is_live(out, c->now_ms)) {
-            if (entry_verify(out))
-                return copy_out(c, out);
-            c->engine->counters.corruptions++;
-            return TORC_E_CORRUPT;
+        if (is_beyond(c, out))
+            return ENGINE_CURSOR_END;
+        if (record_is_live(out, c->now_ms))
+            return give_out(c, out);
+        if (++dead == c->dead_max) {
+            rc = merge_is_of_memtable(&c->merge) ? copy_out(c, out) : ENGINE_CURSOR_RECORD;
+            return rc < 0 ? rc : ENGINE_CURSOR_DEAD;
         }
         task_yield_if_due(c->engine->reactor); /* a long row of dead records */
     }

@@ -130,16 +130,41 @@ MUST_CHECK int engine_get_wait(struct engine *e, const struct engine_key *k, uin
 
 struct engine_cursor;
 
-/* A cursor over live records, in order, from the first record not below `from` (from->key may be empty: the
- * beginning of its vnode) to the end of the shard. It sees each record that was live from open to close;
- * records written meanwhile may or may not be seen. Holds its tables until closed. Waits. Returns: 0;
- * TORC_E_UNKNOWN after a loss; TORC_E_CORRUPT, TORC_E_STORAGE, TORC_E_NO_MEMORY. */
+enum { ENGINE_VNODE_END = 1 << 14 }; /* behind every vnode: `to` of a range without an end */
+
+/* Records of [from, to), in order or from the largest key to the smallest. A key may be empty: the beginning
+ * of its vnode. Borrowed for the call. */
+struct engine_range {
+    struct record_key from;
+    struct record_key to;
+    bool is_backward;
+    bool is_keys_only; /* values need not be had, and may be empty in what comes */
+    /* More dead records in a row than this, and engine_cursor_next comes back to say how far it is; 0: it
+     * does not. */
+    uint32_t dead_max;
+    uint64_t now_ms; /* what has expired by then is not seen */
+};
+
+/* What engine_cursor_next says beside errors. */
+enum engine_cursor_step {
+    ENGINE_CURSOR_END = 0,
+    ENGINE_CURSOR_RECORD = 1,
+    ENGINE_CURSOR_DEAD = 2, /* no live record up to out->key, which is dead: call again to go on */
+};
+
+/* A cursor over live records. It sees each record that was live from open to close; records written meanwhile
+ * may or may not be seen. Holds its tables until closed. Waits. Returns: 0; TORC_E_UNKNOWN after a loss;
+ * TORC_E_CORRUPT, TORC_E_STORAGE, TORC_E_NO_MEMORY. */
+MUST_CHECK int engine_cursor_open_range(struct engine *e, const struct engine_range *range,
+                                        struct engine_cursor **out);
+/* The same from `from` to the end of the shard. */
 MUST_CHECK int engine_cursor_open(struct engine *e, const struct record_key *from, uint64_t now_ms,
                                   struct engine_cursor **out);
-/* Waits. Returns: 1 with *out valid until the next call on this cursor, 0 at the end, or an error. */
+/* Waits. Returns: an enum engine_cursor_step, with *out valid until the next call on this cursor, or an
+ * error. The range's end comes again and again, an error until a seek. */
 MUST_CHECK int engine_cursor_next(struct engine_cursor *c, struct record *out);
-/* Waits. Skips to the first record not below `to`; never goes back. After an error it begins anew there: a
- * `to` behind what was given out last goes past the damage. */
+/* Waits. Skips to the first record not below `to`, backward to the last one below it; never the other way.
+ * After an error it begins anew there: a `to` behind what was given out last goes past the damage. */
 MUST_CHECK int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to);
 void engine_cursor_close(struct engine_cursor *c);
 

@@ -84,6 +84,14 @@ void memtable_run_deinit(struct memtable_run *run, struct reactor *r);
  * next put. */
 void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place,
                       struct record *out);
+/* What is known of the key at a place without a look at its entry. */
+struct memtable_run_place {
+    uint32_t namespace_id;
+    uint64_t prefix; /* record_key_prefix */
+};
+struct memtable_run_place memtable_run_place(const struct memtable_run *run, uint32_t place);
+/* Only a hint: the entry at a place will be read soon. The place need not be one of the run. */
+void memtable_run_prefetch(const struct memtable_run *run, const struct memtable *m, uint32_t place);
 /* Returns: the first place whose key is not below `key`; run->count when there is none. */
 uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m,
                            const struct record_key *key);

@@ -49,10 +49,12 @@ struct memtable_list {
     uint32_t references;
     uint32_t count;
     uint16_t vnode;
-    uint64_t changes; /* of the partition when it was made */
-    uint64_t bytes;   /* of memory */
+    uint64_t changes;       /* of the partition when it was made */
+    uint64_t bytes;         /* of memory */
+    uint32_t common_bytes;  /* that all keys begin with ... */
+    uint64_t common_prefix; /* ... and their record_key_prefix */
     struct memtable_run_item {
-        uint64_t prefix; /* the first eight bytes of the key, as a big-endian number, padded with zeros */
+        uint64_t prefix; /* record_key_prefix of the key without these */
         uint32_t namespace_id;
         uint32_t unit;
     } items[];

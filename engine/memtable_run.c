@@ -1,23 +1,17 @@
 /* memtable_run.c - the records of one vnode of a memtable, sorted.
  *
  * Merge sort from the bottom up, so it can yield between any two merges: the list is a snapshot of places,
- * and a place always holds the same key, whatever version is written over it meanwhile. The first bytes of
- * the key stand beside the place, so most comparisons touch no entry. */
+ * and a place always holds the same key, whatever version is written over it meanwhile. Eight bytes of the
+ * key stand beside the place, from the first byte in which any two keys differ: so most comparisons touch no
+ * entry, also where all keys begin alike. */
 #include "engine/memtable_internal.h"
 
 enum {
     INSERTION_SORT_MAX = 16,
     KEPT_COUNT_MIN = 1024, /* shorter lists are made again in less than a slice */
     COMPARES_PER_YIELD = 128,
+    PREFETCH_ENTRIES = 8, /* so far ahead when entries are read one after the other */
 };
-
-static uint64_t key_prefix(struct slice key)
-{
-    uint64_t prefix = 0;
-    size_t bytes = key.bytes < 8 ? key.bytes : 8;
-    memcpy(&prefix, key.data, bytes);
-    return be64toh(prefix);
-}
 
 static int compare(const struct memtable *m, const struct memtable_run_item *a,
                    const struct memtable_run_item *b)
@@ -91,16 +85,59 @@ static void list_slots(struct memtable_list *list, const uint64_t *slots, uint32
             list->items[list->count++].unit = (uint32_t)slots[i];
 }
 
-static void read_keys(struct memtable_list *list, const struct memtable *m)
+static void prefetch_item(const struct memtable_list *list, const struct memtable *m, uint32_t i)
+{
+    if (i < list->count)
+        __builtin_prefetch(memtable_entry(m, list->items[i].unit));
+}
+
+static size_t common_bytes(struct slice a, struct slice b, size_t max)
+{
+    size_t bytes = 0;
+    max = a.bytes < max ? a.bytes : max;
+    max = b.bytes < max ? b.bytes : max;
+    while (bytes < max && a.data[bytes] == b.data[bytes])
+        bytes++;
+    return bytes;
+}
+
+/* The entry of an item. Yields now and then, before it looks. */
+static void read_item(const struct memtable_list *list, const struct memtable *m, uint32_t i,
+                      struct record *out)
+{
+    if (i % COMPARES_PER_YIELD == 0)
+        task_yield_if_due(m->reactor);
+    prefetch_item(list, m, i + PREFETCH_ENTRIES);
+    entry_decode_trusted(memtable_entry(m, list->items[i].unit), out);
+}
+
+/* Finds how all keys begin alike. */
+static void read_namespaces(struct memtable_list *list, const struct memtable *m)
+{
+    uint8_t first[KEY_BYTES_MAX];
+    struct slice common = slice_of(first, 0);
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct record record;
+        read_item(list, m, i, &record);
+        list->items[i].namespace_id = record.key.namespace_id;
+        if (i == 0) {
+            common.bytes = record.key.key.bytes;
+            memcpy(first, record.key.key.data, common.bytes);
+        }
+        common.bytes = common_bytes(common, record.key.key, common.bytes);
+    }
+    list->common_bytes = (uint32_t)common.bytes;
+    list->common_prefix = record_key_prefix(&(struct record_key){.key = common});
+}
+
+static void read_prefixes(struct memtable_list *list, const struct memtable *m)
 {
     for (uint32_t i = 0; i < list->count; i++) {
-        struct memtable_run_item *item = &list->items[i];
         struct record record;
-        entry_decode_trusted(memtable_entry(m, item->unit), &record);
-        item->prefix = key_prefix(record.key.key);
-        item->namespace_id = record.key.namespace_id;
-        if (i % COMPARES_PER_YIELD == 0)
-            task_yield_if_due(m->reactor);
+        read_item(list, m, i, &record);
+        struct slice key = record.key.key;
+        record.key.key = slice_of(key.data + list->common_bytes, key.bytes - list->common_bytes);
+        list->items[i].prefix = record_key_prefix(&record.key);
     }
 }
 
@@ -118,7 +155,8 @@ static struct memtable_list *list_make(struct memtable *m, uint16_t vnode)
     if (p->old_slots)
         list_slots(list, p->old_slots, p->moved, p->old_mask);
     ASSERT(list->count == count);
-    read_keys(list, m);
+    read_namespaces(list, m);
+    read_prefixes(list, m);
     const struct memtable_run_item *sorted = sort(m, list->items, count);
     if (sorted != list->items)
         memcpy(list->items, sorted, count * sizeof *sorted);
@@ -167,6 +205,21 @@ void memtable_run_get(const struct memtable_run *run, const struct memtable *m, 
 {
     ASSERT(place < run->count);
     entry_decode_trusted(memtable_entry(m, run->list->items[place].unit), out);
+}
+
+struct memtable_run_place memtable_run_place(const struct memtable_run *run, uint32_t place)
+{
+    ASSERT(place < run->count);
+    const struct memtable_list *list = run->list;
+    const struct memtable_run_item *item = &list->items[place];
+    uint64_t rest = list->common_bytes < 8 ? item->prefix >> (8 * list->common_bytes) : 0;
+    return (struct memtable_run_place){item->namespace_id, list->common_prefix | rest};
+}
+
+void memtable_run_prefetch(const struct memtable_run *run, const struct memtable *m, uint32_t place)
+{
+    if (place < run->count)
+        entry_prefetch(memtable_entry(m, run->list->items[place].unit));
 }
 
 uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m,

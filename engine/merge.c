@@ -5,173 +5,143 @@
 
 int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max)
 {
+    size_t count = source_count_max ? source_count_max : 1;
     *m = (struct merge){.reactor = r, .capacity = source_count_max};
-    m->sources = reactor_alloc_zeroed(r, (source_count_max ? source_count_max : 1) * sizeof *m->sources);
-    return m->sources ? 0 : TORC_E_NO_MEMORY;
+    m->sources = reactor_alloc_zeroed(r, count * sizeof *m->sources);
+    m->order = reactor_alloc(r, count * sizeof(struct merge_source *));
+    if (m->sources && m->order)
+        return 0;
+    merge_deinit(m);
+    return TORC_E_NO_MEMORY;
 }
 
 void merge_deinit(struct merge *m)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        struct merge_source *s = &m->sources[i];
-        if (s->memtable) {
-            memtable_run_deinit(&s->sorted, m->reactor);
-            memtable_release(s->memtable);
-        } else {
-            table_cursor_deinit(&s->cursor);
-        }
-    }
+    for (uint32_t i = 0; i < m->count; i++)
+        merge_source_deinit(&m->sources[i], m->reactor);
+    reactor_free(m->reactor, m->order);
     reactor_free(m->reactor, m->sources);
-    *m = (struct merge){0};
+    *m = (struct merge){.reactor = m->reactor};
+}
+
+void merge_go_backward(struct merge *m)
+{
+    ASSERT(m->count == 0);
+    m->is_backward = true;
+}
+
+static struct merge_source *new_source(struct merge *m)
+{
+    ASSERT(m->count < m->capacity);
+    return &m->sources[m->count++];
 }
 
 void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vnode_first, uint32_t vnode_end)
 {
-    ASSERT(m->count < m->capacity);
-    memtable_hold(memtable);
-    m->sources[m->count++] = (struct merge_source){.memtable = memtable,
-                                                   .vnode = vnode_first,
-                                                   .vnode_first = vnode_first,
-                                                   .vnode_end = vnode_end};
+    struct merge_source *s = new_source(m);
+    merge_source_of_memtable(s, memtable, vnode_first, vnode_end);
+    s->is_backward = m->is_backward;
 }
 
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode)
 {
-    ASSERT(m->count < m->capacity && run->count > 0);
-    struct merge_source *s = &m->sources[m->count++];
-    *s = (struct merge_source){.run = run, .mode = mode};
-    table_cursor_init(&s->cursor, run->tables[0]->table, mode);
+    struct merge_source *s = new_source(m);
+    merge_source_of_run(s, run, mode);
+    s->is_backward = m->is_backward;
 }
 
-/* ---- one source ---- */
+/* ---- the order of sources ---- */
 
-/* To the record at the source's place, in this vnode or the next that has any. Waits. */
-static int settle_memtable(struct merge_source *s)
+static int compare_whole(struct merge_source *a, struct merge_source *b)
 {
-    while (s->place >= s->sorted.count && s->vnode + 1 < s->vnode_end) {
-        s->vnode++;
-        s->place = 0;
-        int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)s->vnode);
-        if (rc)
-            return rc;
+    merge_source_read(a);
+    merge_source_read(b);
+    return record_key_compare(&a->current.key, &b->current.key);
+}
+
+/* By what they stand on, in the direction of the merge. No wait. */
+static int compare(const struct merge *m, struct merge_source *a, struct merge_source *b)
+{
+    int order;
+    if (a->group != b->group)
+        order = a->group < b->group ? -1 : 1;
+    else if (a->prefix != b->prefix)
+        order = a->prefix < b->prefix ? -1 : 1;
+    else
+        order = compare_whole(a, b);
+    return m->is_backward ? -order : order;
+}
+
+/* Puts the source that is at `at` to its place among those behind it, which are in order. */
+static void sift(struct merge *m, uint32_t at)
+{
+    struct merge_source *s = m->order[at];
+    uint32_t low = at + 1;
+    uint32_t high = m->order_count;
+    if (low == high || compare(m, s, m->order[low]) <= 0)
+        return;
+    for (low++; low < high;) {
+        uint32_t middle = low + (high - low) / 2;
+        if (compare(m, s, m->order[middle]) > 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    s->is_valid = s->place < s->sorted.count;
-    s->is_ended = !s->is_valid;
-    if (s->is_valid)
-        memtable_run_get(&s->sorted, s->memtable, s->place, &s->current);
-    return 0;
+    memmove(&m->order[at], &m->order[at + 1], (low - at - 1) * sizeof(struct merge_source *));
+    m->order[low - 1] = s;
 }
 
-static int seek_memtable(struct merge_source *s, const struct record_key *to)
+static void push_front(struct merge *m, struct merge_source *s)
 {
-    s->is_ended = to->vnode >= s->vnode_end;
-    if (s->is_ended)
-        return 0;
-    uint32_t vnode = to->vnode > s->vnode_first ? to->vnode : s->vnode_first;
-    if (vnode != s->vnode || s->sorted.count == 0) {
-        s->vnode = vnode;
-        int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)s->vnode);
-        if (rc)
-            return rc;
-    }
-    s->place = memtable_run_find(&s->sorted, s->memtable, to);
-    return settle_memtable(s);
+    memmove(&m->order[1], m->order, m->order_count * sizeof(struct merge_source *));
+    m->order[0] = s;
+    m->order_count++;
+    sift(m, 0);
 }
 
-static void enter_table(struct merge_source *s, uint32_t table)
+static void pop_front(struct merge *m)
 {
-    table_cursor_deinit(&s->cursor);
-    s->table = table;
-    table_cursor_init(&s->cursor, s->run->tables[table]->table, s->mode);
-}
-
-/* At a table that cannot be read: its smallest key stands in the way, so that what comes before it in other
- * sources is still given out. Returns: whether it is so. */
-static bool is_at_bar(struct merge_source *s)
-{
-    const struct table *t = s->run->tables[s->table]->table;
-    if (!table_is_unreadable(t))
-        return false;
-    s->current = (struct record){.key = table_summary(t)->smallest};
-    s->is_valid = s->is_barred = true;
-    return true;
-}
-
-/* To the next record of the table, or the first of the next table. Waits. */
-static int settle_run(struct merge_source *s)
-{
-    int rc = table_cursor_next(&s->cursor, &s->current);
-    while (rc == 0 && s->table + 1 < s->run->count) {
-        enter_table(s, s->table + 1);
-        if (is_at_bar(s))
-            return 0;
-        rc = table_cursor_next(&s->cursor, &s->current);
-    }
-    s->is_valid = rc == 1;
-    s->is_ended = rc == 0;
-    return rc < 0 ? rc : 0;
-}
-
-static int seek_run(struct merge_source *s, const struct record_key *to)
-{
-    uint32_t table = table_run_seek(s->run, to);
-    s->is_ended = table == s->run->count;
-    if (s->is_ended)
-        return 0;
-    if (table != s->table)
-        enter_table(s, table);
-    if (is_at_bar(s))
-        return 0;
-    int rc = table_cursor_seek(&s->cursor, to);
-    return rc ? rc : settle_run(s);
-}
-
-static int seek_source(struct merge_source *s, const struct record_key *to)
-{
-    s->is_valid = s->is_consumed = s->is_barred = false;
-    return s->memtable ? seek_memtable(s, to) : seek_run(s, to);
-}
-
-static int advance(struct merge_source *s)
-{
-    s->is_valid = s->is_consumed = false;
-    if (!s->memtable)
-        return settle_run(s);
-    s->place++;
-    return settle_memtable(s);
-}
-
-/* What a memtable holds at a place may have been written over since: is its key still where it was? */
-static void refresh(struct merge_source *s)
-{
-    if (s->memtable)
-        memtable_run_get(&s->sorted, s->memtable, s->place, &s->current);
+    m->order_count--;
+    memmove(m->order, &m->order[1], m->order_count * sizeof(struct merge_source *));
 }
 
 /* ---- all of them ---- */
 
-static int fail(struct merge *m, uint32_t source, int code)
+static int fail(struct merge *m, const struct merge_source *source, int code)
 {
-    m->bad_source = source;
+    m->bad_source = (uint32_t)(source - m->sources);
     m->error = code;
     return code;
 }
 
+/* Is what it stands on at or behind the key, in our direction? */
+static bool is_past(const struct merge *m, struct merge_source *s, const struct record_key *to)
+{
+    if (s->state != SOURCE_STANDS)
+        return s->state == SOURCE_ENDED;
+    merge_source_read(s);
+    int order = record_key_compare(&s->current.key, to);
+    return m->is_backward ? order < 0 : order >= 0;
+}
+
 static int seek(struct merge *m, const struct record_key *to, bool is_anew)
 {
-    m->error = 0;
     m->given = NULL;
+    m->error = 0;
+    /* When what was given out last is past it, so is all that comes. */
+    if (!is_anew && m->passed > 0 && is_past(m, m->order[0], to))
+        return 0;
     for (uint32_t i = 0; i < m->count; i++) {
         struct merge_source *s = &m->sources[i];
-        if (s->is_valid)
-            refresh(s);
-        bool is_behind = s->is_ended || (s->is_valid && record_key_compare(&s->current.key, to) >= 0);
-        if (is_behind && !is_anew)
-            continue;
-        int rc = seek_source(s, to);
+        int rc = !is_anew && is_past(m, s, to) ? 0 : merge_source_seek(s, to);
         if (rc)
-            return fail(m, i, rc);
+            return fail(m, s, rc);
     }
+    m->passed = 0;
+    m->order_count = 0;
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->sources[i].state == SOURCE_STANDS)
+            push_front(m, &m->sources[i]);
     return 0;
 }
 
@@ -185,13 +155,18 @@ int merge_seek_anew(struct merge *m, const struct record_key *to)
     return seek(m, to, true);
 }
 
-static int advance_consumed(struct merge *m)
+/* Those not yet advanced stand on a smaller key than those that are, so each in turn is the first. */
+static int advance_passed(struct merge *m)
 {
-    for (uint32_t i = 0; i < m->count; i++) {
-        struct merge_source *s = &m->sources[i];
-        int rc = s->is_consumed ? advance(s) : 0;
+    for (; m->passed > 0; m->passed--) {
+        struct merge_source *s = m->order[0];
+        int rc = merge_source_advance(s);
         if (rc)
-            return fail(m, i, rc);
+            return fail(m, s, rc);
+        if (s->state == SOURCE_STANDS)
+            sift(m, 0);
+        else
+            pop_front(m);
     }
     return 0;
 }
@@ -207,32 +182,27 @@ static bool is_preferred(const struct merge_source *s, const struct merge_source
 int merge_next(struct merge *m, struct record *out)
 {
     m->given = NULL;
-    int rc = m->error ? m->error : advance_consumed(m);
+    int rc = m->error ? m->error : advance_passed(m);
     if (rc)
         return rc;
-    struct merge_source *best = NULL;
-    for (uint32_t i = 0; i < m->count; i++) {
-        struct merge_source *s = &m->sources[i];
-        if (!s->is_valid)
-            continue;
-        /* No wait from here on: what a memtable holds now is what comes out. */
-        refresh(s);
-        int order = best ? record_key_compare(&s->current.key, &best->current.key) : -1;
-        if (order < 0 || (order == 0 && is_preferred(s, best)))
+    if (m->order_count == 0)
+        return 0;
+    /* No wait from here on: what a memtable holds now is what comes out. */
+    struct merge_source *best = m->order[0];
+    merge_source_read(best);
+    for (m->passed = 1; m->passed < m->order_count; m->passed++) {
+        struct merge_source *s = m->order[m->passed];
+        if (compare(m, m->order[0], s) != 0)
+            break;
+        if (is_preferred(s, best))
             best = s;
     }
-    if (!best)
-        return 0;
     if (best->is_barred) {
         MARK(scan_ends_before_an_unreadable_table);
-        return fail(m, (uint32_t)(best - m->sources), TORC_E_CORRUPT);
+        return fail(m, best, TORC_E_CORRUPT);
     }
-    for (uint32_t i = 0; i < m->count; i++) {
-        struct merge_source *s = &m->sources[i];
-        s->is_consumed = s->is_valid && record_key_compare(&s->current.key, &best->current.key) == 0;
-    }
-    m->bad_source = (uint32_t)(best - m->sources); /* should the record turn out to be out of order */
     m->given = best;
+    m->bad_source = (uint32_t)(best - m->sources); /* should the record turn out to be out of order */
     *out = best->current;
     return 1;
 }
@@ -240,5 +210,5 @@ int merge_next(struct merge *m, struct record *out)
 struct slice merge_entry(const struct merge *m)
 {
     ASSERT(m->given);
-    return entry_of_decoded(&m->given->current);
+    return m->given->memtable ? entry_of_decoded(&m->given->current) : table_cursor_entry(&m->given->cursor);
 }

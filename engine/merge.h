@@ -1,41 +1,25 @@
-/* merge.h - many sorted sources as one: for each key its newest version, in order.
+/* merge.h - many sorted sources as one: for each key its newest version, in order or in the reverse order.
  *
- * Sources are memtables (vnode by vnode, sorted as they are reached) and runs of tables. There are few, so
- * the smallest key is found by looking at all. Of versions of one key the highest wins and the others are
- * passed over. Tombstones and expired records come out, too: what to do with them is the caller's
- * business. */
+ *   order:  | given out: one key | next ...... last |     sources that stand on a record, by its key
+ *
+ * Sources are memtables (vnode by vnode, sorted as they are reached) and runs of tables. They are kept by the
+ * key that each stands on, so a step looks at the one that moved and, most often, at its neighbour; with one
+ * source it looks at nothing. Of versions of one key the highest wins and the others are passed over.
+ * Tombstones and expired records come out, too: what to do with them is the caller's business. */
 #ifndef ENGINE_MERGE_H
 #define ENGINE_MERGE_H
 
-#include "engine/memtable.h"
-#include "engine/tables.h"
-
-struct merge_source {
-    struct record
-        current;   /* of a memtable: only its key is looked at, for the rest may be overwritten meanwhile */
-    bool is_valid; /* current is set */
-    bool is_consumed; /* current was given out or passed over: advance before looking at it again */
-    bool is_ended;    /* nothing comes any more */
-    bool is_barred;   /* current is where a table that cannot be read begins: no further than that */
-    /* a memtable */
-    struct memtable *memtable;  /* held; null for a run of tables */
-    struct memtable_run sorted; /* one vnode of it */
-    uint32_t place;             /* in there */
-    uint32_t vnode;
-    uint32_t vnode_first;
-    uint32_t vnode_end;
-    /* a run of tables */
-    const struct table_run *run;
-    uint32_t table; /* that the cursor is in */
-    enum table_cursor_mode mode;
-    struct table_cursor cursor;
-};
+#include "engine/merge_source.h"
 
 struct merge {
     struct reactor *reactor;
     struct merge_source *sources;
+    struct merge_source **order; /* those that stand, by key */
+    uint32_t order_count;
+    uint32_t passed; /* the first of them stand on what was given out: they advance before the next */
     uint32_t count;
     uint32_t capacity;
+    bool is_backward;
     const struct merge_source *given; /* whose record was given out last; null: none */
     uint32_t bad_source;              /* whose error it is */
     int error; /* comes again until a seek: nothing is passed over, so nothing older takes its place */
@@ -43,14 +27,17 @@ struct merge {
 
 MUST_CHECK int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max);
 void merge_deinit(struct merge *m);
+/* From the largest key to the smallest. Before sources are added. */
+void merge_go_backward(struct merge *m);
 
 /* `vnode_end` is behind the last vnode. Holds the memtable. */
 void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vnode_first, uint32_t vnode_end);
 /* The caller holds the set that the run is of. */
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
 
-/* Waits. All sources to their first record not below `to`; sources that are behind it stay. After an error
- * some sources have gone on and one has not: then all of them begin anew at `to`, wherever they were. */
+/* Waits. All sources to their first record not below `to`, or backward to their last below it; sources that
+ * are past it stay. After an error some sources have gone on and one has not: then all of them begin anew at
+ * `to`, wherever they were. */
 MUST_CHECK int merge_seek(struct merge *m, const struct record_key *to);
 /* Waits. The same, and may go back. */
 MUST_CHECK int merge_seek_anew(struct merge *m, const struct record_key *to);
@@ -62,5 +49,11 @@ MUST_CHECK int merge_next(struct merge *m, struct record *out);
 /* The encoded bytes of the record that merge_next has just given out, of a memtable or a table alike; they
  * live as long as it does. Requires: merge_next has returned 1. */
 struct slice merge_entry(const struct merge *m);
+
+/* The record given out last is of a memtable: a write may change it. */
+static inline bool merge_is_of_memtable(const struct merge *m)
+{
+    return m->given && m->given->memtable;
+}
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "reactor/base/slice.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -64,6 +65,18 @@ static inline int record_key_compare(const struct record_key *a, const struct re
         return a->namespace_id < b->namespace_id ? -1 : 1;
     int order = slice_compare(a->key, b->key);
     return order ? order : slice_compare(a->subkey, b->subkey);
+}
+
+/* The first eight bytes of the key as a number, zeros behind a shorter one: of two keys of one vnode and
+ * namespace the one with the smaller number comes first; equal numbers say nothing. */
+static inline uint64_t record_key_prefix(const struct record_key *k)
+{
+    uint64_t prefix = 0;
+    if (k->key.bytes >= 8)
+        memcpy(&prefix, k->key.data, 8);
+    else
+        memcpy(&prefix, k->key.data, k->key.bytes);
+    return be64toh(prefix);
 }
 
 static inline bool record_is_live(const struct record *r, uint64_t now_ms)

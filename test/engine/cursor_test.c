@@ -166,3 +166,143 @@ TEST_IN_REACTOR(cursor_sees_what_lives_all_along_through_flushes_and_merges)
     engine_rig_free(rig);
     free(seen);
 }
+
+/* ---- ranges, forward and backward ---- */
+
+enum { SEEN_MAX = RIG_KEYS };
+
+static uint32_t list_range(struct engine_rig *rig, struct engine_range range, uint32_t *seen)
+{
+    struct engine_cursor *c;
+    struct record record;
+    uint32_t count = 0;
+    range.now_ms = engine_rig_now_ms(rig);
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
+    while (engine_cursor_next(c, &record) == ENGINE_CURSOR_RECORD && count < SEEN_MAX) {
+        seen[count++] = engine_rig_key_number(&record.key);
+        CU_ASSERT(engine_rig_allows(rig, seen[count - 1], &record, 1));
+    }
+    CU_ASSERT_EQUAL(engine_cursor_next(c, &record), ENGINE_CURSOR_END);
+    engine_cursor_close(c);
+    return count;
+}
+
+/* The place of a key among all; `count` when it is not one of them. */
+static uint32_t place_of(const uint32_t *all, uint32_t count, uint32_t key)
+{
+    uint32_t i = 0;
+    while (i < count && all[i] != key)
+        i++;
+    return i;
+}
+
+static void check_reversed(const uint32_t *forward, const uint32_t *backward, uint32_t count)
+{
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < count; i++)
+        wrong += forward[i] != backward[count - 1 - i];
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
+static void check_ranges(struct engine_rig *rig)
+{
+    static uint32_t all[SEEN_MAX], some[SEEN_MAX], back[SEEN_MAX];
+    struct engine_range range = {.to = {.vnode = ENGINE_VNODE_END}};
+    uint32_t count = list_range(rig, range, all);
+    range.is_backward = true;
+    CU_ASSERT_EQUAL(list_range(rig, range, back), count);
+    check_reversed(all, back, count);
+    for (uint32_t round = 0; round < 60; round++) {
+        char a[RIG_KEY_BYTES_MAX], b[RIG_KEY_BYTES_MAX];
+        uint32_t first = (uint32_t)engine_rig_random(rig, count);
+        uint32_t end = (uint32_t)engine_rig_random(rig, count);
+        range = (struct engine_range){.from = engine_rig_key(rig, all[first], a),
+                                      .to = engine_rig_key(rig, all[end], b)};
+        uint32_t expected = end > first ? end - first : 0;
+        CU_ASSERT_EQUAL_FATAL(list_range(rig, range, some), expected);
+        CU_ASSERT(expected == 0 || place_of(all, count, some[0]) == first);
+        range.is_backward = true;
+        CU_ASSERT_EQUAL_FATAL(list_range(rig, range, back), expected);
+        check_reversed(some, back, expected);
+    }
+}
+
+TEST_IN_REACTOR(cursor_of_a_range_has_the_same_keys_forward_and_backward)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    fill(rig, RIG_KEYS);
+    write_odd(rig, 4000); /* some are dead, some in several tables */
+    engine_rig_await(rig);
+    check_ranges(rig);
+    engine_rig_settle(rig);
+    check_ranges(rig);
+    engine_rig_close(rig);
+    engine_rig_open(rig, r); /* nothing of it in memory */
+    check_ranges(rig);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(cursor_backward_seeks_down_only)
+{
+    struct engine_rig *rig = engine_rig_make();
+    static uint32_t all[SEEN_MAX];
+    engine_rig_open(rig, r);
+    fill(rig, 2000);
+    struct engine_range range = {.to = {.vnode = ENGINE_VNODE_END}};
+    uint32_t count = list_range(rig, range, all);
+    range.is_backward = true;
+    for (uint32_t round = 0; round < 20; round++) {
+        struct engine_cursor *c;
+        struct record record;
+        uint32_t next = count; /* nothing at or above it comes any more */
+        CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
+        while (next > 0) {
+            char memory[RIG_KEY_BYTES_MAX];
+            uint32_t below = (uint32_t)engine_rig_random(rig, count);
+            struct record_key to = engine_rig_key(rig, all[below], memory);
+            CU_ASSERT_EQUAL(engine_cursor_seek(c, &to), 0);
+            next = below < next ? below : next;
+            CU_ASSERT_EQUAL_FATAL(engine_cursor_next(c, &record), next > 0);
+            if (next > 0)
+                CU_ASSERT_EQUAL(engine_rig_key_number(&record.key), all[--next]);
+        }
+        engine_cursor_close(c);
+    }
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(cursor_says_how_far_it_is_in_a_row_of_dead_records)
+{
+    struct engine_rig *rig = engine_rig_make();
+    enum { DEAD_MAX = 10 };
+    engine_rig_open(rig, r);
+    fill(rig, 1000);
+    for (uint32_t key = 0; key < 1000; key++)
+        if (key != 7)
+            engine_rig_put(rig, &(struct rig_put){.key = key, .flags = RECORD_TOMBSTONE});
+    engine_rig_await(rig);
+    for (int backward = 0; backward < 2; backward++) {
+        struct engine_range range = {.to = {.vnode = ENGINE_VNODE_END}, .is_backward = backward != 0};
+        range.dead_max = DEAD_MAX;
+        struct engine_cursor *c;
+        struct record record;
+        uint32_t live = 0, reports = 0;
+        int rc;
+        CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
+        while ((rc = engine_cursor_next(c, &record)) > 0) {
+            live += rc == ENGINE_CURSOR_RECORD;
+            reports += rc == ENGINE_CURSOR_DEAD;
+            CU_ASSERT_EQUAL(engine_rig_key_number(&record.key) == 7, rc == ENGINE_CURSOR_RECORD);
+            CU_ASSERT_EQUAL(record.flags & RECORD_TOMBSTONE, rc == ENGINE_CURSOR_DEAD);
+        }
+        CU_ASSERT_EQUAL(rc, 0);
+        CU_ASSERT_EQUAL(live, 1);
+        CU_ASSERT(reports >= 5 && reports <= 999 / DEAD_MAX);
+        engine_cursor_close(c);
+    }
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}

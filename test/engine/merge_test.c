@@ -131,6 +131,49 @@ TEST_IN_REACTOR(merge_gives_the_newest_version_of_each_key_in_order)
     CU_ASSERT_EQUAL(reactor_counters(r).heap_bytes, heap_bytes);
 }
 
+/* The last key below `number` that was ever written; KEYS when there is none. */
+static uint32_t previous_written(const struct fixture *f, uint32_t number)
+{
+    while (number > 0 && f->newest[number - 1] == 0)
+        number--;
+    return number > 0 ? number - 1 : KEYS;
+}
+
+TEST_IN_REACTOR(merge_backward_gives_the_newest_version_of_each_key_in_reverse)
+{
+    struct fixture f;
+    struct merge m;
+    struct record record;
+    char memory[32];
+    begin(&f, r);
+    for (uint32_t round = 0; round < 20; round++) {
+        uint32_t number = round == 0 ? KEYS : (uint32_t)random_below(&f, KEYS);
+        struct record_key to = key_of(number, memory);
+        CU_ASSERT_EQUAL_FATAL(merge_init(&m, r, SOURCES), 0);
+        merge_go_backward(&m);
+        for (unsigned i = 0; i < SOURCES; i++)
+            merge_add_memtable(&m, f.memtables[i], VNODE_FIRST, VNODE_FIRST + VNODES);
+        CU_ASSERT_EQUAL(merge_seek(&m, &to), 0);
+        uint32_t steps = 0;
+        while ((number = previous_written(&f, number)) < KEYS) {
+            CU_ASSERT_EQUAL_FATAL(merge_next(&m, &record), 1);
+            CU_ASSERT(is_newest(&f, &record, number));
+            CU_ASSERT(is_entry_of(merge_entry(&m), &record));
+            if (round > 0 && ++steps % 7 == 0) { /* on, or where it stands already */
+                uint32_t below = number - (uint32_t)random_below(&f, number < 20 ? number + 1 : 20);
+                to = key_of(below, memory);
+                CU_ASSERT_EQUAL(merge_seek(&m, &to), 0);
+                number = below;
+                to = key_of(KEYS - 1, memory); /* never back */
+                CU_ASSERT_EQUAL(merge_seek(&m, &to), 0);
+            }
+        }
+        CU_ASSERT_EQUAL(merge_next(&m, &record), 0);
+        merge_deinit(&m);
+    }
+    end(&f);
+}
+
 TEST_IN_REACTOR(merge_seeks_to_what_is_not_below_and_never_back)
 {
     struct fixture f;

@@ -1,0 +1,63 @@
+/* merge_source.h - one sorted source of a merge: a memtable, or a run of tables, forward or backward.
+ *
+ *   memtable:  vnode | vnode | vnode     each sorted when it is reached (memtable_run.c)
+ *   run:       table | table | table     disjoint, by key
+ *
+ * Forward a source stands on a record and goes to larger keys, backward to smaller ones. It waits for the
+ * disk, or yields. */
+#ifndef ENGINE_MERGE_SOURCE_H
+#define ENGINE_MERGE_SOURCE_H
+
+#include "engine/memtable.h"
+#include "engine/tables.h"
+
+enum merge_source_state {
+    SOURCE_UNREAD, /* it was never sought */
+    SOURCE_STANDS, /* on `current` */
+    SOURCE_ENDED,  /* nothing comes any more */
+};
+
+struct merge_source {
+    enum merge_source_state state;
+    bool is_backward;
+    bool is_barred; /* current is where a table that cannot be read begins: no further than that */
+    /* What most comparisons need, of the record it stands on. */
+    uint64_t group;  /* vnode and namespace */
+    uint64_t prefix; /* record_key_prefix */
+    struct record
+        current; /* of a memtable: only after merge_source_read, for it may be overwritten meanwhile */
+    /* a memtable */
+    struct memtable *memtable;  /* held; null for a run of tables */
+    struct memtable_run sorted; /* one vnode of it */
+    uint32_t place;             /* so many records of the vnode are before where it stands */
+    uint32_t vnode;
+    uint32_t vnode_first;
+    uint32_t vnode_end;
+    /* a run of tables */
+    const struct table_run *run;
+    uint32_t table; /* that the cursor is in */
+    enum table_cursor_mode mode;
+    struct table_cursor cursor;
+};
+
+/* `vnode_end` is behind the last vnode. Holds the memtable. */
+void merge_source_of_memtable(struct merge_source *s, struct memtable *memtable, uint32_t vnode_first,
+                              uint32_t vnode_end);
+/* The caller holds the set that the run is of. */
+void merge_source_of_run(struct merge_source *s, const struct table_run *run, enum table_cursor_mode mode);
+void merge_source_deinit(struct merge_source *s, struct reactor *r);
+
+/* Waits. Forward: to the first record not below `to`. Backward: to the last one below it. */
+MUST_CHECK int merge_source_seek(struct merge_source *s, const struct record_key *to);
+/* Waits. To the next record. Requires: it stands on one. */
+MUST_CHECK int merge_source_advance(struct merge_source *s);
+
+/* What a memtable holds at a place may have been written over since; its key is the same, but may be
+ * elsewhere. Makes `current` what is there now; it stays so until a wait or a write. */
+static inline void merge_source_read(struct merge_source *s)
+{
+    if (s->memtable)
+        memtable_run_get(&s->sorted, s->memtable, s->is_backward ? s->place - 1 : s->place, &s->current);
+}
+
+#endif
