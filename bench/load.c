@@ -87,6 +87,8 @@ static uint64_t inserted_key_index(const struct load *l, uint64_t number)
 static uint64_t pick_key(struct load *l)
 {
     uint64_t picked = distribution_next(&l->plan.distribution, &l->random);
+    if (l->plan.workload.asks_absent)
+        return l->plan.key_count + picked;
     if (l->plan.distribution.kind != DISTRIBUTION_LATEST)
         return picked;
     uint64_t inserted = l->inserts->acknowledged;

@@ -30,7 +30,7 @@ static const struct argp_option argp_options[] = {
      GROUP_WHERE},
     {"server", 's', "HOST:PORT", 0, "Server to load (default 127.0.0.1:7070, of redis :6379)", 0},
     {"server-pid", KEY_SERVER_PID, "PID", 0, "A server on this machine: its processor time is told, too", 0},
-    {"workload", 'w', "NAME", 0, "a to f of YCSB, get, put, delete or mixed (default b)", GROUP_WHAT},
+    {"workload", 'w', "NAME", 0, "a to f of YCSB, get, put, delete, absent or mixed (default b)", GROUP_WHAT},
     {"read-ratio", KEY_READ_RATIO, "R", 0, "Share of gets in `mixed', 0 to 1 (default 0.5)", 0},
     {"keys", 'n', "N", 0, "Number of keys (default 1000000)", 0},
     {"distribution", 'd', "NAME", 0, "uniform, zipfian or latest (default: the workload's)", 0},
@@ -132,7 +132,8 @@ static void parse_distribution(struct argp_state *state, struct options *o, cons
 static void check(struct argp_state *state, struct options *o)
 {
     if (!workload_find(o->workload_name, o->read_ratio, &o->workload))
-        argp_error(state, "--workload: `%s' is not one of a to f, get, put, delete, mixed", o->workload_name);
+        argp_error(state, "--workload: `%s' is not one of a to f, get, put, delete, absent, mixed",
+                   o->workload_name);
     if (o->has_distribution)
         o->workload.distribution = o->distribution;
     if (o->port[0] == 0)

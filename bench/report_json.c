@@ -3,6 +3,7 @@
  * Latencies are microseconds. "histogram" is the whole distribution: [upper bound in microseconds, count] for
  * each bucket that holds something, each bound within 1/64 of the values under it. */
 #include "bench/report.h"
+#include "bench/steadiness.h"
 
 #include <jansson.h>
 
@@ -80,6 +81,19 @@ static json_t *seconds_json(struct writer *w, const struct phase *p)
     return out;
 }
 
+static json_t *steadiness_json(struct writer *w, const struct phase *p)
+{
+    struct steadiness s = steadiness_of(p->seconds, p->second_count);
+    json_t *out = json_object();
+    set(w, out, "seconds", json_integer(s.seconds));
+    set(w, out, "p99_median_us", us_of(s.p99_median_ns));
+    set(w, out, "p99_worst_us", us_of(s.p99_worst_ns));
+    set(w, out, "p99_worst_ratio", json_real(s.p99_worst_ratio));
+    set(w, out, "ops_median_per_s", json_real(s.ops_median_per_s));
+    set(w, out, "ops_lowest_per_s", json_real(s.ops_lowest_per_s));
+    return out;
+}
+
 static json_t *outcomes_json(struct writer *w, const struct phase *p)
 {
     json_t *out = json_array();
@@ -134,6 +148,7 @@ static json_t *phase_json(struct writer *w, const struct phase *p)
             append(w, operations, operation_json(w, p, (enum operation)op));
     set(w, out, "operations", operations);
     set(w, out, "error_codes", outcomes_json(w, p));
+    set(w, out, "steadiness", steadiness_json(w, p));
     set(w, out, "seconds", seconds_json(w, p));
     set(w, out, "stages", stages_json(w, p));
     return out;

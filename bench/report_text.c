@@ -1,6 +1,7 @@
 /* report_text.c - the tables on the terminal. */
 #include "bench/format.h"
 #include "bench/report.h"
+#include "bench/steadiness.h"
 
 #include <math.h>
 
@@ -108,6 +109,19 @@ static void print_limit(FILE *to, const struct phase *p)
                 format_count(count, (double)p->unsent_count));
 }
 
+static void print_steadiness(FILE *to, const struct phase *p)
+{
+    char median[FORMAT_BYTES], worst[FORMAT_BYTES], usual[FORMAT_BYTES], lowest[FORMAT_BYTES];
+    struct steadiness s = steadiness_of(p->seconds, p->second_count);
+    if (s.seconds < 2)
+        return;
+    fprintf(to,
+            "seconds: %u; p99 of a second: median %s, worst %s (%.1f times); ops/s: median %s, lowest %s\n",
+            s.seconds, format_duration(median, s.p99_median_ns), format_duration(worst, s.p99_worst_ns),
+            s.p99_worst_ratio, format_count(usual, s.ops_median_per_s),
+            format_count(lowest, s.ops_lowest_per_s));
+}
+
 static void print_stages(FILE *to, const struct phase *p)
 {
     char us[FORMAT_BYTES], count[FORMAT_BYTES];
@@ -134,6 +148,7 @@ void report_text(FILE *to, const struct phase *p)
             p->wall_s, format_count(rate, (double)done / p->wall_s));
     print_operations(to, p);
     print_outcomes(to, p);
+    print_steadiness(to, p);
     print_limit(to, p);
     print_stages(to, p);
     fputc('\n', to);

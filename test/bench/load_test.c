@@ -320,6 +320,37 @@ TEST(a_get_of_an_absent_key_is_done_and_counted_as_a_miss)
     bed_close(b);
 }
 
+/* Answers for a server that holds what the load has written. */
+static int answer_loaded(void *context, const struct fake_request *q, struct slice *value)
+{
+    const struct keyspace *keys = context;
+    uint8_t key[KEYSPACE_KEY_BYTES_MAX];
+    (void)value;
+    for (uint64_t i = 0; i < 1000; i++)
+        if (slice_equal(slice_of(key, keyspace_key(keys, i, key)), slice_of(q->key, q->key_bytes)))
+            return 0;
+    return TORC_E_NOT_FOUND;
+}
+
+TEST(the_workload_absent_asks_only_for_keys_that_no_load_writes)
+{
+    const struct {
+        const char *workload;
+        uint64_t misses;
+    } rows[] = {{"get", 0}, {"absent", 100}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct load_plan plan = plan_of(rows[i].workload);
+        plan.operation_limit = 100;
+        struct bed *b = bed_open(&plan);
+        b->fake.answer = answer_loaded;
+        b->fake.context = &plan.keys;
+        bed_run(b);
+        CU_ASSERT_EQUAL(recorder_done_count(&b->load.recorder.total), 100);
+        CU_ASSERT_EQUAL(b->load.recorder.total.misses, rows[i].misses);
+        bed_close(b);
+    }
+}
+
 TEST(a_request_that_is_never_answered_does_not_keep_the_loop_forever)
 {
     struct load_plan plan = plan_of("get");

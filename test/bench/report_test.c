@@ -87,6 +87,7 @@ TEST(the_table_has_the_percentiles_and_the_errors_by_code)
     CU_ASSERT(strstr(text, "1,000 operations in 2.00 s, 500 ops/s") != NULL);
     CU_ASSERT(strstr(text, "p99.99") != NULL);
     CU_ASSERT(strstr(text, "DISK_FULL") != NULL);
+    CU_ASSERT(strstr(text, "p99 of a second: median 990 us, worst 990 us (1.0 times)") != NULL);
     free(text);
     phase_close(p);
 }
@@ -106,6 +107,9 @@ TEST(the_json_is_whole_and_its_percentiles_are_those_of_the_values)
     CU_ASSERT_EQUAL(json_number_value(json_object_get(get, "max_us")), 1000.0);
     CU_ASSERT_EQUAL(json_number_value(json_object_get(phase, "ops_per_s")), 500.0);
     CU_ASSERT_EQUAL(json_array_size(json_object_get(phase, "seconds")), 2);
+    const json_t *steadiness = json_object_get(phase, "steadiness");
+    CU_ASSERT_EQUAL(json_number_value(json_object_get(steadiness, "p99_worst_us")), 990.0);
+    CU_ASSERT_EQUAL(json_number_value(json_object_get(steadiness, "p99_worst_ratio")), 1.0);
     CU_ASSERT(json_is_null(json_object_get(phase, "server_cpu_share")));
     size_t counted = 0;
     const json_t *histogram = json_object_get(get, "histogram");
