@@ -150,7 +150,7 @@ LIBRARY := $(OUT)/libtorc.a
 SHARED := $(OUT)/libtorc.so
 BENCH_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(notdir $(filter bench/%,$(MAINS))))
 # Harnesses that look into the engine: for people who change it, so they are not installed.
-HARNESSES := $(if $(filter release clang,$(VARIANT)),$(OUT)/instructions)
+HARNESSES := $(if $(filter release clang,$(VARIANT)),$(OUT)/instructions $(OUT)/engine-bench)
 EXAMPLE_PROGRAMS := $(patsubst examples/%.c,$(OUT)/examples/%,$(SRC_examples))
 PROGRAMS := $(if $(filter shard/torcd.c,$(MAINS)),$(OUT)/torcd) $(if $(filter client/cli/%,$(MAINS)),$(OUT)/torc) \
 	$(BENCH_PROGRAMS)
@@ -228,7 +228,11 @@ $(BENCH_PROGRAMS): $(OUT)/%: $(OUT)/obj/bench/%.o $(call objects,$(SRC_bench)) $
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $^ $(LIBS)
 # Without marks, as what is released, and on the simulated reactor: the same instructions in every run.
-$(OUT)/instructions: $(call objects,$(SRC_bench_engine) $(SRC_core) $(call find_c,reactor/sim) $(SRC_engine) $(SRC_wire)) \
+$(OUT)/instructions: $(call objects,$(filter-out bench/engine/engine_bench%,$(SRC_bench_engine)) $(SRC_core) \
+		$(call find_c,reactor/sim) $(SRC_engine) $(SRC_wire)) $(OUT)/obj/lists
+	$(call say,LINK)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
+$(OUT)/engine-bench: $(call objects,$(filter-out bench/engine/instructions%,$(SRC_bench_engine)) $(SRC_engine) $(SRC_reactor)) \
 		$(OUT)/obj/lists
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
