@@ -1,4 +1,4 @@
-/* engine_bench_small.c - small records: puts, the memtable's memory, scans and gets from memory and tables. */
+/* engine_bench_small.c - small records: puts, the memtable's memory, scans and gets. */
 #include "bench/engine/engine_bench.h"
 
 #include "bench/random.h"
