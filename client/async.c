@@ -135,6 +135,18 @@ int torc_info_async(torc_client *client, torc_bytes section, torc_done *done, vo
     return start_on(client->connections[0], checksum_bytes(section.data, section.bytes), &asked);
 }
 
+int torc_admin_async(torc_client *client, torc_bytes command, torc_bytes argument, torc_done *done,
+                     void *user)
+{
+    if (command.bytes > TORC_KEY_BYTES_MAX)
+        return TORC_KEY_TOO_LONG;
+    if (argument.bytes > TORC_KEY_BYTES_MAX)
+        return TORC_VALUE_TOO_LARGE;
+    struct asked asked = {
+        .op = FRAME_ADMIN, .key = as_slice(command), .value = as_slice(argument), .done = done, .user = user};
+    return start_on(client->connections[0], checksum_bytes(command.data, command.bytes), &asked);
+}
+
 int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done *done, void *user)
 {
     if (page->prefix.bytes > TORC_KEY_BYTES_MAX)

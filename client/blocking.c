@@ -174,6 +174,18 @@ int torc_info(torc_client *client, torc_bytes section, char **json)
     return rc;
 }
 
+int torc_admin(torc_client *client, torc_bytes command, torc_bytes argument, char **json)
+{
+    struct waiter w = begin(client);
+    int rc;
+    do
+        rc = torc_admin_async(client, command, argument, note_and_copy, &w);
+    while (has_made_room(client, rc));
+    rc = finish(&w, rc);
+    *json = w.copy;
+    return rc;
+}
+
 /* ---- many at once ---- */
 
 enum { STATUS_PENDING = 1 };

@@ -218,6 +218,10 @@ TORC_MUST_CHECK int torc_ping_async(torc_client *client, uint32_t core, torc_byt
                                     void *user);
 /* `section` may be empty: everything. */
 TORC_MUST_CHECK int torc_info_async(torc_client *client, torc_bytes section, torc_done *done, void *user);
+/* A command of the server's operator and its argument, at most 1,024 bytes each: docs/formats.md names them.
+ * The value is JSON. Jobs are only started: the command "job" tells what has become of one. */
+TORC_MUST_CHECK int torc_admin_async(torc_client *client, torc_bytes command, torc_bytes argument,
+                                     torc_done *done, void *user);
 
 /* One page of the keys that begin with `prefix` (empty: of all). */
 struct torc_page {
@@ -281,6 +285,7 @@ TORC_MUST_CHECK int torc_exists(torc_client *client, torc_bytes key);
 TORC_MUST_CHECK int torc_ping(torc_client *client);
 /* *json is the caller's, null-terminated, freed with torc_free. `section` may be empty. */
 TORC_MUST_CHECK int torc_info(torc_client *client, torc_bytes section, char **json);
+TORC_MUST_CHECK int torc_admin(torc_client *client, torc_bytes command, torc_bytes argument, char **json);
 
 struct torc_value {
     int status; /* 0, TORC_NOT_FOUND, or another code */

@@ -478,7 +478,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
 
 static bool has_tasks(const struct engine *e)
 {
-    return e->is_flushing || e->is_compacting || e->is_burying;
+    return e->is_flushing || e->is_compacting || e->is_burying || e->snapshot_count > 0;
 }
 
 void engine_task_over(struct engine *e)

@@ -71,8 +71,9 @@ struct engine {
     bool is_compacting;
     bool is_burying;
     bool is_closing;
-    bool is_accepting; /* engine_accept_loss is under way */
-    bool is_failed;    /* the manifest cannot be written any more: no flush, no compaction */
+    uint32_t snapshot_count; /* begun and not ended */
+    bool is_accepting;       /* engine_accept_loss is under way */
+    bool is_failed;          /* the manifest cannot be written any more: no flush, no compaction */
     struct background flushing;
     struct background compacting;
     bool is_out_of_room; /* the last flush found the disk full */

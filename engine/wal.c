@@ -303,6 +303,7 @@ static void batch_deliver(struct wal *wal, struct wal_buffer *b, int result)
         .submitted_ns = b->submitted_ns,
         .durable_ns = reactor_clock_ns(wal->reactor),
     };
+    wal->answered_entries += b->item_count;
     wal->options.on_durable(wal->options.owner, &batch);
     buffer_release(wal, b);
 }
@@ -476,6 +477,11 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
     wal->durable_sequence = b->header.sequence;
     wal->durable_checksum = b->header.checksum;
     wal->watermark_durable = b->header.watermark;
+    wal->end = (struct wal_end){
+        .segment = b->segment->id,
+        .offset = (uint64_t)b->header.block * WAL_BLOCK_BYTES + wal_record_bytes(b->payload_bytes),
+        .sequence = b->header.sequence,
+    };
     if (b->item_count)
         wal->entries_durable = b->header.sequence;
     wal->failures_in_row = 0;
@@ -634,6 +640,7 @@ int wal_open(struct reactor *r, const struct wal_options *options, struct wal_re
     list_init(&wal->gathering);
     list_init(&wal->in_flight);
     list_init(&wal->retired);
+    list_init(&wal->holds);
     event_init(&wal->work);
     event_init(&wal->ended);
     event_init(&wal->progress);
@@ -646,6 +653,7 @@ int wal_open(struct reactor *r, const struct wal_options *options, struct wal_re
     if (rc == 0) {
         memcpy(wal->directory, options->directory, path_bytes);
         wal->options.directory = wal->directory;
+        wal->end = (struct wal_end){.segment = wal->segment_id_max, .sequence = wal->durable_sequence};
         rc = task_spawn(r, wal_segments_run, wal);
     }
     if (rc) {

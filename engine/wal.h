@@ -172,6 +172,37 @@ void wal_truncate(struct wal *wal, struct wal_start start);
 
 uint64_t wal_sequence_durable(const struct wal *wal); /* the last one acknowledged */
 
+/* ---- copies ---- */
+
+/* Files from `segment` on stay as they are until the hold is released. The caller's memory. */
+struct wal_hold {
+    struct list link;
+    uint64_t segment;
+};
+void wal_hold(struct wal *wal, struct wal_hold *hold, uint64_t segment);
+void wal_release(struct wal *wal, struct wal_hold *hold);
+
+/* Waits: until all that was appended before the call has its answer. Returns: 0; TORC_E_CANCELLED when
+ * *is_cancelled comes true; TORC_E_TIMEOUT when the log does not get on for 30 s. */
+MUST_CHECK int wal_settle(struct wal *wal, const bool *is_cancelled);
+
+/* Where what is acknowledged ends. */
+struct wal_end {
+    uint64_t segment;  /* before the first record since the start: the last file that recovery found */
+    uint64_t offset;   /* in it, behind the last record; 0: all of it counts */
+    uint64_t sequence; /* of the last record */
+};
+struct wal_end wal_end(const struct wal *wal);
+
+/* A file of the log, and how much of it counts now. */
+struct wal_extent {
+    uint64_t id;
+    uint64_t bytes; /* 0: all that is there */
+};
+/* The files from `segment` on that hold what is acknowledged. Owns: the caller frees *out. Returns: 0 or
+ * TORC_E_NO_MEMORY, and *out is null. */
+MUST_CHECK int wal_extents(const struct wal *wal, uint64_t segment, struct wal_extent **out, uint32_t *count);
+
 /* Bytes of log, padding included: what was replayed at open plus what was submitted since. Differences tell
  * how much log a memtable needs. */
 uint64_t wal_bytes(const struct wal *wal);

@@ -1,6 +1,6 @@
 /* wal_internal.h - what the writing half of the log shares: wal.c gathers, submits and acknowledges;
  * wal_segments.c is its background task, which prepares segments ahead of use and closes, recycles and
- * removes old ones.
+ * removes old ones; wal_extents.c says what can be copied of it.
  *
  *            prepare              rotate                writes over           truncated
  *   (none) ----------> next ----------------> current -------------> retired ----------> spare or removed
@@ -89,7 +89,10 @@ struct wal {
     struct wal_segment_info spares[WAL_SPARES_MAX];
     uint32_t spare_count;
     uint64_t segment_id_max;
-    uint64_t truncate_below; /* ids below may go */
+    uint64_t truncate_below; /* ids below may go, but for those held */
+    struct list holds;
+    struct wal_end end;        /* of what is acknowledged */
+    uint64_t answered_entries; /* of counters.entries */
 
     bool is_failing;  /* a write failed; the others in flight are awaited */
     bool has_refused; /* an append was refused as OVERLOADED */
@@ -114,6 +117,9 @@ void wal_segments_run(struct reactor *r, void *argument); /* a task_fn; ends whe
 void wal_segments_wake(struct wal *wal);
 /* Nothing more is written to `s`; it is closed when its writes are over. */
 void wal_segment_retire(struct wal *wal, struct wal_segment *s);
+
+/* wal_extents.c: ids below are neither needed nor held. */
+uint64_t wal_droppable_below(const struct wal *wal);
 
 /* wal.c */
 void wal_event(struct wal *wal, const char *event, const char *text);

@@ -132,7 +132,8 @@ static bool is_open(const struct wal *wal, uint64_t id)
 /* Oldest first, so that whatever a crash leaves is the end of the log without a gap. */
 static void drop_truncated(struct wal *wal)
 {
-    while (wal->info_count > 0 && wal->infos[0].id < wal->truncate_below && !is_open(wal, wal->infos[0].id)) {
+    while (wal->info_count > 0 && wal->infos[0].id < wal_droppable_below(wal) &&
+           !is_open(wal, wal->infos[0].id)) {
         struct wal_segment_info info = wal->infos[0];
         wal->info_count--;
         memmove(wal->infos, wal->infos + 1, wal->info_count * sizeof wal->infos[0]);

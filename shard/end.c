@@ -64,6 +64,7 @@ void end_on_close(struct shard *s)
 {
     ASSERT(s->state == SHARD_DRAINING);
     s->state = SHARD_CLOSING;
+    admin_stop(s);
     int rc = task_spawn(s->reactor, close_task, s);
     if (rc == 0)
         return;
@@ -80,7 +81,7 @@ void end_on_last(struct shard *s)
 
 static bool is_quiet(const struct shard *s)
 {
-    return s->jobs.task_count == 0 && s->sessions.open_count == 0;
+    return s->jobs.task_count == 0 && s->sessions.open_count == 0 && admin_is_quiet(&s->admin);
 }
 
 static bool has_parted(const struct shard *s)
@@ -111,6 +112,7 @@ static void give_all_back(struct shard *s)
         reactor_set_stop_handler(r, NULL, NULL);
     timer_stop(r, &s->second);
     jobs_deinit(s);
+    admin_deinit(s);
     batch_table_deinit(s);
     exchange_deinit(s);
     session_table_deinit(s);
@@ -125,7 +127,7 @@ static void close_task(struct reactor *r, void *context)
     sessions_close_all(s);
     bool is_tidy = await(s, is_quiet, READS_POLLS_MAX);
     /* A read that still hangs at the disk has the engine in use. */
-    if (s->jobs.task_count == 0) {
+    if (s->jobs.task_count == 0 && admin_is_quiet(&s->admin)) {
         engine_close(s->engine);
         s->engine = NULL;
         reactor_set_turn_hook(r, on_turn_without_engine, s);

@@ -29,6 +29,8 @@ enum exchange_message {
     MESSAGE_LAST,       /* this core asks for nothing any more */
     MESSAGE_INFO,       /* payload: struct info_report, to be filled and sent back as MESSAGE_INFO_DONE */
     MESSAGE_INFO_DONE,
+    MESSAGE_ADMIN, /* payload: struct admin_part, to be done and sent back as MESSAGE_ADMIN_DONE */
+    MESSAGE_ADMIN_DONE,
 };
 
 enum { EXCHANGE_BLOCK_BYTES = 64 * 1024 };

@@ -46,6 +46,8 @@ void shard_dispatch(struct shard *s, const struct reply *reply, const struct fra
         shard_reply_code(s, reply, TORC_E_SHUTTING_DOWN);
     } else if (frame->op == FRAME_SCAN)
         scan_start(s, reply, frame, arrival);
+    else if (frame->op == FRAME_ADMIN)
+        admin_start(s, reply, frame, arrival);
     else
         requests_add(s, reply, frame, arrival);
 }
@@ -87,6 +89,12 @@ static void on_message(void *context, const struct message *m)
         return;
     case MESSAGE_INFO_DONE:
         info_done(s, m->payload);
+        return;
+    case MESSAGE_ADMIN:
+        admin_run_part(s, m->payload);
+        return;
+    case MESSAGE_ADMIN_DONE:
+        admin_part_done(s, m->payload);
         return;
     }
     ASSERT(!"a message of a known kind");

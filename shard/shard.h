@@ -15,6 +15,7 @@
 
 #include "engine/engine.h"
 #include "reactor/reactor.h"
+#include "shard/admin.h"
 #include "shard/batch.h"
 #include "shard/deadlines.h"
 #include "shard/exchange.h"
@@ -72,6 +73,7 @@ struct shard {
     struct batch_table batches;
     struct exchange exchange;
     struct jobs jobs;
+    struct admin admin;
     struct deadlines deadlines;
     uint64_t request_timeout_ns; /* of requests that say none; 0: none */
     struct stages stages;

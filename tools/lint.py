@@ -34,7 +34,8 @@ MAY_INCLUDE = {
     "examples": ["client"],
     "test": ["test"] + ["reactor", "engine", "wire", "shard", "offline", "client", "client/cli", "bench", "reactor/base"],
 }
-PUBLIC_HEADERS = {"reactor/reactor.h", "engine/engine.h", "engine/record.h", "wire/wire.h", "offline/offline.h",
+PUBLIC_HEADERS = {"reactor/reactor.h", "engine/engine.h", "engine/record.h", "engine/snapshot.h", "engine/copy.h",
+                  "wire/wire.h", "offline/offline.h",
                   "client/torc.h"}
 
 BANNED = ("strcpy strcat sprintf vsprintf strtok alloca rand srand random localtime gmtime "

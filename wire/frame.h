@@ -63,6 +63,7 @@ enum frame_op {
     FRAME_BATCH = 7,  /* value: frames of GET, PUT, DELETE, EXISTS -> value: their responses */
     FRAME_SCAN = 8,   /* key: prefix, may be empty; value: cursor; LIMIT -> value: a scan page, see below */
     FRAME_INFO = 9,   /* key: a section, may be empty -> value: JSON */
+    FRAME_ADMIN = 10, /* key: a command, value: its argument -> value: JSON; see docs/formats.md */
 };
 
 enum frame_extension {

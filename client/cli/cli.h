@@ -73,5 +73,6 @@ int cli_dump_raw(struct cli *cli); /* no server is asked */
 int cli_ping(struct cli *cli);
 int cli_info(struct cli *cli);
 int cli_load(struct cli *cli);
+int cli_snapshot(struct cli *cli);
 
 #endif

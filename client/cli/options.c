@@ -34,7 +34,8 @@ static const struct argp_option known[] = {
 
 static const char arguments_text[] =
     "put KEY VALUE|-\nget KEY\ndel KEY\nexists KEY\nmget KEY...\nscan [PREFIX]\n"
-    "load FILE|-\ndump [PREFIX]\ndump --raw FILE\nping\ninfo [SECTION]";
+    "load FILE|-\ndump [PREFIX]\ndump --raw FILE\nping\ninfo [SECTION]\n"
+    "snapshot create NAME\nsnapshot list\nsnapshot delete NAME";
 
 static const char about[] =
     "Talks to a torc server.\v"

@@ -24,6 +24,7 @@ static const struct command commands[] = {
     {"load", 1, 1, "a file (or - for standard input)", cli_load, false},
     {"ping", 0, 0, "nothing", cli_ping, false},
     {"info", 0, 1, "a section or nothing", cli_info, false},
+    {"snapshot", 1, 2, "create NAME, list or delete NAME", cli_snapshot, false},
 };
 
 static const struct command dump_raw = {"dump --raw", 1, 1, "a file", cli_dump_raw, true};

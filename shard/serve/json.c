@@ -38,6 +38,12 @@ static void begin(struct json *j, const char *name, char opener, char closer)
     j->needs_comma = false;
 }
 
+void json_raw(struct json *j, const char *name, const char *json, size_t bytes)
+{
+    begin_value(j, name);
+    put(j, "%.*s", (int)bytes, json);
+}
+
 void json_begin_object(struct json *j, const char *name)
 {
     begin(j, name, '{', '}');

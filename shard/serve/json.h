@@ -26,7 +26,8 @@ void json_begin_object(struct json *j, const char *name);
 void json_begin_array(struct json *j, const char *name);
 void json_end(struct json *j); /* of the innermost object or array */
 void json_number(struct json *j, const char *name, uint64_t value);
-void json_ratio(struct json *j, const char *name, double value); /* with four decimals */
+void json_ratio(struct json *j, const char *name, double value);                 /* with four decimals */
+void json_raw(struct json *j, const char *name, const char *json, size_t bytes); /* JSON already */
 void json_text(struct json *j, const char *name, const char *value);
 
 #endif

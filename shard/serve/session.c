@@ -270,7 +270,7 @@ uint32_t session_read_weight(uint8_t op)
 {
     if (op == FRAME_BATCH)
         return FRAME_RESPONSE_BYTES_MAX / FRAME_VALUE_BYTES_MAX;
-    return op == FRAME_GET || op == FRAME_SCAN || op == FRAME_INFO;
+    return op == FRAME_GET || op == FRAME_SCAN || op == FRAME_INFO || op == FRAME_ADMIN;
 }
 
 bool sessions_are_paused(const struct shard *s)

@@ -231,6 +231,11 @@ static void handle_frame(struct session *session, const struct frame *frame)
         struct reply reply = reply_of(session, frame);
         count_in(session, frame->op);
         info_start(s, &reply, frame->key);
+    } else if (frame->op == FRAME_ADMIN) {
+        struct reply reply = reply_of(session, frame);
+        struct arrival arrival = {.at_ns = session->arrived_ns};
+        count_in(session, frame->op);
+        admin_start(s, &reply, frame, &arrival);
     } else if (frame->op == FRAME_BATCH) {
         struct reply reply = reply_of(session, frame);
         count_in(session, frame->op);

@@ -108,7 +108,7 @@ TEST(operations_that_are_none_are_refused)
         return;
     for (unsigned op = 0; op < FRAME_RESPONSE; op++) {
         struct raw_request request = {.op = (uint8_t)op, .key = slice_of_string("key")};
-        if (op == 0 || op > FRAME_INFO)
+        if (op == 0 || op > FRAME_ADMIN)
             expect_error(&rig.bystander, &request, TORC_E_UNKNOWN_OPERATION);
     }
     end(&rig);
@@ -175,7 +175,7 @@ TEST(a_response_sent_as_a_request_is_refused)
     struct frame answer;
     if (!begin(&rig))
         return;
-    for (uint8_t op = FRAME_HELLO; op <= FRAME_INFO; op++) {
+    for (uint8_t op = FRAME_HELLO; op <= FRAME_ADMIN; op++) {
         struct frame_parts parts = {.op = op,
                                     .is_response = true,
                                     .request_id = 99,
@@ -305,7 +305,7 @@ TEST(a_connection_that_does_not_begin_with_a_hello_is_closed)
     uint8_t bytes[256];
     if (!begin(&rig))
         return;
-    for (uint8_t op = FRAME_PING; op <= FRAME_INFO + 1; op++) {
+    for (uint8_t op = FRAME_PING; op <= FRAME_ADMIN + 1; op++) {
         struct raw_request request = {.op = op, .key = slice_of_string("key")};
         expect_close(&rig, bytes, raw_encode(&raw, &request, bytes), false, TORC_E_HELLO_REQUIRED);
     }

@@ -1,0 +1,70 @@
+/* wal_extents.c - what can be copied of the log while it is written to; see wal.h.
+ *
+ * Only what is durable: of two writes in flight the second may be there without the first, and a copy of that
+ * would look damaged. Files that are held are not used again meanwhile. */
+#include "engine/wal_internal.h"
+#include "reactor/base/mark.h"
+
+enum { SETTLE_LOOK_NS = 1000000 };
+#define SETTLE_PATIENCE_NS (UINT64_C(30) * 1000 * 1000 * 1000)
+
+void wal_hold(struct wal *wal, struct wal_hold *hold, uint64_t segment)
+{
+    hold->segment = segment;
+    list_push_back(&wal->holds, &hold->link);
+}
+
+void wal_release(struct wal *wal, struct wal_hold *hold)
+{
+    list_remove(&hold->link);
+    if (wal)
+        wal_segments_wake(wal);
+}
+
+uint64_t wal_droppable_below(const struct wal *wal)
+{
+    uint64_t below = wal->truncate_below;
+    for (const struct list *link = wal->holds.next; link != &wal->holds; link = link->next) {
+        uint64_t held = CONTAINER_OF(link, const struct wal_hold, link)->segment;
+        if (held < below)
+            MARK(log_file_is_held_for_a_copy);
+        below = held < below ? held : below;
+    }
+    return below;
+}
+
+int wal_settle(struct wal *wal, const bool *is_cancelled)
+{
+    uint64_t appended = wal->counters.entries;
+    uint64_t until_ns = reactor_now_ns(wal->reactor) + SETTLE_PATIENCE_NS;
+    while (wal->answered_entries < appended) {
+        if (*is_cancelled)
+            return TORC_E_CANCELLED;
+        if (reactor_now_ns(wal->reactor) > until_ns)
+            return TORC_E_TIMEOUT;
+        task_sleep(wal->reactor, SETTLE_LOOK_NS);
+    }
+    return 0;
+}
+
+struct wal_end wal_end(const struct wal *wal)
+{
+    return wal->end;
+}
+
+int wal_extents(const struct wal *wal, uint64_t segment, struct wal_extent **out, uint32_t *count)
+{
+    *count = 0;
+    *out = reactor_alloc(wal->reactor, (wal->info_count + 1) * sizeof(*out)[0]);
+    if (!*out)
+        return TORC_E_NO_MEMORY;
+    for (uint32_t i = 0; i < wal->info_count; i++) {
+        const struct wal_segment_info *info = &wal->infos[i];
+        if (info->id >= segment && info->id <= wal->end.segment && info->first_sequence != 0)
+            (*out)[(*count)++] = (struct wal_extent){
+                .id = info->id,
+                .bytes = info->id == wal->end.segment ? wal->end.offset : 0,
+            };
+    }
+    return 0;
+}

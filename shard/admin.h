@@ -1,0 +1,99 @@
+/* admin.h - work that an operator asks a node for: snapshots and backups, over all its cores.
+ *
+ *   torc ----ADMIN "snapshot-create" NAME----> core 0: a job, its number is the answer
+ *                                                |      BEGIN, WRITE, COPY, END of each core's part
+ *                                                +----------------------------------> cores
+ *   torc ----ADMIN "job" N-------------------> what has become of it
+ *
+ * One job at a time; what became of the last one is kept. A job that a crash or the end of the node cuts
+ * short leaves nothing that counts: each of its outcomes is made whole by a file that is written last. */
+#ifndef SHARD_ADMIN_H
+#define SHARD_ADMIN_H
+
+#include "engine/snapshot.h"
+#include "shard/catalogue.h"
+#include "shard/request.h"
+#include "shard/serve/json.h"
+
+struct shard;
+
+enum {
+    ADMIN_ARGUMENT_BYTES = 1024,
+    ADMIN_WHY_BYTES = 512,
+};
+
+enum admin_step {
+    ADMIN_BEGIN, /* hold what is there now; answers the highest version clock */
+    ADMIN_WRITE, /* into `path`; answers the lines of the catalogue */
+    ADMIN_END,   /* let go of what BEGIN held */
+};
+
+/* What core 0 asks of a core, its own too. */
+struct admin_part {
+    struct shard *shard; /* of the core that does it */
+    enum admin_step step;
+    unsigned core;
+    int result;
+    uint64_t clock;
+    char path[DATADIR_PATH_MAX]; /* WRITE: of the snapshot */
+    struct catalogue_text lines; /* WRITE: of the heap that made it; core 0 frees it */
+    uint64_t files;
+    uint64_t bytes;
+};
+
+struct admin {
+    /* of every core */
+    struct engine_snapshot *snapshot;
+    unsigned task_count;
+    bool is_stopping; /* the node ends */
+    /* of core 0 */
+    struct admin_job *job; /* under way or the last one; null: none yet */
+    uint64_t job_number;
+    unsigned parts_missing;
+    struct event parts_back;
+    struct admin_part *parts; /* one a core, while a job runs */
+};
+
+/* Takes a request of FRAME_ADMIN, on any core. */
+void admin_start(struct shard *s, const struct reply *reply, const struct frame *frame,
+                 const struct arrival *arrival);
+
+/* MESSAGE_ADMIN and MESSAGE_ADMIN_DONE */
+void admin_run_part(struct shard *s, struct admin_part *part);
+void admin_part_done(struct shard *s, struct admin_part *part);
+
+void admin_stop(struct shard *s); /* the node ends: jobs are cut short */
+static inline bool admin_is_quiet(const struct admin *a)
+{
+    return a->task_count == 0 && !a->snapshot;
+}
+void admin_deinit(struct shard *s); /* Requires: quiet */
+
+/* ---- for the jobs themselves: snapshots.c ---- */
+
+struct admin_job {
+    struct shard *shard;
+    uint64_t number;
+    int result; /* when it is over */
+    bool is_over;
+    char command[32];
+    char argument[ADMIN_ARGUMENT_BYTES];
+    char why[ADMIN_WHY_BYTES]; /* of a failure: what, and what to do */
+    struct json said;          /* one object: what it found or made */
+};
+
+/* Waits: until every core has done its part. Returns: 0 or the first error. */
+MUST_CHECK int admin_ask_all(struct admin_job *job, enum admin_step step, const char *path);
+
+/* Waits. Makes a snapshot in `directory`, below the data directory's snapshots; *clock is its moment. After
+ * an error nothing is left of it. */
+MUST_CHECK int snapshots_make(struct admin_job *job, const char *directory, uint64_t *clock);
+/* Waits. Removes one, also one that was cut short. */
+MUST_CHECK int snapshots_remove(struct admin_job *job, const char *directory);
+
+/* Each runs as a task on core 0 and sets job->why when it fails. */
+int snapshots_create(struct admin_job *job);
+int snapshots_list(struct admin_job *job);
+int snapshots_delete(struct admin_job *job);
+
+#endif
