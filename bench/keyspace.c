@@ -32,6 +32,7 @@ bool keyspace_init(struct keyspace *k, struct byte_range key_bytes, struct byte_
         .key_bytes_max = key_bytes.max,
         .value_bytes_min = value_bytes.min,
         .value_bytes_max = value_bytes.max,
+        .value_novel_256 = 256,
         .number_bits = bits,
         .number_mask = (1ull << bits) - 1,
     };
@@ -131,13 +132,24 @@ static uint32_t value_length(const struct keyspace *k, uint64_t base)
     return length_between(k->value_bytes_min, k->value_bytes_max, base);
 }
 
+/* Words repeat after so many bytes. Returns: whole words, one at least. */
+static uint32_t period_of(const struct keyspace *k, uint32_t bytes)
+{
+    ASSERT(k->value_novel_256 > 0 && k->value_novel_256 <= 256);
+    uint32_t novel = (uint32_t)((uint64_t)bytes * k->value_novel_256 / 256) & ~7u;
+    return k->value_novel_256 == 256 ? UINT32_MAX : novel > 8 ? novel : 8;
+}
+
 uint32_t keyspace_value(const struct keyspace *k, uint64_t index, uint64_t version, uint8_t *to)
 {
     uint64_t base = value_base(index, version);
     uint32_t bytes = value_length(k, base);
+    uint32_t period = period_of(k, bytes), word = VERSION_BYTES;
     store_u64le(to, version);
-    for (uint32_t at = VERSION_BYTES; at < bytes; at += 8)
-        store_u64le(to + at, value_word(base, at));
+    for (uint32_t at = VERSION_BYTES; at < bytes; at += 8, word += 8) {
+        word = word < period ? word : 0;
+        store_u64le(to + at, value_word(base, word));
+    }
     return bytes;
 }
 
@@ -149,11 +161,14 @@ bool keyspace_value_belongs(const struct keyspace *k, uint64_t index, struct sli
     uint64_t base = value_base(index, load_u64le(value.data));
     if (value.bytes != value_length(k, base))
         return false;
+    uint32_t period = period_of(k, (uint32_t)value.bytes), word = VERSION_BYTES % period;
     size_t at = VERSION_BYTES;
-    for (; at + 8 <= value.bytes; at += 8)
-        if (load_u64le(value.data + at) != value_word(base, at))
+    for (; at + 8 <= value.bytes; at += 8) {
+        if (load_u64le(value.data + at) != value_word(base, word))
             return false;
+        word = word + 8 < period ? word + 8 : 0;
+    }
     uint8_t tail[8];
-    store_u64le(tail, value_word(base, at));
+    store_u64le(tail, value_word(base, word));
     return memcmp(value.data + at, tail, value.bytes - at) == 0;
 }

@@ -7,7 +7,8 @@
  *
  * A value belongs to (key number, version): 8 bytes of version, then words made of both, then the length,
  * which when it is a range also follows from both. So a read knows whether what came back was ever written
- * under that key. */
+ * under that key. Of a value that is to be compressible only a first part is such words, and the rest repeats
+ * them. */
 #ifndef BENCH_KEYSPACE_H
 #define BENCH_KEYSPACE_H
 
@@ -27,6 +28,7 @@ enum {
 struct keyspace {
     uint32_t key_bytes_min, key_bytes_max;
     uint32_t value_bytes_min, value_bytes_max;
+    uint32_t value_novel_256; /* how much of a value no compressor makes smaller, in 256ths: 1 to 256 */
     /* 0: none; else the first digits stand in braces, so that keys which share them share a vnode */
     uint32_t tag_digits;
     unsigned number_bits; /* the hash is a permutation of 0 .. 2^bits - 1, which fit the shortest key */

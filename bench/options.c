@@ -21,6 +21,7 @@ enum {
     KEY_NO_PROGRESS,
     KEY_VERIFY,
     KEY_SERVER_PID,
+    KEY_VALUE_NOVEL,
 };
 
 enum { GROUP_WHERE = 1, GROUP_WHAT, GROUP_HOW, GROUP_OUTPUT };
@@ -37,6 +38,8 @@ static const struct argp_option argp_options[] = {
     {"theta", KEY_THETA, "T", 0, "Skew of zipfian and latest, between 0 and 1 (default 0.99)", 0},
     {"key-bytes", KEY_KEY_BYTES, "N[-M]", 0, "Length of keys, 8 to 1024 (default 20)", 0},
     {"value-bytes", 'v', "N[-M]", 0, "Length of values, 0 to 1048576 (default 100)", 0},
+    {"value-novel", KEY_VALUE_NOVEL, "R", 0,
+     "Share of a value that no compressor makes smaller, 0.01 to 1; the rest repeats it (default 1)", 0},
     {"seed", KEY_SEED, "N", 0, "The same seed draws the same requests (default 1)", 0},
     {"load", KEY_LOAD, NULL, 0, "Only write all keys once", GROUP_HOW},
     {"run", KEY_RUN, NULL, 0, "Only run the workload, on keys that are there (default: load, then run)", 0},
@@ -144,6 +147,8 @@ static void check(struct argp_state *state, struct options *o)
         o->duration_s = 10.0;
     if (!keyspace_init(&o->keyspace, o->key_bytes, o->value_bytes, o->keys))
         argp_error(state, "--key-bytes: too short for %lu keys", o->keys);
+    uint32_t novel_256 = (uint32_t)(o->value_novel * 256);
+    o->keyspace.value_novel_256 = novel_256 > 0 ? novel_256 : 1;
     bool has_scan = o->workload.share[OPERATION_SCAN] > 0.0;
     if (has_scan && !o->class->has_scan)
         argp_error(state, "--workload %s: the target %s has no ordered scan", o->workload_name,
@@ -186,6 +191,9 @@ static error_t parse_load(int key, char *text, struct argp_state *state, struct 
     case 'v':
         o->value_bytes =
             range(state, "--value-bytes", text, (struct byte_range){0, KEYSPACE_VALUE_BYTES_MAX});
+        return 0;
+    case KEY_VALUE_NOVEL:
+        o->value_novel = number(state, "--value-novel", text, 0.01, 1.0);
         return 0;
     case KEY_SEED:
         o->seed = count(state, "--seed", text, 0, 0x1p53);
@@ -273,6 +281,7 @@ void options_parse(struct options *o, int argc, char **argv)
         .workload_name = "b",
         .read_ratio = 0.5,
         .theta = 0.99,
+        .value_novel = 1.0,
         .keys = 1000000,
         .key_bytes = {20, 20},
         .value_bytes = {100, 100},

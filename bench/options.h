@@ -25,6 +25,7 @@ struct options {
     enum distribution_kind distribution;
     uint64_t keys;
     struct byte_range key_bytes, value_bytes;
+    double value_novel;
     struct keyspace keyspace;
     uint32_t connections, depth, threads;
     double rate;         /* 0: closed loop */

@@ -166,6 +166,7 @@ static json_t *settings_json(struct writer *w, const struct options *o)
     set(w, out, "keys", integer(o->keys));
     set(w, out, "key_bytes", json_pack("[i,i]", (int)o->key_bytes.min, (int)o->key_bytes.max));
     set(w, out, "value_bytes", json_pack("[i,i]", (int)o->value_bytes.min, (int)o->value_bytes.max));
+    set(w, out, "value_novel", json_real(o->value_novel));
     set(w, out, "connections", json_integer(o->connections));
     set(w, out, "depth", json_integer(o->depth));
     set(w, out, "threads", json_integer(o->threads));

@@ -127,3 +127,23 @@ TEST(values_of_every_length_stay_within_their_buffer)
         CU_ASSERT_EQUAL(value[bytes + 8], 0xee);
     }
 }
+
+TEST(a_value_that_may_be_compressed_repeats_its_first_part_and_still_belongs_to_its_key)
+{
+    struct keyspace k = keyspace(20, 20, 1000, 1000);
+    uint8_t value[1008];
+    k.value_novel_256 = 128;
+    CU_ASSERT_EQUAL(keyspace_value(&k, 5, 9, value), 1000);
+    CU_ASSERT_EQUAL(memcmp(value + 8, value + 504, 488), 0); /* 500 bytes are 62 words */
+    CU_ASSERT(memcmp(value + 8, value + 256, 240) != 0);
+    CU_ASSERT(keyspace_value_belongs(&k, 5, slice_of(value, 1000)));
+    CU_ASSERT(!keyspace_value_belongs(&k, 6, slice_of(value, 1000)));
+    value[900] ^= 1;
+    CU_ASSERT(!keyspace_value_belongs(&k, 5, slice_of(value, 1000)));
+    k.value_novel_256 = 1;
+    for (uint32_t bytes = 16; bytes < 64; bytes++) {
+        k.value_bytes_min = k.value_bytes_max = bytes;
+        CU_ASSERT_EQUAL(keyspace_value(&k, 5, 9, value), bytes);
+        CU_ASSERT(keyspace_value_belongs(&k, 5, slice_of(value, bytes)));
+    }
+}
