@@ -47,13 +47,22 @@ static bool is_written(struct build *b, const struct record *record)
     return b->count > 0 && record_key_compare(&record->key, last_key(b)) <= 0;
 }
 
+/* Waits sometimes. */
+static int add_record(struct engine *e, struct build *b, struct table_writer *w, struct record *record)
+{
+    bool is_changed;
+    e->counters.corruptions += !(record->flags & RECORD_SEPARATED) && !entry_verify(record);
+    int rc = values_build_take(&b->values, record, &is_changed);
+    return rc ? rc : table_writer_add(w, record);
+}
+
 /* Until the table is large enough or the merge at its end. */
 static int write_records(struct engine *e, struct build *b, struct table_writer *w)
 {
     uint64_t bytes_max = e->options.table_bytes_max;
     struct record record;
     int rc = 1;
-    while (rc == 1 && table_writer_bytes(w) < bytes_max) {
+    while (rc == 1 && table_writer_bytes(w) < bytes_max && !values_build_is_full(&b->values)) {
         if (e->is_closing) {
             MARK(table_in_the_making_is_dropped_at_close);
             return TORC_E_CANCELLED;
@@ -62,8 +71,7 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
         if (rc == 1 && is_written(b, &record))
             continue;
         if (rc == 1 && is_needed(b, &record)) {
-            e->counters.corruptions += !entry_verify(&record);
-            int added = table_writer_add(w, &record);
+            int added = add_record(e, b, w, &record);
             if (added) {
                 b->is_input_bad = added == TORC_E_CORRUPT;
                 return added;
@@ -88,7 +96,10 @@ static int write_table(struct engine *e, struct build *b, const char *path, uint
     if (rc)
         return rc;
     empty_bytes = table_writer_bytes(w);
+    values_build_begin(&b->values, number);
     rc = write_records(e, b, w);
+    if (rc == 0)
+        rc = values_build_finish(&b->values);
     if (rc == 0 && table_writer_bytes(w) > empty_bytes) {
         rc = table_writer_finish(w, &summary);
         *is_kept = rc == 0;
@@ -116,6 +127,12 @@ static int open_table(struct engine *e, struct build *b, const char *path, uint6
     if (!ref) {
         table_close(table);
         return TORC_E_NO_MEMORY;
+    }
+    rc = values_build_attach(&b->values, &ref->values);
+    if (rc) {
+        table_close(table);
+        reactor_free(e->reactor, ref);
+        return rc;
     }
     b->tables[b->count++] = ref;
     return 0;
@@ -183,6 +200,7 @@ static int build_again(struct engine *e, struct build *b)
 
 int engine_build_tables(struct engine *e, struct build *b)
 {
+    values_build_init(&b->values, e);
     int rc = merge_seek(b->merge, &(struct record_key){.vnode = e->options.vnode_first});
     b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
     while (rc == 0 && !b->is_at_end) {
@@ -196,6 +214,7 @@ int engine_build_tables(struct engine *e, struct build *b)
         let_go(e, b->tables, b->count, true);
         b->count = 0;
     }
+    values_build_deinit(&b->values);
     return rc;
 }
 
@@ -215,17 +234,41 @@ void build_deinit(struct engine *e, struct build *b)
 
 /* ---- what counts ---- */
 
+/* What the added tables point into goes with them; *out is the caller's to free. */
+static int describe_values(struct engine *e, const struct tables_change *change, struct manifest_table *added,
+                           uint8_t **out)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < change->added_count; i++)
+        bytes += (size_t)change->added[i]->values.count * VALUE_REFERENCE_BYTES;
+    *out = reactor_alloc(e->reactor, bytes + 1);
+    if (!*out)
+        return TORC_E_NO_MEMORY;
+    uint8_t *at = *out;
+    for (uint32_t i = 0; i < change->added_count; i++) {
+        const struct value_refs *refs = &change->added[i]->values;
+        added[i].values = slice_of(at, (size_t)refs->count * VALUE_REFERENCE_BYTES);
+        value_refs_encode(at, refs);
+        at += added[i].values.bytes;
+    }
+    return 0;
+}
+
 static int commit(struct engine *e, const struct tables_change *change)
 {
     struct reactor *r = e->reactor;
     uint64_t *removed = reactor_alloc(r, (change->removed_count + 1) * sizeof *removed);
     struct manifest_table *added = reactor_alloc(r, (change->added_count + 1) * sizeof *added);
+    uint8_t *values = NULL;
     int rc = removed && added ? 0 : TORC_E_NO_MEMORY;
     if (rc == 0) {
         for (uint32_t i = 0; i < change->removed_count; i++)
             removed[i] = change->removed[i]->number;
         for (uint32_t i = 0; i < change->added_count; i++)
             added[i] = table_description(change->added[i]);
+        rc = describe_values(e, change, added, &values);
+    }
+    if (rc == 0)
         rc = manifest_commit(e->manifest, &(struct manifest_change){
                                               .added = added,
                                               .added_count = change->added_count,
@@ -234,7 +277,7 @@ static int commit(struct engine *e, const struct tables_change *change)
                                               .edit = change->edit,
                                               .context = change->context,
                                           });
-    }
+    reactor_free(r, values);
     reactor_free(r, added);
     reactor_free(r, removed);
     return rc;
@@ -272,8 +315,12 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
         return rc;
     }
     struct table_set *set = make_set(e, &set_change);
-    for (uint32_t i = 0; i < change->removed_count; i++)
+    for (uint32_t i = 0; i < change->added_count; i++)
+        values_count(e, &change->added[i]->values, true);
+    for (uint32_t i = 0; i < change->removed_count; i++) {
         change->removed[i]->is_obsolete = true;
+        values_count(e, &change->removed[i]->values, false);
+    }
     struct table_set *old = e->tables;
     e->tables = set;
     table_set_release(old);

@@ -7,6 +7,7 @@
 
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
+#include "engine/values_build.h"
 
 struct build {
     struct merge *merge; /* not yet sought */
@@ -22,8 +23,9 @@ struct build {
     uint32_t capacity;
     uint64_t run;
     bool is_at_end;
-    bool is_made_again; /* the merge may give out the last record of the table before once more */
-    bool is_input_bad;  /* the error is that of merge->bad_source: it cannot be read */
+    bool is_made_again;         /* the merge may give out the last record of the table before once more */
+    struct values_build values; /* of the table in the making */
+    bool is_input_bad;          /* the error is that of merge->bad_source: it cannot be read */
 };
 
 /* Waits. Writes, syncs and opens the tables; their names are durable, the manifest does not know them yet.

@@ -50,6 +50,27 @@ static bool is_damaged(const struct table_run *run)
     return false;
 }
 
+/* The run that holds most of what is to leave value logs that are collected: with nothing else to do it is
+ * written again, and its values move. */
+static bool pick_for_values(const struct engine *e, struct picked *p)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->set->run_count; i++) {
+        const struct table_run *run = &p->set->runs[i];
+        uint64_t bytes = 0;
+        for (uint32_t j = 0; j < run->count; j++)
+            bytes += values_collectable_bytes(e, &run->tables[j]->values);
+        if (bytes <= most || is_damaged(run))
+            continue;
+        most = bytes;
+        p->runs[0] = run;
+        p->count = 1;
+        p->table_count = run->count;
+    }
+    p->tier = p->count ? p->runs[0]->tables[0]->level - 1 : 0; /* it stays as deep as it is */
+    return p->count > 0;
+}
+
 /* The lowest tier with enough runs; of it the oldest. */
 static bool pick(const struct engine *e, struct picked *p)
 {
@@ -64,7 +85,8 @@ static bool pick(const struct engine *e, struct picked *p)
         if (p->count >= TIER_RUNS)
             return true;
     }
-    return false;
+    *p = (struct picked){.set = set};
+    return pick_for_values(e, p);
 }
 
 static bool is_picked(const struct picked *p, const struct table_run *run)

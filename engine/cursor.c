@@ -21,6 +21,7 @@ struct engine_cursor {
     uint8_t *limit_bytes;
     uint8_t *copy; /* of the entry given out last */
     size_t copy_bytes;
+    struct value_buffer value; /* read from a value log */
 };
 
 /* ---- open and close ---- */
@@ -104,6 +105,7 @@ void engine_cursor_close(struct engine_cursor *c)
     merge_deinit(&c->merge);
     table_set_release(c->tables);
     reactor_free(r, c->limit_bytes);
+    value_buffer_deinit(r, &c->value);
     reactor_free(r, c->copy);
     reactor_free(r, c);
 }
@@ -132,8 +134,23 @@ static int copy_out(struct engine_cursor *c, struct record *out)
     return ENGINE_CURSOR_RECORD;
 }
 
+/* Waits. The value is in the cursor's buffer then; the rest is of a table and stays where it is. */
+static int give_out_separated(struct engine_cursor *c, struct record *out)
+{
+    int rc = values_resolve(c->engine, out, &c->value);
+    if (rc) {
+        MARK(scan_meets_a_value_that_cannot_be_read);
+        c->merge.error = rc; /* until a seek, as that of a bad block */
+        return rc;
+    }
+    c->engine->counters.value_reads++;
+    return ENGINE_CURSOR_RECORD;
+}
+
 static int give_out(struct engine_cursor *c, struct record *out)
 {
+    if (out->flags & RECORD_SEPARATED)
+        return give_out_separated(c, out);
     if (!entry_verify(out)) {
         c->engine->counters.corruptions++;
         return TORC_E_CORRUPT;

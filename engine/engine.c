@@ -17,6 +17,7 @@ enum {
     CACHE_BYTES_DEFAULT = 64 << 20,
     TABLE_BYTES_MAX_DEFAULT = 256 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
+    VALUE_LOG_BYTES_MIN_DEFAULT = 2 << 10,
     SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
     EVENT_TEXT_BYTES = 512,
     BATCH_BYTES_MIN = 16 << 10,
@@ -244,7 +245,7 @@ static bool is_delete_with_room(const struct engine *e, const struct record *rec
 int engine_put(struct engine *e, const struct record *record, const struct engine_ticket *ticket)
 {
     ASSERT((uint16_t)(record->key.vnode - e->options.vnode_first) < e->options.vnode_count);
-    ASSERT(record->value.bytes <= e->options.value_bytes_max);
+    ASSERT(record->value.bytes <= e->options.value_bytes_max && !(record->flags & RECORD_SEPARATED));
     if (e->is_failed || !e->wal) {
         MARK(put_is_refused_by_a_failed_engine);
         return TORC_E_STORAGE;
@@ -360,6 +361,8 @@ static int copy_options(struct engine *e, const struct engine_options *o)
         e->options.table_bytes_max = TABLE_BYTES_MAX_DEFAULT;
     if (!e->options.value_bytes_max)
         e->options.value_bytes_max = VALUE_BYTES_MAX;
+    if (!e->options.value_log_bytes_min)
+        e->options.value_log_bytes_min = VALUE_LOG_BYTES_MIN_DEFAULT;
     ASSERT(e->options.table_bytes_max <= UINT64_C(2) << 30);
     ASSERT(e->options.table_bytes_max >= TABLE_BYTES_MAX_LEAST);
     ASSERT(e->options.value_bytes_max <= VALUE_BYTES_MAX);
@@ -379,8 +382,10 @@ static void free_engine(struct engine *e)
     while ((link = list_pop_front(&e->graveyard)) != NULL) {
         struct table_ref *ref = CONTAINER_OF(link, struct table_ref, link);
         table_close(ref->table);
+        values_release(e, &ref->values, false);
         reactor_free(r, ref);
     }
+    values_close(e->values);
     row_cache_close(e->rows);
     cache_close(e->cache);
     manifest_close(e->manifest);
@@ -432,6 +437,8 @@ static int open_parts(struct engine *e, char *why, size_t why_bytes)
         rc = cache_open(e->reactor, e->options.cache_bytes / 2, &e->cache);
     if (rc == 0)
         rc = row_cache_open(e->reactor, e->options.cache_bytes / 2, e->seed, &e->rows);
+    if (rc == 0)
+        rc = values_open(e->reactor, &e->values);
     if (rc == 0)
         rc = new_memtable(e, &e->active);
     return rc ? rc : engine_recover(e, why, why_bytes);
@@ -518,6 +525,15 @@ static void count_tables(const struct engine *e, struct engine_counters *c)
     }
 }
 
+static void count_values(const struct engine *e, struct engine_counters *c)
+{
+    struct values_totals t = values_totals(e->values);
+    c->value_files = t.files;
+    c->value_bytes = t.bytes;
+    c->value_live_bytes = t.live_bytes;
+    c->value_files_damaged = t.files_damaged;
+}
+
 static void count_memtable(const struct memtable *m, struct engine_counters *c)
 {
     c->memtable_bytes += memtable_used_bytes(m) + memtable_index_bytes(m);
@@ -543,6 +559,7 @@ struct engine_counters engine_counters(const struct engine *e)
     c.row_cache_entries = rows.entries;
     c.quarantined = manifest_state(e->manifest)->numbers.quarantine_count;
     count_tables(e, &c);
+    count_values(e, &c);
     count_memtable(e->active, &c);
     for (uint32_t i = 0; i < e->frozen_count; i++)
         count_memtable(e->frozen[i].memtable, &c);

@@ -51,6 +51,9 @@ struct engine_options {
     uint64_t cache_bytes;     /* half for rows, half for blocks; 0 means 64 MiB */
     uint64_t table_bytes_max; /* merges begin a new table at this size; 0: 256 MiB; 8 KiB to 2 GiB */
     uint32_t value_bytes_max; /* no larger value is put; 0 means VALUE_BYTES_MAX */
+    /* Values of so many bytes and more go to value logs when a memtable is flushed; 0 means 2,048, UINT32_MAX
+     * never. What is there already is read whatever this says. */
+    uint32_t value_log_bytes_min;
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
     engine_durable_fn *on_durable;
     void *owner;
@@ -95,7 +98,7 @@ void engine_submit(struct engine *e);
 enum engine_answer {
     ENGINE_FOUND,  /* *out is filled: the newest record, alive */
     ENGINE_ABSENT, /* no such key, or deleted, or expired */
-    ENGINE_WAITS,  /* a block must come from the disk: call engine_get_wait from a task */
+    ENGINE_WAITS,  /* a block or a value must come from the disk: call engine_get_wait from a task */
 };
 
 /* A key as reads want it: hashed once, with the seed of this engine. */
@@ -114,8 +117,9 @@ void engine_prefetch_entry(const struct engine *e, const struct engine_key *k);
  * than all that may be lost is held. No scan can be opened then: it might pass over keys of which nothing is
  * left, and nobody could tell. engine_accept_loss ends that.
  *
- * Where a block or a whole table is lost, keys of its range answer TORC_E_CORRUPT unless a version newer than
- * all of that table is held, and a scan ends with TORC_E_CORRUPT before the first key of it.
+ * Where a block or a whole table is lost, keys of its range answer TORC_E_CORRUPT unless a version newer
+ * than all of that table is held, and a scan ends with TORC_E_CORRUPT before the first key of it. Where a
+ * value log is lost or damaged, just the keys with values there answer TORC_E_CORRUPT.
  *
  * Never waits. Returns: an enum engine_answer, or an error: TORC_E_CORRUPT, TORC_E_UNKNOWN, TORC_E_STORAGE.
  * The bytes of *out are the engine's and live until the caller waits or calls the engine again. The record's
@@ -207,9 +211,17 @@ struct engine_counters {
     uint64_t tables;
     uint64_t table_bytes;
     uint64_t table_pinned_bytes; /* filters and indexes */
-    uint64_t user_bytes;         /* keys and values put */
-    uint64_t tables_damaged;     /* of them: not merged, since they cannot be read, or not whole */
-    uint64_t corruptions;        /* checksums that failed */
+    uint64_t value_files;        /* value logs */
+    uint64_t value_bytes;        /* in them, garbage included */
+    uint64_t value_live_bytes;
+    uint64_t value_files_damaged; /* cannot be opened, or a value of theirs could not be read */
+    uint64_t value_reads;         /* from disk, by gets and scans */
+    uint64_t value_bytes_written; /* by flushes and merges */
+    uint64_t value_bytes_moved;   /* of them, by merges out of files that are collected */
+    uint64_t value_bytes_removed; /* of files that nothing pointed to any more */
+    uint64_t user_bytes;          /* keys and values put */
+    uint64_t tables_damaged;      /* of them: not merged, since they cannot be read, or not whole */
+    uint64_t corruptions;         /* checksums that failed */
     uint64_t disk_full_refusals;
     uint64_t quarantined; /* damaged stretches of the log known now */
 };

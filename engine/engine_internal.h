@@ -3,7 +3,7 @@
  *   engine.c      open, close, writes                 tables.c      the set of tables that reads see
  *   recover.c     from the disk's state to a memtable  merge.c       many sorted sources as one
  *   read.c        point reads                         cursor.c      scans
- *   build.c       from a merge to tables that count
+ *   build.c       from a merge to tables that count   values.c      value logs; values_build.c: of a table
  *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
  *   loss.c        what was lost is given up           disk.c        the share of background work in the disk
  *
@@ -19,6 +19,7 @@
 #include "engine/memtable.h"
 #include "engine/row_cache.h"
 #include "engine/tables.h"
+#include "engine/values.h"
 #include "engine/wal.h"
 
 enum {
@@ -52,6 +53,7 @@ struct engine {
     struct manifest *manifest;
     struct cache *cache; /* of blocks */
     struct row_cache *rows;
+    struct values *values;
     struct wal *wal; /* null once it is closed */
 
     struct memtable *active;

@@ -8,7 +8,8 @@
  *   36: u64 expiry_ms (only if RECORD_EXPIRING) | key | subkey | value
  *
  * Little-endian. What a lookup compares comes first. The record checksum covers key, subkey and value and
- * comes from the client; the header check covers the 32 bytes before it and the expiry, so that a flipped bit
+ * comes from the client; where the entry has but a pointer (RECORD_SEPARATED) it is still that of the true
+ * value. The header check covers the 32 bytes before it and the expiry, so that a flipped bit
  * in a length, a version, a flag, a vnode or an expiry is found as well. Decoding checks lengths only and is
  * for hot paths; whoever hands data out or first reads it from a disk verifies. */
 #ifndef ENGINE_ENTRY_H

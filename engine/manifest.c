@@ -59,7 +59,7 @@ static int note_file(void *context, const char *name)
     uint64_t id;
     size_t length = strlen(name);
     if (wal_segment_name_parse(name, &id) || strncmp(name, "table-", 6) == 0 ||
-        (length > 4 && strcmp(name + length - 4, ".sst") == 0))
+        strncmp(name, "values-", 7) == 0 || (length > 4 && strcmp(name + length - 4, ".sst") == 0))
         *has_data = true;
     return 0;
 }

@@ -5,7 +5,8 @@
  * copy, and after a change two. Loading takes the newer valid one; with none valid the shard does not start:
  * it never starts empty over data. docs/formats-engine.md has the bytes.
  *
- * A shard's files: MANIFEST-A, MANIFEST-B, wal-<16 hex>.log, table-<16 hex>.sst.
+ * A shard's files: MANIFEST-A, MANIFEST-B, wal-<16 hex>.log, table-<16 hex>.sst,
+ * values-<16 hex>.log.
  *
  * Numbers of files are never alike in a data directory, whichever shard gave them out and when: so a file can
  * be linked into the directory of another shard. Where that was done a table holds keys of other shards, too;
@@ -42,7 +43,7 @@ struct manifest_table {
     uint64_t expiry_max_ms;
     struct record_key smallest; /* of its entries */
     struct record_key largest;
-    struct slice values; /* what it refers to in value logs; at most MANIFEST_VALUES_BYTES_MAX bytes */
+    struct slice values; /* what it points into: a row as in values_format.h, by file */
 };
 
 /* The small numbers of a shard. */

@@ -35,6 +35,10 @@ static int judge(struct engine *e, bool is_found, const struct record *record, u
     }
     if (!is_found)
         return ENGINE_ABSENT;
+    if (record->flags & RECORD_SEPARATED) { /* one that lives has been resolved */
+        ASSERT(!record_is_live(record, now_ms));
+        return ENGINE_ABSENT;
+    }
     if (!entry_verify(record)) {
         e->counters.corruptions++;
         return TORC_E_CORRUPT;
@@ -101,7 +105,10 @@ static int get_older(struct engine *e, const struct engine_key *k, uint64_t now_
             is_found = is_of_table = true;
         }
     }
-    if (is_of_table && !is_row)
+    bool is_separated = is_found && (out->flags & RECORD_SEPARATED);
+    if (is_separated && record_is_live(out, now_ms))
+        return ENGINE_WAITS;
+    if (is_of_table && !is_row && !is_separated)
         row_cache_add(e->rows, k, out);
     e->counters.gets++;
     e->counters.gets_memtable += is_found && !is_of_table;
@@ -175,6 +182,31 @@ static int search_tables(struct engine *e, const struct table_set *set, const st
     return 0;
 }
 
+/* Reads the value that the record found points to, when it is to be served. The key moves behind it, so that
+ * both are in one buffer. The caller holds the set of tables. */
+static int fetch_value(struct engine *e, struct found *f, uint64_t now_ms)
+{
+    if (!f->buffer || !(f->record.flags & RECORD_SEPARATED) || !record_is_live(&f->record, now_ms) ||
+        f->record.version.clock <= e->quarantine_clock)
+        return 0;
+    struct slice key = f->record.key.key, subkey = f->record.key.subkey;
+    struct value_buffer value = {.spare = key.bytes + subkey.bytes};
+    int rc = values_resolve(e, &f->record, &value);
+    if (rc) {
+        value_buffer_deinit(e->reactor, &value);
+        return rc;
+    }
+    e->counters.value_reads++;
+    uint8_t *end = value.data + value.capacity - value.spare;
+    f->record.key.key.data = end;
+    end = slice_put(end, key);
+    f->record.key.subkey.data = end;
+    slice_put(end, subkey);
+    reactor_free(e->reactor, f->buffer);
+    f->buffer = value.data;
+    return 0;
+}
+
 int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out,
                     void **buffer)
 {
@@ -187,8 +219,11 @@ int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_m
         struct table_set *set = e->tables;
         table_set_hold(set);
         rc = search_tables(e, set, k, &f);
+        if (rc == 0)
+            rc = fetch_value(e, &f, now_ms);
         /* Unless a flush was done meanwhile, this is what the tables hold. */
-        if (rc == 0 && f.buffer && !is_of_memtable && e->tables == set)
+        if (rc == 0 && f.buffer && !is_of_memtable && e->tables == set &&
+            !(f.record.flags & RECORD_SEPARATED))
             row_cache_add(e->rows, k, &f.record);
         table_set_release(set);
     }

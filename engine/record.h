@@ -35,8 +35,8 @@ static inline int version_compare(struct version a, struct version b)
 enum record_flag {
     RECORD_TOMBSTONE = 1, /* the key was deleted; the value is empty */
     RECORD_EXPIRING = 2,  /* expiry_ms counts */
-    /* bits 2 to 4: type of the value, 0 for plain bytes; bit 5: value separated (a pointer into a value
-     * log) */
+    /* bits 2 to 4: type of the value, 0 for plain bytes */
+    RECORD_SEPARATED = 1 << 5, /* in tables only: the value is a pointer into a value log */
 };
 
 struct record_key {

@@ -102,13 +102,20 @@ static int open_table(struct engine *e, const struct manifest_table *description
     }
     (*out)->number = description->number;
     (*out)->is_damaged = is_damaged;
-    return 0;
+    rc = values_hold(e, description->values, &(*out)->values);
+    if (rc == 0)
+        return 0;
+    snprintf(why, why_bytes, "cannot open the value logs of the table %s: %s", path, error_sentence(rc));
+    table_close(table);
+    reactor_free(e->reactor, *out);
+    return rc;
 }
 
 static void discard_refs(struct engine *e, struct table_ref **refs, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         table_close(refs[i]->table);
+        values_release(e, &refs[i]->values, false);
         reactor_free(e->reactor, refs[i]);
     }
 }
@@ -129,6 +136,8 @@ static int open_tables(struct engine *e, char *why, size_t why_bytes)
         e->tables = table_set_make(e->reactor, NULL, &change);
         rc = e->tables ? 0 : TORC_E_NO_MEMORY;
     }
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        values_count(e, &refs[i]->values, true);
     if (rc)
         discard_refs(e, refs, count);
     reactor_free(e->reactor, refs);
@@ -305,9 +314,14 @@ static int settle_manifest(struct engine *e, struct wal_recovery *w, char *why, 
 
 enum { ORPHANS_AT_ONCE = 64 };
 
+struct orphan {
+    uint64_t number;
+    bool is_values; /* a value log; else a table */
+};
+
 struct orphans {
     struct engine *engine;
-    uint64_t numbers[ORPHANS_AT_ONCE];
+    struct orphan files[ORPHANS_AT_ONCE];
     uint32_t count;
 };
 
@@ -323,13 +337,21 @@ static bool is_in_manifest(const struct engine *e, uint64_t number)
 static int note_orphan(void *context, const char *name)
 {
     struct orphans *o = context;
+    struct orphan found = {.is_values = true};
+    if (o->count == ARRAY_COUNT(o->files))
+        return 0;
+    if (values_name_parse(name, &found.number)) { /* a table that counts holds each that it points into */
+        if (!values_find(o->engine->values, found.number))
+            o->files[o->count++] = found;
+        return 0;
+    }
     unsigned long long number;
     char again[64];
     if (sscanf(name, "table-%16llx.sst", &number) != 1)
         return 0;
     snprintf(again, sizeof again, "table-%016llx.sst", number);
-    if (strcmp(again, name) == 0 && !is_in_manifest(o->engine, number) && o->count < ARRAY_COUNT(o->numbers))
-        o->numbers[o->count++] = number;
+    if (strcmp(again, name) == 0 && !is_in_manifest(o->engine, number))
+        o->files[o->count++] = (struct orphan){.number = number};
     return 0;
 }
 
@@ -339,15 +361,21 @@ static int remove_some_orphans(struct engine *e, uint32_t *count)
     int rc = directory_list(e->reactor, e->directory, note_orphan, &o);
     for (uint32_t i = 0; i < o.count && rc == 0; i++) {
         char path[ENGINE_PATH_MAX];
-        engine_table_path(e, o.numbers[i], path);
-        MARK(table_that_nothing_names_is_removed);
+        if (o.files[i].is_values) {
+            MARK(value_log_that_nothing_names_is_removed);
+            values_path(e, o.files[i].number, path);
+        } else {
+            MARK(table_that_nothing_names_is_removed);
+            engine_table_path(e, o.files[i].number, path);
+        }
         rc = file_remove(e->reactor, path);
     }
     *count = o.count;
     return rc;
 }
 
-/* A table that a crash left behind before the manifest named it. That it cannot be removed harms nothing. */
+/* A table or a value log that a crash left behind before the manifest named it, or when it did no more. That
+ * it cannot be removed harms nothing. */
 static void remove_orphans(struct engine *e)
 {
     uint32_t count = ORPHANS_AT_ONCE;
@@ -359,7 +387,7 @@ static void remove_orphans(struct engine *e)
     while (rc == 0 && count == ORPHANS_AT_ONCE) /* ends: each time there are fewer */
         rc = remove_some_orphans(e, &count);
     if (rc)
-        engine_tell(e, "orphans", "unneeded tables in %s could not be removed: %s", e->directory,
+        engine_tell(e, "orphans", "unneeded files in %s could not be removed: %s", e->directory,
                     error_sentence(rc));
 }
 

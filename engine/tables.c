@@ -191,6 +191,7 @@ static void bury(struct reactor *r, void *context)
         engine_table_path(e, ref->number, path);
         keep_counters(e, ref->table);
         table_close(ref->table);
+        values_release(e, &ref->values, ref->is_obsolete);
         int rc = ref->is_obsolete ? file_remove(r, path) : 0;
         if (rc)
             engine_tell(e, "table_not_removed", "%s: %s; it goes at the next start", path,

@@ -16,6 +16,7 @@
 
 #include "engine/manifest.h"
 #include "engine/table.h"
+#include "engine/values.h"
 
 struct engine;
 
@@ -29,8 +30,9 @@ struct table_ref {
     uint64_t clock_max;
     uint32_t level;
     uint32_t references;
-    bool is_obsolete; /* replaced: its file goes when nobody holds it */
-    bool is_damaged;  /* it cannot be read, or a merge has met a bad block: left alone until the next start */
+    struct value_refs values; /* what it points into; held */
+    bool is_obsolete;         /* replaced: its file goes when nobody holds it */
+    bool is_damaged; /* it cannot be read, or a merge has met a bad block: left alone until the next start */
 };
 
 struct table_run {
@@ -70,7 +72,8 @@ struct table_set_change {
 struct table_set *table_set_make(struct reactor *r, const struct table_set *from,
                                  const struct table_set_change *change);
 
-/* What the manifest keeps of a table; its keys are borrowed from the table. */
+/* What the manifest keeps of a table, but for its values (value_refs_encode); its keys are borrowed from the
+ * table. */
 struct manifest_table table_description(const struct table_ref *ref);
 
 #endif

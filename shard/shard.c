@@ -189,6 +189,7 @@ static int open_engine(struct shard *s)
         .cache_bytes = o->cache_bytes / s->core_count,
         .table_bytes_max = s->sizes.table_bytes_max,
         .value_bytes_max = s->sizes.value_bytes_max,
+        .value_log_bytes_min = (uint32_t)o->value_log_min,
         .log_writes_in_flight = s->sizes.log_writes_in_flight,
         .on_durable = shard_on_durable,
         .owner = s,

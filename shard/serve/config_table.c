@@ -194,6 +194,17 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .min = MIB,
      .max = 16 * TIB,
      .help = "Memory for data read from disk, of the whole node, divided over its cores"},
+    {.name = "value-log-min",
+     .section = section_storage,
+     .kind = OPTION_BYTES,
+     FIELD(value_log_min),
+     .argument = "BYTES",
+     .initial = "2K",
+     .min = 64,
+     .max = 2 * MIB,
+     .help = "Values of this size and more are written once to value logs, and merges copy pointers to them; "
+             "more "
+             "than 1M keeps all values in SSTables"},
 
     {.name = "log-level",
      .section = section_log,

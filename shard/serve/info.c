@@ -218,6 +218,14 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "tables", n->tables);
     json_number(j, "table_bytes", n->table_bytes);
     json_number(j, "table_pinned_bytes", n->table_pinned_bytes);
+    json_number(j, "value_files", n->value_files);
+    json_number(j, "value_bytes", n->value_bytes);
+    json_number(j, "value_live_bytes", n->value_live_bytes);
+    json_number(j, "value_files_damaged", n->value_files_damaged);
+    json_number(j, "value_reads", n->value_reads);
+    json_number(j, "value_bytes_written", n->value_bytes_written);
+    json_number(j, "value_bytes_moved", n->value_bytes_moved);
+    json_number(j, "value_bytes_removed", n->value_bytes_removed);
     json_number(j, "user_bytes", n->user_bytes);
     json_number(j, "corruptions", n->corruptions);
     json_number(j, "quarantined", n->quarantined);

@@ -17,6 +17,7 @@ struct judge {
     struct crash_history history;
     struct crash_shard shard;
     uint64_t tables; /* that counted when the life ended */
+    uint64_t values; /* value logs, the same */
     bool is_full;    /* the disk: nothing can be put */
     bool has_put;
     bool is_over;
@@ -28,6 +29,7 @@ static bool check_counters(struct judge *j)
 {
     struct engine_counters c = engine_counters(j->shard.engine);
     j->tables = c.tables;
+    j->values = c.value_files;
     if (j->history.unknown_below > 0)
         return c.quarantined > 0 || crash_shard_complain(&j->shard, "damage of the log is forgotten");
     if (c.quarantined || c.corruptions)
@@ -117,24 +119,29 @@ static void lose_all_pending(struct judge *j)
 static bool check_files(struct judge *j)
 {
     const struct sim_disk *disk = sim_node_disk(j->node);
-    uint64_t tables = 0, segments = 0;
+    uint64_t tables = 0, values = 0, segments = 0;
     for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
         struct sim_file_info info = sim_disk_file_at(disk, i);
         const char *name = strrchr(info.path, '/');
         name = name ? name + 1 : info.path;
         bool is_table = strncmp(name, "table-", 6) == 0;
         bool is_segment = strncmp(name, "wal-", 4) == 0;
+        bool is_values = strncmp(name, "values-", 7) == 0;
         tables += is_table;
+        values += is_values;
         segments += is_segment;
         if (is_segment && info.bytes > CRASH_SEGMENT_BYTES)
             return crash_shard_complain(&j->shard, "%s has %llu bytes", info.path,
                                         (unsigned long long)info.bytes);
-        if (!is_table && !is_segment && strncmp(name, "MANIFEST-", 9) != 0)
+        if (!is_table && !is_values && !is_segment && strncmp(name, "MANIFEST-", 9) != 0)
             return crash_shard_complain(&j->shard, "%s is left, which nobody names", info.path);
     }
     if (tables != j->tables)
         return crash_shard_complain(&j->shard, "%u files of tables for %u tables", (unsigned)tables,
                                     (unsigned)j->tables);
+    if (values != j->values)
+        return crash_shard_complain(&j->shard, "%u files of %u value logs", (unsigned)values,
+                                    (unsigned)j->values);
     if (segments > CRASH_SEGMENTS_MAX)
         return crash_shard_complain(&j->shard, "%u files of the log", (unsigned)segments);
     return true;

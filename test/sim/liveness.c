@@ -19,6 +19,7 @@ bool liveness_is_due(const struct subject *s)
 
 struct files {
     uint32_t tables;
+    uint32_t values;
     uint32_t segments;
     uint32_t manifests;
     uint32_t others;
@@ -37,11 +38,12 @@ static struct files count_files(const struct subject *s)
             continue;
         const char *name = path + bytes + 1;
         bool is_table = strncmp(name, "table-", 6) == 0, is_log = strncmp(name, "wal-", 4) == 0;
-        bool is_manifest = strncmp(name, "MANIFEST-", 9) == 0;
+        bool is_manifest = strncmp(name, "MANIFEST-", 9) == 0, is_values = strncmp(name, "values-", 7) == 0;
         files.tables += is_table;
+        files.values += is_values;
         files.segments += is_log;
         files.manifests += is_manifest;
-        files.others += !is_table && !is_log && !is_manifest;
+        files.others += !is_table && !is_values && !is_log && !is_manifest;
     }
     return files;
 }
@@ -52,9 +54,11 @@ static bool are_files_right(const struct subject *s)
     struct files files = count_files(s);
     struct engine_counters c = engine_counters(s->engine);
     bool are_tables_right = s->damage.tables ? files.tables <= c.tables : files.tables == c.tables;
+    bool are_values_right = s->damage.values ? files.values <= c.value_files : files.values == c.value_files;
     bool are_segments_right =
         s->damage.log ? files.segments <= c.log_segments : files.segments == c.log_segments;
-    return are_tables_right && are_segments_right && files.manifests == 2 && files.others == 0;
+    return are_tables_right && are_values_right && are_segments_right && files.manifests == 2 &&
+           files.others == 0;
 }
 
 /* ---- until nothing is left to do ---- */
@@ -75,14 +79,15 @@ static void tell_unsettled(struct subject *s)
     const struct engine *e = s->engine;
     struct engine_counters c = engine_counters(e);
     struct files files = count_files(s);
-    subject_fail(
-        s,
-        "it does not settle: %u frozen memtables, %s%s%s%u files of %llu tables, %u files of %llu log "
-        "segments, %u manifests, %u other files; the log is durable to %llu, and says so to %llu",
-        e->frozen_count, e->is_flushing ? "flushing, " : "", e->is_compacting ? "compacting, " : "",
-        e->is_burying ? "burying, " : "", files.tables, (unsigned long long)c.tables, files.segments,
-        (unsigned long long)c.log_segments, files.manifests, files.others,
-        (unsigned long long)e->wal->entries_durable, (unsigned long long)e->wal->watermark_durable);
+    subject_fail(s,
+                 "it does not settle: %u frozen memtables, %s%s%s%u files of %llu tables, %u of %llu value "
+                 "logs, %u of %llu log "
+                 "segments, %u manifests, %u other files; the log is durable to %llu, and says so to %llu",
+                 e->frozen_count, e->is_flushing ? "flushing, " : "", e->is_compacting ? "compacting, " : "",
+                 e->is_burying ? "burying, " : "", files.tables, (unsigned long long)c.tables, files.values,
+                 (unsigned long long)c.value_files, files.segments, (unsigned long long)c.log_segments,
+                 files.manifests, files.others, (unsigned long long)e->wal->entries_durable,
+                 (unsigned long long)e->wal->watermark_durable);
 }
 
 static void await_settled(struct subject *s)

@@ -191,6 +191,29 @@ uint64_t rot_hash_of_files(const struct subject *s)
     return hash;
 }
 
+static bool is_zero(const struct sim_disk *disk, const char *path, uint64_t offset)
+{
+    uint8_t sector[SIM_SECTOR_BYTES];
+    int64_t got = sim_disk_peek(disk, path, sector, sizeof sector, offset);
+    for (int64_t i = 0; i < got; i++)
+        if (sector[i])
+            return false;
+    return true;
+}
+
+/* A write to the end of a file that was never made, or not there: when the power goes, nothing is there for
+ * good, and no mark either. */
+static bool is_hole(const struct sim_disk *disk, const struct sim_corruption *c)
+{
+    bool is_elsewhere = c->fault == SIM_LOST_WRITE || c->fault == SIM_MISDIRECTED_WRITE;
+    for (uint32_t i = 0; is_elsewhere && i < sim_disk_file_count(disk); i++) {
+        struct sim_file_info file = sim_disk_file_at(disk, i);
+        if (file.id == c->file)
+            return is_zero(disk, file.path, c->offset);
+    }
+    return false;
+}
+
 uint32_t rot_damage_here(const struct subject *s, const char *beginning)
 {
     const struct sim_disk *disk = sim_node_disk(s->history->node);
@@ -198,8 +221,9 @@ uint32_t rot_damage_here(const struct subject *s, const char *beginning)
     for (uint32_t i = 0; i < sim_disk_corruption_count(disk); i++) {
         const struct sim_corruption *c = sim_disk_corruption(disk, i);
         const char *name;
-        here += c->fate == SIM_CORRUPTION_HERE && subject_of(s->history, c->path, &name) == s &&
-                strncmp(name, beginning, strlen(beginning)) == 0;
+        here += subject_of(s->history, c->path, &name) == s &&
+                strncmp(name, beginning, strlen(beginning)) == 0 &&
+                (c->fate == SIM_CORRUPTION_HERE || is_hole(disk, c));
     }
     return here;
 }
@@ -208,6 +232,7 @@ static void note_hit(struct subject *s, const char *name)
 {
     s->damage.log += strncmp(name, "wal-", 4) == 0;
     s->damage.tables += strncmp(name, "table-", 6) == 0;
+    s->damage.values += strncmp(name, "values-", 7) == 0;
     s->damage.manifests += strncmp(name, "MANIFEST", 8) == 0;
 }
 
@@ -237,6 +262,7 @@ void rot_lose_file(struct history *h, bool is_cut)
     story_say(&h->outcome->story, history_now_ns(h), "%s: %s", is_cut ? "cut off" : "lost file", path);
     note_hit(t.subject, t.name);
     t.subject->damage.lost_tables += strncmp(t.name, "table-", 6) == 0;
+    t.subject->damage.lost_values += strncmp(t.name, "values-", 7) == 0;
     t.subject->damage.has_lost_manifest |= strncmp(t.name, "MANIFEST", 8) == 0;
     h->outcome->tally.lost_files++;
     if (is_cut)

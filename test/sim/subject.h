@@ -26,6 +26,8 @@ struct damage {
     uint32_t manifests;
     uint32_t bad_sectors;   /* in any of them */
     uint32_t lost_tables;   /* whole files, or their ends */
+    uint32_t values;        /* value logs */
+    uint32_t lost_values;   /* of them whole files, or their ends */
     bool has_lost_manifest; /* since it was open last */
 };
 

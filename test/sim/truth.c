@@ -2,7 +2,8 @@
  *
  *   DISK_FULL   the disk was full not long ago
  *   STORAGE     a write or a sync failed since the start; for reads: a read failed, or a sector is bad
- *   CORRUPT     a table is damaged by a fault, and the key is in its range; for the start: a manifest is
+ *   CORRUPT     a table or a value log it points into is damaged by a fault, and the key is in its range; for
+ *               the start: a manifest is
  *               damaged, or could not be read or synced
  *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it, or is
  *               lost too */
@@ -50,23 +51,37 @@ static bool explains_unknown(const struct subject *s, uint32_t floor)
 /* A table that cannot be opened is set aside until the next start. */
 static bool explains_corrupt(const struct subject *s)
 {
-    return s->damage.lost_tables > 0 || history_hits(s->history, SIM_READ_ERROR) > 0 ||
-           rot_damage_here(s, "table-") > 0;
+    return s->damage.lost_tables > 0 || s->damage.lost_values > 0 ||
+           history_hits(s->history, SIM_READ_ERROR) > 0 || rot_damage_here(s, "table-") > 0 ||
+           rot_damage_here(s, "values-") > 0;
+}
+
+/* Is one of the files damaged that the table or its values are in? */
+static bool is_damaged(const struct subject *s, const struct table_ref *t)
+{
+    char name[64];
+    snprintf(name, sizeof name, "table-%016llx.sst", (unsigned long long)t->number);
+    if (rot_damage_here(s, name) > 0)
+        return true;
+    for (uint32_t i = 0; i < t->values.count; i++) {
+        snprintf(name, sizeof name, "values-%016llx.log", (unsigned long long)t->values.uses[i].file->number);
+        if (rot_damage_here(s, name) > 0)
+            return true;
+    }
+    return false;
 }
 
 bool truth_explains_corrupt_key(const struct subject *s, uint32_t key)
 {
-    char memory[MODEL_KEY_BYTES_MAX], name[64];
+    char memory[MODEL_KEY_BYTES_MAX];
     struct record_key record_key = model_key(&s->model, key, memory);
     const struct table_set *set = s->engine->tables;
-    if (s->damage.lost_tables > 0 || history_hits(s->history, SIM_READ_ERROR) > 0)
+    if (s->damage.lost_tables > 0 || s->damage.lost_values > 0 ||
+        history_hits(s->history, SIM_READ_ERROR) > 0)
         return true;
     for (uint32_t i = 0; i < set->run_count; i++) {
         const struct table_ref *t = table_run_find(&set->runs[i], &record_key);
-        if (!t)
-            continue;
-        snprintf(name, sizeof name, "table-%016llx.sst", (unsigned long long)t->number);
-        if (rot_damage_here(s, name) > 0)
+        if (t && is_damaged(s, t))
             return true;
     }
     return false;

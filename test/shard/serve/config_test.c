@@ -228,7 +228,8 @@ TEST(printed_values_are_a_file_that_gives_the_same_values)
 {
     CU_ASSERT_EQUAL(
         read_text(&printed, "data = /d\ncores = 2\nnode-id = 5\nlisten = [::1]:1\nconnections-max = 1\n"
-                            "memtable-bytes = 5M\nlog-bytes-max = 8M\nsegment-bytes = 4M\ncache-bytes = 1G"),
+                            "memtable-bytes = 5M\nlog-bytes-max = 8M\nsegment-bytes = 4M\ncache-bytes = 1G\n"
+                            "value-log-min = 64K"),
         0);
     char *text = page_of(print_printed);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "; :3\n"));

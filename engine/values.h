@@ -1,0 +1,95 @@
+/* values.h - the value logs of a shard: which files there are, who points into them, and reading a value.
+ *
+ *   table_ref --> value_refs --> value_file <-- value_refs <-- table_ref        counted references
+ *
+ * Large values leave the table when a memtable is flushed: the table keeps a pointer, merges copy the
+ * pointer, and the value stays where it is (Lu et al., "WiscKey", FAST 2016). Every table knows how many
+ * bytes it points to in each file. What no table that counts points to is garbage. While garbage is more than a
+ * share of all, files with the most of it are *collected*: a merge that meets a pointer into one writes the
+ * value to a file of its own. A file that no table points into is removed together with the last of them, so
+ * under the same rule: when both copies of the manifest are of a later generation and no reader holds it.
+ *
+ * A file is written once, by the build of one table, and has that table's number. One that is missing or
+ * damaged keeps its place: keys with values in it answer CORRUPT, merges carry their pointers on. */
+#ifndef ENGINE_VALUES_H
+#define ENGINE_VALUES_H
+
+#include "engine/values_format.h"
+#include "reactor/reactor.h"
+
+struct engine;
+struct table_ref;
+struct values;
+
+struct value_file {
+    uint64_t number;
+    uint64_t bytes;      /* in use */
+    uint64_t live_bytes; /* that tables of the present set point to; one value may count twice for a while */
+    struct file *file;   /* null: it cannot be opened, and stays so until the next start */
+    uint32_t references; /* of table_refs */
+    bool is_damaged;     /* a value of it could not be read: it is not collected any more */
+    bool is_kept;        /* the manifest may name it, though nobody here does */
+};
+
+/* What a table points into, by number; and how many bytes of it. */
+struct value_use {
+    struct value_file *file;
+    uint64_t bytes;
+};
+struct value_refs {
+    struct value_use *uses;
+    uint32_t count;
+};
+
+MUST_CHECK int values_open(struct reactor *r, struct values **out);
+void values_close(struct values *v); /* Requires: nobody holds a file. Null is allowed. */
+
+/* Waits. Makes the files of a row of value_references (checked) known, opening those that are new, and holds
+ * them. A file that cannot be opened is told as an event and stands in for itself. Returns: 0;
+ * TORC_E_CORRUPT when the bytes are no such row; TORC_E_NO_MEMORY; -errno where another start may help. */
+MUST_CHECK int values_hold(struct engine *e, struct slice references, struct value_refs *out);
+/* Waits. Lets go; a file that nobody holds any more is closed and, with `is_obsolete`, removed. */
+void values_release(struct engine *e, struct value_refs *refs, bool is_obsolete);
+
+/* The row for the manifest. `to` has room for refs->count * VALUE_REFERENCE_BYTES. */
+void value_refs_encode(uint8_t *to, const struct value_refs *refs);
+
+/* A table counts from now on, or does not any more. */
+void values_count(struct engine *e, const struct value_refs *refs, bool is_added);
+
+/* Shall a merge that meets a pointer into this file move the value? */
+bool values_is_collected(const struct engine *e, const struct value_file *f);
+/* Bytes that a merge of the table would move because their files are collected: such a table is worth a merge
+ * of its own when it has nothing else to do. */
+uint64_t values_collectable_bytes(const struct engine *e, const struct value_refs *refs);
+
+/* Memory of a value that was read; reused from one to the next. */
+struct value_buffer {
+    uint8_t *data;
+    size_t capacity;
+    size_t spare; /* bytes that stay free for the caller at the end: data + capacity - spare */
+};
+void value_buffer_deinit(struct reactor *r, struct value_buffer *b);
+
+/* Waits. Reads the value of a record with RECORD_SEPARATED and makes it the whole record: its value points
+ * into `buffer` until that is used again. Requires: a table_ref that points into the file is held (a reader
+ * holds its set). Returns: TORC_E_CORRUPT when the value is not what was written, TORC_E_STORAGE,
+ * TORC_E_NO_MEMORY; the record is as it was. */
+MUST_CHECK int values_resolve(struct engine *e, struct record *record, struct value_buffer *buffer);
+
+struct values_totals {
+    uint64_t files;
+    uint64_t bytes;
+    uint64_t live_bytes;
+    uint64_t files_damaged; /* of them: cannot be opened, or a value of it could not be read */
+};
+struct values_totals values_totals(const struct values *v);
+
+/* A file by its number; null when it is not known. */
+struct value_file *values_find(const struct values *v, uint64_t number);
+/* `path` has room for ENGINE_PATH_MAX bytes. */
+void values_path(const struct engine *e, uint64_t number, char *path);
+/* Takes a number out of a file's name. Returns: false when it is not the name of a value log. */
+bool values_name_parse(const char *name, uint64_t *number);
+
+#endif

@@ -1,0 +1,413 @@
+/* values_test.c - large values of an engine: where they are, when they move, and what becomes of damage. */
+#include "engine/values.h"
+
+#include "engine/engine_internal.h"
+#include "test/engine/engine_rig.h"
+
+#include <stdio.h>
+
+enum { LARGE = 5000, SMALL = 100, FILES_MAX = 256 };
+
+static void put(struct engine_rig *rig, uint32_t key, uint32_t value_bytes)
+{
+    engine_rig_put(rig, &(struct rig_put){.key = key, .value_bytes = value_bytes});
+    engine_rig_await(rig);
+}
+
+/* Large and small values of keys below `keys` until so many more memtables are tables. */
+static void flush_some(struct engine_rig *rig, uint32_t keys, uint64_t flushes)
+{
+    uint64_t end = engine_counters(rig->engine).flushes + flushes;
+    for (uint32_t i = 0; engine_counters(rig->engine).flushes < end && i < 20000; i++)
+        put(rig, (uint32_t)engine_rig_random(rig, keys), i % 4 == 0 ? SMALL : LARGE);
+    engine_rig_settle(rig);
+    CU_ASSERT_FATAL(engine_counters(rig->engine).flushes >= end);
+}
+
+/* Every key once, so that the one before it is garbage. */
+static void put_all(struct engine_rig *rig, uint32_t keys, uint32_t value_bytes)
+{
+    for (uint32_t key = 0; key < keys; key++)
+        put(rig, key, value_bytes);
+}
+
+static struct engine_rig *begin(struct reactor *r, uint32_t value_log_bytes_min)
+{
+    struct engine_rig *rig = engine_rig_make();
+    rig->options.value_log_bytes_min = value_log_bytes_min;
+    engine_rig_open(rig, r);
+    return rig;
+}
+
+static void end(struct engine_rig *rig)
+{
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+static void reopen(struct engine_rig *rig)
+{
+    struct reactor *r = rig->reactor;
+    engine_rig_close(rig);
+    engine_rig_open(rig, r);
+}
+
+struct found_files {
+    uint64_t numbers[FILES_MAX];
+    uint32_t count;
+};
+
+static int note_file(void *context, const char *name)
+{
+    struct found_files *f = context;
+    uint64_t number;
+    if (values_name_parse(name, &number) && f->count < FILES_MAX)
+        f->numbers[f->count++] = number;
+    return 0;
+}
+
+static struct found_files files_of(const struct engine_rig *rig)
+{
+    struct found_files f = {.count = 0};
+    CU_ASSERT_EQUAL(directory_list(rig->reactor, rig->options.directory, note_file, &f), 0);
+    return f;
+}
+
+static void path_of(const struct engine_rig *rig, uint64_t number, char path[512])
+{
+    snprintf(path, 512, "%s/values-%016llx.log", rig->options.directory, (unsigned long long)number);
+}
+
+static int answer_of(struct engine_rig *rig, uint32_t key)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record_key record_key = engine_rig_key(rig, key, memory);
+    struct engine_key k;
+    struct record record;
+    void *buffer = NULL;
+    engine_key_init(rig->engine, &k, &record_key);
+    int answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &buffer);
+    reactor_free(rig->reactor, buffer);
+    return answer;
+}
+
+/* ---- where they are ---- */
+
+TEST_IN_REACTOR(large_values_leave_the_table_when_a_memtable_is_flushed)
+{
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, 40, LARGE);
+    engine_rig_settle(rig);
+    struct engine_counters c = engine_counters(rig->engine);
+    uint64_t files = c.value_files;
+    CU_ASSERT(files >= 1 && files <= c.tables); /* a table that was made has one file */
+    CU_ASSERT(c.value_live_bytes == c.value_bytes && c.value_bytes > 40000);
+    CU_ASSERT_EQUAL(files_of(rig).count, files);
+    CU_ASSERT(c.table_bytes < c.value_bytes);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    CU_ASSERT(engine_counters(rig->engine).value_reads > 0);
+    reopen(rig);
+    c = engine_counters(rig->engine);
+    CU_ASSERT(c.value_files == files && c.value_live_bytes == c.value_bytes);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    end(rig);
+}
+
+TEST_IN_REACTOR(values_stay_in_tables_when_none_is_large_enough)
+{
+    struct engine_rig *rig = begin(r, UINT32_MAX);
+    flush_some(rig, 200, 2);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_files, 0);
+    CU_ASSERT_EQUAL(files_of(rig).count, 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_value_read_twice_comes_from_the_row_cache)
+{
+    struct engine_rig *rig = begin(r, 0);
+    put(rig, 1, LARGE);
+    flush_some(rig, 200, 1);
+    reopen(rig);
+    CU_ASSERT(engine_rig_check(rig, 1));
+    uint64_t reads = engine_counters(rig->engine).value_reads;
+    CU_ASSERT(engine_rig_check(rig, 1));
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_reads, reads);
+    end(rig);
+}
+
+TEST_IN_REACTOR(values_of_any_threshold_are_read_whatever_it_is_now)
+{
+    struct engine_rig *rig = begin(r, UINT32_MAX);
+    flush_some(rig, 300, 3);
+    engine_rig_close(rig);
+    rig->options.value_log_bytes_min = 64;
+    engine_rig_open(rig, r);
+    flush_some(rig, 300, 6);
+    CU_ASSERT(engine_counters(rig->engine).value_files > 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    rig->options.value_log_bytes_min = UINT32_MAX;
+    engine_rig_open(rig, r);
+    CU_ASSERT(engine_rig_check_all(rig));
+    flush_some(rig, 300, 6);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    end(rig);
+}
+
+TEST_IN_REACTOR(the_largest_values_go_to_logs_and_come_back)
+{
+    struct engine_rig *rig = begin(r, 0);
+    for (uint32_t i = 0; i < 12; i++)
+        put(rig, i * 5, VALUE_BYTES_MAX - i * 1000);
+    engine_rig_settle(rig);
+    CU_ASSERT(engine_counters(rig->engine).value_bytes > 8 * VALUE_BYTES_MAX);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    reopen(rig);
+    CU_ASSERT(engine_rig_check_all(rig));
+    end(rig);
+}
+
+/* ---- merges and garbage ---- */
+
+TEST_IN_REACTOR(merges_copy_pointers_and_leave_values_where_they_are)
+{
+    struct engine_rig *rig = begin(r, 0);
+    uint64_t written = 0;
+    for (uint32_t key = 0; engine_counters(rig->engine).compactions < 2 && key < RIG_KEYS; key++) {
+        put(rig, key, LARGE);
+        written += LARGE;
+    }
+    engine_rig_settle(rig);
+    struct engine_counters c = engine_counters(rig->engine);
+    CU_ASSERT(c.compactions >= 2);
+    CU_ASSERT(c.value_bytes_moved == 0 && c.value_bytes_written <= written);
+    CU_ASSERT_EQUAL(c.value_live_bytes, c.value_bytes);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    end(rig);
+}
+
+TEST_IN_REACTOR(garbage_is_collected_and_its_files_are_removed)
+{
+    enum { KEYS = 100, ROUNDS = 30 };
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    for (uint32_t i = 0; i < ROUNDS * KEYS; i++)
+        put(rig, (uint32_t)engine_rig_random(rig, KEYS), LARGE);
+    flush_some(rig, KEYS, 1);
+    struct engine_counters c = engine_counters(rig->engine);
+    CU_ASSERT(c.value_bytes_moved > 0 && c.value_bytes_removed > 0);
+    CU_ASSERT(c.value_bytes < 4 * KEYS * LARGE); /* of thirty times as much */
+    CU_ASSERT(c.value_bytes - c.value_live_bytes < c.value_bytes / 5 + rig->options.memtable_bytes);
+    CU_ASSERT_EQUAL(files_of(rig).count, c.value_files);
+    CU_ASSERT(engine_rig_check_all(rig));
+    reopen(rig);
+    CU_ASSERT_EQUAL(files_of(rig).count, engine_counters(rig->engine).value_files);
+    CU_ASSERT(engine_rig_check_all(rig));
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_file_whose_tables_are_gone_is_removed)
+{
+    struct engine_rig *rig = begin(r, 0);
+    flush_some(rig, 40, 2);
+    for (uint32_t key = 0; key < 40; key++)
+        engine_rig_put(rig, &(struct rig_put){.key = key, .flags = RECORD_TOMBSTONE});
+    uint64_t flushes = engine_counters(rig->engine).flushes + 8;
+    for (uint32_t key = 1000; engine_counters(rig->engine).flushes < flushes && key < RIG_KEYS; key++)
+        put(rig, key, 500);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_live_bytes, 0);
+    CU_ASSERT_EQUAL(files_of(rig).count, 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_table_points_into_a_bounded_number_of_files)
+{
+    struct engine_rig *rig = engine_rig_make();
+    rig->options.memtable_bytes = 4 << 10;
+    rig->options.value_log_bytes_min = 64;
+    engine_rig_open(rig, r);
+    for (uint32_t key = 0; key < 1500; key++)
+        put(rig, key * 7 % 1500, 400); /* so that each file has keys of the whole range */
+    engine_rig_settle(rig);
+    uint32_t most = 0;
+    const struct table_set *set = rig->engine->tables;
+    for (uint32_t i = 0; i < set->count; i++)
+        most = set->tables[i]->values.count > most ? set->tables[i]->values.count : most;
+    CU_ASSERT(most > 1 && most <= VALUE_REFERENCES_MAX);
+    CU_ASSERT(engine_counters(rig->engine).flushes > VALUE_REFERENCES_MAX);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_value_log_that_nothing_names_is_removed_at_the_start)
+{
+    struct engine_rig *rig = begin(r, 0);
+    flush_some(rig, 100, 1);
+    uint64_t named = engine_counters(rig->engine).value_files;
+    engine_rig_close(rig);
+    char path[512];
+    struct file *f;
+    path_of(rig, 0xff, path);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE | FILE_CREATE, &f), 0);
+    file_close(r, f);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(files_of(rig).count, named);
+    CU_ASSERT(engine_rig_check_all(rig));
+    end(rig);
+}
+
+/* ---- damage ---- */
+
+/* Keys below `keys` that answer CORRUPT; all others are as they should be. */
+static uint32_t count_corrupt(struct engine_rig *rig, uint32_t keys)
+{
+    uint32_t corrupt = 0;
+    for (uint32_t key = 0; key < keys; key++) {
+        bool is_corrupt = answer_of(rig, key) == TORC_E_CORRUPT;
+        CU_ASSERT(is_corrupt || engine_rig_check(rig, key));
+        corrupt += is_corrupt;
+    }
+    return corrupt;
+}
+
+TEST_IN_REACTOR(a_missing_value_log_costs_its_own_keys_only)
+{
+    enum { KEYS = 60 };
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    for (uint32_t key = 0; key < KEYS; key += 2)
+        put(rig, key, SMALL);
+    engine_rig_settle(rig);
+    engine_rig_close(rig);
+    struct found_files files = files_of(rig);
+    CU_ASSERT_FATAL(files.count >= 2);
+    char path[512];
+    path_of(rig, files.numbers[0], path);
+    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    engine_rig_open(rig, r);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "values_unreadable");
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_files_damaged, 1);
+    uint32_t corrupt = count_corrupt(rig, KEYS);
+    CU_ASSERT(corrupt > 0 && corrupt < KEYS / 2 + 1);
+    flush_some(rig, 5, 12); /* and merges, which carry the pointers on */
+    CU_ASSERT(engine_counters(rig->engine).compactions > 0);
+    uint32_t left = count_corrupt(rig, KEYS);
+    CU_ASSERT(left + 5 >= corrupt && left <= corrupt);
+    put_all(rig, KEYS, LARGE); /* newer versions */
+    CU_ASSERT_EQUAL(count_corrupt(rig, KEYS), 0);
+    CU_ASSERT(engine_rig_check_scan(rig));
+    end(rig);
+}
+
+/* Overwrites some bytes of the first value log. */
+static void spoil(struct engine_rig *rig, uint64_t offset)
+{
+    static const uint8_t noise[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    struct found_files files = files_of(rig);
+    struct file *f;
+    char path[512];
+    CU_ASSERT_FATAL(files.count > 0);
+    path_of(rig, files.numbers[0], path);
+    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, path, FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_write(rig->reactor, f, noise, sizeof noise, offset, false), 0);
+    file_close(rig->reactor, f);
+}
+
+static void try_damage(struct reactor *r, uint64_t offset)
+{
+    enum { KEYS = 20 };
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    engine_rig_settle(rig);
+    engine_rig_close(rig);
+    spoil(rig, offset);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(count_corrupt(rig, KEYS), 1);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "value_damaged");
+    CU_ASSERT(engine_counters(rig->engine).corruptions > 0);
+    /* Overwritten but for those in the file that is damaged: it is not collected, and nothing is lost. */
+    for (uint32_t round = 0; round < 20; round++)
+        for (uint32_t key = KEYS; key < 2 * KEYS; key++)
+            put(rig, key, LARGE);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL(count_corrupt(rig, 2 * KEYS), 1);
+    reopen(rig);
+    CU_ASSERT_EQUAL(count_corrupt(rig, 2 * KEYS), 1);
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_damaged_value_costs_one_key)
+{
+    try_damage(r, VALUE_HEADER_BYTES + 100);
+}
+
+TEST_IN_REACTOR(a_damaged_header_of_a_value_costs_one_key)
+{
+    try_damage(r, 0);
+}
+
+TEST_IN_REACTOR(a_scan_ends_at_a_value_that_cannot_be_read_and_goes_on_behind_it)
+{
+    enum { KEYS = 20 };
+    struct engine_rig *rig = begin(r, 0);
+    rig->is_one_vnode = true;
+    put_all(rig, KEYS, LARGE);
+    engine_rig_settle(rig);
+    engine_rig_close(rig);
+    spoil(rig, 50);
+    engine_rig_open(rig, r);
+    struct engine_cursor *c;
+    struct record record;
+    uint32_t seen = 0;
+    int rc = engine_cursor_open(rig->engine, &(struct record_key){.vnode = RIG_VNODE_FIRST},
+                                engine_rig_now_ms(rig), &c);
+    CU_ASSERT_EQUAL_FATAL(rc, 0);
+    while ((rc = engine_cursor_next(c, &record)) == 1)
+        seen++;
+    CU_ASSERT_EQUAL(rc, TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(engine_cursor_next(c, &record), TORC_E_CORRUPT); /* nothing is passed over */
+    uint32_t bad = 0;
+    while (bad < KEYS && answer_of(rig, bad) != TORC_E_CORRUPT)
+        bad++;
+    char memory[RIG_KEY_BYTES_MAX] = "";
+    struct record_key behind = engine_rig_key(rig, bad, memory);
+    behind.subkey = slice_of_string("~");
+    CU_ASSERT_EQUAL(engine_cursor_seek(c, &behind), 0);
+    while ((rc = engine_cursor_next(c, &record)) == 1)
+        seen++;
+    CU_ASSERT_EQUAL(rc, 0);
+    CU_ASSERT_EQUAL(seen, KEYS - 1);
+    engine_cursor_close(c);
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_value_log_that_was_cut_off_is_told_at_the_start)
+{
+    enum { KEYS = 20 };
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    engine_rig_settle(rig);
+    engine_rig_close(rig);
+    struct found_files files = files_of(rig);
+    CU_ASSERT_FATAL(files.count > 0);
+    struct file *f;
+    char path[512];
+    path_of(rig, files.numbers[0], path);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_truncate(r, f, 2 * LARGE), 0);
+    file_close(r, f);
+    engine_rig_open(rig, r);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "values_unreadable");
+    uint32_t corrupt = count_corrupt(rig, KEYS);
+    CU_ASSERT(corrupt > 5 && corrupt < KEYS);
+    end(rig);
+}
