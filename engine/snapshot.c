@@ -49,6 +49,8 @@ static int check_whole(const struct engine *e)
     for (uint32_t i = 0; i < e->tables->count; i++)
         if (e->tables->tables[i]->is_damaged)
             return TORC_E_CORRUPT;
+    if (values_totals(e->values).files_damaged > 0)
+        return TORC_E_CORRUPT;
     if (m->table_count != e->tables->count)
         return TORC_E_OVERLOADED; /* a change is on its way to the readers */
     for (uint32_t i = 0; i < m->table_count; i++)
@@ -139,6 +141,19 @@ static int link_file(struct engine_snapshot *s, const char *directory, uint64_t 
     return rc;
 }
 
+/* The value logs of a table; several may point into one, which is linked once. */
+static int link_values(struct engine_snapshot *s, const char *directory, const struct value_refs *refs)
+{
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < refs->count; i++) {
+        const struct value_file *f = refs->uses[i].file;
+        values_path(s->engine, f->number, s->from);
+        rc = link_file(s, directory, f->bytes);
+        rc = rc == -EEXIST ? 0 : rc;
+    }
+    return rc;
+}
+
 static int link_tables(struct engine_snapshot *s, const char *directory)
 {
     int rc = 0;
@@ -148,6 +163,8 @@ static int link_tables(struct engine_snapshot *s, const char *directory)
         rc = *s->is_cancelled || s->engine->is_closing
                  ? TORC_E_CANCELLED
                  : link_file(s, directory, table_summary(ref->table)->bytes);
+        if (rc == 0)
+            rc = link_values(s, directory, &ref->values);
     }
     return rc;
 }

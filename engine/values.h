@@ -4,8 +4,8 @@
  *
  * Large values leave the table when a memtable is flushed: the table keeps a pointer, merges copy the
  * pointer, and the value stays where it is (Lu et al., "WiscKey", FAST 2016). Every table knows how many
- * bytes it points to in each file. What no table that counts points to is garbage. While garbage is more than a
- * share of all, files with the most of it are *collected*: a merge that meets a pointer into one writes the
+ * bytes it points to in each file. What no table that counts points to is garbage. While garbage is more than
+ * a share of all, files with the most of it are *collected*: a merge that meets a pointer into one writes the
  * value to a file of its own. A file that no table points into is removed together with the last of them, so
  * under the same rule: when both copies of the manifest are of a later generation and no reader holds it.
  *

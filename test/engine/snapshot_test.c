@@ -65,6 +65,7 @@ TEST_IN_REACTOR(a_snapshot_holds_all_that_was_acknowledged_before_it)
     struct engine_snapshot_facts facts;
     char directory[256];
     uint64_t clock;
+    rig->options.value_log_bytes_min = 150; /* about half of the values are in value logs */
     engine_rig_open(rig, r);
     write_some(rig, 6000);
     wait_for_all(rig);
