@@ -1,6 +1,6 @@
 /* table.c - an open SSTable and point reads from it.
  *
- *   get:  filter -> index -> block cache -> (a read of one block, verified) -> binary search in the block
+ *   get:  filter -> index -> block cache -> (a read of one block, verified) -> tags of the block -> entry
  *
  * Opening verifies footer, index and filter as a whole and keeps the last two; data blocks are verified each
  * time they come from the disk. So nothing that was not written by the writer of this very table is ever
@@ -33,13 +33,23 @@ int table_read_units(struct table *t, uint8_t *to, uint32_t position, uint32_t u
     return read_exactly(t, to, (uint64_t)units * TABLE_UNIT_BYTES, (uint64_t)position * TABLE_UNIT_BYTES);
 }
 
-int table_check_block(struct table *t, const uint8_t *data, struct cache_block block)
+static int judge_block(struct table *t, bool is_good)
 {
-    if (table_block_is_sound(data, block))
+    if (is_good)
         return 0;
     MARK(bad_block_of_a_table_is_found);
     t->counters.corruptions++;
     return TORC_E_CORRUPT;
+}
+
+int table_check_block(struct table *t, const uint8_t *data, struct cache_block block)
+{
+    return judge_block(t, table_block_is_sound(data, block));
+}
+
+int table_check_frame(struct table *t, const uint8_t *data, struct cache_block block)
+{
+    return judge_block(t, table_block_is_intact(data, block));
 }
 
 int table_load_block(void *context, struct cache_block block, uint8_t *to)
@@ -52,28 +62,46 @@ int table_load_block(void *context, struct cache_block block, uint8_t *to)
 
 /* ---- open ---- */
 
-/* Reads and verifies a padded section; yields between its pieces. `*out` is the caller's, also on error. */
-static int read_section(struct table *t, uint64_t bytes, uint64_t offset, uint64_t checksum, uint8_t **out)
+/* `bytes` of a section: they are padded in the file, and the padding is not kept. */
+struct section {
+    uint64_t bytes;
+    uint64_t offset;
+    uint64_t checksum;
+};
+
+/* By way of `piece`, memory for SECTION_PIECE_BYTES. */
+static int copy_section(struct table *t, const struct section *s, uint8_t *piece, uint8_t *to)
 {
     XXH3_state_t hash;
-    uint8_t *section = reactor_alloc_aligned(t->r, bytes, FILE_ALIGNMENT);
-    *out = section;
-    if (!section)
-        return TORC_E_NO_MEMORY;
-    t->pinned_bytes += bytes;
+    uint64_t padded = table_padded(s->bytes);
     XXH3_64bits_reset(&hash);
-    for (uint64_t at = 0; at < bytes; at += SECTION_PIECE_BYTES) {
-        uint64_t part = bytes - at < SECTION_PIECE_BYTES ? bytes - at : SECTION_PIECE_BYTES;
-        int rc = read_exactly(t, section + at, part, offset + at);
+    for (uint64_t at = 0; at < padded; at += SECTION_PIECE_BYTES) {
+        uint64_t part = padded - at < SECTION_PIECE_BYTES ? padded - at : SECTION_PIECE_BYTES;
+        uint64_t kept = s->bytes - at < part ? s->bytes - at : part;
+        int rc = read_exactly(t, piece, part, s->offset + at);
         if (rc)
             return rc;
-        XXH3_64bits_update(&hash, section + at, part);
+        XXH3_64bits_update(&hash, piece, part);
+        memcpy(to + at, piece, kept);
         task_yield_if_due(t->r);
     }
-    if (XXH3_64bits_digest(&hash) == checksum)
+    if (XXH3_64bits_digest(&hash) == s->checksum)
         return 0;
     t->counters.corruptions++;
     return TORC_E_CORRUPT;
+}
+
+/* Reads and verifies a section; yields between its pieces. `*out` is the caller's, also on error. */
+static int read_section(struct table *t, const struct section *s, uint8_t **out)
+{
+    uint64_t padded = table_padded(s->bytes);
+    uint8_t *piece = reactor_alloc_aligned(t->r, padded < SECTION_PIECE_BYTES ? padded : SECTION_PIECE_BYTES,
+                                           FILE_ALIGNMENT);
+    *out = reactor_alloc_aligned(t->r, s->bytes, FILTER_LINE_BYTES);
+    int rc = piece && *out ? copy_section(t, s, piece, *out) : TORC_E_NO_MEMORY;
+    t->pinned_bytes += *out ? s->bytes : 0;
+    reactor_free(t->r, piece);
+    return rc;
 }
 
 static int read_footer(struct table *t, uint64_t number, struct table_footer *f)
@@ -103,15 +131,14 @@ static int load(struct table *t, uint64_t number)
     if (rc)
         return rc;
     t->summary = f.summary;
-    uint64_t index_at = (uint64_t)f.data_units * TABLE_UNIT_BYTES;
-    rc = read_section(t, f.index_bytes, index_at, f.index_checksum, &t->index.section);
+    struct section index = {f.index_bytes, (uint64_t)f.data_units * TABLE_UNIT_BYTES, f.index_checksum};
+    struct section filter = {f.filter_lines * FILTER_LINE_BYTES, index.offset + table_padded(f.index_bytes),
+                             f.filter_checksum};
+    rc = read_section(t, &index, &t->index.section);
     if (rc == 0)
         rc = table_index_init(&t->index, t->r, t->index.section, &f, &t->summary);
-    if (rc == 0)
-        rc = read_section(t, f.filter_bytes, index_at + f.index_bytes, f.filter_checksum, &t->filter_section);
-    t->filter_lines = t->filter_section;
-    t->filter_line_count = f.filter_lines;
-    return rc;
+    t->filter = (struct filter){.line_count = f.filter_lines, .probes = f.filter_probes};
+    return rc ? rc : read_section(t, &filter, &t->filter.lines);
 }
 
 int table_open(struct reactor *r, struct cache *cache, const char *path, uint64_t number, struct table **out)
@@ -204,7 +231,7 @@ void table_close(struct table *t)
     file_close(t->r, t->file);
     reactor_free(t->r, t->bounds);
     reactor_free(t->r, t->index.section);
-    reactor_free(t->r, t->filter_section);
+    reactor_free(t->r, t->filter.lines);
     reactor_free(t->r, t);
 }
 
@@ -229,7 +256,7 @@ bool table_may_contain(const struct table *t, uint64_t hash)
 {
     if (__builtin_expect(t->is_unreadable, 0))
         return true;
-    return filter_may_contain(t->filter_lines, t->filter_line_count, hash);
+    return filter_may_contain(&t->filter, hash);
 }
 
 bool table_find_block(const struct table *t, const struct record_key *key, struct cache_block *out)
@@ -250,14 +277,19 @@ static bool find_candidate(struct table *t, const struct record_key *key, uint64
     return false;
 }
 
-static int search_block(struct table *t, const uint8_t *data, uint32_t units, const struct record_key *key,
+/* What a get asks for. */
+struct wanted {
+    const struct record_key *key;
+    uint64_t hash;
+};
+
+static int search_block(struct table *t, const uint8_t *data, uint32_t units, struct wanted wanted,
                         struct record *out)
 {
-    bool is_equal = false;
+    uint32_t entry;
     struct slice bytes;
-    uint32_t entry = table_block_lower_bound(data, units, key, &is_equal);
     t->counters.gets++;
-    if (!is_equal) {
+    if (!table_block_find(data, units, wanted.key, table_tag(wanted.hash), &entry)) {
         t->counters.false_positives++;
         return TABLE_ABSENT;
     }
@@ -275,7 +307,7 @@ int table_get_cached(struct table *t, const struct record_key *key, uint64_t has
     if (!find_candidate(t, key, hash, &block))
         return TABLE_ABSENT;
     const uint8_t *data = cache_get(t->cache, block);
-    return data ? search_block(t, data, block.units, key, out) : TABLE_WAITS;
+    return data ? search_block(t, data, block.units, (struct wanted){key, hash}, out) : TABLE_WAITS;
 }
 
 int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,
@@ -290,7 +322,7 @@ int table_get(struct table *t, const struct record_key *key, uint64_t hash, stru
     int rc = cache_read(t->cache, block, table_load_block, t, pin);
     if (rc)
         return rc;
-    rc = search_block(t, pin->data, block.units, key, out);
+    rc = search_block(t, pin->data, block.units, (struct wanted){key, hash}, out);
     if (rc != TABLE_FOUND)
         cache_unpin(pin);
     return rc;

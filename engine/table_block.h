@@ -5,49 +5,70 @@
 
 #include "engine/table_format.h"
 
-/* A block of one unit in the making, in memory of the writer. */
+/* A block in the making, in memory of the writer. */
 struct table_block_builder {
     uint8_t *to;
+    uint32_t units; /* at most TABLE_BLOCK_UNITS_MAX */
     uint32_t bytes; /* of entries so far */
     uint32_t count;
-    uint16_t offsets[TABLE_UNIT_ENTRIES_MAX];
+    uint16_t offsets[TABLE_BLOCK_ENTRIES_MAX];
+    uint8_t tags[TABLE_BLOCK_ENTRIES_MAX];
 };
 
-/* Does an entry of so many bytes still fit into a unit that holds `count` entries of `bytes`? */
-static inline bool table_block_fits(uint32_t bytes, uint32_t count, size_t entry)
+/* Does an entry of so many bytes fit into a block of `units` that holds `count` entries of `bytes`? */
+static inline bool table_block_fits(uint32_t units, uint32_t bytes, uint32_t count, size_t entry)
 {
-    return bytes + entry + (count + 1) * (size_t)TABLE_OFFSET_BYTES + TABLE_TRAILER_BYTES <= TABLE_UNIT_BYTES;
+    return bytes + entry + (count + 1) * (size_t)TABLE_ENTRY_EXTRA_BYTES + TABLE_TRAILER_BYTES <=
+           (size_t)units * TABLE_UNIT_BYTES;
 }
 
 /* The units of a run that holds one entry of so many bytes. */
 static inline uint32_t table_run_units(size_t entry)
 {
-    return (uint32_t)((entry + TABLE_OFFSET_BYTES + TABLE_TRAILER_BYTES + TABLE_UNIT_BYTES - 1) /
+    return (uint32_t)((entry + TABLE_ENTRY_EXTRA_BYTES + TABLE_TRAILER_BYTES + TABLE_UNIT_BYTES - 1) /
                       TABLE_UNIT_BYTES);
 }
 
 /* Room for one more entry of so many bytes, which the caller writes. Requires: it fits. */
-uint8_t *table_block_add(struct table_block_builder *b, size_t entry);
-/* Writes the rest of the unit. The builder is empty afterwards, still of the same memory. */
+uint8_t *table_block_add(struct table_block_builder *b, size_t entry, uint8_t tag);
+/* Writes the rest of the block. The builder is empty afterwards, still of the same memory. */
 void table_block_finish(struct table_block_builder *b, uint64_t table, uint32_t position);
 
 /* Makes a run of the one entry, `entry` bytes long, that is at its beginning. Requires: room for
  * table_run_units. */
-void table_block_finish_run(uint8_t *to, size_t entry, uint64_t table, uint32_t position);
+struct table_run_of_one {
+    size_t entry;
+    uint8_t tag;
+    uint64_t table;
+    uint32_t position;
+};
+void table_block_finish_run(uint8_t *to, const struct table_run_of_one *run);
 
-/* Is this the block that was written there, with entries that can be decoded without looking? */
+/* Is this the block that was written there? Its entries were not looked at: table_block_next_entry does. */
+bool table_block_is_intact(const uint8_t *data, struct cache_block block);
+/* It is, with entries that can be decoded without looking. */
 bool table_block_is_sound(const uint8_t *data, struct cache_block block);
 
-/* All below require a sound block of so many units. */
+/* All below require an intact block of so many units. */
 uint32_t table_block_count(const uint8_t *data, uint32_t units);
 
-/* `*bytes` is the whole of the entry. Returns: false when its header is not as it was encoded: memory went
- * bad after the block was read. */
+/* An entry of a block that has just been found intact: `*bytes` is the whole of it. Returns: false when it
+ * does not lie between its offset and the next one. */
+MUST_CHECK bool table_block_fresh_entry(const uint8_t *data, uint32_t units, uint32_t entry,
+                                        struct record *out, struct slice *bytes);
+
+/* The same of a sound block that may be in memory since long. Returns: false when the header of the entry is
+ * not as it was encoded: memory went bad. */
 MUST_CHECK bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, struct record *out,
                                   struct slice *bytes);
 
+/* All below require a sound block. */
+
 /* The first entry whose key is not below `key`; the count of entries when there is none. */
-uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key,
-                                 bool *is_equal);
+uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key);
+
+/* The entry of the key, whose hash has that tag. Returns: false when it is not in the block. */
+bool table_block_find(const uint8_t *data, uint32_t units, const struct record_key *key, uint8_t tag,
+                      uint32_t *entry);
 
 #endif

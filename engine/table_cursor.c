@@ -97,6 +97,14 @@ static int read_ahead(struct table_cursor *c, struct cache_block block, unsigned
     return 0;
 }
 
+/* Of a block from the disk: its checksum now, each entry when it is given out. A seek looks at the keys of
+ * some before that, so at all of them. */
+static int verify(struct table_cursor *c, const uint8_t *data, struct cache_block block, unsigned load)
+{
+    return (load & LOAD_SEEK) ? table_check_block(c->table, data, block)
+                              : table_check_frame(c->table, data, block);
+}
+
 /* Waits. Makes the current block the one that records come from. */
 static int load_block(struct table_cursor *c, unsigned load)
 {
@@ -113,9 +121,10 @@ static int load_block(struct table_cursor *c, unsigned load)
         return rc;
     const uint8_t *data = c->window + (size_t)(block.position - c->window_position) * TABLE_UNIT_BYTES;
     if (!is_verified)
-        rc = table_check_block(t, data, block);
+        rc = verify(c, data, block, load);
     if (rc)
         return rc;
+    c->is_fresh = !is_verified;
     c->data = data;
     c->data_bytes = block.units * TABLE_UNIT_BYTES;
     c->entry_count = table_block_count(data, block.units);
@@ -155,8 +164,7 @@ static int seek(struct table_cursor *c, const struct record_key *wanted, unsigne
     int rc = load_block(c, LOAD_SEEK | direction);
     if (rc)
         return rc;
-    bool is_equal = false;
-    c->entry = table_block_lower_bound(c->data, c->data_bytes / TABLE_UNIT_BYTES, key, &is_equal);
+    c->entry = table_block_lower_bound(c->data, c->data_bytes / TABLE_UNIT_BYTES, key);
     return 0;
 }
 
@@ -217,7 +225,9 @@ static int retreat(struct table_cursor *c)
 
 static int give_out(struct table_cursor *c, uint32_t entry, struct record *out)
 {
-    if (table_block_entry(c->data, c->data_bytes / TABLE_UNIT_BYTES, entry, out, &c->latest))
+    uint32_t units = c->data_bytes / TABLE_UNIT_BYTES;
+    if (c->is_fresh ? table_block_fresh_entry(c->data, units, entry, out, &c->latest)
+                    : table_block_entry(c->data, units, entry, out, &c->latest))
         return 1;
     c->table->counters.corruptions++;
     c->error = TORC_E_CORRUPT;

@@ -7,9 +7,10 @@
 enum {
     AT_MAGIC = 0,
     AT_VERSION = 8,
-    AT_COMPRESSION = 12, /* u8; then u8 flags, u8 filter probes, u8 zero */
+    AT_COMPRESSION = 12, /* u8, as are the next three */
     AT_FLAGS = 13,
     AT_PROBES = 14,
+    AT_BLOCK_UNITS = 15,
     AT_NUMBER = 16,
     AT_BYTES = 24,
     AT_ENTRIES = 32,
@@ -38,7 +39,8 @@ void table_footer_encode(uint8_t *to, const struct table_footer *f)
     store_u32le(to + AT_VERSION, TABLE_FORMAT_VERSION);
     to[AT_COMPRESSION] = TABLE_COMPRESSION_NONE;
     to[AT_FLAGS] = f->has_runs ? FLAG_RUNS : 0;
-    to[AT_PROBES] = FILTER_PROBES;
+    to[AT_PROBES] = (uint8_t)f->filter_probes;
+    to[AT_BLOCK_UNITS] = (uint8_t)f->block_units;
     store_u64le(to + AT_NUMBER, s->number);
     store_u64le(to + AT_BYTES, s->bytes);
     store_u64le(to + AT_ENTRIES, s->entries);
@@ -78,17 +80,22 @@ static bool is_consistent(const struct table_footer *f)
 {
     const struct table_summary *s = &f->summary;
     uint64_t index_bytes_max = (uint64_t)TABLE_UNITS_MAX * TABLE_UNIT_BYTES;
-    if (f->data_units > TABLE_UNITS_MAX || f->block_count > f->data_units ||
-        f->index_bytes > index_bytes_max || f->filter_lines > UINT32_MAX || f->filter_lines == 0)
+    if (f->data_units > TABLE_UNITS_MAX || f->block_count > f->data_units || f->filter_lines > UINT32_MAX ||
+        f->filter_lines == 0)
         return false;
-    if (f->index_bytes % TABLE_UNIT_BYTES != 0 || f->index_bytes == 0)
+    if (f->index_bytes > index_bytes_max || f->index_bytes < TABLE_INDEX_HEADER_BYTES)
         return false;
     if ((s->entries == 0) != (f->block_count == 0) || s->entries < f->block_count)
         return false;
-    if (!f->has_runs && f->block_count != f->data_units)
+    if (f->block_units < 1 || f->block_units > TABLE_BLOCK_UNITS_MAX || f->filter_probes < 1 ||
+        f->filter_probes > FILTER_PROBES_MAX)
+        return false;
+    if (!f->has_runs && (uint64_t)f->block_count * f->block_units != f->data_units)
         return false;
     uint64_t data_bytes = (uint64_t)f->data_units * TABLE_UNIT_BYTES;
-    return s->bytes == data_bytes + f->index_bytes + f->filter_bytes + TABLE_UNIT_BYTES;
+    uint64_t filter_bytes = f->filter_lines * FILTER_LINE_BYTES;
+    return s->bytes ==
+           data_bytes + table_padded(f->index_bytes) + table_padded(filter_bytes) + TABLE_UNIT_BYTES;
 }
 
 int table_footer_decode(const uint8_t *from, struct table_footer *out)
@@ -97,16 +104,17 @@ int table_footer_decode(const uint8_t *from, struct table_footer *out)
         load_u64le(from + AT_CHECKSUM) != checksum_bytes(from, AT_CHECKSUM))
         return TORC_E_CORRUPT;
     if (load_u32le(from + AT_VERSION) != TABLE_FORMAT_VERSION ||
-        from[AT_COMPRESSION] != TABLE_COMPRESSION_NONE || from[AT_PROBES] != FILTER_PROBES)
+        from[AT_COMPRESSION] != TABLE_COMPRESSION_NONE)
         return TORC_E_DATA_FORMAT;
     decode_summary(from, &out->summary);
     out->block_count = load_u32le(from + AT_BLOCKS);
     out->data_units = load_u32le(from + AT_DATA_UNITS);
+    out->block_units = from[AT_BLOCK_UNITS];
     out->has_runs = (from[AT_FLAGS] & FLAG_RUNS) != 0;
     out->index_bytes = load_u64le(from + AT_INDEX_BYTES);
     out->index_checksum = load_u64le(from + AT_INDEX_CHECKSUM);
     out->filter_lines = load_u64le(from + AT_FILTER_LINES);
-    out->filter_bytes = table_padded(out->filter_lines * FILTER_LINE_BYTES);
     out->filter_checksum = load_u64le(from + AT_FILTER_CHECKSUM);
+    out->filter_probes = from[AT_PROBES];
     return is_consistent(out) ? 0 : TORC_E_CORRUPT;
 }

@@ -5,7 +5,8 @@ enum {
     ESCAPE_BYTE = 0xff,    /* after a zero byte of a key */
     KEY_END_BYTE = 0x01,   /* after the zero byte that ends a key */
     NAMESPACE_LONG = 0xff, /* four more bytes follow */
-    CHECKS_PER_YIELD = 1024,
+    GROUPS_PER_YIELD = 64,
+    NIBBLE_LONG = 15, /* a u16 follows */
 };
 
 static uint8_t *put_escaped(uint8_t *to, struct slice key)
@@ -104,65 +105,167 @@ static int bounds_decode(struct slice bounds, struct table_summary *summary)
     return record_key_compare(&summary->smallest, &summary->largest) <= 0 ? 0 : TORC_E_CORRUPT;
 }
 
-static int check_arrays(const struct table_index *x, struct reactor *r, uint32_t separator_bytes)
+/* ---- separators ---- */
+
+/* One as it is written. */
+struct step {
+    uint32_t dropped;
+    struct slice added;
+};
+
+/* Reads one at `at`; returns the place behind it. Requires: it is whole. */
+static const uint8_t *take_step(const uint8_t *at, struct step *out)
 {
-    uint32_t n = x->block_count;
-    if (load_u32le(x->offsets) != 0 || load_u32le(x->offsets + (size_t)n * 4) != separator_bytes)
-        return TORC_E_CORRUPT;
-    if (x->positions &&
-        (load_u32le(x->positions) != 0 || load_u32le(x->positions + (size_t)n * 4) != x->data_units))
-        return TORC_E_CORRUPT;
-    for (uint32_t i = 0; i < n; i++) {
-        if (load_u32le(x->offsets + (size_t)i * 4) > load_u32le(x->offsets + (size_t)i * 4 + 4))
+    uint32_t dropped = *at >> 4;
+    size_t added = *at++ & NIBBLE_LONG;
+    if (dropped == NIBBLE_LONG) {
+        dropped = load_u16le(at);
+        at += 2;
+    }
+    if (added == NIBBLE_LONG) {
+        added = load_u16le(at);
+        at += 2;
+    }
+    *out = (struct step){dropped, slice_of(at, added)};
+    return at + added;
+}
+
+static const uint8_t *group_of(const struct table_index *x, uint32_t group)
+{
+    return x->separators + load_u32le(x->offsets + (size_t)group * 4);
+}
+
+/* ---- checks ---- */
+
+/* A separator made whole. */
+struct whole {
+    size_t bytes;
+    uint8_t data[TABLE_SORT_KEY_BYTES_MAX];
+};
+
+/* Takes the separator at the front of `*rest` if it is whole and above the one in `w`, and makes it the one
+ * there. */
+static bool check_step(struct slice *rest, struct whole *w)
+{
+    struct step step;
+    const uint8_t *at = rest->data;
+    if (rest->bytes < 1)
+        return false;
+    size_t header = 1u + ((*at >> 4) == NIBBLE_LONG ? 2 : 0) + ((*at & NIBBLE_LONG) == NIBBLE_LONG ? 2 : 0);
+    if (rest->bytes < header)
+        return false;
+    at = take_step(at, &step);
+    if (step.added.bytes > rest->bytes - header || step.dropped > w->bytes)
+        return false;
+    size_t same = w->bytes - step.dropped;
+    if (step.added.bytes == 0 || same + step.added.bytes > sizeof w->data ||
+        (step.dropped > 0 && step.added.data[0] <= w->data[same]))
+        return false;
+    memcpy(w->data + same, step.added.data, step.added.bytes);
+    w->bytes = same + step.added.bytes;
+    *rest = slice_of(at, (size_t)(rest->data + rest->bytes - at));
+    return true;
+}
+
+static int check_separators(const struct table_index *x, struct reactor *r)
+{
+    struct slice rest = slice_of(x->separators, x->separator_bytes);
+    struct whole before = {0}, w = {0};
+    for (uint32_t i = 0; i < x->block_count; i++) {
+        bool is_first = i % TABLE_INDEX_GROUP == 0;
+        if (is_first) {
+            before = w;
+            w.bytes = 0;
+            if (group_of(x, i / TABLE_INDEX_GROUP) != rest.data)
+                return TORC_E_CORRUPT;
+        }
+        if (i == 0) { /* nothing is below the first block */
+            if (rest.bytes < 1 || *rest.data != 0)
+                return TORC_E_CORRUPT;
+            rest = slice_of(rest.data + 1, rest.bytes - 1);
+        } else if (!check_step(&rest, &w)) {
             return TORC_E_CORRUPT;
-        uint32_t units = table_index_block(x, i).units; /* wraps round when positions do not ascend */
-        if (units == 0 || units > TABLE_BLOCK_UNITS_MAX)
+        }
+        if (is_first && i > 0 &&
+            slice_compare(slice_of(before.data, before.bytes), slice_of(w.data, w.bytes)) >= 0)
             return TORC_E_CORRUPT;
-        if (i % CHECKS_PER_YIELD == 0)
+        if (i % (GROUPS_PER_YIELD * TABLE_INDEX_GROUP) == 0)
             task_yield_if_due(r);
     }
-    return 0;
+    return rest.bytes == 0 ? 0 : TORC_E_CORRUPT;
+}
+
+static int check_units(const struct table_index *x, struct reactor *r)
+{
+    uint32_t position = 0;
+    for (uint32_t i = 0; i < x->block_count; i++) {
+        if (i % TABLE_INDEX_GROUP == 0 &&
+            load_u32le(x->positions + (size_t)(i / TABLE_INDEX_GROUP) * 4) != position)
+            return TORC_E_CORRUPT;
+        uint32_t units = load_u16le(x->units + (size_t)i * 2);
+        if (units < x->block_units || units > TABLE_RUN_UNITS_MAX)
+            return TORC_E_CORRUPT;
+        position += units;
+        if (i % (GROUPS_PER_YIELD * TABLE_INDEX_GROUP) == 0)
+            task_yield_if_due(r);
+    }
+    return position == x->data_units ? 0 : TORC_E_CORRUPT;
 }
 
 int table_index_init(struct table_index *x, struct reactor *r, uint8_t *section, const struct table_footer *f,
                      struct table_summary *summary)
 {
-    ASSERT(f->index_bytes >= TABLE_UNIT_BYTES);
-    uint32_t separator_bytes = load_u32le(section);
-    uint32_t bounds_bytes = load_u32le(section + 4);
-    uint64_t array_bytes = ((uint64_t)f->block_count + 1) * 4;
-    uint64_t arrays = f->has_runs ? 2 : 1;
+    ASSERT(f->index_bytes >= TABLE_INDEX_HEADER_BYTES);
+    uint32_t prefix_bytes = load_u32le(section + 4);
+    uint32_t bounds_bytes = load_u32le(section + 8);
+    uint64_t groups = table_index_groups(f->block_count);
+    uint64_t arrays = groups * 4 + (f->has_runs ? groups * 4 + (uint64_t)f->block_count * 2 : 0);
     *x = (struct table_index){
         .section = section,
         .offsets = section + TABLE_INDEX_HEADER_BYTES,
-        .positions = f->has_runs ? section + TABLE_INDEX_HEADER_BYTES + array_bytes : NULL,
-        .separators = section + TABLE_INDEX_HEADER_BYTES + arrays * array_bytes,
+        .positions = f->has_runs ? section + TABLE_INDEX_HEADER_BYTES + groups * 4 : NULL,
+        .units = f->has_runs ? section + TABLE_INDEX_HEADER_BYTES + groups * 8 : NULL,
+        .separators = section + TABLE_INDEX_HEADER_BYTES + arrays,
+        .separator_bytes = load_u32le(section),
         .block_count = f->block_count,
+        .block_units = f->block_units,
         .data_units = f->data_units,
     };
-    uint64_t whole = TABLE_INDEX_HEADER_BYTES + arrays * array_bytes + separator_bytes + bounds_bytes;
-    if (whole > f->index_bytes || table_padded(whole) != f->index_bytes)
+    uint64_t whole = TABLE_INDEX_HEADER_BYTES + arrays + x->separator_bytes + prefix_bytes + bounds_bytes;
+    if (whole != f->index_bytes || prefix_bytes > TABLE_SORT_KEY_BYTES_MAX)
         return TORC_E_CORRUPT;
-    int rc = bounds_decode(slice_of(x->separators + separator_bytes, bounds_bytes), summary);
-    return rc ? rc : check_arrays(x, r, separator_bytes);
+    x->prefix = slice_of(x->separators + x->separator_bytes, prefix_bytes);
+    int rc = bounds_decode(slice_of(x->prefix.data + prefix_bytes, bounds_bytes), summary);
+    if (rc == 0)
+        rc = check_separators(x, r);
+    return rc == 0 && x->units ? check_units(x, r) : rc;
 }
 
-static struct slice separator(const struct table_index *x, uint32_t i)
+/* ---- search ---- */
+
+static size_t common_bytes(struct slice a, struct slice b)
 {
-    uint32_t from = load_u32le(x->offsets + (size_t)i * 4);
-    return slice_of(x->separators + from, load_u32le(x->offsets + (size_t)i * 4 + 4) - from);
+    size_t same = 0;
+    while (same < a.bytes && same < b.bytes && a.data[same] == b.data[same])
+        same++;
+    return same;
 }
 
-uint32_t table_index_find(const struct table_index *x, const struct record_key *key)
+static struct slice first_of(const struct table_index *x, uint32_t group)
 {
-    ASSERT(x->block_count > 0);
-    uint8_t bytes[TABLE_SORT_KEY_BYTES_MAX];
-    struct slice wanted = slice_of(bytes, table_sort_key(bytes, key));
-    uint32_t low = 0; /* its separator is not above: the first one is empty */
-    uint32_t high = x->block_count;
+    struct step step;
+    take_step(group_of(x, group), &step);
+    return step.added;
+}
+
+/* The last group whose first separator is not above. */
+static uint32_t find_group(const struct table_index *x, struct slice wanted)
+{
+    uint32_t low = 0; /* it is not: the first separator of all is empty */
+    uint32_t high = table_index_groups(x->block_count);
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (slice_compare(separator(x, middle), wanted) <= 0)
+        if (slice_compare(first_of(x, middle), wanted) <= 0)
             low = middle;
         else
             high = middle;
@@ -170,12 +273,61 @@ uint32_t table_index_find(const struct table_index *x, const struct record_key *
     return low;
 }
 
+/* The string of the key with the byte for the prefix; it is within `bytes`. */
+static struct slice prefixed_key(const struct table_index *x, uint8_t *bytes, const struct record_key *key)
+{
+    struct slice prefix = x->prefix;
+    size_t count = table_sort_key(bytes, key);
+    size_t head = table_sort_head(bytes);
+    if (prefix.bytes == 0)
+        return slice_of(bytes, count);
+    struct slice rest = slice_of(bytes + head, count - head);
+    if (!slice_starts_with(rest, prefix)) {
+        bytes[head] = slice_compare(rest, prefix) < 0 ? TABLE_BELOW_PREFIX : TABLE_ABOVE_PREFIX;
+        return slice_of(bytes, head + 1);
+    }
+    uint8_t *from = bytes + prefix.bytes - 1; /* vnode and namespace move up to the rest */
+    memmove(from, bytes, head);
+    from[head] = TABLE_WITH_PREFIX;
+    return slice_of(from, count - prefix.bytes + 1);
+}
+
+/* No separator is put together: it is enough to know how far the one before, which is not above, agrees with
+ * what is wanted. One that shares more with it than that is not above either; one that shares less is above
+ * it just where the two agree, so it is above. */
+uint32_t table_index_find(const struct table_index *x, const struct record_key *key)
+{
+    ASSERT(x->block_count > 0);
+    uint8_t bytes[TABLE_SORT_KEY_BYTES_MAX];
+    struct slice wanted = prefixed_key(x, bytes, key);
+    struct step step;
+    uint32_t block = find_group(x, wanted) * TABLE_INDEX_GROUP;
+    uint32_t end = block + TABLE_INDEX_GROUP < x->block_count ? block + TABLE_INDEX_GROUP : x->block_count;
+    const uint8_t *at = take_step(group_of(x, block / TABLE_INDEX_GROUP), &step);
+    size_t separator_bytes = step.added.bytes;
+    size_t agreed = common_bytes(step.added, wanted);
+    for (; block + 1 < end; block++) {
+        at = take_step(at, &step);
+        size_t shared = separator_bytes - step.dropped;
+        separator_bytes = shared + step.added.bytes;
+        if (shared > agreed)
+            continue;
+        struct slice rest = slice_of(wanted.data + agreed, wanted.bytes - agreed);
+        if (shared < agreed || slice_compare(step.added, rest) > 0)
+            break;
+        agreed += common_bytes(step.added, rest);
+    }
+    return block;
+}
+
 struct cache_block table_index_block(const struct table_index *x, uint32_t i)
 {
     ASSERT(i < x->block_count);
-    if (!x->positions)
-        return (struct cache_block){.position = i, .units = 1};
-    uint32_t position = load_u32le(x->positions + (size_t)i * 4);
-    return (struct cache_block){.position = position,
-                                .units = load_u32le(x->positions + (size_t)i * 4 + 4) - position};
+    if (!x->units)
+        return (struct cache_block){.position = i * x->block_units, .units = x->block_units};
+    uint32_t at = i - i % TABLE_INDEX_GROUP;
+    uint32_t position = load_u32le(x->positions + (size_t)(at / TABLE_INDEX_GROUP) * 4);
+    for (; at < i; at++)
+        position += load_u16le(x->units + (size_t)at * 2);
+    return (struct cache_block){.position = position, .units = load_u16le(x->units + (size_t)i * 2)};
 }

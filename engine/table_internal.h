@@ -11,10 +11,8 @@ struct table {
     struct file *file;
     struct table_summary summary;
     struct table_index index;
-    const uint8_t *filter_lines;
-    uint64_t filter_line_count;
-    uint8_t *filter_section; /* owned */
-    uint8_t *bounds;         /* of a stand-in: the bytes of smallest and largest key; owned */
+    struct filter filter; /* its lines are owned */
+    uint8_t *bounds;      /* of a stand-in: the bytes of smallest and largest key; owned */
     uint64_t pinned_bytes;
     struct table_counters counters;
     uint16_t vnode_first; /* table_limit; else all */
@@ -29,8 +27,10 @@ MUST_CHECK int table_read_units(struct table *t, uint8_t *to, uint32_t position,
 /* A cache_load_fn: `context` is the table. Waits. */
 MUST_CHECK int table_load_block(void *context, struct cache_block block, uint8_t *to);
 
-/* Returns: 0, or TORC_E_CORRUPT, counted. */
+/* Is the block sound, or only intact: its entries are looked at one by one then? Returns: 0, or
+ * TORC_E_CORRUPT, counted. */
 MUST_CHECK int table_check_block(struct table *t, const uint8_t *data, struct cache_block block);
+MUST_CHECK int table_check_frame(struct table *t, const uint8_t *data, struct cache_block block);
 
 /* Does what the table holds of this vnode count? */
 static inline bool table_counts(const struct table *t, uint16_t vnode)

@@ -17,7 +17,8 @@ int table_output_init(struct table_output *o, struct reactor *r, const char *pat
     *o = (struct table_output){.r = r};
     event_init(&o->written);
     for (unsigned i = 0; i < ARRAY_COUNT(o->buffers); i++) {
-        o->buffers[i] = reactor_alloc_aligned(r, TABLE_OUTPUT_BUFFER_BYTES, FILE_ALIGNMENT);
+        o->buffers[i] =
+            reactor_alloc_aligned(r, TABLE_OUTPUT_BUFFER_BYTES + TABLE_OUTPUT_SLACK_BYTES, FILE_ALIGNMENT);
         if (!o->buffers[i])
             return TORC_E_NO_MEMORY;
     }
@@ -69,13 +70,14 @@ static int flush(struct table_output *o)
 static int advance(struct table_output *o, uint32_t bytes)
 {
     o->fill += bytes;
-    ASSERT(o->fill <= TABLE_OUTPUT_BUFFER_BYTES);
-    return o->fill == TABLE_OUTPUT_BUFFER_BYTES ? flush(o) : 0;
+    ASSERT(o->fill <= TABLE_OUTPUT_BUFFER_BYTES + TABLE_OUTPUT_SLACK_BYTES);
+    return o->fill >= TABLE_OUTPUT_BUFFER_BYTES ? flush(o) : 0;
 }
 
-int table_output_unit_done(struct table_output *o)
+int table_output_placed(struct table_output *o, uint32_t units)
 {
-    return advance(o, TABLE_UNIT_BYTES);
+    ASSERT(units <= TABLE_BLOCK_UNITS_MAX);
+    return advance(o, units * TABLE_UNIT_BYTES);
 }
 
 int table_output_append(struct table_output *o, const void *from, size_t bytes)

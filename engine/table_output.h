@@ -13,6 +13,8 @@
 
 enum { TABLE_OUTPUT_BUFFER_BYTES = 256 * 1024 };
 static_assert(TABLE_OUTPUT_BUFFER_BYTES % TABLE_UNIT_BYTES == 0, "a buffer holds whole units");
+/* Behind the end of a buffer there is room for the rest of a block that began before it. */
+enum { TABLE_OUTPUT_SLACK_BYTES = (TABLE_BLOCK_UNITS_MAX - 1) * TABLE_UNIT_BYTES };
 
 struct table_output {
     struct reactor *r;
@@ -35,14 +37,15 @@ static inline uint64_t table_output_bytes(const struct table_output *o)
     return o->flushed + o->fill;
 }
 
-/* Where the next unit is made, in place. Requires: the output stands at a whole unit. */
-static inline uint8_t *table_output_unit(struct table_output *o)
+/* Where the next block is made, in place: room for TABLE_BLOCK_UNITS_MAX units. Requires: the output stands
+ * at a whole unit. */
+static inline uint8_t *table_output_place(struct table_output *o)
 {
     ASSERT(o->fill % TABLE_UNIT_BYTES == 0);
     return o->buffers[o->active] + o->fill;
 }
-/* Waits when a buffer is full. The unit made in place is part of the file now. */
-MUST_CHECK int table_output_unit_done(struct table_output *o);
+/* Waits when a buffer is full. The units made in place are part of the file now. */
+MUST_CHECK int table_output_placed(struct table_output *o, uint32_t units);
 
 /* Waits when a buffer is full. */
 MUST_CHECK int table_output_append(struct table_output *o, const void *from, size_t bytes);

@@ -52,3 +52,20 @@ int table_pieces_append(struct table_pieces *p, const void *from, size_t bytes)
     }
     return 0;
 }
+
+void table_pieces_read(struct table_pieces_reader *r, void *to, size_t bytes)
+{
+    uint8_t *rest = to;
+    while (bytes > 0) {
+        if (r->at == r->piece->used) {
+            r->piece = r->piece->next;
+            r->at = 0;
+        }
+        size_t left = r->piece->used - r->at;
+        size_t part = bytes < left ? bytes : left;
+        memcpy(rest, r->piece->bytes + r->at, part);
+        r->at += part;
+        rest += part;
+        bytes -= part;
+    }
+}

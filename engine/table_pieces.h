@@ -31,4 +31,18 @@ void table_pieces_deinit(struct table_pieces *p);
 /* Returns: 0 or TORC_E_NO_MEMORY. */
 MUST_CHECK int table_pieces_append(struct table_pieces *p, const void *from, size_t bytes);
 
+/* From front to back. */
+struct table_pieces_reader {
+    const struct table_piece *piece;
+    uint64_t at;
+};
+
+static inline void table_pieces_reader_init(struct table_pieces_reader *r, const struct table_pieces *p)
+{
+    *r = (struct table_pieces_reader){.piece = p->first};
+}
+
+/* Requires: so many bytes are left. */
+void table_pieces_read(struct table_pieces_reader *r, void *to, size_t bytes);
+
 #endif

@@ -5,11 +5,12 @@
  * footer goes out last, so what a crash leaves behind is never taken for a table. */
 #include "engine/filter.h"
 #include "engine/table_block.h"
-#include "engine/table_index.h"
+#include "engine/table_index_builder.h"
 #include "engine/table_output.h"
 #include "engine/table_pieces.h"
+#include "engine/table_section.h"
 
-enum { HASHES_PER_YIELD = 512 };
+enum { HASHES_PER_YIELD = 512, WASTE_OF_A_BLOCK = 10 /* a tenth */ };
 
 /* A copy of a key. */
 struct key_copy {
@@ -23,22 +24,16 @@ struct table_writer {
     int error;
     bool is_open; /* the file may be there */
     bool is_finished;
-    bool has_runs;
+    uint32_t filter_bits_x2;
     struct table_output output;
     struct table_block_builder block;
-    uint32_t block_count;
-    struct table_pieces separators;
-    struct table_pieces offsets;   /* u32 in `separators`, one a block */
-    struct table_pieces positions; /* u32, one a block */
-    struct table_pieces hashes;    /* u64, one an entry */
+    struct table_index_builder index;
+    struct table_pieces hashes; /* u64, one an entry */
     struct table_summary summary;
     uint8_t *run; /* memory for a large entry, kept */
     uint32_t run_units;
-    unsigned latest; /* which of the two is the key added last */
-    size_t sort_bytes[2];
-    uint8_t sort_keys[2][TABLE_SORT_KEY_BYTES_MAX];
     struct key_copy smallest;
-    struct key_copy largest;
+    struct key_copy largest; /* the key added last */
 };
 
 uint64_t table_key_hash(const struct record_key *key)
@@ -47,6 +42,24 @@ uint64_t table_key_hash(const struct record_key *key)
     uint64_t seed = key->namespace_id * UINT64_C(0x9e3779b97f4a7c15);
     uint64_t hash = XXH3_64bits_withSeed(key->key.data, key->key.bytes, seed);
     return key->subkey.bytes ? XXH3_64bits_withSeed(key->subkey.data, key->subkey.bytes, hash) : hash;
+}
+
+uint32_t table_block_units_for(uint64_t entry_bytes)
+{
+    uint64_t each = entry_bytes + TABLE_ENTRY_EXTRA_BYTES;
+    uint32_t best = 1;
+    uint64_t least = UINT64_MAX; /* waste, per unit */
+    for (uint32_t units = 1; units <= TABLE_BLOCK_UNITS_MAX; units++) {
+        uint64_t bytes = (uint64_t)units * TABLE_UNIT_BYTES;
+        uint64_t waste = bytes - (bytes - TABLE_TRAILER_BYTES) / each * each;
+        if (waste * WASTE_OF_A_BLOCK <= bytes)
+            return units;
+        if (waste / units < least) {
+            least = waste / units;
+            best = units;
+        }
+    }
+    return best;
 }
 
 static void copy_key(struct key_copy *to, const struct record_key *key)
@@ -76,9 +89,11 @@ int table_writer_open(struct reactor *r, const struct table_writer_options *o, s
     w->r = r;
     w->summary =
         (struct table_summary){.number = o->number, .clock_min = UINT64_MAX, .expiry_min_ms = UINT64_MAX};
-    table_pieces_init(&w->separators, r);
-    table_pieces_init(&w->offsets, r);
-    table_pieces_init(&w->positions, r);
+    w->block.units = o->block_units ? o->block_units : 1;
+    w->filter_bits_x2 = o->filter_bits_x2 ? o->filter_bits_x2 : FILTER_BITS_X2_DEFAULT;
+    ASSERT(w->block.units <= TABLE_BLOCK_UNITS_MAX);
+    ASSERT(w->filter_bits_x2 >= FILTER_BITS_X2_MIN && w->filter_bits_x2 <= FILTER_BITS_X2_MAX);
+    table_index_builder_init(&w->index, r, w->block.units);
     table_pieces_init(&w->hashes, r);
     w->path = copy_path(r, o->path);
     int rc = w->path ? table_output_init(&w->output, r, o->path) : TORC_E_NO_MEMORY;
@@ -102,9 +117,7 @@ void table_writer_close(struct table_writer *w)
      * lacks */
     if (w->is_open && !w->is_finished && file_remove(r, w->path) != 0)
         w->error = TORC_E_STORAGE;
-    table_pieces_deinit(&w->separators);
-    table_pieces_deinit(&w->offsets);
-    table_pieces_deinit(&w->positions);
+    table_index_builder_deinit(&w->index);
     table_pieces_deinit(&w->hashes);
     reactor_free(r, w->run);
     reactor_free(r, w->path);
@@ -113,44 +126,32 @@ void table_writer_close(struct table_writer *w)
 
 uint64_t table_writer_bytes(const struct table_writer *w)
 {
-    uint64_t open_block = w->block.count ? TABLE_UNIT_BYTES : 0;
-    uint64_t index = w->separators.bytes + w->offsets.bytes + w->positions.bytes;
-    return table_output_bytes(&w->output) + open_block + index + filter_bytes(w->summary.entries) +
-           TABLE_UNIT_BYTES;
+    uint64_t open_block = w->block.count ? (uint64_t)w->block.units * TABLE_UNIT_BYTES : 0;
+    return table_output_bytes(&w->output) + open_block + table_index_builder_bytes(&w->index) +
+           filter_bytes(w->summary.entries, w->filter_bits_x2) + TABLE_UNIT_BYTES;
 }
 
 static uint32_t position_of(const struct table_writer *w)
 {
     uint64_t units = table_output_bytes(&w->output) / TABLE_UNIT_BYTES;
-    ASSERT(units + TABLE_BLOCK_UNITS_MAX <= TABLE_UNITS_MAX); /* whoever writes a table splits long before */
+    ASSERT(units + TABLE_RUN_UNITS_MAX <= TABLE_UNITS_MAX); /* whoever writes a table splits long before */
     return (uint32_t)units;
 }
 
-/* The key added last is the first of a new block: notes its separator. */
-static int begin_block(struct table_writer *w)
-{
-    uint8_t word[4];
-    struct slice key = slice_of(w->sort_keys[w->latest], w->sort_bytes[w->latest]);
-    struct slice previous = slice_of(w->sort_keys[w->latest ^ 1], w->sort_bytes[w->latest ^ 1]);
-    store_u32le(word, (uint32_t)w->separators.bytes);
-    int rc = table_pieces_append(&w->offsets, word, sizeof word);
-    store_u32le(word, position_of(w));
-    if (rc == 0)
-        rc = table_pieces_append(&w->positions, word, sizeof word);
-    size_t bytes =
-        w->block_count ? table_separator_bytes(previous, key) : 0; /* nothing is below the first block */
-    if (rc == 0)
-        rc = table_pieces_append(&w->separators, key.data, bytes);
-    w->block_count++;
-    return rc;
-}
+/* ---- blocks ---- */
 
 static int end_block(struct table_writer *w)
 {
+    struct record first, last;
     if (w->block.count == 0)
         return 0;
+    entry_decode_trusted(w->block.to, &first);
+    entry_decode_trusted(w->block.to + w->block.offsets[w->block.count - 1], &last);
+    int rc = table_index_builder_add(&w->index, w->block.units, &first.key, &last.key);
+    if (rc)
+        return rc;
     table_block_finish(&w->block, w->summary.number, position_of(w));
-    int rc = table_output_unit_done(&w->output);
+    rc = table_output_placed(&w->output, w->block.units);
     task_yield_if_due(w->r);
     return rc;
 }
@@ -169,6 +170,7 @@ static int reserve_run(struct table_writer *w, uint32_t units)
 struct addition {
     const struct record *record;
     struct slice entry;
+    uint64_t hash; /* of its key */
 };
 
 static void put_entry(uint8_t *to, const struct addition *a)
@@ -184,27 +186,40 @@ static int add_run(struct table_writer *w, const struct addition *a)
     uint32_t units = table_run_units(a->entry.bytes);
     int rc = reserve_run(w, units);
     if (rc == 0)
-        rc = begin_block(w);
+        rc = table_index_builder_add(&w->index, units, &a->record->key, &a->record->key);
     if (rc)
         return rc;
-    w->has_runs = true;
     put_entry(w->run, a);
-    table_block_finish_run(w->run, a->entry.bytes, w->summary.number, position_of(w));
+    table_block_finish_run(w->run, &(struct table_run_of_one){.entry = a->entry.bytes,
+                                                              .tag = table_tag(a->hash),
+                                                              .table = w->summary.number,
+                                                              .position = position_of(w)});
     task_yield_if_due(w->r);
     return table_output_append(&w->output, w->run, (size_t)units * TABLE_UNIT_BYTES);
 }
 
-static int add_to_block(struct table_writer *w, const struct addition *a)
+static void add_to_block(struct table_writer *w, const struct addition *a)
 {
-    if (w->block.count == 0) {
-        int rc = begin_block(w);
-        if (rc)
-            return rc;
-        w->block.to = table_output_unit(&w->output);
-    }
-    put_entry(table_block_add(&w->block, a->entry.bytes), a);
+    if (w->block.count == 0)
+        w->block.to = table_output_place(&w->output);
+    put_entry(table_block_add(&w->block, a->entry.bytes, table_tag(a->hash)), a);
+}
+
+static int place(struct table_writer *w, const struct addition *a)
+{
+    const struct table_block_builder *b = &w->block;
+    int rc = 0;
+    if (!table_block_fits(b->units, b->bytes, b->count, a->entry.bytes))
+        rc = end_block(w);
+    if (rc)
+        return rc;
+    if (!table_block_fits(b->units, 0, 0, a->entry.bytes))
+        return add_run(w, a);
+    add_to_block(w, a);
     return 0;
 }
+
+/* ---- records ---- */
 
 static void summarize(struct table_writer *w, const struct record *record)
 {
@@ -225,152 +240,55 @@ static void summarize(struct table_writer *w, const struct record *record)
     s->expiry_max_ms = record->expiry_ms > s->expiry_max_ms ? record->expiry_ms : s->expiry_max_ms;
 }
 
-/* Returns: false when the key is not above the one before. */
-static bool note_sort_key(struct table_writer *w, const struct record_key *key)
-{
-    unsigned next = w->latest ^ 1;
-    w->sort_bytes[next] = table_sort_key(w->sort_keys[next], key);
-    struct slice before = slice_of(w->sort_keys[w->latest], w->sort_bytes[w->latest]);
-    if (w->summary.entries > 0 &&
-        slice_compare(before, slice_of(w->sort_keys[next], w->sort_bytes[next])) >= 0)
-        return false;
-    w->latest = next;
-    return true;
-}
-
-static int place(struct table_writer *w, const struct addition *a)
-{
-    if (!note_sort_key(w, &a->record->key))
-        return TORC_E_CORRUPT;
-    int rc = 0;
-    if (!table_block_fits(w->block.bytes, w->block.count, a->entry.bytes))
-        rc = end_block(w);
-    if (rc == 0)
-        rc = table_block_fits(0, 0, a->entry.bytes) ? add_to_block(w, a) : add_run(w, a);
-    uint64_t hash = table_key_hash(&a->record->key);
-    if (rc == 0)
-        rc = table_pieces_append(&w->hashes, &hash, sizeof hash); /* in memory only */
-    return rc;
-}
-
-static int add(struct table_writer *w, const struct addition *a)
+static int add(struct table_writer *w, const struct record *record, struct slice entry)
 {
     ASSERT(!w->is_finished);
     if (w->error)
         return w->error;
-    w->error = place(w, a);
+    struct addition a = {record, entry, table_key_hash(&record->key)};
+    bool is_above = w->summary.entries == 0 || record_key_compare(&w->largest.key, &record->key) < 0;
+    w->error = is_above ? place(w, &a) : TORC_E_CORRUPT;
     if (w->error == 0)
-        summarize(w, a->record);
+        w->error = table_pieces_append(&w->hashes, &a.hash, sizeof a.hash); /* in memory only */
+    if (w->error == 0)
+        summarize(w, record);
     return w->error;
 }
 
 int table_writer_add(struct table_writer *w, const struct record *record)
 {
-    return add(w, &(struct addition){record, {.data = NULL, .bytes = entry_bytes(record)}});
+    return add(w, record, (struct slice){.data = NULL, .bytes = entry_bytes(record)});
 }
 
 int table_writer_add_entry(struct table_writer *w, const struct record *record, struct slice entry)
 {
     ASSERT(entry.data && entry.bytes == entry_bytes(record));
-    return add(w, &(struct addition){record, entry});
+    return add(w, record, entry);
 }
 
-/* ---- the end of the file: sections, each padded and with a checksum of its own ---- */
-
-struct section {
-    struct table_output *output;
-    XXH3_state_t hash;
-    uint64_t bytes;
-};
-
-static void section_begin(struct section *s, struct table_output *output)
-{
-    s->output = output;
-    s->bytes = 0;
-    XXH3_64bits_reset(&s->hash);
-}
-
-static int section_append(struct section *s, const void *from, size_t bytes)
-{
-    const uint8_t *rest = from;
-    while (bytes > 0) {
-        size_t part = bytes < TABLE_OUTPUT_BUFFER_BYTES ? bytes : TABLE_OUTPUT_BUFFER_BYTES;
-        XXH3_64bits_update(&s->hash, rest, part);
-        int rc = table_output_append(s->output, rest, part);
-        if (rc)
-            return rc;
-        s->bytes += part;
-        rest += part;
-        bytes -= part;
-    }
-    return 0;
-}
-
-static int section_append_pieces(struct section *s, const struct table_pieces *pieces)
-{
-    int rc = 0;
-    for (const struct table_piece *p = pieces->first; p && rc == 0; p = p->next)
-        rc = section_append(s, p->bytes, p->used);
-    return rc;
-}
-
-static int section_append_u32(struct section *s, uint64_t value)
-{
-    uint8_t word[4];
-    ASSERT(value <= UINT32_MAX);
-    store_u32le(word, (uint32_t)value);
-    return section_append(s, word, sizeof word);
-}
-
-static int section_end(struct section *s, uint64_t *bytes, uint64_t *checksum)
-{
-    static const uint8_t zeros[TABLE_UNIT_BYTES];
-    int rc = section_append(s, zeros, table_padded(s->bytes) - s->bytes);
-    *bytes = s->bytes;
-    *checksum = XXH3_64bits_digest(&s->hash);
-    return rc;
-}
-
-static int write_index_arrays(struct table_writer *w, struct section *s, uint64_t bounds_bytes,
-                              uint32_t data_units)
-{
-    int rc = section_append_u32(s, w->separators.bytes);
-    if (rc == 0)
-        rc = section_append_u32(s, bounds_bytes);
-    if (rc == 0)
-        rc = section_append_pieces(s, &w->offsets);
-    if (rc == 0)
-        rc = section_append_u32(s, w->separators.bytes);
-    if (rc == 0 && w->has_runs)
-        rc = section_append_pieces(s, &w->positions);
-    if (rc == 0 && w->has_runs)
-        rc = section_append_u32(s, data_units);
-    return rc ? rc : section_append_pieces(s, &w->separators);
-}
+/* ---- the end of the file ---- */
 
 static int write_index(struct table_writer *w, struct table_footer *f)
 {
-    struct section s;
+    struct table_section s;
     uint8_t bounds[TABLE_BOUNDS_BYTES_MAX];
-    size_t bounds_bytes = 0;
+    size_t bytes = 0;
     if (w->summary.entries > 0) {
-        bounds_bytes = table_bound_encode(bounds, &w->smallest.key);
-        bounds_bytes += table_bound_encode(bounds + bounds_bytes, &w->largest.key);
+        bytes = table_bound_encode(bounds, &w->smallest.key);
+        bytes += table_bound_encode(bounds + bytes, &w->largest.key);
     }
-    section_begin(&s, &w->output);
-    int rc = write_index_arrays(w, &s, bounds_bytes, f->data_units);
-    if (rc == 0)
-        rc = section_append(&s, bounds, bounds_bytes);
-    return rc ? rc : section_end(&s, &f->index_bytes, &f->index_checksum);
+    table_section_begin(&s, &w->output);
+    int rc = table_index_builder_write(&w->index, &s, slice_of(bounds, bytes));
+    return rc ? rc : table_section_end(&s, &f->index_bytes, &f->index_checksum);
 }
 
-static void fill_filter(struct table_writer *w, uint8_t *lines, uint64_t line_count)
+static void fill_filter(struct table_writer *w, const struct filter *filter)
 {
     for (const struct table_piece *p = w->hashes.first; p; p = p->next)
         for (uint64_t at = 0; at < p->used; at += sizeof(uint64_t)) {
             uint64_t hash;
             memcpy(&hash, p->bytes + at, sizeof hash);
-            filter_add(lines, line_count, hash);
+            filter_add(filter, hash);
             if (at % (HASHES_PER_YIELD * sizeof hash) == 0)
                 task_yield_if_due(w->r);
         }
@@ -378,26 +296,33 @@ static void fill_filter(struct table_writer *w, uint8_t *lines, uint64_t line_co
 
 static int write_filter(struct table_writer *w, struct table_footer *f)
 {
-    uint64_t bytes = filter_bytes(w->summary.entries);
-    uint8_t *lines = reactor_alloc_zeroed(w->r, bytes);
-    if (!lines)
+    uint64_t bytes = filter_bytes(w->summary.entries, w->filter_bits_x2);
+    struct filter filter = {
+        .lines = reactor_alloc_zeroed(w->r, bytes),
+        .line_count = bytes / FILTER_LINE_BYTES,
+        .probes = filter_probes(w->filter_bits_x2),
+    };
+    if (!filter.lines)
         return TORC_E_NO_MEMORY;
-    f->filter_lines = bytes / FILTER_LINE_BYTES;
-    fill_filter(w, lines, f->filter_lines);
-    struct section s;
-    section_begin(&s, &w->output);
-    int rc = section_append(&s, lines, bytes);
+    f->filter_lines = filter.line_count;
+    f->filter_probes = filter.probes;
+    fill_filter(w, &filter);
+    struct table_section s;
+    table_section_begin(&s, &w->output);
+    int rc = table_section_append(&s, filter.lines, bytes);
     if (rc == 0)
-        rc = section_end(&s, &f->filter_bytes, &f->filter_checksum);
-    reactor_free(w->r, lines);
+        rc = table_section_end(&s, &bytes, &f->filter_checksum);
+    reactor_free(w->r, filter.lines);
     return rc;
 }
 
 static int finish(struct table_writer *w)
 {
-    struct table_footer f = {.block_count = w->block_count, .has_runs = w->has_runs};
     int rc = end_block(w);
-    f.data_units = (uint32_t)(table_output_bytes(&w->output) / TABLE_UNIT_BYTES);
+    struct table_footer f = {.block_count = w->index.block_count,
+                             .block_units = w->block.units,
+                             .data_units = w->index.data_units,
+                             .has_runs = w->index.has_runs};
     if (rc == 0)
         rc = write_index(w, &f);
     if (rc == 0)
@@ -406,8 +331,8 @@ static int finish(struct table_writer *w)
         return rc;
     w->summary.bytes = table_output_bytes(&w->output) + TABLE_UNIT_BYTES;
     f.summary = w->summary;
-    table_footer_encode(table_output_unit(&w->output), &f);
-    rc = table_output_unit_done(&w->output);
+    table_footer_encode(table_output_place(&w->output), &f);
+    rc = table_output_placed(&w->output, 1);
     return rc ? rc : table_output_finish(&w->output);
 }
 

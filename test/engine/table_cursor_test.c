@@ -18,6 +18,7 @@ struct model {
     struct record records[MODEL_MAX];
     uint8_t *bytes[MODEL_MAX]; /* of key, subkey and value */
     unsigned count;
+    uint32_t block_units; /* 0: the default */
     struct cache *cache;
     struct table *table;
 };
@@ -53,21 +54,23 @@ static int by_key(const void *a, const void *b)
     return record_key_compare(&((const struct record *)a)->key, &((const struct record *)b)->key);
 }
 
-/* Sorts, drops all but one of equal keys, writes the table and opens it. */
+/* Sorts, drops all but one of equal keys, writes the table and opens it. With other block_units it may be
+ * done again. */
 static void model_write(struct model *m, struct reactor *r)
 {
     char path[256];
     struct table_writer *w = NULL;
     struct table_summary summary;
+    table_close(m->table);
+    cache_close(m->cache);
     snprintf(path, sizeof path, "%s/table.sst", test_directory());
     qsort(m->records, m->count, sizeof m->records[0], by_key);
     unsigned kept = 0;
     for (unsigned i = 0; i < m->count; i++)
         if (kept == 0 || by_key(&m->records[kept - 1], &m->records[i]) != 0)
             m->records[kept++] = m->records[i];
-    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &(struct table_writer_options){.path = path, .number = NUMBER},
-                                            &w),
-                          0);
+    struct table_writer_options o = {.path = path, .number = NUMBER, .block_units = m->block_units};
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &o, &w), 0);
     for (unsigned i = 0; i < kept; i++)
         CU_ASSERT_EQUAL_FATAL(table_writer_add(w, &m->records[i]), 0);
     CU_ASSERT_EQUAL_FATAL(table_writer_finish(w, &summary), 0);
@@ -205,11 +208,27 @@ TEST_IN_REACTOR(a_bulk_cursor_reads_large_pieces_past_the_cache)
 TEST_IN_REACTOR(values_of_every_size_around_the_edges_of_blocks_come_back)
 {
     struct model *m = model_new();
-    /* 15 bytes of key, 36 of header, 26 of trailer and offset */
-    static const size_t sizes[] = {
-        0,    1,         2,         100,   2000,  4096 - 77,           4096 - 76,
-        4096, 8192 - 77, 8192 - 76, 65536, 70000, VALUE_BYTES_MAX - 1, VALUE_BYTES_MAX,
-        1,    0};
+    /* 15 bytes of key, 36 of header, 27 of trailer, offset and tag */
+    static const size_t sizes[] = {0,
+                                   1,
+                                   2,
+                                   100,
+                                   2000,
+                                   4096 - 78,
+                                   4096 - 77,
+                                   4096,
+                                   8192 - 78,
+                                   8192 - 77,
+                                   12288 - 78,
+                                   12288 - 77,
+                                   16384 - 78,
+                                   16384 - 77,
+                                   65536,
+                                   70000,
+                                   VALUE_BYTES_MAX - 1,
+                                   VALUE_BYTES_MAX,
+                                   1,
+                                   0};
     for (unsigned i = 0; i < ARRAY_COUNT(sizes) * 3; i++) {
         struct sample s;
         sample_fill(&s, i, values, i % 3 == 1 ? 30 : sizes[i / 3]);
@@ -224,13 +243,15 @@ TEST_IN_REACTOR(values_of_every_size_around_the_edges_of_blocks_come_back)
         sample_fill(&s, 1000 + i, values, 3700 + i * 4);
         model_add(m, s.record);
     }
-    model_write(m, r);
-    CU_ASSERT_EQUAL(table_summary(m->table)->expiry_min_ms, 5000);
-    CU_ASSERT_EQUAL(table_summary(m->table)->expiring, 10);
-    CU_ASSERT_EQUAL(table_summary(m->table)->expiry_max_ms, 5045);
-    check_gets(m);
-    check_whole(m, TABLE_CURSOR_SCAN);
-    check_whole(m, TABLE_CURSOR_BULK);
+    for (m->block_units = 1; m->block_units <= TABLE_BLOCK_UNITS_MAX; m->block_units++) {
+        model_write(m, r);
+        CU_ASSERT_EQUAL(table_summary(m->table)->expiry_min_ms, 5000);
+        CU_ASSERT_EQUAL(table_summary(m->table)->expiring, 12);
+        CU_ASSERT_EQUAL(table_summary(m->table)->expiry_max_ms, 5055);
+        check_gets(m);
+        check_whole(m, TABLE_CURSOR_SCAN);
+        check_whole(m, TABLE_CURSOR_BULK);
+    }
     model_free(m);
 }
 
@@ -251,10 +272,12 @@ static size_t random_text(uint8_t *to, uint64_t *state, size_t bytes_max)
     return bytes;
 }
 
-static struct record_key random_key(uint8_t *memory, uint64_t *state)
+/* Its first `alike` bytes are those of all other such keys. */
+static struct record_key random_key(uint8_t *memory, uint64_t *state, size_t alike)
 {
     static const uint32_t namespaces[] = {0, 1, 254, 255, 256, UINT32_MAX};
-    size_t key_bytes = random_text(memory, state, KEY_BYTES_MAX - 1) + 1;
+    memset(memory, 0, alike);
+    size_t key_bytes = alike + random_text(memory + alike, state, KEY_BYTES_MAX - 1 - alike) + 1;
     memory[key_bytes - 1] = (uint8_t)(next_random(state) % 3);
     size_t subkey_bytes = random_text(memory + KEY_BYTES_MAX, state, SUBKEY_BYTES_MAX);
     return (struct record_key){
@@ -265,37 +288,57 @@ static struct record_key random_key(uint8_t *memory, uint64_t *state)
     };
 }
 
-TEST_IN_REACTOR(a_table_of_random_awkward_keys_behaves_as_the_model)
+/* Gets and seeks of keys that may be there or not. */
+static void check_random(struct model *m, unsigned count, uint64_t *state, size_t alike)
 {
     uint8_t memory[KEY_BYTES_MAX + SUBKEY_BYTES_MAX];
-    uint64_t state = 20260101;
-    struct model *m = model_new();
     struct table_cursor c;
-    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
-        struct record record = {.key = random_key(memory, &state), .version = {i + 1, (uint16_t)i}};
-        uint64_t word = next_random(&state);
-        record.flags = word % 11 == 0 ? RECORD_TOMBSTONE : 0;
-        record.value = slice_of(values, record.flags ? 0 : word % 40 == 0 ? word % 20000 : word % 300);
-        model_add(m, record);
-    }
-    model_write(m, r);
-    check_gets(m);
-    check_whole(m, TABLE_CURSOR_SCAN);
-    check_whole(m, TABLE_CURSOR_BULK);
     table_cursor_init(&c, m->table, TABLE_CURSOR_SCAN);
-    for (unsigned i = 0; i < 2000; i++) {
-        struct record_key key = random_key(memory, &state);
+    for (unsigned i = 0; i < count; i++) {
+        struct record_key key = random_key(memory, state, next_random(state) % 8 ? alike : 0);
         struct record found;
         struct cache_pin pin;
         unsigned at = model_lower_bound(m, &key);
         bool is_there = at < m->count && record_key_compare(&m->records[at].key, &key) == 0;
-        check_seek(m, &c, &key, (unsigned)(next_random(&state) % 60));
+        check_seek(m, &c, &key, (unsigned)(next_random(state) % 60));
         CU_ASSERT_EQUAL(table_get(m->table, &key, table_key_hash(&key), &found, &pin) == TABLE_FOUND,
                         is_there);
         cache_unpin(&pin);
     }
     table_cursor_deinit(&c);
+}
+
+static void check_random_table(struct reactor *r, size_t alike)
+{
+    uint8_t memory[KEY_BYTES_MAX + SUBKEY_BYTES_MAX];
+    uint64_t state = 20260101 + alike;
+    struct model *m = model_new();
+    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
+        struct record record = {.key = random_key(memory, &state, alike), .version = {i + 1, (uint16_t)i}};
+        uint64_t word = next_random(&state);
+        record.flags = word % 11 == 0 ? RECORD_TOMBSTONE : 0;
+        record.value = slice_of(values, record.flags ? 0 : word % 40 == 0 ? word % 20000 : word % 300);
+        model_add(m, record);
+    }
+    for (m->block_units = 1; m->block_units <= TABLE_BLOCK_UNITS_MAX; m->block_units++) {
+        model_write(m, r);
+        check_gets(m);
+        check_whole(m, TABLE_CURSOR_SCAN);
+        check_whole(m, TABLE_CURSOR_BULK);
+        check_random(m, 800, &state, alike);
+    }
     model_free(m);
+}
+
+TEST_IN_REACTOR(a_table_of_random_awkward_keys_behaves_as_the_model)
+{
+    check_random_table(r, 0);
+}
+
+TEST_IN_REACTOR(a_table_of_random_keys_that_begin_alike_behaves_as_the_model)
+{
+    check_random_table(r, 1);
+    check_random_table(r, 40);
 }
 
 /* What is given out is what the writer would be given: the same bytes, whole. */
@@ -316,8 +359,9 @@ TEST_IN_REACTOR(a_cursor_goes_backward_from_every_boundary)
         sample_fill(&s, 10 + 2 * i, values, i % 97 == 5 ? 9000 : 100);
         model_add(m, s.record);
     }
-    model_write(m, r);
     for (unsigned mode = 0; mode < 2; mode++) {
+        m->block_units = mode ? 3 : 1;
+        model_write(m, r);
         table_cursor_init(&c, m->table, mode ? TABLE_CURSOR_BULK : TABLE_CURSOR_SCAN);
         check_run_back(m, &c, 0, 1); /* it stands before the first one */
         for (unsigned i = 0; i < 1040; i++) {

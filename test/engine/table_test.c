@@ -132,7 +132,7 @@ TEST_IN_REACTOR(a_table_of_one_record_gives_it_back)
     sample_fill(&s, 0, value_memory, 1);
     CU_ASSERT_EQUAL(record_key_compare(&summary->smallest, &s.record.key), 0);
     CU_ASSERT_EQUAL(record_key_compare(&summary->largest, &s.record.key), 0);
-    CU_ASSERT_EQUAL(summary->bytes, 4 * TABLE_UNIT_BYTES);
+    CU_ASSERT_EQUAL(summary->bytes, 4 * TABLE_UNIT_BYTES); /* of data, index, filter, footer */
     sample_fill(&s, 1, value_memory, 1);
     CU_ASSERT_EQUAL(get(&f, &s.record.key, &found, &pin), TABLE_ABSENT);
     fixture_close(&f);
@@ -151,7 +151,7 @@ TEST_IN_REACTOR(a_hundred_thousand_records_are_each_found_with_one_read_a_block)
     CU_ASSERT_EQUAL(counters.gets, COUNT);
     CU_ASSERT_EQUAL(counters.false_positives, 0);
     /* in order, so each block is read once */
-    CU_ASSERT_EQUAL(counters.block_reads, (summary->bytes - table_pinned_bytes(f.table)) / TABLE_UNIT_BYTES);
+    CU_ASSERT_EQUAL(counters.block_reads, (COUNT + 25) / 26); /* 26 entries of 151 bytes a block */
     CU_ASSERT_EQUAL(summary->entries, COUNT);
     CU_ASSERT_EQUAL(summary->clock_min, 1000);
     CU_ASSERT_EQUAL(summary->clock_max, 1000 + (COUNT - 1) * 2 * 3);
@@ -159,13 +159,83 @@ TEST_IN_REACTOR(a_hundred_thousand_records_are_each_found_with_one_read_a_block)
     fixture_close(&f);
 }
 
-TEST_IN_REACTOR(index_and_filter_take_at_most_two_and_a_half_bytes_a_key)
+/* ---- what is pinned ---- */
+
+enum { LONG_KEY_BYTES = 64, LONG_KEYS = 30000 };
+
+/* As kvbench makes them: "user" and a number in decimal, padded in front; vnodes follow from the key. */
+struct long_key {
+    uint16_t vnode;
+    char bytes[LONG_KEY_BYTES + 1];
+};
+
+static int by_vnode_and_bytes(const void *a, const void *b)
 {
-    enum { COUNT = 100000 };
-    struct fixture f;
-    fixture_open(&f, r, COUNT, VALUE_BYTES);
-    CU_ASSERT_TRUE(table_pinned_bytes(f.table) * 2 <= COUNT * 5);
+    const struct long_key *x = a, *y = b;
+    return x->vnode != y->vnode ? x->vnode - y->vnode : memcmp(x->bytes, y->bytes, LONG_KEY_BYTES);
+}
+
+static struct long_key *make_long_keys(void)
+{
+    struct long_key *keys = malloc(LONG_KEYS * sizeof *keys);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(keys);
+    for (unsigned i = 0; i < LONG_KEYS; i++) {
+        uint64_t number = sample_mix(i);
+        snprintf(keys[i].bytes, sizeof keys[i].bytes, "user%060llu", (unsigned long long)number);
+        keys[i].vnode = (uint16_t)(sample_mix(number) % 256);
+    }
+    qsort(keys, LONG_KEYS, sizeof *keys, by_vnode_and_bytes);
+    return keys;
+}
+
+/* Hundredths of a byte of index and filter for each key, all that is pinned. */
+static uint64_t pinned_per_key(struct reactor *r, size_t value_bytes)
+{
+    struct fixture f = {0};
+    struct table_writer *w = NULL;
+    struct long_key *keys = make_long_keys();
+    path_in(f.path, sizeof f.path, test_directory(), "table.sst");
+    struct table_writer_options o = {
+        .path = f.path,
+        .number = NUMBER,
+        .block_units = table_block_units_for(ENTRY_HEADER_BYTES + LONG_KEY_BYTES + value_bytes),
+    };
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &o, &w), 0);
+    for (unsigned i = 0; i < LONG_KEYS; i++) {
+        struct record record = {.key = {.vnode = keys[i].vnode,
+                                        .key = slice_of(keys[i].bytes, LONG_KEY_BYTES)},
+                                .value = slice_of(value_memory, value_bytes)};
+        CU_ASSERT_EQUAL_FATAL(table_writer_add(w, &record), 0);
+    }
+    CU_ASSERT_EQUAL_FATAL(table_writer_finish(w, &f.summary), 0);
+    table_writer_close(w);
+    free(keys);
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, 0, &f.cache), 0);
+    CU_ASSERT_EQUAL_FATAL(table_open(r, f.cache, f.path, NUMBER, &f.table), 0);
+    uint64_t bytes = table_pinned_bytes(f.table);
     fixture_close(&f);
+    return bytes * 100 / LONG_KEYS;
+}
+
+TEST_IN_REACTOR(keys_of_64_bytes_take_at_most_two_bytes_of_index_and_filter_with_values_of_a_thousand)
+{
+    CU_ASSERT_TRUE(pinned_per_key(r, 1000) <= 200);
+}
+
+TEST_IN_REACTOR(keys_of_64_bytes_take_at_most_one_and_three_quarters_with_values_of_a_hundred)
+{
+    CU_ASSERT_TRUE(pinned_per_key(r, 100) <= 175);
+}
+
+TEST(blocks_are_as_large_as_their_entries_need)
+{
+    static const struct {
+        uint64_t entry_bytes;
+        uint32_t units;
+    } rows[] = {{37, 1},   {150, 1},  {400, 1},  {1100, 2}, {1300, 1},
+                {1900, 1}, {2500, 2}, {3000, 3}, {4000, 1}, {ENTRY_BYTES_MAX, 1}};
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
+        CU_ASSERT_EQUAL(table_block_units_for(rows[i].entry_bytes), rows[i].units);
 }
 
 TEST_IN_REACTOR(absent_keys_cost_a_read_in_at_most_one_of_a_hundred)

@@ -50,6 +50,18 @@ static void check_record(const struct record *record)
     ASSERT(record->value.bytes <= VALUE_BYTES_MAX && k->vnode <= ENTRY_VNODE_MAX);
 }
 
+/* From the end of a table that gave out `count` records. */
+static void walk_back(struct table_cursor *c, uint64_t count)
+{
+    struct record record;
+    int rc;
+    while ((rc = table_cursor_previous(c, &record)) == 1) {
+        check_record(&record);
+        ASSERT(count-- > 0);
+    }
+    ASSERT(rc == 0 && count == 0);
+}
+
 static void walk(struct reactor *r, struct table *t, enum table_cursor_mode mode, struct keys *keys)
 {
     struct table_cursor c;
@@ -64,6 +76,8 @@ static void walk(struct reactor *r, struct table *t, enum table_cursor_mode mode
     }
     int again = table_cursor_next(&c, &record);
     ASSERT((rc == 0 || rc == TORC_E_CORRUPT) && again == rc);
+    if (rc == 0)
+        walk_back(&c, count);
     table_cursor_deinit(&c);
 }
 
@@ -160,15 +174,20 @@ static void seed(struct fuzz_seeds *to)
         unsigned entries;
         bool has_run;
         uint8_t switches;
+        uint32_t block_units;
     } rows[] = {
-        {"empty", 0, false, FUZZ_CHECKSUMS},
-        {"as_written", 12, true, 0},
-        {"one_block", 9, false, FUZZ_CHECKSUMS | TABLE_NAMED},
-        {"several_blocks", 60, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES},
-        {"with_a_run", 30, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES},
+        {"empty", 0, false, FUZZ_CHECKSUMS, 1},
+        {"as_written", 12, true, 0, 1},
+        {"one_block", 9, false, FUZZ_CHECKSUMS | TABLE_NAMED, 1},
+        {"several_blocks", 60, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1},
+        {"several_groups", 900, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1},
+        {"large_blocks", 200, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 3},
+        {"with_a_run", 30, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct seed s = {{rows[i].entries, rows[i].has_run, 1000}, malloc(SEED_BYTES_MAX), FRONT_BYTES};
+        struct seed s = {{rows[i].entries, rows[i].has_run, 1000, rows[i].block_units},
+                         malloc(SEED_BYTES_MAX),
+                         FRONT_BYTES};
         ASSERT(s.input);
         s.input[0] = rows[i].switches;
         fuzz_run_node(write_table, &s);

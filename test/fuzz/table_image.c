@@ -11,6 +11,7 @@
 enum {
     /* of the footer */
     AT_FLAGS = 13,
+    AT_BLOCK_UNITS = 15,
     AT_NUMBER = 16,
     AT_BYTES = 24,
     AT_BLOCKS = 96,
@@ -64,31 +65,36 @@ static void mend_block(const struct mending *m, uint32_t position, uint32_t unit
     store_u64le(block + bytes - BACK_CHECKSUM, checksum_bytes(block, bytes - BACK_CHECKSUM));
 }
 
-/* Blocks stand where the index says, or one in each unit. */
+/* Blocks stand where the index says, or one after the other. */
 static void mend_blocks(const struct mending *m, uint32_t units, uint64_t index_bytes)
 {
     uint32_t blocks = load_u32le(m->footer + AT_BLOCKS);
+    uint32_t block_units = m->footer[AT_BLOCK_UNITS];
+    uint64_t groups = table_index_groups(blocks);
     bool has_runs = (m->footer[AT_FLAGS] & FLAG_RUNS) != 0;
-    if (!has_runs || blocks > units || TABLE_INDEX_HEADER_BYTES + (blocks + 1) * UINT64_C(8) > index_bytes) {
-        for (uint32_t i = 0; i < units; i++)
-            mend_block(m, i, 1);
+    if (block_units == 0 || blocks > units ||
+        TABLE_INDEX_HEADER_BYTES + groups * 8 + (has_runs ? blocks * UINT64_C(2) : 0) > index_bytes)
         return;
-    }
     const uint8_t *index = m->file + (size_t)units * TABLE_UNIT_BYTES;
-    const uint8_t *positions = index + TABLE_INDEX_HEADER_BYTES + (blocks + (size_t)1) * 4;
+    const uint8_t *run_units = index + TABLE_INDEX_HEADER_BYTES + groups * 8;
+    uint32_t position = 0;
     for (uint32_t i = 0; i < blocks; i++) {
-        uint32_t begin = load_u32le(positions + (size_t)i * 4);
-        uint32_t end = load_u32le(positions + (size_t)i * 4 + 4);
-        if (begin < end && end <= units)
-            mend_block(m, begin, end - begin);
+        uint32_t count = has_runs ? load_u16le(run_units + (size_t)i * 2) : block_units;
+        if (count == 0 || position + count > units)
+            return;
+        mend_block(m, position, count);
+        position += count;
     }
 }
 
 static void mend_sections(const struct mending *m)
 {
     uint64_t units = load_u32le(m->footer + AT_DATA_UNITS);
-    uint64_t index_bytes = load_u64le(m->footer + AT_INDEX_BYTES);
-    uint64_t index_at = units * TABLE_UNIT_BYTES, end = m->bytes - TABLE_UNIT_BYTES;
+    uint64_t end = m->bytes - TABLE_UNIT_BYTES;
+    uint64_t index_at = units * TABLE_UNIT_BYTES;
+    if (load_u64le(m->footer + AT_INDEX_BYTES) > end)
+        return;
+    uint64_t index_bytes = table_padded(load_u64le(m->footer + AT_INDEX_BYTES));
     if (index_bytes > end || index_at > end - index_bytes)
         return;
     uint64_t filter_at = index_at + index_bytes;
@@ -143,7 +149,8 @@ void table_image_write(struct reactor *r, const char *path, uint64_t number,
 {
     struct table_writer *w = NULL;
     struct table_summary summary;
-    int rc = table_writer_open(r, &(struct table_writer_options){.path = path, .number = number}, &w);
+    struct table_writer_options o = {.path = path, .number = number, .block_units = sample->block_units};
+    int rc = table_writer_open(r, &o, &w);
     ASSERT(rc == 0);
     for (unsigned i = 0; i < sample->entries; i++)
         add_sample(w, sample, i);

@@ -16,8 +16,9 @@ void table_image_mend(uint8_t *file, size_t bytes, uint64_t number, uint8_t swit
 
 struct table_image_sample {
     unsigned entries;
-    bool has_run;   /* one value is larger than a block */
-    uint64_t clock; /* of the first version; later ones are above */
+    bool has_run;         /* one value is larger than a block */
+    uint64_t clock;       /* of the first version; later ones are above */
+    uint32_t block_units; /* 0: the default */
 };
 
 /* Waits. Writes a table of that number. Values are zeros: they take no room in an image. */
