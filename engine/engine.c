@@ -24,8 +24,6 @@ enum {
     DELETES_MEMTABLES_MAX = 2, /* so large the active one may grow by deletes on a full disk */
     GATHER_BATCHES = 16,       /* so many of them may wait, and no more than: */
     GATHER_BYTES_MAX = 16 << 20,
-    MEMTABLE_CHUNK_BYTES_MIN = 64 << 10,
-    MEMTABLE_CHUNK_BYTES_MAX = 4 << 20,
     TABLE_BYTES_MAX_LEAST = 8 << 10, /* more than an empty table has */
 };
 
@@ -68,14 +66,6 @@ void engine_refresh_clock(struct engine *e)
     e->older_clock_max = highest;
 }
 
-static uint32_t chunk_bytes(const struct engine *e)
-{
-    uint64_t bytes = e->options.memtable_bytes;
-    if (bytes > MEMTABLE_CHUNK_BYTES_MAX)
-        return MEMTABLE_CHUNK_BYTES_MAX;
-    return bytes < MEMTABLE_CHUNK_BYTES_MIN ? MEMTABLE_CHUNK_BYTES_MIN : (uint32_t)bytes;
-}
-
 static int new_memtable(struct engine *e, struct memtable **out)
 {
     uint64_t hint = e->active ? memtable_entries(e->active) : 0;
@@ -84,7 +74,6 @@ static int new_memtable(struct engine *e, struct memtable **out)
         .vnode_first = e->options.vnode_first,
         .vnode_count = e->options.vnode_count,
         .entries_hint = hint < UINT32_MAX ? (uint32_t)hint : UINT32_MAX,
-        .chunk_bytes = chunk_bytes(e),
     };
     return memtable_new(e->reactor, &options, out);
 }

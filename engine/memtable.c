@@ -1,41 +1,22 @@
-/* memtable.c - hash partitions over an arena of encoded entries; see memtable.h. */
+/* memtable.c - an arena of encoded entries, and puts and gets; see memtable.h. */
 #include "engine/memtable_internal.h"
 
-enum {
-    FIRST_CAPACITY_MIN = 16,
-    FIRST_CAPACITY_MAX = 1 << 16,
-    /* A partition grows when more than 13/16 of its slots are taken: about 3 probes for a hit. */
-    LOAD_NUMERATOR = 13,
-    LOAD_DENOMINATOR = 16,
-    /* With each insert so many slots move; twice the size is reached long after all have. */
-    MOVES_PER_INSERT = 8,
-    CHUNK_TABLE_FIRST = 32,
-};
+enum { CHUNK_TABLE_FIRST = 32, PARTITIONS_PER_YIELD = 64 };
 
 /* ---- life ---- */
 
-static uint32_t first_capacity(const struct memtable_options *o)
-{
-    uint64_t wanted = (uint64_t)o->entries_hint / o->vnode_count * LOAD_DENOMINATOR / LOAD_NUMERATOR;
-    uint32_t capacity = FIRST_CAPACITY_MIN;
-    while (capacity < wanted && capacity < FIRST_CAPACITY_MAX)
-        capacity *= 2;
-    return capacity;
-}
-
 int memtable_new(struct reactor *r, const struct memtable_options *options, struct memtable **out)
 {
-    ASSERT(options->vnode_count > 0 && options->chunk_bytes <= CHUNK_BYTES);
+    ASSERT(options->vnode_count > 0);
     struct memtable *m = reactor_alloc_zeroed(r, sizeof *m);
     *out = NULL;
     if (!m)
         return TORC_E_NO_MEMORY;
     m->reactor = r;
     m->options = *options;
-    if (!m->options.chunk_bytes)
-        m->options.chunk_bytes = CHUNK_BYTES;
     m->references = 1;
-    m->first_capacity = first_capacity(options);
+    m->no_slots[0] = SLOT_EMPTY;
+    m->first_count = options->entries_hint / options->vnode_count;
     m->partitions = reactor_alloc_zeroed(r, options->vnode_count * sizeof *m->partitions);
     if (!m->partitions) {
         memtable_release(m);
@@ -43,8 +24,8 @@ int memtable_new(struct reactor *r, const struct memtable_options *options, stru
     }
     m->index_bytes = options->vnode_count * sizeof *m->partitions;
     for (uint32_t i = 0; i < options->vnode_count; i++)
-        m->partitions[i].slots = m->no_slots;
-    m->next_unit = 1; /* unit 0 means an empty slot */
+        partition_init(m, &m->partitions[i]);
+    m->next_unit = 1; /* unit 0 means that memory is out */
     *out = m;
     return 0;
 }
@@ -54,22 +35,15 @@ void memtable_hold(struct memtable *m)
     m->references++;
 }
 
-static void free_slots(struct memtable *m, uint64_t *slots, uint32_t mask)
-{
-    if (!slots || slots == m->no_slots)
-        return;
-    m->index_bytes -= ((uint64_t)mask + 1) * sizeof *slots;
-    reactor_free(m->reactor, slots);
-}
-
 void memtable_release(struct memtable *m)
 {
     if (!m || --m->references > 0)
         return;
     struct reactor *r = m->reactor;
     for (uint32_t i = 0; m->partitions && i < m->options.vnode_count; i++) {
-        free_slots(m, m->partitions[i].slots, m->partitions[i].mask);
-        free_slots(m, m->partitions[i].old_slots, m->partitions[i].old_mask);
+        partition_deinit(m, &m->partitions[i]);
+        if (i % PARTITIONS_PER_YIELD == 0 && task_current(r))
+            task_yield_if_due(r);
     }
     for (uint32_t i = 0; i < m->chunk_count; i++) {
         reactor_free(r, m->chunks[i]); /* a thousand pages each */
@@ -110,6 +84,15 @@ uint64_t memtable_clock_max(const struct memtable *m)
 
 /* ---- arena ---- */
 
+/* The last chunk is only partly used: the larger the arena, the larger it may be. */
+static uint32_t next_chunk_units(const struct memtable *m)
+{
+    uint64_t bytes = CHUNK_BYTES_MIN;
+    while (bytes * 2 <= m->arena_bytes / CHUNK_SHARE && bytes < CHUNK_BYTES_MAX)
+        bytes *= 2;
+    return (uint32_t)(bytes / UNIT_BYTES);
+}
+
 /* With room for `units` and the unit that no entry begins at. */
 static bool add_chunk(struct memtable *m, uint32_t units)
 {
@@ -123,7 +106,7 @@ static bool add_chunk(struct memtable *m, uint32_t units)
         m->chunks = chunks;
         m->chunk_capacity = capacity;
     }
-    uint32_t chunk_units = m->options.chunk_bytes / UNIT_BYTES;
+    uint32_t chunk_units = next_chunk_units(m);
     chunk_units = chunk_units > units ? chunk_units : units + 1;
     uint8_t *chunk = reactor_alloc(m->reactor, (size_t)chunk_units * UNIT_BYTES);
     if (!chunk)
@@ -155,12 +138,7 @@ static uint32_t arena_add(struct memtable *m, struct slice entry)
     return unit;
 }
 
-/* ---- slots ---- */
-
-static uint32_t slot_unit(uint64_t slot)
-{
-    return (uint32_t)slot;
-}
+/* ---- put and get ---- */
 
 static bool is_same_key(const struct memtable *m, uint32_t unit, const struct record_key *key,
                         struct record *out)
@@ -170,69 +148,22 @@ static bool is_same_key(const struct memtable *m, uint32_t unit, const struct re
            slice_equal(out->key.subkey, key->subkey);
 }
 
-/* Returns: the slot of the key, with the record decoded to *out; null when it is not there. */
-static uint64_t *find_in(const struct memtable *m, uint64_t *slots, uint32_t mask, const struct engine_key *k,
-                         struct record *out)
+/* Returns: whether the key is there, its record decoded to *out; *at is its slot, or the place for it. */
+static inline __attribute__((always_inline)) bool find(const struct memtable *m, const struct engine_key *k,
+                                                       struct record *out, uint64_t **at)
 {
     uint32_t tag = memtable_tag(k->hash);
-    for (uint32_t i = tag & mask; slots[i]; i = (i + 1) & mask) /* ends: a slot is always free */
-        if (slots[i] >> 32 == tag && is_same_key(m, slot_unit(slots[i]), &k->key, out))
-            return &slots[i];
-    return NULL;
+    const struct segment *s = partition_segment(memtable_partition(m, k->key.vnode), tag);
+    uint64_t *slot = segment_find(s, tag);
+    bool is_found = false;
+    for (; slot_has_tag(*slot, tag); slot++)
+        if (is_same_key(m, slot_unit(*slot), &k->key, out)) {
+            is_found = true;
+            break;
+        }
+    *at = slot;
+    return is_found;
 }
-
-static uint64_t *find(const struct memtable *m, const struct engine_key *k, struct record *out)
-{
-    const struct partition *p = memtable_partition(m, k->key.vnode);
-    uint64_t *slot = find_in(m, p->slots, p->mask, k, out);
-    if (!slot && p->old_slots)
-        slot = find_in(m, p->old_slots, p->old_mask, k, out);
-    return slot;
-}
-
-static void insert(struct partition *p, uint64_t slot)
-{
-    uint32_t i = (uint32_t)(slot >> 32) & p->mask;
-    while (p->slots[i])
-        i = (i + 1) & p->mask;
-    p->slots[i] = slot;
-}
-
-static void move_some(struct memtable *m, struct partition *p)
-{
-    for (unsigned n = 0; n < MOVES_PER_INSERT && p->old_slots; n++) {
-        uint64_t slot = p->old_slots[p->moved];
-        if (slot)
-            insert(p, slot);
-        if (p->moved++ < p->old_mask)
-            continue;
-        free_slots(m, p->old_slots, p->old_mask);
-        p->old_slots = NULL;
-    }
-}
-
-/* Slots for one more entry: the first of a partition, or the double of those it has. */
-static bool make_room(struct memtable *m, struct partition *p)
-{
-    uint64_t capacity = (uint64_t)p->mask + 1;
-    if (p->count < capacity * LOAD_NUMERATOR / LOAD_DENOMINATOR)
-        return true;
-    ASSERT(!p->old_slots); /* all moved long before the double is full */
-    bool is_first = p->slots == m->no_slots;
-    uint64_t wanted = is_first ? m->first_capacity : 2 * capacity;
-    uint64_t *slots = reactor_alloc_zeroed(m->reactor, wanted * sizeof *slots);
-    if (!slots)
-        return false;
-    m->index_bytes += wanted * sizeof *slots;
-    p->old_slots = is_first ? NULL : p->slots;
-    p->old_mask = p->mask;
-    p->moved = 0;
-    p->slots = slots;
-    p->mask = (uint32_t)(wanted - 1);
-    return true;
-}
-
-/* ---- put and get ---- */
 
 static int replace(struct memtable *m, uint64_t *slot, const struct record *held, struct slice entry)
 {
@@ -249,19 +180,14 @@ static int replace(struct memtable *m, uint64_t *slot, const struct record *held
     return 0;
 }
 
-static int add(struct memtable *m, const struct engine_key *k, struct slice entry)
+/* What partition_add cannot take stays in the arena, unused. */
+static int add(struct memtable *m, const struct engine_key *k, uint64_t *at, struct slice entry)
 {
-    struct partition *p = memtable_partition(m, k->key.vnode);
-    if (!make_room(m, p))
-        return TORC_E_NO_MEMORY;
     uint32_t unit = arena_add(m, entry);
-    if (unit == 0)
+    uint64_t slot = (uint64_t)memtable_tag(k->hash) << 32 | unit;
+    if (unit == 0 || !partition_add(m, memtable_partition(m, k->key.vnode), at, slot))
         return TORC_E_NO_MEMORY;
-    insert(p, (uint64_t)memtable_tag(k->hash) << 32 | unit);
-    p->count++;
-    p->changes++;
     m->entries++;
-    move_some(m, p);
     return 0;
 }
 
@@ -269,11 +195,12 @@ int memtable_put(struct memtable *m, uint64_t hash, const struct record *record,
 {
     struct engine_key k = {.key = record->key, .hash = hash};
     struct record held;
-    uint64_t *slot = find(m, &k, &held);
-    int order = slot ? version_compare(record->version, held.version) : 1;
+    uint64_t *slot;
+    bool is_held = find(m, &k, &held, &slot);
+    int order = is_held ? version_compare(record->version, held.version) : 1;
     if (order <= 0)
         return order == 0 ? 0 : TORC_E_SUPERSEDED;
-    int rc = slot ? replace(m, slot, &held, entry) : add(m, &k, entry);
+    int rc = is_held ? replace(m, slot, &held, entry) : add(m, &k, slot, entry);
     if (rc == 0 && record->version.clock > m->clock_max)
         m->clock_max = record->version.clock;
     return rc;
@@ -281,39 +208,32 @@ int memtable_put(struct memtable *m, uint64_t hash, const struct record *record,
 
 bool memtable_get(const struct memtable *m, const struct engine_key *k, struct record *out)
 {
-    return find(m, k, out) != NULL;
+    uint64_t *slot;
+    return find(m, k, out, &slot);
 }
 
-static void each_slot(const uint64_t *slots, uint64_t from, uint32_t mask,
-                      void (*each)(void *context, uint32_t tag), void *context)
-{
-    for (uint64_t i = from; i <= mask; i++)
-        if (slots[i])
-            each(context, (uint32_t)(slots[i] >> 32));
-}
+enum { TAGS_AT_ONCE = 64 };
 
 void memtable_each_tag(const struct memtable *m, uint16_t vnode, void (*each)(void *context, uint32_t tag),
                        void *context)
 {
-    const struct partition *p = memtable_partition(m, vnode);
-    each_slot(p->slots, 0, p->mask, each, context);
-    if (p->old_slots)
-        each_slot(p->old_slots, p->moved, p->old_mask, each, context);
+    uint64_t slots[TAGS_AT_ONCE];
+    struct memtable_walk walk = {.vnode = vnode};
+    for (uint32_t count; (count = memtable_walk(m, &walk, slots, TAGS_AT_ONCE)) > 0;)
+        for (uint32_t i = 0; i < count; i++)
+            each(context, (uint32_t)(slots[i] >> 32));
 }
 
 void memtable_prefetch_slot(const struct memtable *m, uint16_t vnode, uint64_t hash)
 {
-    const struct partition *p = memtable_partition(m, vnode);
-    __builtin_prefetch(&p->slots[memtable_tag(hash) & p->mask]);
+    uint32_t tag = memtable_tag(hash);
+    __builtin_prefetch(segment_home(partition_segment(memtable_partition(m, vnode), tag), tag));
 }
 
 void memtable_prefetch_entry(const struct memtable *m, uint16_t vnode, uint64_t hash)
 {
-    const struct partition *p = memtable_partition(m, vnode);
     uint32_t tag = memtable_tag(hash);
-    for (uint32_t i = tag & p->mask; p->slots[i]; i = (i + 1) & p->mask)
-        if (p->slots[i] >> 32 == tag) {
-            entry_prefetch(memtable_entry(m, slot_unit(p->slots[i])));
-            return;
-        }
+    uint64_t slot = *segment_find(partition_segment(memtable_partition(m, vnode), tag), tag);
+    if (slot_has_tag(slot, tag))
+        entry_prefetch(memtable_entry(m, slot_unit(slot)));
 }

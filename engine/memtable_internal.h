@@ -1,26 +1,43 @@
-/* memtable_internal.h - what memtable.c and memtable_run.c share. */
+/* memtable_internal.h - what memtable.c, memtable_index.c and memtable_run.c share. */
 #ifndef ENGINE_MEMTABLE_INTERNAL_H
 #define ENGINE_MEMTABLE_INTERNAL_H
 
 #include "engine/memtable.h"
 
 enum {
-    UNIT_BYTES = 8,
-    CHUNK_UNIT_BITS = 19,
-    CHUNK_BYTES = UNIT_BYTES << CHUNK_UNIT_BITS, /* 4 MiB at most */
-    CHUNKS_MAX = 1 << (32 - CHUNK_UNIT_BITS),    /* 32 GiB */
+    UNIT_BYTES = 2,
+    CHUNK_UNIT_BITS = 21,
+    CHUNK_BYTES_MIN = 16 << 10,
+    CHUNK_BYTES_MAX = UNIT_BYTES << CHUNK_UNIT_BITS, /* 4 MiB */
+    CHUNK_SHARE = 128,                               /* a new chunk is at most so much of the arena */
+    CHUNKS_MAX = (1 << (32 - CHUNK_UNIT_BITS)) - 1,  /* more than 4 GiB; no unit is UINT32_MAX */
 };
-static_assert((int)CHUNK_BYTES >= 2 * (int)ENTRY_BYTES_MAX, "any entry fits into a chunk");
+static_assert((int)CHUNK_BYTES_MAX >= 2 * (int)ENTRY_BYTES_MAX, "any entry fits into a chunk");
 
-/* A slot is tag << 32 | unit; 0 is empty, since no entry begins at unit 0. The low bits of the tag choose the
- * place, so a slot can be moved without its key. */
-struct partition {
+/* Above all slots: sorts behind them, so that a search ends there without asking whether it is one. */
+#define SLOT_EMPTY UINT64_MAX
+
+/* A slot is tag << 32 | unit. A slot's home is the place that its tag has in proportion: so the slots of a
+ * segment are in the order of their tags, from the first to the last, with empty ones between.
+ *
+ *   tags:   0                                                    2^32 >> depth
+ *           | 12 | 40 |    | 77 | 78 | 81 |    | ... |    |    | ends with an empty one |
+ *           |<----------------- places --------------------->|<------ tail ------->|
+ */
+struct segment {
     uint64_t *slots;
-    uint64_t *old_slots; /* being moved into `slots`; null when not growing */
-    uint32_t mask;       /* of slots; 0 until the first entry comes */
-    uint32_t old_mask;
-    uint32_t moved;   /* slots of old_slots before this are in `slots`, too */
-    uint32_t count;   /* of entries, in both */
+    uint32_t places; /* homes: what is behind them is for those that find theirs taken */
+    uint32_t total;  /* slots, the tail and the last empty one included */
+    uint32_t count;
+    uint32_t count_max; /* then it grows */
+    uint32_t depth;     /* so many of the highest bits of all its tags are alike */
+};
+
+struct partition {
+    struct segment first;       /* while there is but one */
+    struct segment **directory; /* 2^bits of them by the highest bits of the tag; null while bits is 0 */
+    uint32_t bits;
+    uint32_t count;   /* of entries */
     uint64_t changes; /* so often an entry came or moved to another place */
 };
 
@@ -28,7 +45,7 @@ struct memtable {
     struct reactor *reactor;
     struct memtable_options options;
     uint32_t references;
-    uint32_t first_capacity; /* slots of a partition at first */
+    uint32_t first_count; /* entries that the first slots of a partition have room for */
     struct partition *partitions;
     uint64_t no_slots[1]; /* of partitions without an entry: one empty slot */
     uint8_t **chunks;
@@ -48,8 +65,9 @@ struct memtable {
 struct memtable_list {
     uint32_t references;
     uint32_t count;
+    uint32_t capacity;
     uint16_t vnode;
-    uint64_t changes;       /* of the partition when it was made */
+    uint64_t changes;       /* of the partition when it was begun */
     uint64_t bytes;         /* of memory */
     uint32_t common_bytes;  /* that all keys begin with ... */
     uint64_t common_prefix; /* ... and their record_key_prefix */
@@ -57,7 +75,7 @@ struct memtable_list {
         uint64_t prefix; /* record_key_prefix of the key without these */
         uint32_t namespace_id;
         uint32_t unit;
-    } items[];
+    } * items;
 };
 void memtable_list_release(struct reactor *r, struct memtable_list *list); /* null is allowed */
 
@@ -71,5 +89,66 @@ static inline struct partition *memtable_partition(const struct memtable *m, uin
     ASSERT((uint16_t)(vnode - m->options.vnode_first) < m->options.vnode_count);
     return &m->partitions[vnode - m->options.vnode_first];
 }
+
+/* ---- slots (memtable_index.c) ---- */
+
+static inline struct segment *partition_segment(struct partition *p, uint32_t tag)
+{
+    if (__builtin_expect(p->bits == 0, 1))
+        return &p->first;
+    return p->directory[tag >> (32 - p->bits)];
+}
+
+static inline uint64_t *segment_home(const struct segment *s, uint32_t tag)
+{
+    return s->slots + ((uint64_t)(tag << s->depth) * s->places >> 32);
+}
+
+/* Returns: the first slot of this tag, or, when there is none, where it would be. */
+static inline uint64_t *segment_find(const struct segment *s, uint32_t tag)
+{
+    uint64_t from = (uint64_t)tag << 32;
+    uint64_t *slot = segment_home(s, tag);
+    while (*slot < from) /* ends: the last slot is empty */
+        slot++;
+    return slot;
+}
+
+static inline bool slot_has_tag(uint64_t slot, uint32_t tag)
+{
+    return slot - ((uint64_t)tag << 32) < UINT32_MAX; /* not the empty one either */
+}
+
+static inline uint64_t *segment_end_of_tag(const struct segment *s, uint32_t tag)
+{
+    uint64_t *slot = segment_find(s, tag);
+    while (slot_has_tag(*slot, tag))
+        slot++;
+    return slot;
+}
+
+static inline uint32_t slot_unit(uint64_t slot)
+{
+    return (uint32_t)slot;
+}
+
+void partition_init(struct memtable *m, struct partition *p);
+void partition_deinit(struct memtable *m, struct partition *p);
+/* Adds the slot of a key that is not there, behind all slots of its tag: that is where `at` points. Returns:
+ * false when memory is out, and nothing has changed. */
+MUST_CHECK bool partition_add(struct memtable *m, struct partition *p, uint64_t *at, uint64_t slot);
+
+/* Goes through the slots of a vnode in the order of their tags, a few at a time; entries may be put between.
+ * Each key that was there at the beginning is given once; one that came later once or not. Begins as all
+ * zeros but for the vnode. */
+struct memtable_walk {
+    uint16_t vnode;
+    uint32_t tag;  /* it goes on with this one, */
+    uint32_t skip; /* behind so many slots of it */
+    bool is_over;
+};
+/* Returns: how many slots it has written to `slots`, at most `count_max`; 0 at the end. */
+uint32_t memtable_walk(const struct memtable *m, struct memtable_walk *w, uint64_t *slots,
+                       uint32_t count_max);
 
 #endif

@@ -11,6 +11,8 @@ enum {
     KEPT_COUNT_MIN = 1024, /* shorter lists are made again in less than a slice */
     COMPARES_PER_YIELD = 128,
     PREFETCH_ENTRIES = 8, /* so far ahead when entries are read one after the other */
+    SLOTS_AT_ONCE = 64,
+    MORE_MEANWHILE_SHARE = 16, /* room for so many keys that come while a vnode is listed */
 };
 
 static int compare(const struct memtable *m, const struct memtable_run_item *a,
@@ -53,11 +55,10 @@ static void merge(const struct memtable *m, const struct span *s, struct memtabl
     }
 }
 
-/* Sorts items[0..count) with as much room behind it. Returns: where the result is. */
+/* Sorts `count` items with the help of as many others. Returns: which of the two has the result. */
 static struct memtable_run_item *sort(const struct memtable *m, struct memtable_run_item *items,
-                                      uint32_t count)
+                                      struct memtable_run_item *other, uint32_t count)
 {
-    struct memtable_run_item *other = items + count;
     for (uint32_t i = 0; i < count; i += INSERTION_SORT_MAX) {
         uint32_t left = count - i;
         insertion_sort(m, items + i, left < INSERTION_SORT_MAX ? left : INSERTION_SORT_MAX);
@@ -77,12 +78,32 @@ static struct memtable_run_item *sort(const struct memtable *m, struct memtable_
     return items;
 }
 
-/* Only where the entries are: without looking at them it is done in one go, before anything can change. */
-static void list_slots(struct memtable_list *list, const uint64_t *slots, uint32_t from, uint32_t mask)
+static bool list_has_room(struct memtable_list *list, struct reactor *r, uint32_t count)
 {
-    for (uint64_t i = from; i <= mask; i++)
-        if (slots[i])
-            list->items[list->count++].unit = (uint32_t)slots[i];
+    if (list->count + count <= list->capacity)
+        return true;
+    uint32_t capacity = list->count + list->count / 4 + count;
+    struct memtable_run_item *items = reactor_realloc(r, list->items, capacity * sizeof *items);
+    if (!items)
+        return false;
+    list->items = items;
+    list->capacity = capacity;
+    return true;
+}
+
+/* Only where the entries are. Waits: yields. Returns: false when memory is out. */
+static bool list_slots(struct memtable_list *list, const struct memtable *m)
+{
+    uint64_t slots[SLOTS_AT_ONCE];
+    struct memtable_walk walk = {.vnode = list->vnode};
+    for (uint32_t count; (count = memtable_walk(m, &walk, slots, SLOTS_AT_ONCE)) > 0;) {
+        if (!list_has_room(list, m->reactor, count))
+            return false;
+        for (uint32_t i = 0; i < count; i++)
+            list->items[list->count++].unit = slot_unit(slots[i]);
+        task_yield_if_due(m->reactor);
+    }
+    return true;
 }
 
 static void prefetch_item(const struct memtable_list *list, const struct memtable *m, uint32_t i)
@@ -141,33 +162,51 @@ static void read_prefixes(struct memtable_list *list, const struct memtable *m)
     }
 }
 
+static int list_fill(struct memtable_list *list, const struct memtable *m)
+{
+    if (!list_slots(list, m))
+        return TORC_E_NO_MEMORY;
+    struct memtable_run_item *other = reactor_alloc(m->reactor, list->count * sizeof *other);
+    if (!other)
+        return TORC_E_NO_MEMORY;
+    read_namespaces(list, m);
+    read_prefixes(list, m);
+    struct memtable_run_item *sorted = sort(m, list->items, other, list->count);
+    if (sorted == other) {
+        other = list->items;
+        list->items = sorted;
+        list->capacity = list->count;
+    }
+    reactor_free(m->reactor, other);
+    list->bytes = sizeof *list + list->capacity * sizeof *list->items;
+    return 0;
+}
+
 /* Waits: yields. Returns: null when memory is out. */
 static struct memtable_list *list_make(struct memtable *m, uint16_t vnode)
 {
     const struct partition *p = memtable_partition(m, vnode);
     uint32_t count = p->count;
-    size_t bytes = sizeof(struct memtable_list) + count * sizeof(struct memtable_run_item);
-    struct memtable_list *list = reactor_alloc(m->reactor, bytes + count * sizeof(struct memtable_run_item));
+    struct memtable_list *list = reactor_alloc(m->reactor, sizeof *list);
     if (!list)
         return NULL;
-    *list = (struct memtable_list){.references = 1, .vnode = vnode, .changes = p->changes, .bytes = bytes};
-    list_slots(list, p->slots, 0, p->mask);
-    if (p->old_slots)
-        list_slots(list, p->old_slots, p->moved, p->old_mask);
-    ASSERT(list->count == count);
-    read_namespaces(list, m);
-    read_prefixes(list, m);
-    const struct memtable_run_item *sorted = sort(m, list->items, count);
-    if (sorted != list->items)
-        memcpy(list->items, sorted, count * sizeof *sorted);
-    struct memtable_list *shrunk = reactor_realloc(m->reactor, list, bytes);
-    return shrunk ? shrunk : list;
+    *list = (struct memtable_list){.references = 1, .vnode = vnode, .changes = p->changes};
+    list->capacity = count + count / MORE_MEANWHILE_SHARE + 1;
+    list->items = reactor_alloc(m->reactor, list->capacity * sizeof *list->items);
+    if (!list->items || list_fill(list, m) != 0) {
+        memtable_list_release(m->reactor, list);
+        return NULL;
+    }
+    ASSERT(list->count >= count);
+    return list;
 }
 
 void memtable_list_release(struct reactor *r, struct memtable_list *list)
 {
-    if (list && --list->references == 0)
-        reactor_free(r, list);
+    if (!list || --list->references > 0)
+        return;
+    reactor_free(r, list->items);
+    reactor_free(r, list);
 }
 
 void memtable_run_deinit(struct memtable_run *run, struct reactor *r)
