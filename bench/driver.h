@@ -27,7 +27,7 @@ struct driver_request {
     enum operation op; /* GET, PUT (INSERT is the same), DELETE or SCAN */
     struct slice key;  /* SCAN: the prefix. Borrowed until driver_send returns. */
     struct slice value;
-    uint32_t limit; /* SCAN: entries at most */
+    uint64_t limit; /* SCAN: entries at most */
 };
 
 struct driver_reply {
@@ -35,6 +35,7 @@ struct driver_reply {
     int code;           /* 0, TORC_E_NOT_FOUND, or another error */
     uint64_t now_ns;    /* when its bytes had been received: read once per batch */
     struct slice value; /* GET; borrowed until on_reply returns */
+    uint64_t entries;   /* SCAN: that came */
 };
 
 typedef void driver_reply_fn(void *owner, const struct driver_reply *reply);

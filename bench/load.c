@@ -134,8 +134,9 @@ static int send_slot(struct load *l, uint32_t slot)
     if (q.op == OPERATION_PUT || q.op == OPERATION_INSERT)
         q.value = slice_of(l->value, keyspace_value(&l->plan.keys, s->index, l->version++, l->value));
     if (q.op == OPERATION_SCAN) {
-        q.key.bytes = keyspace_prefix_bytes(&l->plan.keys);
-        q.limit = 1 + (uint32_t)random_below(&l->random, WORKLOAD_SCAN_ENTRIES_MAX);
+        bool is_walk = l->plan.workload.walks_all;
+        q.key.bytes = is_walk ? 0 : keyspace_prefix_bytes(&l->plan.keys);
+        q.limit = is_walk ? UINT64_MAX : 1 + random_below(&l->random, WORKLOAD_SCAN_ENTRIES_MAX);
     }
     return driver_send(l->driver, slot, &q);
 }
@@ -235,6 +236,7 @@ void load_on_reply(void *owner, const struct driver_reply *reply)
         !keyspace_value_belongs(&l->plan.keys, s->index, reply->value))
         code = DRIVER_E_VALUE;
     l->last_reply_ns = reply->now_ns;
+    l->recorder.second.entries += reply->entries;
     if (continue_operation(l, reply->slot, code)) {
         code = send_slot(l, reply->slot);
         if (code == 0)

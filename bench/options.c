@@ -31,7 +31,8 @@ static const struct argp_option argp_options[] = {
      GROUP_WHERE},
     {"server", 's', "HOST:PORT", 0, "Server to load (default 127.0.0.1:7070, of redis :6379)", 0},
     {"server-pid", KEY_SERVER_PID, "PID", 0, "A server on this machine: its processor time is told, too", 0},
-    {"workload", 'w', "NAME", 0, "a to f of YCSB, get, put, delete, absent or mixed (default b)", GROUP_WHAT},
+    {"workload", 'w', "NAME", 0, "a to f of YCSB, get, put, delete, absent, scan, walk or mixed (default b)",
+     GROUP_WHAT},
     {"read-ratio", KEY_READ_RATIO, "R", 0, "Share of gets in `mixed', 0 to 1 (default 0.5)", 0},
     {"keys", 'n', "N", 0, "Number of keys (default 1000000)", 0},
     {"distribution", 'd', "NAME", 0, "uniform, zipfian or latest (default: the workload's)", 0},
@@ -135,7 +136,8 @@ static void parse_distribution(struct argp_state *state, struct options *o, cons
 static void check(struct argp_state *state, struct options *o)
 {
     if (!workload_find(o->workload_name, o->read_ratio, &o->workload))
-        argp_error(state, "--workload: `%s' is not one of a to f, get, put, delete, absent, mixed",
+        argp_error(state,
+                   "--workload: `%s' is not one of a to f, get, put, delete, absent, scan, walk, mixed",
                    o->workload_name);
     if (o->has_distribution)
         o->workload.distribution = o->distribution;
@@ -150,12 +152,13 @@ static void check(struct argp_state *state, struct options *o)
     uint32_t novel_256 = (uint32_t)(o->value_novel * 256);
     o->keyspace.value_novel_256 = novel_256 > 0 ? novel_256 : 1;
     bool has_scan = o->workload.share[OPERATION_SCAN] > 0.0;
+    bool has_tags = has_scan && !o->workload.walks_all;
     if (has_scan && !o->class->has_scan)
         argp_error(state, "--workload %s: the target %s has no ordered scan", o->workload_name,
                    o->class->name);
-    if (has_scan && o->key_bytes.min != o->key_bytes.max)
+    if (has_tags && o->key_bytes.min != o->key_bytes.max)
         argp_error(state, "--workload %s: scans need keys of one length", o->workload_name);
-    if (has_scan && !keyspace_use_tags(&o->keyspace, o->keys, WORKLOAD_SCAN_ENTRIES_MAX))
+    if (has_tags && !keyspace_use_tags(&o->keyspace, o->keys, WORKLOAD_SCAN_ENTRIES_MAX))
         argp_error(state, "--key-bytes: too short for %lu keys with tags", o->keys);
     if (o->is_verifying && (o->value_bytes.min < KEYSPACE_VERIFIABLE_BYTES_MIN || o->class == &driver_null))
         argp_error(state, "--verify: needs a target that stores, and values of at least %d bytes",

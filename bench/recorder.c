@@ -13,6 +13,7 @@ void recorder_merge(struct recorder_tally *into, const struct recorder_tally *fr
         histogram_merge(&into->latency[op], &from->latency[op]);
         into->errors[op] += from->errors[op];
     }
+    into->entries += from->entries;
     into->misses += from->misses;
     into->retries += from->retries;
     outcome_merge(&into->outcomes, &from->outcomes);
@@ -21,6 +22,7 @@ void recorder_merge(struct recorder_tally *into, const struct recorder_tally *fr
 void recorder_turn(struct recorder *r)
 {
     recorder_merge(&r->total, &r->second);
+    r->second.entries = 0;
     r->second.misses = 0;
     r->second.retries = 0;
     r->second.outcomes = (struct outcome_counts){0};

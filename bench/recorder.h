@@ -13,6 +13,7 @@ struct recorder_tally {
     struct histogram latency[OPERATION_COUNT]; /* of what succeeded, in nanoseconds */
     uint64_t errors[OPERATION_COUNT];
     uint64_t retries; /* puts of a load that found no room and were repeated */
+    uint64_t entries; /* that scans gave out */
     uint64_t misses;  /* gets of keys that are not there: done, and counted in `latency` too */
     struct outcome_counts outcomes;
 };

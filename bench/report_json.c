@@ -127,6 +127,7 @@ static json_t *phase_json(struct writer *w, const struct phase *p)
     set(w, out, "operations_done", integer(done));
     set(w, out, "ops_per_s", json_real((double)done / p->wall_s));
     set(w, out, "errors", integer(recorder_error_count(&p->tally)));
+    set(w, out, "scanned_entries", integer(p->tally.entries));
     set(w, out, "misses", integer(p->tally.misses));
     set(w, out, "retries", integer(p->tally.retries));
     set(w, out, "unanswered", integer(p->unanswered_count));

@@ -67,12 +67,15 @@ static void print_operations(FILE *to, const struct phase *p)
 
 static void print_outcomes(FILE *to, const struct phase *p)
 {
-    char count[FORMAT_BYTES];
+    char count[FORMAT_BYTES], rate[FORMAT_BYTES];
     for (uint32_t i = 0; i < p->tally.outcomes.kinds; i++) {
         const struct outcome_row *row = &p->tally.outcomes.rows[i];
         fprintf(to, "error %-18s %12s   %s\n", outcome_name(row->code),
                 format_count(count, (double)row->count), outcome_sentence(row->code));
     }
+    if (p->tally.entries)
+        fprintf(to, "%s keys came in scans, %s a second\n", format_count(count, (double)p->tally.entries),
+                format_count(rate, (double)p->tally.entries / p->wall_s));
     if (p->tally.misses)
         fprintf(to, "%s of these found no such key\n", format_count(count, (double)p->tally.misses));
     if (p->tally.retries)

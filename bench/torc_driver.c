@@ -27,7 +27,8 @@ enum {
     TICK_MS = 10, /* each client is polled this often, for its timeouts */
     EVENTS_MAX = 256,
     PREFIX_BYTES_MAX = 32,
-    SCAN_PAGES_MAX = 20000, /* a scan that is not over by then never is: more than there are vnodes */
+    PAGE_ENTRIES_MAX = 1000,
+    EMPTY_PAGES_MAX = 20000, /* a scan that is not over by then never is: more than there are vnodes */
 };
 
 /* What a callback is given to find its slot. */
@@ -41,8 +42,9 @@ struct torc_slot {
 struct torc_scan_state {
     uint8_t prefix[PREFIX_BYTES_MAX];
     uint32_t prefix_bytes;
-    uint32_t left;
-    uint32_t pages;
+    uint64_t left;
+    uint64_t entries; /* that have come */
+    uint32_t empty_pages;
 };
 
 struct group {
@@ -105,8 +107,10 @@ static void on_page(void *user, const struct torc_result *result)
     if (code == 0) {
         uint32_t entries = count_entries(result->value);
         scan->left -= entries < scan->left ? entries : scan->left;
+        scan->entries += entries;
+        scan->empty_pages += entries == 0;
         bool is_over = scan->left == 0 || result->cursor.bytes == 0;
-        if (!is_over && ++scan->pages < SCAN_PAGES_MAX) {
+        if (!is_over && scan->empty_pages < EMPTY_PAGES_MAX) {
             code = send_page(t, s, result->cursor);
             if (code == 0)
                 return;
@@ -114,7 +118,10 @@ static void on_page(void *user, const struct torc_result *result)
             code = TORC_E_TIMEOUT;
         }
     }
-    struct driver_reply reply = {.slot = s->slot, .code = code, .now_ns = reply_time(t)};
+    struct driver_reply reply = {.slot = s->slot,
+                                 .code = code,
+                                 .now_ns = reply_time(t),
+                                 .entries = scan->entries};
     t->options.on_reply(t->options.owner, &reply);
 }
 
@@ -126,7 +133,7 @@ static int send_page(struct torc_driver *t, const struct torc_slot *s, torc_byte
     struct torc_page page = {
         .prefix = torc_bytes_of(scan->prefix, scan->prefix_bytes),
         .cursor = cursor,
-        .limit = scan->left,
+        .limit = scan->left < PAGE_ENTRIES_MAX ? (uint32_t)scan->left : PAGE_ENTRIES_MAX,
     };
     t->groups[s->group].is_dirty = true;
     return torc_scan_async(t->groups[s->group].client, &page, on_page, &t->slots[s->slot]);
@@ -141,7 +148,8 @@ static int begin_scan(struct torc_driver *t, const struct torc_slot *s, const st
         return TORC_E_NO_MEMORY;
     struct torc_scan_state *scan = &t->scans[s->slot];
     *scan = (struct torc_scan_state){.prefix_bytes = (uint32_t)q->key.bytes, .left = q->limit};
-    memcpy(scan->prefix, q->key.data, q->key.bytes);
+    if (q->key.bytes)
+        memcpy(scan->prefix, q->key.data, q->key.bytes);
     return send_page(t, s, torc_bytes_of(NULL, 0));
 }
 

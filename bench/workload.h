@@ -10,8 +10,9 @@
  *   e  short ranges         95 % scan of 1 to 100 keys, 5 % insert   zipfian
  *   f  read-modify-write    50 % get, 50 % get then put of that key  zipfian
  *
- * and get, put, delete, mixed (--read-ratio), absent (gets of keys that no load writes). A load writes all
- * keys once, in the order of their numbers. */
+ * and get, put, delete, mixed (--read-ratio), absent (gets of keys that no load writes), scan (short ranges
+ * as in e) and walk (each operation a scan of all keys). A load writes all keys once, in the order of their
+ * numbers. */
 #ifndef BENCH_WORKLOAD_H
 #define BENCH_WORKLOAD_H
 
@@ -40,10 +41,11 @@ struct workload {
     double share[OPERATION_COUNT]; /* sums to 1 */
     enum distribution_kind distribution;
     bool asks_absent; /* the keys are others than those of the load, and as many */
+    bool walks_all;   /* a scan is of all keys, page by page */
 };
 
-/* Finds "a" .. "f", "get", "put", "delete", "absent" or "mixed"; `read_ratio` is that of mixed. Returns:
- * false for any other. */
+/* Finds "a" .. "f", "get", "put", "delete", "absent", "scan", "walk" or "mixed"; `read_ratio` is that
+ * of mixed. Returns: false for any other. */
 bool workload_find(const char *name, double read_ratio, struct workload *out);
 
 /* The mix as thresholds of a random word, so drawing is a few compares. */

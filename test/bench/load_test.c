@@ -351,6 +351,24 @@ TEST(the_workload_absent_asks_only_for_keys_that_no_load_writes)
     }
 }
 
+static int expect_empty_prefix(void *context, const struct fake_request *q, struct slice *value)
+{
+    (void)context, (void)value;
+    CU_ASSERT(q->op == OPERATION_SCAN && q->key_bytes == 0);
+    return 0;
+}
+
+TEST(a_walk_is_a_scan_without_a_prefix)
+{
+    struct load_plan plan = plan_of("walk");
+    plan.operation_limit = 3;
+    struct bed *b = bed_open(&plan);
+    b->fake.answer = expect_empty_prefix;
+    bed_run(b);
+    CU_ASSERT_EQUAL(histogram_count(&b->load.recorder.total.latency[OPERATION_SCAN]), 3);
+    bed_close(b);
+}
+
 TEST(a_request_that_is_never_answered_does_not_keep_the_loop_forever)
 {
     struct load_plan plan = plan_of("get");
