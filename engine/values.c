@@ -124,10 +124,7 @@ static bool is_lost(int rc)
 
 static void tell_lost(struct engine *e, const char *path, int rc)
 {
-    if (rc == -ENOENT)
-        MARK(missing_value_log_is_quarantined);
-    else
-        MARK(unreadable_value_log_is_quarantined);
+    MARK(lost_value_log_is_quarantined);
     engine_tell(e, "values_unreadable",
                 "%s: %s; keys whose values are in it answer CORRUPT, unless a newer version is held", path,
                 error_sentence(rc));

@@ -22,6 +22,9 @@ enum {
     "put:0:8000 await rest put:1:8000 await rest put:2:8000 await rest "                                     \
     "put:3:8000 await rest put:4:8000 await rest put:5:8000 await rest "
 #define FLUSH_7 FLUSH_6 "put:0:8000 await rest "
+#define COLLECT                                                                                              \
+    "open put:0:8000 put:1:8000 await rest put:0:100 await rest put:2:100 await rest record put:2:200 "      \
+    "await "
 #define RESTART "open put:3:100 await rest close "
 
 static const struct crash_workload workloads[] = {
@@ -70,6 +73,29 @@ static const struct crash_workload workloads[] = {
     {"compaction_and_puts",
      "open put:0:100 await rest put:1:8000 await rest put:0:8000 await rest put:1:100 await record put:0:100 "
      "turn delete:1 await rest",
+     {EACH_PUT, 2},
+     80},
+    /* value logs: two values in one, of which one becomes garbage; the other is moved to a new one */
+    {"values", "open rest record put:0:8000 put:1:3000 await rest", {EACH_PUT, 2}, 40},
+    {"values_after_a_restart",
+     "open put:0:8000 put:1:8000 await close record open observe put:0:100 await rest close",
+     {EACH_PUT, 2},
+     40},
+    {"values_of_deleted_keys",
+     "open put:0:8000 await rest put:1:100 await rest delete:0 await rest record delete:1 await rest",
+     {EACH_PUT, 2},
+     40},
+    {"values_collected", COLLECT "rest close", {EACH_PUT, 2}, 80},
+    {"values_collected_and_closed", COLLECT "turn turn turn turn close", {EACH_PUT, 2}, 80},
+    {"values_collected_and_killed_at_2000_us", COLLECT "kill:2000 open observe rest", {EACH_PUT, 2}, 80},
+    {"values_collected_and_killed_at_3500_us", COLLECT "kill:3500 open observe rest", {EACH_PUT, 2}, 80},
+    {"values_collected_and_killed_at_5000_us", COLLECT "kill:5000 open observe rest", {EACH_PUT, 2}, 80},
+    {"values_and_a_failed_write",
+     "open rest record put:0:8000 put:1:3000 await fail-writes:1:300 rest:2000 put:2:100 await rest",
+     {EACH_PUT, 2},
+     80},
+    {"values_and_a_failed_sync",
+     "open rest record put:0:8000 put:1:3000 await fail-syncs:1:300 rest:2000 put:2:100 await rest",
      {EACH_PUT, 2},
      80},
     /* segments */

@@ -63,6 +63,16 @@ static bool are_files_right(const struct subject *s)
 
 /* ---- until nothing is left to do ---- */
 
+/* Garbage that is worth a merge has gone, unless something cannot be read. */
+static bool is_garbage_bounded(const struct subject *s)
+{
+    enum { PER_CENT_MAX = 17, MEMTABLE_PART = 4 };
+    struct engine_counters c = engine_counters(s->engine);
+    uint64_t garbage = c.value_bytes - c.value_live_bytes;
+    return garbage <= s->options.memtable_bytes / MEMTABLE_PART ||
+           garbage * 100 <= c.value_bytes * PER_CENT_MAX || c.value_files_damaged || c.tables_damaged;
+}
+
 /* Nothing to do for a flush or a compaction, and the log as short as it is meant to be. */
 static bool is_settled(const struct subject *s)
 {
@@ -70,7 +80,7 @@ static bool is_settled(const struct subject *s)
     const struct engine *e = s->engine;
     uint64_t segments_max = s->options.log_bytes_max / s->options.segment_bytes + SEGMENTS_BESIDE;
     return e->frozen_count == 0 && !e->is_flushing && !e->is_compacting && !e->is_burying &&
-           engine_counters(e).log_segments <= segments_max && are_files_right(s) &&
+           engine_counters(e).log_segments <= segments_max && are_files_right(s) && is_garbage_bounded(s) &&
            e->wal->watermark_durable >= e->wal->entries_durable;
 }
 
