@@ -5,6 +5,7 @@
  * copied, so that no write touches it while the caller waits; what is of a table stays where it is. */
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
+#include "engine/values_read.h"
 #include "reactor/base/mark.h"
 
 enum { CALLS_PER_YIELD = 32 };
@@ -21,7 +22,7 @@ struct engine_cursor {
     uint8_t *limit_bytes;
     uint8_t *copy; /* of the entry given out last */
     size_t copy_bytes;
-    struct value_buffer value; /* read from a value log */
+    struct value_reader values; /* from value logs */
 };
 
 /* ---- open and close ---- */
@@ -71,6 +72,7 @@ int engine_cursor_open_range(struct engine *e, const struct engine_range *range,
     if (!c)
         return TORC_E_NO_MEMORY;
     c->engine = e;
+    value_reader_init(&c->values, e, DISK_FOREGROUND);
     c->now_ms = range->now_ms;
     c->dead_max = range->dead_max;
     c->is_backward = range->is_backward;
@@ -105,7 +107,7 @@ void engine_cursor_close(struct engine_cursor *c)
     merge_deinit(&c->merge);
     table_set_release(c->tables);
     reactor_free(r, c->limit_bytes);
-    value_buffer_deinit(r, &c->value);
+    value_reader_deinit(&c->values);
     reactor_free(r, c->copy);
     reactor_free(r, c);
 }
@@ -134,16 +136,15 @@ static int copy_out(struct engine_cursor *c, struct record *out)
     return ENGINE_CURSOR_RECORD;
 }
 
-/* Waits. The value is in the cursor's buffer then; the rest is of a table and stays where it is. */
+/* Waits. The value is in the reader's memory then; the rest is of a table and stays where it is. */
 static int give_out_separated(struct engine_cursor *c, struct record *out)
 {
-    int rc = values_resolve(c->engine, out, &c->value);
+    int rc = value_reader_resolve(&c->values, out);
     if (rc) {
         MARK(scan_meets_a_value_that_cannot_be_read);
         c->merge.error = rc; /* until a seek, as that of a bad block */
         return rc;
     }
-    c->engine->counters.value_reads++;
     return ENGINE_CURSOR_RECORD;
 }
 

@@ -4,6 +4,7 @@
  *   recover.c     from the disk's state to a memtable  merge.c       many sorted sources as one
  *   read.c        point reads                         cursor.c      scans
  *   build.c       from a merge to tables that count   values.c      value logs; values_build.c: of a table
+ *                                                   in the making; values_read.c: of readers
  *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
  *   loss.c        what was lost is given up           disk.c        the share of background work in the disk
  *

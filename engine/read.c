@@ -4,6 +4,7 @@
  * `older_clock_max` says so without looking. Otherwise every place that could hold a newer version than the
  * one found is asked, from the newest, and the search stops when none is left. */
 #include "engine/engine_internal.h"
+#include "engine/values_read.h"
 #include "reactor/base/mark.h"
 
 void engine_key_init(const struct engine *e, struct engine_key *k, const struct record_key *key)
@@ -196,7 +197,6 @@ static int fetch_value(struct engine *e, struct found *f, uint64_t now_ms)
         value_buffer_deinit(e->reactor, &value);
         return rc;
     }
-    e->counters.value_reads++;
     uint8_t *end = value.data + value.capacity - value.spare;
     f->record.key.key.data = end;
     end = slice_put(end, key);

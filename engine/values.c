@@ -6,8 +6,6 @@
 #include "engine/values.h"
 
 #include "engine/engine_internal.h"
-#include "engine/entry.h"
-#include "engine/table_output.h"
 #include "reactor/base/mark.h"
 
 #include <errno.h>
@@ -308,97 +306,6 @@ uint64_t values_collectable_bytes(const struct engine *e, const struct value_ref
         if (values_is_collected(e, refs->uses[i].file))
             bytes += refs->uses[i].bytes;
     return bytes;
-}
-
-/* ---- reading ---- */
-
-void value_buffer_deinit(struct reactor *r, struct value_buffer *b)
-{
-    reactor_free(r, b->data);
-    *b = (struct value_buffer){.data = NULL};
-}
-
-static int reserve(struct reactor *r, struct value_buffer *b, size_t bytes)
-{
-    if (bytes + b->spare <= b->capacity)
-        return 0;
-    reactor_free(r, b->data);
-    b->capacity = 0;
-    b->data = reactor_alloc_aligned(r, bytes + b->spare, FILE_ALIGNMENT);
-    if (!b->data)
-        return TORC_E_NO_MEMORY;
-    b->capacity = bytes + b->spare;
-    return 0;
-}
-
-static void tell_damaged(struct engine *e, struct value_file *f, const struct value_pointer *p, int rc)
-{
-    char path[ENGINE_PATH_MAX];
-    if (f->is_damaged)
-        return;
-    f->is_damaged = true;
-    values_path(e, f->number, path);
-    engine_tell(
-        e, "value_damaged",
-        "%s: the value of %u bytes at byte %llu: %s; its key answers so, and the file is not collected "
-        "until the next start",
-        path, p->bytes, (unsigned long long)value_offset(p), error_sentence(rc));
-}
-
-/* Waits. The units around the value; *header is where it begins. */
-static int read_units(struct engine *e, const struct value_file *f, const struct value_pointer *p,
-                      struct value_buffer *buffer, const uint8_t **header)
-{
-    uint64_t begin = value_offset(p) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
-    uint64_t end = value_offset(p) + VALUE_HEADER_BYTES + p->bytes;
-    size_t bytes = (size_t)((end - begin + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES);
-    int rc = reserve(e->reactor, buffer, bytes);
-    if (rc)
-        return rc;
-    int64_t got = file_read(e->reactor, f->file, buffer->data, bytes, begin);
-    if (got < 0)
-        return table_storage_error((int)got);
-    *header = buffer->data + (value_offset(p) - begin);
-    return (uint64_t)got >= end - begin ? 0 : TORC_E_CORRUPT;
-}
-
-/* Waits. */
-static int read_value(struct engine *e, const struct value_file *f, const struct value_pointer *p,
-                      struct record *record, struct value_buffer *buffer)
-{
-    const uint8_t *header = NULL;
-    int rc = read_units(e, f, p, buffer, &header);
-    if (rc)
-        return rc;
-    struct record whole = *record;
-    whole.value = slice_of(header + VALUE_HEADER_BYTES, p->bytes);
-    whole.flags &= (uint8_t)~RECORD_SEPARATED;
-    if (!value_header_is_of(header, p) || !entry_verify(&whole))
-        return TORC_E_CORRUPT;
-    *record = whole;
-    return 0;
-}
-
-int values_resolve(struct engine *e, struct record *record, struct value_buffer *buffer)
-{
-    struct value_pointer p;
-    ASSERT(record->flags & RECORD_SEPARATED);
-    int rc = value_pointer_decode(record->value, &p);
-    struct value_file *f = rc ? NULL : values_find(e->values, p.file);
-    if (!f || !f->file) {
-        MARK(value_of_a_log_that_is_lost_is_asked_for);
-        return TORC_E_CORRUPT;
-    }
-    rc = read_value(e, f, &p, record, buffer);
-    if (rc == TORC_E_CORRUPT) {
-        MARK(damaged_value_is_found);
-        e->counters.corruptions++;
-    } else if (rc == TORC_E_STORAGE) {
-        MARK(value_read_failed);
-    }
-    if (rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE)
-        tell_damaged(e, f, &p, rc);
-    return rc;
 }
 
 /* ---- totals ---- */

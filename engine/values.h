@@ -1,4 +1,4 @@
-/* values.h - the value logs of a shard: which files there are, who points into them, and reading a value.
+/* values.h - the value logs of a shard: which files there are and who points into them.
  *
  *   table_ref --> value_refs --> value_file <-- value_refs <-- table_ref        counted references
  *
@@ -62,20 +62,6 @@ bool values_is_collected(const struct engine *e, const struct value_file *f);
 /* Bytes that a merge of the table would move because their files are collected: such a table is worth a merge
  * of its own when it has nothing else to do. */
 uint64_t values_collectable_bytes(const struct engine *e, const struct value_refs *refs);
-
-/* Memory of a value that was read; reused from one to the next. */
-struct value_buffer {
-    uint8_t *data;
-    size_t capacity;
-    size_t spare; /* bytes that stay free for the caller at the end: data + capacity - spare */
-};
-void value_buffer_deinit(struct reactor *r, struct value_buffer *b);
-
-/* Waits. Reads the value of a record with RECORD_SEPARATED and makes it the whole record: its value points
- * into `buffer` until that is used again. Requires: a table_ref that points into the file is held (a reader
- * holds its set). Returns: TORC_E_CORRUPT when the value is not what was written, TORC_E_STORAGE,
- * TORC_E_NO_MEMORY; the record is as it was. */
-MUST_CHECK int values_resolve(struct engine *e, struct record *record, struct value_buffer *buffer);
 
 struct values_totals {
     uint64_t files;

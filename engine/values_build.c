@@ -17,6 +17,7 @@ static const uint8_t zeros[VALUE_UNIT_BYTES];
 void values_build_init(struct values_build *b, struct engine *e)
 {
     *b = (struct values_build){.engine = e};
+    value_reader_init(&b->reader, e, DISK_COMPACTION);
 }
 
 static void drop_file(struct values_build *b)
@@ -38,7 +39,7 @@ void values_build_deinit(struct values_build *b)
 {
     drop_file(b);
     reactor_free(b->engine->reactor, b->row);
-    value_buffer_deinit(b->engine->reactor, &b->buffer);
+    value_reader_deinit(&b->reader);
     b->row = NULL;
 }
 
@@ -90,7 +91,7 @@ static int take_pointer(struct values_build *b, struct record *record, bool *is_
         return TORC_E_CORRUPT;
     if (!values_is_collected(e, f) && copy_pointer(b, f, &p, FILES_USUAL_MAX))
         return 0;
-    rc = values_resolve(e, record, &b->buffer);
+    rc = value_reader_resolve(&b->reader, record);
     *is_moved = rc == 0;
     if (rc != TORC_E_CORRUPT && rc != TORC_E_STORAGE)
         return rc;

@@ -10,7 +10,7 @@
 #define ENGINE_VALUES_BUILD_H
 
 #include "engine/table_output.h"
-#include "engine/values.h"
+#include "engine/values_read.h"
 
 struct values_build {
     struct engine *engine;
@@ -22,7 +22,7 @@ struct values_build {
     bool has_output; /* it is being written */
     uint64_t bytes;  /* of the own file in use */
     struct table_output output;
-    struct value_buffer buffer;
+    struct value_reader reader;           /* of values that are moved */
     uint8_t pointer[VALUE_POINTER_BYTES]; /* of the record taken last */
 };
 

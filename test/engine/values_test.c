@@ -172,6 +172,29 @@ TEST_IN_REACTOR(the_largest_values_go_to_logs_and_come_back)
     end(rig);
 }
 
+static uint64_t reads_of_a_scan(struct engine_rig *rig)
+{
+    uint64_t before = engine_counters(rig->engine).value_reads;
+    CU_ASSERT(engine_rig_check_scan(rig));
+    return engine_counters(rig->engine).value_reads - before;
+}
+
+TEST_IN_REACTOR(a_scan_reads_values_of_a_file_ahead)
+{
+    enum { KEYS = 60 };
+    struct engine_rig *rig = begin(r, 0);
+    rig->is_one_vnode = true;
+    put_all(rig, KEYS, LARGE);
+    engine_rig_settle(rig);
+    uint64_t files = engine_counters(rig->engine).value_files;
+    CU_ASSERT(files > 2);
+    CU_ASSERT(reads_of_a_scan(rig) <= KEYS / 2);
+    put_all(rig, KEYS, 200 * 1000); /* and the largest of them in one piece each */
+    engine_rig_settle(rig);
+    CU_ASSERT(reads_of_a_scan(rig) <= KEYS);
+    end(rig);
+}
+
 /* ---- merges and garbage ---- */
 
 TEST_IN_REACTOR(merges_copy_pointers_and_leave_values_where_they_are)

@@ -1,0 +1,231 @@
+/* values_read.c - reads values and verifies them; see values_read.h. */
+#include "engine/values_read.h"
+
+#include "engine/engine_internal.h"
+#include "engine/entry.h"
+#include "engine/table_output.h"
+#include "reactor/base/mark.h"
+
+enum {
+    AHEAD_BYTES_FIRST = 16 << 10,
+    GAP_BYTES_MAX = 64 << 10, /* a larger one ends reading ahead */
+};
+static_assert(AHEAD_BYTES_FIRST % VALUE_UNIT_BYTES == 0, "what is read ahead is whole units");
+
+/* The units around a value. */
+struct extent {
+    uint64_t begin;
+    uint64_t end;
+};
+
+static struct extent extent_of(const struct value_pointer *p)
+{
+    uint64_t end = value_offset(p) + VALUE_HEADER_BYTES + p->bytes;
+    return (struct extent){
+        .begin = value_offset(p) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES,
+        .end = (end + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES,
+    };
+}
+
+/* ---- memory ---- */
+
+void value_buffer_deinit(struct reactor *r, struct value_buffer *b)
+{
+    reactor_free(r, b->data);
+    *b = (struct value_buffer){.data = NULL};
+}
+
+static int reserve(struct reactor *r, struct value_buffer *b, size_t bytes)
+{
+    if (bytes + b->spare <= b->capacity)
+        return 0;
+    reactor_free(r, b->data);
+    b->capacity = 0;
+    b->data = reactor_alloc_aligned(r, bytes + b->spare, FILE_ALIGNMENT);
+    if (!b->data)
+        return TORC_E_NO_MEMORY;
+    b->capacity = bytes + b->spare;
+    return 0;
+}
+
+/* ---- one record ---- */
+
+static int find(const struct engine *e, const struct record *record, struct value_pointer *p,
+                struct value_file **out)
+{
+    ASSERT(record->flags & RECORD_SEPARATED);
+    int rc = value_pointer_decode(record->value, p);
+    *out = rc ? NULL : values_find(e->values, p->file);
+    if (*out && (*out)->file)
+        return 0;
+    MARK(value_of_a_log_that_is_lost_is_asked_for);
+    return TORC_E_CORRUPT;
+}
+
+/* Makes the record whole when `header` is where its value begins and all is as it was written. */
+static int accept(struct record *record, const struct value_pointer *p, const uint8_t *header)
+{
+    struct record whole = *record;
+    whole.value = slice_of(header + VALUE_HEADER_BYTES, p->bytes);
+    whole.flags &= (uint8_t)~RECORD_SEPARATED;
+    if (!value_header_is_of(header, p) || !entry_verify(&whole))
+        return TORC_E_CORRUPT;
+    *record = whole;
+    return 0;
+}
+
+/* An error of a value is told once a file, and counted. */
+static int note(struct engine *e, struct value_file *f, const struct value_pointer *p, int rc)
+{
+    char path[ENGINE_PATH_MAX];
+    if (rc == TORC_E_CORRUPT) {
+        MARK(damaged_value_is_found);
+        e->counters.corruptions++;
+    } else if (rc == TORC_E_STORAGE) {
+        MARK(value_read_failed);
+    } else {
+        return rc;
+    }
+    if (f->is_damaged)
+        return rc;
+    f->is_damaged = true;
+    values_path(e, f->number, path);
+    engine_tell(e, "value_damaged",
+                "%s: the value of %u bytes at byte %llu: %s; its key answers so, and the file is not "
+                "collected until the next start",
+                path, p->bytes, (unsigned long long)value_offset(p), error_sentence(rc));
+    return rc;
+}
+
+int values_resolve(struct engine *e, struct record *record, struct value_buffer *buffer)
+{
+    struct value_pointer p;
+    struct value_file *f;
+    int rc = find(e, record, &p, &f);
+    if (rc)
+        return rc;
+    struct extent x = extent_of(&p);
+    rc = reserve(e->reactor, buffer, x.end - x.begin);
+    if (rc)
+        return rc;
+    uint64_t begun_ns = disk_read_begins(e->reactor);
+    int64_t got = file_read(e->reactor, f->file, buffer->data, x.end - x.begin, x.begin);
+    disk_read_ends(e->disk, begun_ns);
+    e->counters.value_reads++;
+    if (got < 0)
+        rc = table_storage_error((int)got);
+    else if ((uint64_t)got < value_offset(&p) - x.begin + VALUE_HEADER_BYTES + p.bytes)
+        rc = TORC_E_CORRUPT;
+    if (rc == 0)
+        rc = accept(record, &p, buffer->data + (value_offset(&p) - x.begin));
+    return note(e, f, &p, rc);
+}
+
+/* ---- many, forward ---- */
+
+void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class class)
+{
+    *v = (struct value_reader){.engine = e, .class = class};
+}
+
+void value_reader_deinit(struct value_reader *v)
+{
+    for (unsigned i = 0; i < VALUE_WINDOWS; i++)
+        value_buffer_deinit(v->engine->reactor, &v->windows[i].buffer);
+}
+
+/* The file's own, or the one that was not used for longest. */
+static struct value_window *window_of(struct value_reader *v, uint64_t file)
+{
+    struct value_window *found = &v->windows[0];
+    for (unsigned i = 0; i < VALUE_WINDOWS; i++) {
+        struct value_window *w = &v->windows[i];
+        if (w->file == file)
+            return w;
+        if (w->used < found->used)
+            found = w;
+    }
+    found->file = 0;
+    found->ahead_bytes = 0;
+    return found;
+}
+
+/* Only one of them is larger than what is read ahead. */
+static int reserve_window(struct value_reader *v, struct value_window *w, size_t bytes)
+{
+    for (unsigned i = 0; i < VALUE_WINDOWS && bytes > 2 * VALUE_AHEAD_BYTES_MAX; i++)
+        if (&v->windows[i] != w && v->windows[i].buffer.capacity > 2 * VALUE_AHEAD_BYTES_MAX) {
+            value_buffer_deinit(v->engine->reactor, &v->windows[i].buffer);
+            v->windows[i].file = 0;
+        }
+    return reserve(v->engine->reactor, &w->buffer, bytes);
+}
+
+/* How much more than the value is worth reading. */
+static uint64_t ahead_of(const struct value_window *w, const struct value_file *f, struct extent x)
+{
+    if (w->file == 0 || x.begin < w->begin || x.begin > w->end + GAP_BYTES_MAX)
+        return 0;
+    uint64_t bytes = w->ahead_bytes ? w->ahead_bytes * 2 : AHEAD_BYTES_FIRST;
+    uint64_t rest = f->bytes > x.end ? f->bytes - x.end : 0;
+    rest = (rest + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
+    bytes = bytes < VALUE_AHEAD_BYTES_MAX ? bytes : VALUE_AHEAD_BYTES_MAX;
+    return bytes < rest ? bytes : rest;
+}
+
+/* Waits. Returns: the bytes read, or an error of the system. */
+static int64_t read_some(struct value_reader *v, const struct value_file *f, struct value_window *w,
+                         struct extent x)
+{
+    struct engine *e = v->engine;
+    uint32_t bytes = (uint32_t)(x.end - x.begin);
+    uint64_t begun_ns = disk_read_begins(e->reactor);
+    int rc = disk_acquire(e->disk, v->class, bytes);
+    if (rc)
+        return rc;
+    int64_t got = file_read(e->reactor, f->file, w->buffer.data, bytes, x.begin);
+    disk_release(e->disk, v->class, bytes);
+    if (v->class == DISK_FOREGROUND)
+        disk_read_ends(e->disk, begun_ns);
+    e->counters.value_reads += v->class == DISK_FOREGROUND;
+    return got;
+}
+
+/* Waits. Reads at least the extent; what is behind it must not make the read fail. */
+static int fill(struct value_reader *v, const struct value_file *f, struct value_window *w, struct extent x)
+{
+    uint64_t ahead = ahead_of(w, f, x);
+    w->file = 0; /* until it is read */
+    int rc = reserve_window(v, w, x.end - x.begin + ahead);
+    if (rc)
+        return rc;
+    int64_t got = read_some(v, f, w, (struct extent){x.begin, x.end + ahead});
+    if (got < 0 && got != TORC_E_CANCELLED && ahead > 0)
+        got = read_some(v, f, w, x);
+    if (got < 0)
+        return table_storage_error((int)got);
+    w->file = f->number;
+    w->begin = x.begin;
+    w->end = x.begin + (uint64_t)got;
+    w->ahead_bytes = ahead;
+    return 0;
+}
+
+int value_reader_resolve(struct value_reader *v, struct record *record)
+{
+    struct value_pointer p;
+    struct value_file *f;
+    int rc = find(v->engine, record, &p, &f);
+    if (rc)
+        return rc;
+    struct extent x = extent_of(&p);
+    struct value_window *w = window_of(v, f->number);
+    uint64_t end = value_offset(&p) + VALUE_HEADER_BYTES + p.bytes;
+    w->used = ++v->turn;
+    if (w->file == 0 || x.begin < w->begin || end > w->end)
+        rc = fill(v, f, w, x);
+    if (rc == 0)
+        rc = end <= w->end ? accept(record, &p, w->buffer.data + (value_offset(&p) - w->begin))
+                           : TORC_E_CORRUPT;
+    return note(v->engine, f, &p, rc);
+}
