@@ -17,19 +17,6 @@ static void put(struct engine_rig *rig, uint32_t key, uint32_t value_bytes)
     engine_rig_put(rig, &(struct rig_put){.key = key, .value_bytes = value_bytes});
 }
 
-static int answer_of(struct engine_rig *rig, uint32_t key)
-{
-    char memory[RIG_KEY_BYTES_MAX];
-    struct record_key record_key = engine_rig_key(rig, key, memory);
-    struct engine_key k;
-    struct record record;
-    void *buffer = NULL;
-    engine_key_init(rig->engine, &k, &record_key);
-    int answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &buffer);
-    reactor_free(rig->reactor, buffer);
-    return answer;
-}
-
 static void overwrite(struct reactor *r, const char *path, uint64_t offset, const void *with, size_t bytes)
 {
     struct file *f;
@@ -96,7 +83,7 @@ static uint32_t count_unknown(struct engine_rig *rig)
     uint32_t unknown = 0;
     for (uint32_t key = 0; key < LOG_KEYS; key++) {
         bool is_newer = engine_rig_acknowledged(rig, key) > rig->engine->quarantine_clock;
-        bool is_unknown = answer_of(rig, key) == TORC_E_UNKNOWN;
+        bool is_unknown = engine_rig_answer(rig, key) == TORC_E_UNKNOWN;
         CU_ASSERT_EQUAL(is_unknown, !is_newer);
         CU_ASSERT(is_unknown || engine_rig_check(rig, key));
         unknown += is_unknown;
@@ -123,13 +110,13 @@ TEST_IN_REACTOR(engine_answers_unknown_where_the_log_was_lost)
     CU_ASSERT_STRING_EQUAL(rig->last_event, "log_damaged");
     uint32_t unknown = count_unknown(rig);
     CU_ASSERT(unknown >= 70 && unknown <= 100);
-    CU_ASSERT_EQUAL(answer_of(rig, 2500), TORC_E_UNKNOWN); /* never written, and who knows */
+    CU_ASSERT_EQUAL(engine_rig_answer(rig, 2500), TORC_E_UNKNOWN); /* never written, and who knows */
     CU_ASSERT(engine_version_clock_max(rig->engine) >= LOG_KEYS);
     put(rig, 5, 40); /* a newer version is known */
     engine_rig_put(rig, &(struct rig_put){.key = 6, .flags = RECORD_TOMBSTONE});
     engine_rig_await(rig);
-    CU_ASSERT_EQUAL(answer_of(rig, 5), ENGINE_FOUND);
-    CU_ASSERT_EQUAL(answer_of(rig, 6), ENGINE_ABSENT);
+    CU_ASSERT_EQUAL(engine_rig_answer(rig, 5), ENGINE_FOUND);
+    CU_ASSERT_EQUAL(engine_rig_answer(rig, 6), ENGINE_ABSENT);
     CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
     engine_rig_close(rig);
     engine_rig_open(rig, r); /* the damage is there still, and counted once */
@@ -141,8 +128,8 @@ TEST_IN_REACTOR(engine_answers_unknown_where_the_log_was_lost)
     engine_rig_open(rig, r);
     CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1);
     CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
-    CU_ASSERT_EQUAL(answer_of(rig, 6), ENGINE_ABSENT); /* its tombstone was kept */
-    CU_ASSERT_EQUAL(answer_of(rig, 2500), TORC_E_UNKNOWN);
+    CU_ASSERT_EQUAL(engine_rig_answer(rig, 6), ENGINE_ABSENT); /* its tombstone was kept */
+    CU_ASSERT_EQUAL(engine_rig_answer(rig, 2500), TORC_E_UNKNOWN);
     engine_rig_close(rig);
     engine_rig_free(rig);
 }
@@ -179,9 +166,9 @@ TEST_IN_REACTOR(loss_that_is_accepted_is_answered_with_what_is_left)
         uint32_t lost = 0;
         CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 0);
         for (uint32_t key = 0; key < LOG_KEYS; key++)
-            lost += answer_of(rig, key) == ENGINE_ABSENT;
+            lost += engine_rig_answer(rig, key) == ENGINE_ABSENT;
         CU_ASSERT_EQUAL(lost, 1);
-        CU_ASSERT_EQUAL(answer_of(rig, 2500), ENGINE_ABSENT);
+        CU_ASSERT_EQUAL(engine_rig_answer(rig, 2500), ENGINE_ABSENT);
         CU_ASSERT_EQUAL(open_scan(rig), 0);
         CU_ASSERT(engine_version_clock_max(rig->engine) >= LOG_KEYS);
         rig->last_event[0] = '\0';
@@ -221,9 +208,9 @@ TEST_IN_REACTOR(engine_whose_last_log_file_is_gone_says_so_and_answers_unknown)
         engine_rig_open_at(rig, r, UINT64_MAX);
         CU_ASSERT_STRING_EQUAL(rig->last_event, life == 0 ? "log_damaged" : "");
         CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1);
-        CU_ASSERT_EQUAL(answer_of(rig, 3), TORC_E_UNKNOWN);
-        CU_ASSERT_EQUAL(answer_of(rig, 1003), TORC_E_UNKNOWN);
-        CU_ASSERT_EQUAL(answer_of(rig, 2500), TORC_E_UNKNOWN);
+        CU_ASSERT_EQUAL(engine_rig_answer(rig, 3), TORC_E_UNKNOWN);
+        CU_ASSERT_EQUAL(engine_rig_answer(rig, 1003), TORC_E_UNKNOWN);
+        CU_ASSERT_EQUAL(engine_rig_answer(rig, 2500), TORC_E_UNKNOWN);
         engine_rig_close(rig);
     }
     engine_rig_free(rig);
@@ -337,7 +324,7 @@ static void check_gets(struct lost_table *t)
         bool is_newer = engine_rig_acknowledged(t->rig, key) > t->clock_max;
         bool is_lost = is_in(t, &k) && !is_newer;
         corrupt += is_lost;
-        CU_ASSERT(is_lost ? answer_of(t->rig, key) == TORC_E_CORRUPT : engine_rig_check(t->rig, key));
+        CU_ASSERT(is_lost ? engine_rig_answer(t->rig, key) == TORC_E_CORRUPT : engine_rig_check(t->rig, key));
     }
     CU_ASSERT(corrupt > 10);
 }
@@ -417,7 +404,7 @@ TEST_IN_REACTOR(table_that_is_given_up_leaves_what_is_older)
     for (int life = 0; life < 2; life++) {
         uint32_t found = 0, wrong = 0;
         for (uint32_t key = 0; key < 400; key++) {
-            int answer = answer_of(t->rig, key);
+            int answer = engine_rig_answer(t->rig, key);
             found += answer == ENGINE_FOUND; /* of the older run, where it is lost */
             wrong += answer != ENGINE_FOUND && engine_rig_acknowledged(t->rig, key) != 0;
         }

@@ -281,6 +281,19 @@ static bool complain(const struct engine_rig *rig, const char *how, uint32_t key
     return false;
 }
 
+int engine_rig_answer(struct engine_rig *rig, uint32_t key)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record_key record_key = engine_rig_key(rig, key, memory);
+    struct engine_key k;
+    struct record record;
+    void *buffer = NULL;
+    engine_key_init(rig->engine, &k, &record_key);
+    int answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &buffer);
+    reactor_free(rig->reactor, buffer);
+    return answer;
+}
+
 bool engine_rig_check(struct engine_rig *rig, uint32_t key)
 {
     char memory[RIG_KEY_BYTES_MAX];

@@ -76,6 +76,8 @@ enum { RIG_KEY_BYTES_MAX = 64 };
 struct record_key engine_rig_key(const struct engine_rig *rig, uint32_t key, char to[RIG_KEY_BYTES_MAX]);
 uint32_t engine_rig_key_number(const struct record_key *key);
 
+/* Waits. Returns: what engine_get_wait answers for the key. */
+int engine_rig_answer(struct engine_rig *rig, uint32_t key);
 /* Waits. Gets the key and compares with the model. Returns: whether that holds. */
 bool engine_rig_check(struct engine_rig *rig, uint32_t key);
 bool engine_rig_check_all(struct engine_rig *rig);

@@ -78,19 +78,6 @@ static void path_of(const struct engine_rig *rig, uint64_t number, char path[512
     snprintf(path, 512, "%s/values-%016llx.log", rig->options.directory, (unsigned long long)number);
 }
 
-static int answer_of(struct engine_rig *rig, uint32_t key)
-{
-    char memory[RIG_KEY_BYTES_MAX];
-    struct record_key record_key = engine_rig_key(rig, key, memory);
-    struct engine_key k;
-    struct record record;
-    void *buffer = NULL;
-    engine_key_init(rig->engine, &k, &record_key);
-    int answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &buffer);
-    reactor_free(rig->reactor, buffer);
-    return answer;
-}
-
 /* ---- where they are ---- */
 
 TEST_IN_REACTOR(large_values_leave_the_table_when_a_memtable_is_flushed)
@@ -295,7 +282,7 @@ static uint32_t count_corrupt(struct engine_rig *rig, uint32_t keys)
 {
     uint32_t corrupt = 0;
     for (uint32_t key = 0; key < keys; key++) {
-        bool is_corrupt = answer_of(rig, key) == TORC_E_CORRUPT;
+        bool is_corrupt = engine_rig_answer(rig, key) == TORC_E_CORRUPT;
         CU_ASSERT(is_corrupt || engine_rig_check(rig, key));
         corrupt += is_corrupt;
     }
@@ -399,7 +386,7 @@ TEST_IN_REACTOR(a_scan_ends_at_a_value_that_cannot_be_read_and_goes_on_behind_it
     CU_ASSERT_EQUAL(rc, TORC_E_CORRUPT);
     CU_ASSERT_EQUAL(engine_cursor_next(c, &record), TORC_E_CORRUPT); /* nothing is passed over */
     uint32_t bad = 0;
-    while (bad < KEYS && answer_of(rig, bad) != TORC_E_CORRUPT)
+    while (bad < KEYS && engine_rig_answer(rig, bad) != TORC_E_CORRUPT)
         bad++;
     char memory[RIG_KEY_BYTES_MAX] = "";
     struct record_key behind = engine_rig_key(rig, bad, memory);
