@@ -182,6 +182,12 @@ void engine_cursor_close(struct engine_cursor *c);
  * TORC_E_DISK_FULL, TORC_E_STORAGE, TORC_E_NO_MEMORY, TORC_E_CANCELLED. */
 MUST_CHECK int engine_accept_loss(struct engine *e);
 
+/* ---- to be taken apart ---- */
+
+/* Waits: until all that was put and acknowledged is in tables, and the manifest knows them. Returns: 0;
+ * TORC_E_DISK_FULL, TORC_E_STORAGE, TORC_E_NO_MEMORY, TORC_E_OVERLOADED. */
+MUST_CHECK int engine_flush(struct engine *e);
+
 /* ---- what it says ---- */
 
 struct engine_counters {

@@ -125,3 +125,9 @@ int engine_accept_loss(struct engine *e)
     e->is_accepting = false;
     return rc;
 }
+
+int engine_flush(struct engine *e)
+{
+    uint64_t sequence;
+    return e->is_failed || !e->wal ? TORC_E_STORAGE : flush_all(e, &sequence);
+}

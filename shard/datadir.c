@@ -10,11 +10,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IDENTITY_BYTES_MAX = 512 };
+enum { IDENTITY_BYTES_MAX = 512, VNODE_BITS_MAX = 14, LAYOUT_FIRST = 1 };
 
-void datadir_shard_path(char *to, size_t bytes, const char *directory, unsigned core)
+void datadir_layout_path(char *to, size_t bytes, const char *directory, unsigned layout)
 {
-    snprintf(to, bytes, "%s/shard-%03u", directory, core);
+    snprintf(to, bytes, "%s/layout-%u", directory, layout);
+}
+
+void datadir_shard_path(char *to, size_t bytes, const char *directory, unsigned layout, unsigned core)
+{
+    snprintf(to, bytes, "%s/layout-%u/shard-%03u", directory, layout, core);
 }
 
 static void identity_path(char *to, const char *directory, const char *suffix)
@@ -25,19 +30,18 @@ static void identity_path(char *to, const char *directory, const char *suffix)
 static size_t format_identity(char text[IDENTITY_BYTES_MAX], const struct datadir_identity *id)
 {
     int bytes = snprintf(text, IDENTITY_BYTES_MAX,
-                         "torc data directory\nformat %d\nnode %u\ncores %u\nvnode-bits %u\n", DATADIR_FORMAT,
-                         id->node, id->cores, id->vnode_bits);
+                         "torc data directory\nformat %d\nnode %u\ncores %u\nvnode-bits %u\nlayout %u\n",
+                         DATADIR_FORMAT, id->node, id->cores, id->vnode_bits, id->layout);
     uint64_t check = checksum_bytes(text, (size_t)bytes);
     bytes += snprintf(text + bytes, IDENTITY_BYTES_MAX - (size_t)bytes, "check %016" PRIx64 "\n", check);
     return (size_t)bytes;
 }
 
-/* Compares what the directory says with what was asked for. `text` ends with a null byte. */
-static int check_identity(const char *text, const char *directory, const struct datadir_identity *wanted,
-                          char *why, size_t why_bytes)
+/* `text` ends with a null byte. */
+static int parse_identity(const char *text, const char *directory, struct datadir_identity *out, char *why,
+                          size_t why_bytes)
 {
     unsigned format = 0;
-    struct datadir_identity found;
     if (sscanf(text, "torc data directory\nformat %u\n", &format) != 1) {
         snprintf(why, why_bytes, "%s/IDENTITY is not readable as one of torc's; restore it from a copy",
                  directory);
@@ -51,20 +55,27 @@ static int check_identity(const char *text, const char *directory, const struct 
     }
     const char *rest = strstr(text, "node ");
     char again[IDENTITY_BYTES_MAX];
-    bool is_whole = rest && sscanf(rest, "node %u\ncores %u\nvnode-bits %u\n", &found.node, &found.cores,
-                                   &found.vnode_bits) == 3;
+    bool is_whole = rest && sscanf(rest, "node %u\ncores %u\nvnode-bits %u\nlayout %u\n", &out->node,
+                                   &out->cores, &out->vnode_bits, &out->layout) == 4;
     if (is_whole)
-        format_identity(again, &found);
-    if (!is_whole || strcmp(text, again) != 0) {
-        snprintf(why, why_bytes, "%s/IDENTITY is damaged; restore it from a copy", directory);
-        return TORC_E_CORRUPT;
-    }
-    if (found.node == wanted->node && found.cores == wanted->cores && found.vnode_bits == wanted->vnode_bits)
+        format_identity(again, out);
+    is_whole = is_whole && strcmp(text, again) == 0 && out->cores > 0 && out->cores <= REACTOR_CORES_MAX &&
+               out->layout > 0 && out->vnode_bits <= VNODE_BITS_MAX;
+    if (is_whole)
         return 0;
-    snprintf(
-        why, why_bytes,
-        "%s was made with --node-id %u --cores %u --vnode-bits %u; start it so, or name another directory",
-        directory, found.node, found.cores, found.vnode_bits);
+    snprintf(why, why_bytes, "%s/IDENTITY is damaged; restore it from a copy", directory);
+    return TORC_E_CORRUPT;
+}
+
+/* Another number of cores is no reason to refuse it. */
+static int compare_identity(const struct datadir_identity *found, const char *directory,
+                            const struct datadir_identity *wanted, char *why, size_t why_bytes)
+{
+    if (found->node == wanted->node && found->vnode_bits == wanted->vnode_bits)
+        return 0;
+    snprintf(why, why_bytes,
+             "%s was made with --node-id %u --vnode-bits %u; start it so, or name another directory",
+             directory, found->node, found->vnode_bits);
     return TORC_E_CONFIGURATION;
 }
 
@@ -88,7 +99,7 @@ static int sync_parent(struct reactor *r, const char *directory)
     return rc == -EACCES ? 0 : rc;
 }
 
-static int write_identity(struct reactor *r, const char *directory, const struct datadir_identity *id)
+int datadir_commit(struct reactor *r, const char *directory, const struct datadir_identity *id)
 {
     char path[DATADIR_PATH_MAX], temporary[DATADIR_PATH_MAX], text[IDENTITY_BYTES_MAX];
     struct file *f;
@@ -109,20 +120,42 @@ static int write_identity(struct reactor *r, const char *directory, const struct
     return rc ? rc : directory_sync(r, directory);
 }
 
+/* The first layout, empty, is there before the identity: so one that is missing later is known as lost. */
+static int make_layout(struct reactor *r, const char *directory)
+{
+    char path[DATADIR_PATH_MAX];
+    datadir_layout_path(path, sizeof path, directory, LAYOUT_FIRST);
+    int rc = directory_create(r, path);
+    return rc ? rc : directory_sync(r, directory);
+}
+
+/* That a start made which crashed before it had an identity; one with something in it stays and is told. */
+static void remove_empty_layout(struct reactor *r, const char *directory)
+{
+    char path[DATADIR_PATH_MAX];
+    datadir_layout_path(path, sizeof path, directory, LAYOUT_FIRST);
+    if (directory_remove(r, path) == 0)
+        MARK(a_layout_was_made_and_no_identity);
+}
+
 /* A directory without an identity is made ours only when there is nothing in it of someone else's. */
-static int adopt(struct reactor *r, const char *directory, const struct datadir_identity *id, char *why,
+static int adopt(struct reactor *r, const char *directory, struct datadir_identity *id, char *why,
                  size_t why_bytes)
 {
     char name[256] = "";
+    remove_empty_layout(r, directory);
     int rc = directory_list(r, directory, first_foreign_name, name);
     if (rc == 1) {
         snprintf(why, why_bytes, "%s is not empty (%s) and not a torc data directory; name another",
                  directory, name);
         return TORC_E_DATA_FORMAT;
     }
+    id->layout = LAYOUT_FIRST;
     rc = rc < 0 ? rc : sync_parent(r, directory);
     if (rc == 0)
-        rc = write_identity(r, directory, id);
+        rc = make_layout(r, directory);
+    if (rc == 0)
+        rc = datadir_commit(r, directory, id);
     if (rc)
         snprintf(why, why_bytes, "cannot write to %s: %s", directory, error_sentence(rc));
     return rc;
@@ -149,12 +182,7 @@ static int read_identity(struct reactor *r, const char *directory, char text[IDE
 
 static int lock(struct reactor *r, const char *directory, char *why, size_t why_bytes)
 {
-    int rc = directory_create(r, directory);
-    if (rc && rc != -EEXIST) {
-        snprintf(why, why_bytes, "cannot make the data directory %s: %s", directory, error_sentence(rc));
-        return rc;
-    }
-    rc = directory_lock(r, directory);
+    int rc = directory_lock(r, directory);
     if (rc == -EWOULDBLOCK) {
         snprintf(why, why_bytes, "%s is in use by another torcd; stop that one or name another directory",
                  directory);
@@ -165,19 +193,50 @@ static int lock(struct reactor *r, const char *directory, char *why, size_t why_
     return rc;
 }
 
-int datadir_open(struct reactor *r, const char *directory, const struct datadir_identity *identity, char *why,
-                 size_t why_bytes)
+static int load(struct reactor *r, const char *directory, struct datadir_identity *out, char *why,
+                size_t why_bytes)
 {
     char text[IDENTITY_BYTES_MAX];
-    int rc = lock(r, directory, why, why_bytes);
-    if (rc)
-        return rc;
-    rc = read_identity(r, directory, text);
+    int rc = read_identity(r, directory, text);
     if (rc == -ENOENT)
-        return adopt(r, directory, identity, why, why_bytes);
+        return rc;
     if (rc) {
         snprintf(why, why_bytes, "cannot use %s/IDENTITY: %s", directory, error_sentence(rc));
         return rc;
     }
-    return check_identity(text, directory, identity, why, why_bytes);
+    return parse_identity(text, directory, out, why, why_bytes);
+}
+
+int datadir_open(struct reactor *r, const char *directory, struct datadir_identity *identity, char *why,
+                 size_t why_bytes)
+{
+    struct datadir_identity found;
+    int rc = directory_create(r, directory);
+    if (rc && rc != -EEXIST) {
+        snprintf(why, why_bytes, "cannot make the data directory %s: %s", directory, error_sentence(rc));
+        return rc;
+    }
+    rc = lock(r, directory, why, why_bytes);
+    if (rc)
+        return rc;
+    rc = load(r, directory, &found, why, why_bytes);
+    if (rc == -ENOENT)
+        return adopt(r, directory, identity, why, why_bytes);
+    if (rc == 0)
+        rc = compare_identity(&found, directory, identity, why, why_bytes);
+    if (rc == 0)
+        *identity = found;
+    return rc;
+}
+
+int datadir_look(struct reactor *r, const char *directory, struct datadir_identity *out, char *why,
+                 size_t why_bytes)
+{
+    int rc = lock(r, directory, why, why_bytes);
+    if (rc)
+        return rc;
+    rc = load(r, directory, out, why, why_bytes);
+    if (rc == -ENOENT)
+        snprintf(why, why_bytes, "%s is no data directory of torc: it has no IDENTITY", directory);
+    return rc;
 }

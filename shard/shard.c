@@ -17,6 +17,7 @@
 
 #include "shard/datadir.h"
 #include "shard/end.h"
+#include "shard/layout.h"
 #include "shard/scan.h"
 #include "shard/serve/info.h"
 
@@ -156,12 +157,6 @@ static void on_engine_event(void *context, const char *event, const char *text)
     log_write(&s->log, LOG_LEVEL_WARN, event, text);
 }
 
-/* The first vnode of a core; that of core_count is the number of vnodes. */
-static uint32_t first_vnode(const struct shard *s, unsigned core)
-{
-    return ((core << s->vnode_bits) + s->core_count - 1) / s->core_count;
-}
-
 /* What the operator has given up with --accept-loss; does nothing where nothing was lost. */
 static int accept_loss(struct shard *s, const char *directory)
 {
@@ -172,17 +167,12 @@ static int accept_loss(struct shard *s, const char *directory)
     return rc;
 }
 
-static int open_engine(struct shard *s)
+/* But for directory and vnodes. */
+static struct engine_options engine_options_of(struct shard *s)
 {
     const struct options *o = s->options;
-    char directory[DATADIR_PATH_MAX], why[WHY_BYTES] = "";
-    datadir_shard_path(directory, sizeof directory, o->data, s->core);
-    uint32_t first = first_vnode(s, s->core);
-    struct engine_options options = {
-        .directory = directory,
+    return (struct engine_options){
         .vnode_bits = s->vnode_bits,
-        .vnode_first = (uint16_t)first,
-        .vnode_count = (uint16_t)(first_vnode(s, s->core + 1) - first),
         .memtable_bytes = o->memtable_bytes,
         .log_bytes_max = o->log_bytes_max,
         .segment_bytes = o->segment_bytes,
@@ -195,6 +185,19 @@ static int open_engine(struct shard *s)
         .owner = s,
         .on_event = on_engine_event,
     };
+}
+
+static int open_engine(struct shard *s)
+{
+    const struct options *o = s->options;
+    char directory[DATADIR_PATH_MAX], why[WHY_BYTES] = "";
+    datadir_shard_path(directory, sizeof directory, o->data, s->layout, s->core);
+    uint32_t first = datadir_first_vnode(s->core_count, s->vnode_bits, s->core);
+    uint32_t end = datadir_first_vnode(s->core_count, s->vnode_bits, s->core + 1);
+    struct engine_options options = engine_options_of(s);
+    options.directory = directory;
+    options.vnode_first = (uint16_t)first;
+    options.vnode_count = (uint16_t)(end - first);
     int rc = engine_open(s->reactor, &options, &s->engine, why, sizeof why);
     if (rc) {
         log_write(&s->log, LOG_LEVEL_ERROR, "open_failed", why, log_text("directory", directory),
@@ -203,6 +206,27 @@ static int open_engine(struct shard *s)
     }
     hlc_observe(&s->clock, engine_version_clock_max(s->engine));
     return o->accepts_loss ? accept_loss(s, directory) : 0;
+}
+
+/* The data was divided among another number of cores. Waits. */
+static int change_layout(struct shard *s, struct datadir_identity *identity, char why[WHY_BYTES])
+{
+    struct engine_options engine = engine_options_of(s);
+    struct layout_change change = {
+        .directory = s->options->data,
+        .engine = &engine,
+        .cores = s->core_count,
+    };
+    uint64_t begin_ns = reactor_clock_ns(s->reactor);
+    unsigned before = identity->cores;
+    int rc = layout_change(s->reactor, &change, identity, why, WHY_BYTES);
+    if (rc == 0)
+        rc = layout_tidy(s->reactor, s->options->data, identity, why, WHY_BYTES);
+    if (rc == 0)
+        log_write(&s->log, LOG_LEVEL_INFO, "layout_changed", NULL, log_number("cores_before", before),
+                  log_number("cores", identity->cores),
+                  log_number("ms", (reactor_clock_ns(s->reactor) - begin_ns) / 1000000));
+    return rc;
 }
 
 static int prepare_directory(struct shard *s)
@@ -214,6 +238,11 @@ static int prepare_directory(struct shard *s)
         .vnode_bits = s->vnode_bits,
     };
     int rc = datadir_open(s->reactor, s->options->data, &identity, why, sizeof why);
+    if (rc == 0)
+        rc = layout_tidy(s->reactor, s->options->data, &identity, why, sizeof why);
+    if (rc == 0 && identity.cores != s->core_count)
+        rc = change_layout(s, &identity, why);
+    s->layout = identity.layout;
     if (rc)
         log_write(&s->log, LOG_LEVEL_ERROR, "data_directory", why);
     return rc;
@@ -245,7 +274,7 @@ static int start_first(struct shard *s, const struct address *wanted)
     int rc = prepare_directory(s);
     if (rc)
         return rc;
-    exchange_broadcast(s, MESSAGE_START, 0);
+    exchange_broadcast(s, MESSAGE_START, s->layout);
     rc = open_engine(s);
     if (rc)
         return rc;
@@ -265,7 +294,8 @@ static int start_other(struct shard *s, const struct address *wanted)
 {
     int rc = event_wait(s->reactor, &s->step, EVENT_FOREVER);
     event_init(&s->step);
-    if (rc == 0)
+    s->layout = rc > 0 ? (unsigned)rc : 0;
+    if (rc > 0)
         rc = open_engine(s);
     if (rc)
         return rc;

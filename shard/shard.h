@@ -65,6 +65,7 @@ struct shard {
     unsigned core;
     unsigned core_count;
     uint8_t vnode_bits;
+    unsigned layout; /* of the data directory */
     enum shard_state state;
     struct listener *listener;
     uint64_t started_ns;

@@ -109,7 +109,7 @@ static int write_catalogue(struct admin_job *job, const char *directory, uint64_
     struct shard *s = job->shard;
     struct catalogue_text lines = {0};
     char path[DATADIR_PATH_MAX];
-    struct datadir_identity identity = {s->options->node_id, s->core_count, s->vnode_bits};
+    struct datadir_identity identity = {s->options->node_id, s->core_count, s->vnode_bits, s->layout};
     snprintf(path, sizeof path, "%s/CATALOGUE", directory);
     int rc = gather_lines(job, &lines);
     if (rc == 0)

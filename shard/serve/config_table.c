@@ -79,8 +79,7 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .max = REACTOR_CORES_MAX,
      .has_auto = true,
      .help = "Serve with N cores, each with a part of the keys of its own; auto takes all the CPUs this "
-             "process may"
-             " use"},
+             "process may use. With another N than before the data is divided anew at the start"},
     {.name = "pin-first-cpu",
      .section = section_node,
      .kind = OPTION_NUMBER,

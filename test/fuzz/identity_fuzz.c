@@ -32,15 +32,25 @@ static void mend(uint8_t *text, size_t bytes)
 static int open_directory(struct reactor *r, const char *directory)
 {
     char why[512] = "";
-    int rc = datadir_open(r, directory, &wanted, why, sizeof why);
+    struct datadir_identity identity = wanted;
+    int rc = datadir_open(r, directory, &identity, why, sizeof why);
     ASSERT((rc == 0) == (why[0] == '\0'));
     return rc;
 }
 
-/* What such a node writes into an empty directory. */
+/* What a node that has the same writes. */
 static void check_text(struct reactor *r, struct slice text)
 {
-    int rc = open_directory(r, "other");
+    struct datadir_identity identity = wanted;
+    char why[512];
+    int rc = directory_create(r, "copy");
+    ASSERT(rc == 0);
+    fuzz_write_file(r, "copy/IDENTITY", text);
+    rc = datadir_open(r, "copy", &identity, why, sizeof why);
+    ASSERT(rc == 0 && identity.node == wanted.node && identity.vnode_bits == wanted.vnode_bits);
+    rc = directory_create(r, "other");
+    ASSERT(rc == 0);
+    rc = datadir_commit(r, "other", &identity);
     ASSERT(rc == 0);
     size_t bytes;
     uint8_t *written = fuzz_read_file(r, "other/IDENTITY", &bytes);
@@ -73,10 +83,10 @@ static void seed(struct fuzz_seeds *to)
 {
     static const char head[] = "\1torc data directory\nformat ";
     static const char *const rest[][2] = {
-        {"as_written", "1\nnode 1\ncores 2\nvnode-bits 10\ncheck 0000000000000000\n"},
-        {"another_node", "1\nnode 3\ncores 2\nvnode-bits 10\ncheck 0000000000000000\n"},
-        {"another_format", "2\nnode 1\ncores 2\nvnode-bits 10\ncheck 0000000000000000\n"},
-        {"cut_off", "1\nnode 1\ncores 2\n"},
+        {"as_written", "2\nnode 1\ncores 2\nvnode-bits 10\nlayout 1\ncheck 0000000000000000\n"},
+        {"another_node", "2\nnode 3\ncores 2\nvnode-bits 10\nlayout 4\ncheck 0000000000000000\n"},
+        {"another_format", "1\nnode 1\ncores 2\nvnode-bits 10\ncheck 0000000000000000\n"},
+        {"cut_off", "2\nnode 1\ncores 2\n"},
     };
     char text[256];
     for (size_t i = 0; i < ARRAY_COUNT(rest); i++) {

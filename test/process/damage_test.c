@@ -68,8 +68,8 @@ static int by_sequence(const void *a, const void *b)
 static struct places read_log(const struct server *s)
 {
     struct places places = {.items = calloc(RECORDS_MAX, sizeof *places.items)};
-    char directory[PROCESS_PATH_BYTES + 16];
-    snprintf(directory, sizeof directory, "%s/shard-000", s->data);
+    char directory[PROCESS_PATH_BYTES + 32];
+    snprintf(directory, sizeof directory, "%s/layout-1/shard-000", s->data);
     struct dirent **names = NULL;
     int count = scandir(directory, &names, NULL, alphasort);
     for (int i = 0; i < count; i++) {

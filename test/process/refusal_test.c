@@ -98,10 +98,10 @@ TEST(a_data_directory_of_another_format_is_refused)
         return;
     snprintf(path, sizeof path, "%s/IDENTITY", s.data);
     char *identity = process_read_file(path, NULL);
-    tree_write(s.data, "IDENTITY", "torc data directory\nformat 2\nnode 1\n");
-    EXPECT_REFUSAL(&s, EXIT_WRONG, "format 2", "this torcd reads format 1", s.data);
+    tree_write(s.data, "IDENTITY", "torc data directory\nformat 1\nnode 1\n");
+    EXPECT_REFUSAL(&s, EXIT_WRONG, "format 1", "this torcd reads format 2", s.data);
     tree_write(s.data, "IDENTITY",
-               "torc data directory\nformat 1\nnode 1\ncores 2\nvnode-bits 10\ncheck 0\n");
+               "torc data directory\nformat 2\nnode 1\ncores 2\nvnode-bits 10\nlayout 1\ncheck 0\n");
     EXPECT_REFUSAL(&s, EXIT_WRONG, "IDENTITY is damaged", s.data);
     tree_write(s.data, "IDENTITY", identity);
     free(identity);
@@ -110,9 +110,7 @@ TEST(a_data_directory_of_another_format_is_refused)
 
 TEST(a_data_directory_of_another_shape_is_refused)
 {
-    static const char *const shapes[][3] = {{"--cores", "1", NULL},
-                                            {"--node-id", "2", NULL},
-                                            {"--vnode-bits", "12", NULL}};
+    static const char *const shapes[][3] = {{"--node-id", "2", NULL}, {"--vnode-bits", "12", NULL}};
     struct server s;
     if (!make_data(&s))
         return;
@@ -120,7 +118,7 @@ TEST(a_data_directory_of_another_shape_is_refused)
         struct server other;
         const char *const arguments[] = {"--cores", "2", shapes[i][0], shapes[i][1], NULL};
         server_init(&other, s.data, arguments);
-        EXPECT_REFUSAL(&other, EXIT_WRONG, "--node-id 1 --cores 2 --vnode-bits 10", s.data);
+        EXPECT_REFUSAL(&other, EXIT_WRONG, "--node-id 1 --vnode-bits 10", s.data);
     }
     expect_unharmed(&s);
 }

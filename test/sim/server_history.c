@@ -10,6 +10,7 @@ enum {
     STREAM_PLAN = SIM_FAULT_COUNT + 201,
     STREAM_DIRECTOR = SIM_FAULT_COUNT + 202,
     CLIENT_NODES_MAX = 3,
+    CORES_MAX = 4, /* of a server, another number with some starts */
     NS_PER_MS = 1000000,
     HEAP_BYTES_MAX = 48 << 20, /* of a core */
     CONNECTIONS_MANY = 64,     /* server_node_init's */
@@ -179,9 +180,11 @@ static void start_server(struct history *h, unsigned i)
 {
     struct service_server *s = &h->service.servers[i];
     s->is_asked_to_end = s->wants_restart = s->was_flooded = false;
+    if (sim_dice_below(&h->dice, 3) == 0)
+        s->server.options.cores = 1 + (unsigned)sim_dice_below(&h->dice, CORES_MAX);
     server_node_start(&s->server);
     h->outcome->tally.starts++;
-    SAY(h, "server %u starts, run %u", i, s->server.starts);
+    SAY(h, "server %u starts with %u cores, run %u", i, s->server.options.cores, s->server.starts);
 }
 
 static void start_clients(struct history *h, unsigned i)

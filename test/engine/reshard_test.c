@@ -1,0 +1,374 @@
+/* reshard_test.c - shards made of files of other shards hold what those held, and nothing that they had
+ * dropped. */
+#include "engine/reshard.h"
+
+#include "engine/entry.h"
+#include "engine/manifest.h"
+#include "test/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    VNODE_BITS = 6,
+    VNODES = 1 << VNODE_BITS,
+    KEYS = 400,
+    SHARDS_MAX = 5,
+    PARENT_BYTES = 256,
+    PATH_BYTES = PARENT_BYTES + 32,
+};
+
+/* One engine at a time, and what its keys must answer. */
+struct rig {
+    struct reactor *reactor;
+    struct engine *engine;
+    uint32_t waiting;
+    struct event progress;
+    uint64_t clock;
+    char parent[PARENT_BYTES];
+    char paths[SHARDS_MAX][PATH_BYTES];
+    unsigned shards;
+    unsigned layout;
+    uint64_t written[KEYS]; /* clock of the version; 0: none */
+    uint8_t flags[KEYS];
+};
+
+static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
+                       const struct engine_write_times *times)
+{
+    struct rig *rig = owner;
+    (void)ticket, (void)times;
+    CU_ASSERT_EQUAL(result, 0);
+    if (--rig->waiting == 0)
+        event_set(rig->reactor, &rig->progress, 0);
+}
+
+static void on_turn(void *context)
+{
+    struct rig *rig = context;
+    if (rig->engine)
+        engine_submit(rig->engine);
+}
+
+static uint16_t first_of(const struct rig *rig, unsigned shard)
+{
+    return (uint16_t)(VNODES * shard / rig->shards);
+}
+
+static void open_shard(struct rig *rig, unsigned shard)
+{
+    char why[256] = "";
+    struct engine_options options = {
+        .directory = rig->paths[shard],
+        .vnode_bits = VNODE_BITS,
+        .vnode_first = first_of(rig, shard),
+        .vnode_count = (uint16_t)(first_of(rig, shard + 1) - first_of(rig, shard)),
+        .memtable_bytes = 16 << 10,
+        .segment_bytes = 128 << 10,
+        .cache_bytes = 128 << 10,
+        .value_bytes_max = 4096,
+        .value_log_bytes_min = 100,
+        .table_bytes_max = 16 << 10,
+        .on_durable = on_durable,
+        .owner = rig,
+    };
+    int rc = engine_open(rig->reactor, &options, &rig->engine, why, sizeof why);
+    CU_ASSERT_STRING_EQUAL(why, "");
+    CU_ASSERT_EQUAL_FATAL(rc, 0);
+    uint64_t clock = engine_version_clock_max(rig->engine);
+    rig->clock = clock > rig->clock ? clock : rig->clock;
+}
+
+static void close_shard(struct rig *rig)
+{
+    struct engine *e = rig->engine;
+    engine_close(e);
+    rig->engine = NULL;
+}
+
+static struct record_key key_of(unsigned i, char to[32])
+{
+    snprintf(to, 32, "key-%u", i);
+    return (struct record_key){.vnode = (uint16_t)(i * 7 % VNODES), .key = slice_of_string(to)};
+}
+
+static bool is_of(const struct rig *rig, unsigned shard, unsigned i)
+{
+    uint16_t vnode = (uint16_t)(i * 7 % VNODES);
+    return vnode >= first_of(rig, shard) && vnode < first_of(rig, shard + 1);
+}
+
+/* Of two in three: so large that it goes to a value log. */
+static size_t value_bytes(unsigned i)
+{
+    return i % 3 ? 200 : 50;
+}
+
+static void put(struct rig *rig, unsigned i, uint8_t flags)
+{
+    char key[32];
+    uint8_t value[200];
+    rig->written[i] = ++rig->clock;
+    rig->flags[i] = flags;
+    memset(value, (int)(rig->clock % 251), sizeof value);
+    struct record record = {
+        .key = key_of(i, key),
+        .version = {.clock = rig->clock, .node = 1},
+        .flags = flags,
+        .expiry_ms = flags & RECORD_EXPIRING ? reactor_wall_ms(rig->reactor) + (i % 2 ? 1 : 3600000) : 0,
+        .value = slice_of(value, flags & RECORD_TOMBSTONE ? 0 : value_bytes(i)),
+    };
+    record.checksum = entry_checksum(&record.key, record.value);
+    rig->waiting++;
+    CU_ASSERT_EQUAL(engine_put(rig->engine, &record, &(struct engine_ticket){.words = {i}}), 0);
+}
+
+static void await(struct rig *rig)
+{
+    while (rig->waiting > 0) {
+        event_init(&rig->progress);
+        CU_ASSERT_EQUAL_FATAL(event_wait(rig->reactor, &rig->progress, UINT64_C(10000000000)), 0);
+    }
+}
+
+/* Every key of each shard that `chosen` takes. */
+static void put_all(struct rig *rig, uint8_t flags, bool (*chosen)(unsigned i))
+{
+    for (unsigned s = 0; s < rig->shards; s++) {
+        open_shard(rig, s);
+        for (unsigned i = 0; i < KEYS; i++)
+            if (is_of(rig, s, i) && chosen(i)) {
+                put(rig, i, flags);
+                await(rig);
+            }
+        CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+        close_shard(rig);
+    }
+}
+
+static bool is_any(unsigned i)
+{
+    return i < KEYS;
+}
+
+static bool is_third(unsigned i)
+{
+    return i % 3 == 0;
+}
+
+static bool is_fifth(unsigned i)
+{
+    return i % 5 == 0;
+}
+
+static unsigned count_wrong(struct rig *rig, unsigned shard)
+{
+    unsigned wrong = 0;
+    uint64_t now_ms = reactor_wall_ms(rig->reactor) + 1000;
+    for (unsigned i = 0; i < KEYS; i++) {
+        char text[32];
+        struct engine_key k;
+        struct record record;
+        void *buffer = NULL;
+        struct record_key key = key_of(i, text);
+        if (!is_of(rig, shard, i))
+            continue;
+        engine_key_init(rig->engine, &k, &key);
+        int answer = engine_get_wait(rig->engine, &k, now_ms, &record, &buffer);
+        bool is_gone = (rig->flags[i] & RECORD_TOMBSTONE) || ((rig->flags[i] & RECORD_EXPIRING) && i % 2);
+        wrong += is_gone ? answer != ENGINE_ABSENT
+                         : answer != ENGINE_FOUND || record.version.clock != rig->written[i] ||
+                               record.value.bytes != value_bytes(i);
+        reactor_free(rig->reactor, buffer);
+    }
+    return wrong;
+}
+
+/* Each key is seen once, in order, by a scan. Returns: how many. */
+static unsigned count_scanned(struct rig *rig, unsigned shard)
+{
+    unsigned count = 0;
+    struct record record;
+    struct engine_cursor *c;
+    uint16_t vnode = first_of(rig, shard);
+    int rc = engine_cursor_open(rig->engine, &(struct record_key){.vnode = vnode},
+                                reactor_wall_ms(rig->reactor) + 1000, &c);
+    CU_ASSERT_EQUAL_FATAL(rc, 0);
+    while ((rc = engine_cursor_next(c, &record)) == 1) {
+        CU_ASSERT(record.key.vnode >= vnode && record.key.vnode < first_of(rig, shard + 1));
+        vnode = record.key.vnode;
+        count++;
+    }
+    CU_ASSERT_EQUAL(rc, 0);
+    engine_cursor_close(c);
+    return count;
+}
+
+static unsigned count_live(const struct rig *rig)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < KEYS; i++)
+        count += !(rig->flags[i] & RECORD_TOMBSTONE) && !((rig->flags[i] & RECORD_EXPIRING) && i % 2);
+    return count;
+}
+
+static void check_all(struct rig *rig)
+{
+    unsigned wrong = 0, scanned = 0;
+    for (unsigned s = 0; s < rig->shards; s++) {
+        open_shard(rig, s);
+        wrong += count_wrong(rig, s);
+        scanned += count_scanned(rig, s);
+        close_shard(rig);
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT_EQUAL(scanned, count_live(rig));
+}
+
+static void name_shards(struct rig *rig, unsigned shards)
+{
+    rig->shards = shards;
+    rig->layout++;
+    for (unsigned s = 0; s < shards; s++)
+        snprintf(rig->paths[s], PATH_BYTES, "%s/%u-%u", rig->parent, rig->layout, s);
+}
+
+static void reshard(struct rig *rig, unsigned shards)
+{
+    struct rig old = *rig;
+    struct reshard_source sources[SHARDS_MAX];
+    char why[512] = "";
+    uint64_t file_counter;
+    for (unsigned s = 0; s < old.shards; s++)
+        sources[s] = (struct reshard_source){
+            .directory = old.paths[s],
+            .vnode_first = first_of(&old, s),
+            .vnode_count = (uint16_t)(first_of(&old, s + 1) - first_of(&old, s)),
+            .clock_max = rig->clock,
+        };
+    CU_ASSERT_EQUAL_FATAL(reshard_survey(rig->reactor, sources, old.shards, VNODE_BITS, &file_counter, why,
+                                         sizeof why),
+                          0);
+    name_shards(rig, shards);
+    for (unsigned s = 0; s < shards; s++) {
+        struct reshard_target target = {
+            .directory = rig->paths[s],
+            .vnode_bits = VNODE_BITS,
+            .vnode_first = first_of(rig, s),
+            .vnode_count = (uint16_t)(first_of(rig, s + 1) - first_of(rig, s)),
+            .file_counter = file_counter,
+        };
+        int rc = reshard_make(rig->reactor, &target, sources, old.shards, why, sizeof why);
+        CU_ASSERT_STRING_EQUAL(why, "");
+        CU_ASSERT_EQUAL_FATAL(rc, 0);
+    }
+}
+
+static struct rig *rig_new(struct reactor *r, unsigned shards)
+{
+    struct rig *rig = calloc(1, sizeof *rig);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(rig);
+    rig->reactor = r;
+    snprintf(rig->parent, sizeof rig->parent, "%s", test_directory());
+    name_shards(rig, shards);
+    reactor_set_turn_hook(r, on_turn, rig);
+    return rig;
+}
+
+static void rig_free(struct rig *rig)
+{
+    reactor_set_turn_hook(rig->reactor, NULL, NULL);
+    free(rig);
+}
+
+TEST_IN_REACTOR(reshard_keeps_puts_deletes_and_expiry)
+{
+    static const unsigned shards[] = {2, 4, 3, 1, 5, 2};
+    struct rig *rig = rig_new(r, 1);
+    put_all(rig, 0, is_any);
+    put_all(rig, RECORD_EXPIRING, is_fifth);
+    put_all(rig, RECORD_TOMBSTONE, is_third);
+    for (unsigned i = 0; i < ARRAY_COUNT(shards); i++) {
+        reshard(rig, shards[i]);
+        check_all(rig);
+        if (i % 2)
+            put_all(rig, 0, is_fifth);
+        check_all(rig);
+    }
+    rig_free(rig);
+}
+
+/* One of two shards has merged away what it deleted; the other still has the file with the old records of
+ * both. */
+TEST_IN_REACTOR(reshard_brings_back_nothing_that_a_shard_has_dropped)
+{
+    struct rig *rig = rig_new(r, 1);
+    put_all(rig, 0, is_any);
+    reshard(rig, 3);
+    open_shard(rig, 1);
+    for (unsigned round = 0; round < 12; round++)
+        for (unsigned i = 0; i < KEYS; i++)
+            if (is_of(rig, 1, i)) {
+                put(rig, i, RECORD_TOMBSTONE);
+                await(rig);
+                if (i % 16 == 0)
+                    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+            }
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    CU_ASSERT(engine_counters(rig->engine).compactions > 0);
+    close_shard(rig);
+    reshard(rig, 1);
+    check_all(rig);
+    reshard(rig, 2);
+    check_all(rig);
+    rig_free(rig);
+}
+
+static void set_quarantine(void *context, struct manifest_numbers *n)
+{
+    n->quarantine_clock = *(const uint64_t *)context;
+    n->quarantine_count = 3;
+}
+
+TEST_IN_REACTOR(reshard_keeps_what_may_be_lost_unknown)
+{
+    struct rig *rig = rig_new(r, 2);
+    struct manifest *m;
+    char why[256];
+    put_all(rig, 0, is_any);
+    CU_ASSERT_EQUAL_FATAL(manifest_open(r, rig->paths[1], NULL, &m, why, sizeof why), 0);
+    struct manifest_change change = {.edit = set_quarantine, .context = &rig->clock};
+    CU_ASSERT_EQUAL(manifest_commit(m, &change), 0);
+    manifest_close(m);
+    reshard(rig, 4);
+    for (unsigned s = 0; s < 4; s++) {
+        open_shard(rig, s);
+        CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, s < 2 ? 0 : 3);
+        CU_ASSERT(s < 2 ? count_wrong(rig, s) == 0 : count_wrong(rig, s) > 0);
+        close_shard(rig);
+    }
+    rig_free(rig);
+}
+
+TEST_IN_REACTOR(reshard_does_not_hide_a_table_that_is_lost)
+{
+    struct rig *rig = rig_new(r, 1);
+    struct manifest *m;
+    char why[256], path[PATH_BYTES + 64];
+    put_all(rig, 0, is_any);
+    CU_ASSERT_EQUAL_FATAL(manifest_open(r, rig->paths[0], NULL, &m, why, sizeof why), 0);
+    for (uint32_t i = 0; i < manifest_state(m)->table_count; i++) {
+        snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->paths[0],
+                 (unsigned long long)manifest_state(m)->tables[i].number);
+        CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    }
+    manifest_close(m);
+    reshard(rig, 2);
+    for (unsigned s = 0; s < 2; s++) {
+        open_shard(rig, s);
+        CU_ASSERT(engine_counters(rig->engine).tables_damaged > 0);
+        CU_ASSERT(count_wrong(rig, s) > 0);
+        close_shard(rig);
+    }
+    rig_free(rig);
+}
