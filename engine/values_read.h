@@ -16,8 +16,8 @@
 #include "engine/values.h"
 
 enum {
-    VALUE_WINDOWS = 4,
-    VALUE_AHEAD_BYTES_MAX = 128 << 10,
+    VALUE_WINDOWS = 16,
+    VALUE_AHEAD_BYTES_MAX = 64 << 10,
 };
 
 /* Memory of one value that was read. */
@@ -44,7 +44,7 @@ struct value_window {
     struct value_buffer buffer;
 };
 
-/* Caller's memory. Holds VALUE_AHEAD_BYTES_MAX a window, and one value of the largest at most. */
+/* Caller's memory. Holds twice VALUE_AHEAD_BYTES_MAX a window at most, and one value of the largest. */
 struct value_reader {
     struct engine *engine;
     enum disk_class class;
