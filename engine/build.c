@@ -3,6 +3,7 @@
  * Records are copied with the checksum they came with, so damage is carried along and found by the reader,
  * never made to look sound. */
 #include "engine/build.h"
+#include "engine/table_format.h"
 #include "reactor/base/mark.h"
 
 enum { TABLES_FIRST = 4, TABLE_TRIES = 4, MEMORY_TRIES_MAX = 1000, MEMORY_TRY_NS = 10 * 1000 * 1000 };
@@ -84,6 +85,37 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
     return rc < 0 ? rc : 0;
 }
 
+/* Bytes of an entry of the tables that are merged; 0 when there are none. */
+static uint64_t average_entry(const struct merge *m)
+{
+    uint64_t entries = 0, bytes = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct table_run *run = m->sources[i].run;
+        for (uint32_t t = 0; run && t < run->count; t++) {
+            const struct table_summary *s = table_summary(run->tables[t]->table);
+            entries += s->entries;
+            bytes += s->payload_bytes + s->entries * ENTRY_HEADER_BYTES;
+        }
+    }
+    return entries ? bytes / entries : 0;
+}
+
+static struct table_writer_options writer_options(const struct engine *e, const struct build *b,
+                                                  const char *path, uint64_t number)
+{
+    bool is_compressed = b->level > 0 && e->options.compresses_merges;
+    uint64_t entry_bytes = average_entry(b->merge);
+    uint32_t units = entry_bytes ? table_block_units_for(entry_bytes) : 1;
+    if (is_compressed && entry_bytes * 2 < TABLE_UNIT_BYTES)
+        units = 1; /* nothing is wasted */
+    return (struct table_writer_options){
+        .path = path,
+        .number = number,
+        .block_units = units,
+        .compression = is_compressed ? TABLE_COMPRESSION_ZSTD : TABLE_COMPRESSION_NONE,
+    };
+}
+
 /* Returns: 0 with *is_kept telling whether there is a file. */
 static int write_table(struct engine *e, struct build *b, const char *path, uint64_t number, bool *is_kept)
 {
@@ -91,8 +123,8 @@ static int write_table(struct engine *e, struct build *b, const char *path, uint
     struct table_summary summary;
     uint64_t empty_bytes;
     *is_kept = false;
-    int rc =
-        table_writer_open(e->reactor, &(struct table_writer_options){.path = path, .number = number}, &w);
+    struct table_writer_options o = writer_options(e, b, path, number);
+    int rc = table_writer_open(e->reactor, &o, &w);
     if (rc)
         return rc;
     empty_bytes = table_writer_bytes(w);

@@ -54,6 +54,7 @@ struct engine_options {
     /* Values of so many bytes and more go to value logs when a memtable is flushed; 0 means 2,048, UINT32_MAX
      * never. What is there already is read whatever this says. */
     uint32_t value_log_bytes_min;
+    bool compresses_merges;        /* tables of merges are compressed by zstd; flushes are soon merged */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
     engine_durable_fn *on_durable;
     void *owner;

@@ -42,22 +42,62 @@ static int judge_block(struct table *t, bool is_good)
     return TORC_E_CORRUPT;
 }
 
-int table_check_block(struct table *t, const uint8_t *data, struct cache_block block)
+int table_check_block(struct table *t, const uint8_t *data, struct table_place place, bool is_fresh)
 {
-    return judge_block(t, table_block_is_sound(data, block));
+    struct cache_block in_file = place.block;
+    in_file.units = place.units;
+    bool is_good = table_block_is_intact(data, in_file, t->compression);
+    if (!is_fresh && !table_is_packed(t, place))
+        is_good = is_good && table_block_is_whole(data, place.units);
+    return judge_block(t, is_good);
 }
 
-int table_check_frame(struct table *t, const uint8_t *data, struct cache_block block)
+int table_unpack_block(struct table *t, struct table_unpacker *u, const uint8_t *data,
+                       struct table_place place, uint8_t *to)
 {
-    return judge_block(t, table_block_is_intact(data, block));
+    return judge_block(t, table_unpack(u, data, place.units, to, place.block.units));
 }
 
-int table_load_block(void *context, struct cache_block block, uint8_t *to)
+static int read_packed(struct table *t, struct table_place place, uint8_t *to)
 {
-    struct table *t = context;
-    t->counters.block_reads++;
-    int rc = table_read_units(t, to, block.position, block.units);
-    return rc ? rc : table_check_block(t, to, block);
+    struct table_unpacker *u = NULL;
+    int rc = table_unpacker_open(t->r, place.units, &u);
+    uint8_t *data = u ? table_unpacker_memory(u) : NULL;
+    if (rc == 0)
+        rc = table_read_units(t, data, place.block.position, place.units);
+    if (rc == 0)
+        rc = table_check_block(t, data, place, false);
+    if (rc == 0)
+        rc = table_unpack_block(t, u, data, place, to);
+    table_unpacker_close(t->r, u);
+    return rc;
+}
+
+int table_read_block(struct table *t, struct table_place place, uint8_t *to)
+{
+    if (table_is_packed(t, place))
+        return read_packed(t, place, to);
+    int rc = table_read_units(t, to, place.block.position, place.units);
+    return rc ? rc : table_check_block(t, to, place, false);
+}
+
+/* For the cache: what it does not know of a block. */
+struct missing {
+    struct table *table;
+    struct table_place place;
+};
+
+static int load_missing(void *context, struct cache_block block, uint8_t *to)
+{
+    struct missing *m = context;
+    ASSERT(block.position == m->place.block.position && block.units == m->place.block.units);
+    m->table->counters.block_reads++;
+    return table_read_block(m->table, m->place, to);
+}
+
+int table_pin_block(struct table *t, struct table_place place, struct cache_pin *pin)
+{
+    return cache_read(t->cache, place.block, load_missing, &(struct missing){t, place}, pin);
 }
 
 /* ---- open ---- */
@@ -137,6 +177,8 @@ static int load(struct table *t, uint64_t number)
     rc = read_section(t, &index, &t->index.section);
     if (rc == 0)
         rc = table_index_init(&t->index, t->r, t->index.section, &f, &t->summary);
+    t->compression = f.compression;
+    t->memory_units = f.memory_units;
     t->filter = (struct filter){.line_count = f.filter_lines, .probes = f.filter_probes};
     return rc ? rc : read_section(t, &filter, &t->filter.lines);
 }
@@ -259,20 +301,14 @@ bool table_may_contain(const struct table *t, uint64_t hash)
     return filter_may_contain(&t->filter, hash);
 }
 
-bool table_find_block(const struct table *t, const struct record_key *key, struct cache_block *out)
-{
-    if (t->index.block_count == 0)
-        return false;
-    *out = table_block_at(t, table_index_find(&t->index, key));
-    return true;
-}
-
 /* Filter and index. Returns: whether the block must be looked into. */
 static bool find_candidate(struct table *t, const struct record_key *key, uint64_t hash,
-                           struct cache_block *out)
+                           struct table_place *out)
 {
-    if (table_counts(t, key->vnode) && table_may_contain(t, hash) && table_find_block(t, key, out))
+    if (table_counts(t, key->vnode) && table_may_contain(t, hash) && t->index.block_count > 0) {
+        *out = table_place_at(t, table_index_find(&t->index, key));
         return true;
+    }
     t->counters.filter_refusals++;
     return false;
 }
@@ -301,28 +337,28 @@ static int search_block(struct table *t, const uint8_t *data, uint32_t units, st
 
 int table_get_cached(struct table *t, const struct record_key *key, uint64_t hash, struct record *out)
 {
-    struct cache_block block;
+    struct table_place place;
     if (__builtin_expect(t->is_unreadable, 0))
         return get_unreadable(t, key);
-    if (!find_candidate(t, key, hash, &block))
+    if (!find_candidate(t, key, hash, &place))
         return TABLE_ABSENT;
-    const uint8_t *data = cache_get(t->cache, block);
-    return data ? search_block(t, data, block.units, (struct wanted){key, hash}, out) : TABLE_WAITS;
+    const uint8_t *data = cache_get(t->cache, place.block);
+    return data ? search_block(t, data, place.block.units, (struct wanted){key, hash}, out) : TABLE_WAITS;
 }
 
 int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,
               struct cache_pin *pin)
 {
-    struct cache_block block;
+    struct table_place place;
     *pin = (struct cache_pin){0};
     if (__builtin_expect(t->is_unreadable, 0))
         return get_unreadable(t, key);
-    if (!find_candidate(t, key, hash, &block))
+    if (!find_candidate(t, key, hash, &place))
         return TABLE_ABSENT;
-    int rc = cache_read(t->cache, block, table_load_block, t, pin);
+    int rc = table_pin_block(t, place, pin);
     if (rc)
         return rc;
-    rc = search_block(t, pin->data, block.units, (struct wanted){key, hash}, out);
+    rc = search_block(t, pin->data, place.block.units, (struct wanted){key, hash}, out);
     if (rc != TABLE_FOUND)
         cache_unpin(pin);
     return rc;

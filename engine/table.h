@@ -46,7 +46,7 @@ struct table_summary {
 
 enum { TABLE_BLOCK_UNITS_MAX = 4 };
 
-enum table_compression { TABLE_COMPRESSION_NONE = 0 }; /* other values are reserved */
+enum table_compression { TABLE_COMPRESSION_NONE = 0, TABLE_COMPRESSION_ZSTD = 1 };
 
 struct table_writer_options {
     const char *path; /* borrowed for the call */
@@ -56,6 +56,7 @@ struct table_writer_options {
     uint32_t block_units;
     /* Of the filter, in half bits a key, FILTER_BITS_X2_MIN to FILTER_BITS_X2_MAX; 0: the default, 10.5. */
     uint32_t filter_bits_x2;
+    enum table_compression compression; /* of blocks; entries larger than a block stay as they are */
 };
 
 /* The smallest block_units whose waste for entries of `entry_bytes` is at most a tenth, else the one with the
@@ -131,9 +132,6 @@ enum table_answer {
 /* Returns: false when the key is certainly not in the table. No I/O. */
 bool table_may_contain(const struct table *t, uint64_t hash);
 
-/* The one block that may hold the key. Returns: false when there is none. No I/O. */
-bool table_find_block(const struct table *t, const struct record_key *key, struct cache_block *out);
-
 /* Never waits. Asks the filter first. Returns: an enum table_answer or TORC_E_CORRUPT. `*out` points into the
  * cache and lives until the caller waits or cache_read is called by anyone. The record's own checksum is the
  * caller's to verify (entry_verify); the header of its entry was. */
@@ -165,10 +163,13 @@ struct table_cursor {
     uint32_t entry;       /* in it, the next to be given out by table_cursor_next */
     uint32_t entry_count; /* in it; 0 when it is not there yet */
     bool is_fresh;        /* the current block came from the disk for this cursor and was verified then */
-    const uint8_t *data;  /* the current block */
-    uint32_t data_bytes;
-    struct slice latest; /* the entry given out last */
-    int error;           /* sticks until a seek */
+    const uint8_t *data;  /* the current block, as it is in memory */
+    uint32_t data_units;
+    uint8_t *copy; /* memory for a block out of the cache or unpacked */
+    uint32_t copy_units;
+    struct table_unpacker *unpacker; /* of a compressed table, once it was needed */
+    struct slice latest;             /* the entry given out last */
+    int error;                       /* sticks until a seek */
 };
 
 /* Stands before the first record. No I/O. */

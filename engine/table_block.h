@@ -8,11 +8,21 @@
 /* A block in the making, in memory of the writer. */
 struct table_block_builder {
     uint8_t *to;
-    uint32_t units; /* at most TABLE_BLOCK_UNITS_MAX */
     uint32_t bytes; /* of entries so far */
     uint32_t count;
     uint16_t offsets[TABLE_BLOCK_ENTRIES_MAX];
     uint8_t tags[TABLE_BLOCK_ENTRIES_MAX];
+};
+
+/* Which block it is, and memory for it. */
+struct table_block_name {
+    uint64_t table;
+    uint32_t position;
+};
+struct table_block_place {
+    uint8_t *to;
+    uint32_t units;
+    struct table_block_name name;
 };
 
 /* Does an entry of so many bytes fit into a block of `units` that holds `count` entries of `bytes`? */
@@ -29,27 +39,42 @@ static inline uint32_t table_run_units(size_t entry)
                       TABLE_UNIT_BYTES);
 }
 
-/* Room for one more entry of so many bytes, which the caller writes. Requires: it fits. */
+/* Room for one more entry of so many bytes, which the caller writes. Requires: memory for it. */
 uint8_t *table_block_add(struct table_block_builder *b, size_t entry, uint8_t tag);
-/* Writes the rest of the block. The builder is empty afterwards, still of the same memory. */
-void table_block_finish(struct table_block_builder *b, uint64_t table, uint32_t position);
+/* Makes a block of the first `count` entries. Requires: they are at the place already, and fit. */
+void table_block_finish(const struct table_block_builder *b, uint32_t count, struct table_block_place place);
+/* Takes out the first `count` entries. */
+void table_block_drop(struct table_block_builder *b, uint32_t count);
 
-/* Makes a run of the one entry, `entry` bytes long, that is at its beginning. Requires: room for
- * table_run_units. */
-struct table_run_of_one {
-    size_t entry;
-    uint8_t tag;
-    uint64_t table;
-    uint32_t position;
+/* Makes a run of the one entry, `entry` bytes long, that is at its beginning. */
+void table_block_finish_run(struct table_block_place run, size_t entry, uint8_t tag);
+
+/* Bytes of a compressed block, and how many entries. */
+struct table_packed {
+    uint32_t packed;
+    uint32_t plain;
+    uint32_t count;
 };
-void table_block_finish_run(uint8_t *to, const struct table_run_of_one *run);
+/* Makes a block of the zstd frame that is at its beginning. */
+void table_block_finish_packed(struct table_block_place place, struct table_packed size);
 
-/* Is this the block that was written there? Its entries were not looked at: table_block_next_entry does. */
-bool table_block_is_intact(const uint8_t *data, struct cache_block block);
-/* It is, with entries that can be decoded without looking. */
-bool table_block_is_sound(const uint8_t *data, struct cache_block block);
+/* Is this the block that was written there, of a table with that compression? Its entries were not looked at:
+ * table_block_fresh_entry does. */
+bool table_block_is_intact(const uint8_t *data, struct cache_block block, enum table_compression compression);
+/* Do its entries follow one another, so that they can be decoded without looking? Requires: it is intact and
+ * not compressed. */
+bool table_block_is_whole(const uint8_t *data, uint32_t units);
 
-/* All below require an intact block of so many units. */
+/* Of an intact block. Returns: false when it is not compressed. */
+bool table_block_packed(const uint8_t *data, uint32_t units, struct slice *packed, struct table_packed *size);
+/* These make a block of `to_units` in memory, without a checksum, out of an intact one: a copy of one that is
+ * not compressed; or with the entries, `plain` bytes, that are at `to` already. Returns: false when they are
+ * not whole, or do not fit. */
+MUST_CHECK bool table_block_widen(const uint8_t *data, uint32_t units, uint8_t *to, uint32_t to_units);
+MUST_CHECK bool table_block_restore(const uint8_t *data, uint32_t units, uint8_t *to, uint32_t to_units,
+                                    size_t plain);
+
+/* All below require an intact block of so many units, not compressed. */
 uint32_t table_block_count(const uint8_t *data, uint32_t units);
 
 /* An entry of a block that has just been found intact: `*bytes` is the whole of it. Returns: false when it
@@ -57,12 +82,12 @@ uint32_t table_block_count(const uint8_t *data, uint32_t units);
 MUST_CHECK bool table_block_fresh_entry(const uint8_t *data, uint32_t units, uint32_t entry,
                                         struct record *out, struct slice *bytes);
 
-/* The same of a sound block that may be in memory since long. Returns: false when the header of the entry is
+/* The same of a whole block that may be in memory since long. Returns: false when the header of the entry is
  * not as it was encoded: memory went bad. */
 MUST_CHECK bool table_block_entry(const uint8_t *data, uint32_t units, uint32_t entry, struct record *out,
                                   struct slice *bytes);
 
-/* All below require a sound block. */
+/* All below require a whole block. */
 
 /* The first entry whose key is not below `key`; the count of entries when there is none. */
 uint32_t table_block_lower_bound(const uint8_t *data, uint32_t units, const struct record_key *key);

@@ -6,8 +6,9 @@
  *
  * The window is the cursor's own memory, so nothing stays pinned in the cache while a user's scan idles. A
  * scan begins with one block through the cache, because many scans are short and come again; then it reads
- * ahead twice as much each time, but takes a block from the cache when it is there. Going backward, the
- * window ends with the block that is wanted instead of beginning with it.
+ * ahead twice as much each time, but takes a copy of a block from the cache when it is there. Going
+ * backward, the window ends with the block that is wanted instead of beginning with it. Blocks of a
+ * compressed table are unpacked one at a time.
  *
  * A cursor stands between two records: c->entry of c->block is the one after it. Before the first block is
  * loaded, and behind the last one, entry and entry_count are 0. */
@@ -26,65 +27,59 @@ void table_cursor_init(struct table_cursor *c, struct table *t, enum table_curso
 
 void table_cursor_deinit(struct table_cursor *c)
 {
-    reactor_free(c->table->r, c->window);
-    c->window = NULL;
-}
-
-static int reserve_window(struct table_cursor *c, uint32_t units)
-{
-    c->window_units = 0; /* whatever was in it */
-    if (units <= c->window_capacity)
-        return 0;
     struct reactor *r = c->table->r;
     reactor_free(r, c->window);
-    c->window_capacity = 0;
-    c->window = reactor_alloc_aligned(r, (size_t)units * TABLE_UNIT_BYTES, FILE_ALIGNMENT);
-    if (!c->window)
-        return TORC_E_NO_MEMORY;
-    c->window_capacity = units;
-    return 0;
+    reactor_free(r, c->copy);
+    table_unpacker_close(r, c->unpacker);
+    c->window = c->copy = NULL;
+    c->unpacker = NULL;
 }
 
-static bool is_in_window(const struct table_cursor *c, struct cache_block block)
+/* Makes room for so many units, for the window or a copy of a block; what was there is lost. */
+static int reserve(struct reactor *r, uint8_t **memory, uint32_t *capacity, uint32_t units)
 {
-    return block.position >= c->window_position &&
-           block.position + block.units <= c->window_position + c->window_units;
+    if (units <= *capacity)
+        return 0;
+    reactor_free(r, *memory);
+    *memory = reactor_alloc_aligned(r, (size_t)units * TABLE_UNIT_BYTES, FILE_ALIGNMENT);
+    *capacity = *memory ? units : 0;
+    return *memory ? 0 : TORC_E_NO_MEMORY;
 }
 
-/* A verified block becomes the whole window. */
-static int copy_block(struct table_cursor *c, struct cache_block block, const uint8_t *from)
+static bool is_in_window(const struct table_cursor *c, struct table_place place)
 {
-    ASSERT(block.units <= c->window_capacity);
-    memcpy(c->window, from, (size_t)block.units * TABLE_UNIT_BYTES);
-    c->window_position = block.position;
-    c->window_units = block.units;
-    return 0;
-}
-
-static int read_through_cache(struct table_cursor *c, struct cache_block block)
-{
-    struct cache_pin pin;
-    int rc = reserve_window(c, block.units);
-    if (rc == 0)
-        rc = cache_read(c->table->cache, block, table_load_block, c->table, &pin);
-    if (rc)
-        return rc;
-    rc = copy_block(c, block, pin.data);
-    cache_unpin(&pin);
-    return rc;
+    return place.block.position >= c->window_position &&
+           place.block.position + place.units <= c->window_position + c->window_units;
 }
 
 enum { LOAD_FORWARD = 0, LOAD_SEEK = 1, LOAD_BACKWARD = 2 }; /* flags of a load */
 
-static int read_ahead(struct table_cursor *c, struct cache_block block, unsigned load)
+static int copy_from_cache(struct table_cursor *c, struct table_place place)
+{
+    struct cache_pin pin;
+    int rc = reserve(c->table->r, &c->copy, &c->copy_units, place.block.units);
+    if (rc == 0)
+        rc = table_pin_block(c->table, place, &pin);
+    if (rc)
+        return rc;
+    memcpy(c->copy, pin.data, (size_t)place.block.units * TABLE_UNIT_BYTES);
+    cache_unpin(&pin);
+    c->data = c->copy;
+    c->is_fresh = false;
+    return 0;
+}
+
+static int read_ahead(struct table_cursor *c, struct table_place place, unsigned load)
 {
     struct table *t = c->table;
+    uint32_t begin = place.block.position;
     bool is_backward = load & LOAD_BACKWARD;
-    uint32_t rest = is_backward ? block.position + block.units : t->index.data_units - block.position;
+    uint32_t rest = is_backward ? begin + place.units : t->index.data_units - begin;
     uint32_t units = c->ahead_units < rest ? c->ahead_units : rest;
-    units = units > block.units ? units : block.units;
-    uint32_t position = is_backward ? block.position + block.units - units : block.position;
-    int rc = reserve_window(c, units);
+    units = units > place.units ? units : place.units;
+    uint32_t position = is_backward ? begin + place.units - units : begin;
+    c->window_units = 0; /* whatever was in it */
+    int rc = reserve(t->r, &c->window, &c->window_capacity, units);
     if (rc == 0)
         rc = table_read_units(t, c->window, position, units);
     if (rc)
@@ -97,37 +92,48 @@ static int read_ahead(struct table_cursor *c, struct cache_block block, unsigned
     return 0;
 }
 
-/* Of a block from the disk: its checksum now, each entry when it is given out. A seek looks at the keys of
- * some before that, so at all of them. */
-static int verify(struct table_cursor *c, const uint8_t *data, struct cache_block block, unsigned load)
+static int unpack(struct table_cursor *c, const uint8_t *data, struct table_place place)
 {
-    return (load & LOAD_SEEK) ? table_check_block(c->table, data, block)
-                              : table_check_frame(c->table, data, block);
+    struct table *t = c->table;
+    int rc = reserve(t->r, &c->copy, &c->copy_units, place.block.units);
+    if (rc == 0 && !c->unpacker)
+        rc = table_unpacker_open(t->r, 0, &c->unpacker);
+    if (rc == 0)
+        rc = table_unpack_block(t, c->unpacker, data, place, c->copy);
+    c->data = c->copy;
+    return rc;
+}
+
+/* The block is in the window. It is verified as a whole now, each entry when it is given out; but a seek
+ * looks at the keys of some before that, so at all of them now. */
+static int take_from_window(struct table_cursor *c, struct table_place place, unsigned load)
+{
+    const uint8_t *data = c->window + (size_t)(place.block.position - c->window_position) * TABLE_UNIT_BYTES;
+    int rc = table_check_block(c->table, data, place, !(load & LOAD_SEEK));
+    c->data = data;
+    c->is_fresh = true;
+    return rc == 0 && table_is_packed(c->table, place) ? unpack(c, data, place) : rc;
 }
 
 /* Waits. Makes the current block the one that records come from. */
 static int load_block(struct table_cursor *c, unsigned load)
 {
     struct table *t = c->table;
-    struct cache_block block = table_block_at(t, c->block);
-    bool is_verified = false;
+    struct table_place place = table_place_at(t, c->block);
+    bool is_here = is_in_window(c, place);
+    bool is_cached =
+        !is_here && c->mode == TABLE_CURSOR_SCAN && ((load & LOAD_SEEK) || cache_get(t->cache, place.block));
     int rc = 0;
-    if (!is_in_window(c, block)) {
-        bool is_scan = c->mode == TABLE_CURSOR_SCAN;
-        is_verified = is_scan && ((load & LOAD_SEEK) || cache_get(t->cache, block));
-        rc = is_verified ? read_through_cache(c, block) : read_ahead(c, block, load);
-    }
+    if (is_cached)
+        rc = copy_from_cache(c, place);
+    else if (!is_here)
+        rc = read_ahead(c, place, load);
+    if (rc == 0 && !is_cached)
+        rc = take_from_window(c, place, load);
     if (rc)
         return rc;
-    const uint8_t *data = c->window + (size_t)(block.position - c->window_position) * TABLE_UNIT_BYTES;
-    if (!is_verified)
-        rc = verify(c, data, block, load);
-    if (rc)
-        return rc;
-    c->is_fresh = !is_verified;
-    c->data = data;
-    c->data_bytes = block.units * TABLE_UNIT_BYTES;
-    c->entry_count = table_block_count(data, block.units);
+    c->data_units = place.block.units;
+    c->entry_count = table_block_count(c->data, c->data_units);
     c->entry = (load & LOAD_BACKWARD) ? c->entry_count : 0;
     task_yield_if_due(t->r);
     return 0;
@@ -164,7 +170,7 @@ static int seek(struct table_cursor *c, const struct record_key *wanted, unsigne
     int rc = load_block(c, LOAD_SEEK | direction);
     if (rc)
         return rc;
-    c->entry = table_block_lower_bound(c->data, c->data_bytes / TABLE_UNIT_BYTES, key);
+    c->entry = table_block_lower_bound(c->data, c->data_units, key);
     return 0;
 }
 
@@ -225,9 +231,8 @@ static int retreat(struct table_cursor *c)
 
 static int give_out(struct table_cursor *c, uint32_t entry, struct record *out)
 {
-    uint32_t units = c->data_bytes / TABLE_UNIT_BYTES;
-    if (c->is_fresh ? table_block_fresh_entry(c->data, units, entry, out, &c->latest)
-                    : table_block_entry(c->data, units, entry, out, &c->latest))
+    if (c->is_fresh ? table_block_fresh_entry(c->data, c->data_units, entry, out, &c->latest)
+                    : table_block_entry(c->data, c->data_units, entry, out, &c->latest))
         return 1;
     c->table->counters.corruptions++;
     c->error = TORC_E_CORRUPT;

@@ -27,6 +27,7 @@ enum {
     AT_INDEX_CHECKSUM = 112,
     AT_FILTER_LINES = 120,
     AT_FILTER_CHECKSUM = 128,
+    AT_MEMORY_UNITS = 136, /* u8 */
     AT_CHECKSUM = TABLE_UNIT_BYTES - 8,
     FLAG_RUNS = 1,
 };
@@ -37,7 +38,8 @@ void table_footer_encode(uint8_t *to, const struct table_footer *f)
     memset(to, 0, TABLE_UNIT_BYTES);
     store_u64le(to + AT_MAGIC, TABLE_MAGIC);
     store_u32le(to + AT_VERSION, TABLE_FORMAT_VERSION);
-    to[AT_COMPRESSION] = TABLE_COMPRESSION_NONE;
+    to[AT_COMPRESSION] = (uint8_t)f->compression;
+    to[AT_MEMORY_UNITS] = (uint8_t)f->memory_units;
     to[AT_FLAGS] = f->has_runs ? FLAG_RUNS : 0;
     to[AT_PROBES] = (uint8_t)f->filter_probes;
     to[AT_BLOCK_UNITS] = (uint8_t)f->block_units;
@@ -90,6 +92,10 @@ static bool is_consistent(const struct table_footer *f)
     if (f->block_units < 1 || f->block_units > TABLE_BLOCK_UNITS_MAX || f->filter_probes < 1 ||
         f->filter_probes > FILTER_PROBES_MAX)
         return false;
+    if (f->compression == TABLE_COMPRESSION_NONE
+            ? f->memory_units != f->block_units
+            : f->memory_units < f->block_units || f->memory_units > TABLE_MEMORY_UNITS_MAX)
+        return false;
     if (!f->has_runs && (uint64_t)f->block_count * f->block_units != f->data_units)
         return false;
     uint64_t data_bytes = (uint64_t)f->data_units * TABLE_UNIT_BYTES;
@@ -104,12 +110,14 @@ int table_footer_decode(const uint8_t *from, struct table_footer *out)
         load_u64le(from + AT_CHECKSUM) != checksum_bytes(from, AT_CHECKSUM))
         return TORC_E_CORRUPT;
     if (load_u32le(from + AT_VERSION) != TABLE_FORMAT_VERSION ||
-        from[AT_COMPRESSION] != TABLE_COMPRESSION_NONE)
+        from[AT_COMPRESSION] > TABLE_COMPRESSION_ZSTD)
         return TORC_E_DATA_FORMAT;
     decode_summary(from, &out->summary);
     out->block_count = load_u32le(from + AT_BLOCKS);
     out->data_units = load_u32le(from + AT_DATA_UNITS);
     out->block_units = from[AT_BLOCK_UNITS];
+    out->memory_units = from[AT_MEMORY_UNITS];
+    out->compression = from[AT_COMPRESSION];
     out->has_runs = (from[AT_FLAGS] & FLAG_RUNS) != 0;
     out->index_bytes = load_u64le(from + AT_INDEX_BYTES);
     out->index_checksum = load_u64le(from + AT_INDEX_CHECKSUM);

@@ -20,6 +20,12 @@
  * units: with the table's number it names the block, so that one which was written elsewhere or not at all is
  * found. The checksum is XXH3 of all bytes before it.
  *
+ *   compressed block, as long as any other on disk:
+ *   | zstd frame of entries | zeros | u32 bytes of the frame | u32 bytes of entries | the last 24, as above |
+ *
+ * In memory it is a block of more units, with offsets and tags made anew, the same number for all blocks of
+ * the table.
+ *
  *   index:
  *   u32 separator bytes | u32 prefix bytes | u32 bounds bytes | u32 offset[groups] of separators |
  *   u32 position[groups], u16 units[blocks]: only if the table has runs | separators | prefix | bounds
@@ -47,7 +53,9 @@ enum {
     TABLE_OFFSET_BYTES = 2,
     TABLE_TAG_BYTES = 1,
     TABLE_ENTRY_EXTRA_BYTES = TABLE_OFFSET_BYTES + TABLE_TAG_BYTES, /* in a block, besides the entry */
-    TABLE_BLOCK_ENTRIES_MAX = (TABLE_BLOCK_UNITS_MAX * TABLE_UNIT_BYTES - TABLE_TRAILER_BYTES) /
+    TABLE_PACKED_BYTES = 8,     /* of a compressed block, before the trailer */
+    TABLE_MEMORY_UNITS_MAX = 8, /* of a block, in memory: what zstd does at a time takes some 100 us */
+    TABLE_BLOCK_ENTRIES_MAX = (TABLE_MEMORY_UNITS_MAX * TABLE_UNIT_BYTES - TABLE_TRAILER_BYTES) /
                               (ENTRY_BYTES_MIN + TABLE_ENTRY_EXTRA_BYTES),
     TABLE_RUN_UNITS_MAX =
         (ENTRY_BYTES_MAX + TABLE_ENTRY_EXTRA_BYTES + TABLE_TRAILER_BYTES + TABLE_UNIT_BYTES - 1) /
@@ -60,7 +68,8 @@ enum {
 };
 static_assert((int)TABLE_UNIT_BYTES == (int)FILE_ALIGNMENT, "a unit can be read directly");
 static_assert((int)TABLE_UNIT_BYTES == (int)CACHE_UNIT_BYTES, "a unit of the file is one of the cache");
-static_assert(TABLE_BLOCK_UNITS_MAX * TABLE_UNIT_BYTES <= UINT16_MAX + 1, "offsets in a block are u16");
+static_assert((int)TABLE_MEMORY_UNITS_MAX >= (int)TABLE_BLOCK_UNITS_MAX, "a block is no smaller in memory");
+static_assert(TABLE_MEMORY_UNITS_MAX * TABLE_UNIT_BYTES <= UINT16_MAX + 1, "offsets in a block are u16");
 static_assert(TABLE_BLOCK_ENTRIES_MAX <= UINT16_MAX, "entries of a block are counted in u16");
 
 #define TABLE_MAGIC UINT64_C(0x3154535363726f74) /* "torcSST1" */
@@ -92,6 +101,8 @@ struct table_footer {
     uint32_t block_count;
     uint32_t data_units;
     uint32_t block_units;
+    uint32_t memory_units; /* of a block, in memory */
+    enum table_compression compression;
     bool has_runs;
     uint64_t index_bytes;    /* without padding */
     uint64_t index_checksum; /* with it */

@@ -37,19 +37,18 @@ int table_visit_block(struct table_visit *v, uint32_t block,
 {
     struct table *t = v->table;
     ASSERT(block < t->index.block_count);
-    struct cache_block place = table_block_at(t, block);
-    v->offset = (uint64_t)place.position * TABLE_UNIT_BYTES;
+    struct table_place place = table_place_at(t, block);
+    uint32_t units = place.block.units;
+    v->offset = (uint64_t)place.block.position * TABLE_UNIT_BYTES;
     v->bytes = (uint64_t)place.units * TABLE_UNIT_BYTES;
-    int rc = reserve(v, v->bytes);
+    int rc = reserve(v, (size_t)units * TABLE_UNIT_BYTES);
     if (rc == 0)
-        rc = table_read_units(t, v->buffer, place.position, place.units);
-    if (rc == 0)
-        rc = table_check_block(t, v->buffer, place);
-    uint32_t count = rc == 0 ? table_block_count(v->buffer, place.units) : 0;
+        rc = table_read_block(t, place, v->buffer);
+    uint32_t count = rc == 0 ? table_block_count(v->buffer, units) : 0;
     for (uint32_t i = 0; rc == 0 && i < count; i++) {
         struct record record;
         struct slice entry;
-        if (!table_block_entry(v->buffer, place.units, i, &record, &entry))
+        if (!table_block_entry(v->buffer, units, i, &record, &entry))
             return TORC_E_CORRUPT;
         rc = each ? each(owner, &record, entry_verify(&record)) : 0;
         task_yield_if_due(t->r);

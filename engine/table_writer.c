@@ -1,12 +1,14 @@
 /* table_writer.c - writes an SSTable from front to back; see table_format.h for the bytes.
  *
- * Blocks are made in place in the output's buffers. What the end of the file needs (separators, hashes of the
- * keys) gathers in pieces meanwhile: some 9 bytes a key. A table exists only when its footer does, and the
- * footer goes out last, so what a crash leaves behind is never taken for a table. */
+ * Blocks are made in place in the output's buffers, or gather in those of a packer. What the end of the
+ * file needs (separators, hashes of the keys) gathers in pieces meanwhile: some 9 bytes a key. A table
+ * exists only when its footer does, and the footer goes out last, so what a crash leaves behind is never
+ * taken for a table. */
 #include "engine/filter.h"
 #include "engine/table_block.h"
 #include "engine/table_index_builder.h"
 #include "engine/table_output.h"
+#include "engine/table_pack.h"
 #include "engine/table_pieces.h"
 #include "engine/table_section.h"
 
@@ -24,7 +26,11 @@ struct table_writer {
     int error;
     bool is_open; /* the file may be there */
     bool is_finished;
+    uint32_t block_units;
+    uint32_t memory_units; /* of the largest block so far */
     uint32_t filter_bits_x2;
+    enum table_compression compression;
+    struct table_packer *packer; /* null: blocks are not compressed */
     struct table_output output;
     struct table_block_builder block;
     struct table_index_builder index;
@@ -89,14 +95,19 @@ int table_writer_open(struct reactor *r, const struct table_writer_options *o, s
     w->r = r;
     w->summary =
         (struct table_summary){.number = o->number, .clock_min = UINT64_MAX, .expiry_min_ms = UINT64_MAX};
-    w->block.units = o->block_units ? o->block_units : 1;
+    w->memory_units = w->block_units = o->block_units ? o->block_units : 1;
+    w->compression = o->compression;
     w->filter_bits_x2 = o->filter_bits_x2 ? o->filter_bits_x2 : FILTER_BITS_X2_DEFAULT;
-    ASSERT(w->block.units <= TABLE_BLOCK_UNITS_MAX);
+    ASSERT(w->block_units <= TABLE_BLOCK_UNITS_MAX);
     ASSERT(w->filter_bits_x2 >= FILTER_BITS_X2_MIN && w->filter_bits_x2 <= FILTER_BITS_X2_MAX);
-    table_index_builder_init(&w->index, r, w->block.units);
+    table_index_builder_init(&w->index, r, w->block_units);
     table_pieces_init(&w->hashes, r);
     w->path = copy_path(r, o->path);
-    int rc = w->path ? table_output_init(&w->output, r, o->path) : TORC_E_NO_MEMORY;
+    int rc = w->path ? 0 : TORC_E_NO_MEMORY;
+    if (rc == 0 && w->compression == TABLE_COMPRESSION_ZSTD)
+        rc = table_packer_open(r, w->block_units, &w->packer);
+    if (rc == 0)
+        rc = table_output_init(&w->output, r, o->path);
     w->is_open = w->output.file != NULL;
     if (rc) {
         w->output.r = r; /* init may not have come so far */
@@ -119,6 +130,7 @@ void table_writer_close(struct table_writer *w)
         w->error = TORC_E_STORAGE;
     table_index_builder_deinit(&w->index);
     table_pieces_deinit(&w->hashes);
+    table_packer_close(w->packer);
     reactor_free(r, w->run);
     reactor_free(r, w->path);
     reactor_free(r, w);
@@ -126,7 +138,7 @@ void table_writer_close(struct table_writer *w)
 
 uint64_t table_writer_bytes(const struct table_writer *w)
 {
-    uint64_t open_block = w->block.count ? (uint64_t)w->block.units * TABLE_UNIT_BYTES : 0;
+    uint64_t open_block = w->block.count ? (uint64_t)w->block_units * TABLE_UNIT_BYTES : 0;
     return table_output_bytes(&w->output) + open_block + table_index_builder_bytes(&w->index) +
            filter_bytes(w->summary.entries, w->filter_bits_x2) + TABLE_UNIT_BYTES;
 }
@@ -140,20 +152,57 @@ static uint32_t position_of(const struct table_writer *w)
 
 /* ---- blocks ---- */
 
+static void note_memory(struct table_writer *w, uint32_t count)
+{
+    const struct table_block_builder *b = &w->block;
+    uint64_t bytes = (count < b->count ? b->offsets[count] : b->bytes) +
+                     count * (uint64_t)TABLE_ENTRY_EXTRA_BYTES + TABLE_TRAILER_BYTES;
+    uint32_t units = (uint32_t)(table_padded(bytes) / TABLE_UNIT_BYTES);
+    w->memory_units = units > w->memory_units ? units : w->memory_units;
+}
+
+/* Waits when a buffer is full. Writes a block of the entries that have gathered, or of some of them, when not
+ * all fit once they are compressed. */
 static int end_block(struct table_writer *w)
 {
     struct record first, last;
-    if (w->block.count == 0)
-        return 0;
-    entry_decode_trusted(w->block.to, &first);
-    entry_decode_trusted(w->block.to + w->block.offsets[w->block.count - 1], &last);
-    int rc = table_index_builder_add(&w->index, w->block.units, &first.key, &last.key);
-    if (rc)
-        return rc;
-    table_block_finish(&w->block, w->summary.number, position_of(w));
-    rc = table_output_placed(&w->output, w->block.units);
+    struct table_block_builder *b = &w->block;
+    struct table_block_place place = {
+        .to = table_output_place(&w->output),
+        .units = w->block_units,
+        .name = {w->summary.number, position_of(w)},
+    };
+    uint32_t count = b->count;
+    if (w->packer)
+        count = table_packer_pack(w->packer, b, place.to, place.name);
+    else
+        table_block_finish(b, count, place);
+    entry_decode_trusted(b->to, &first);
+    entry_decode_trusted(b->to + b->offsets[count - 1], &last);
+    int rc = table_index_builder_add(&w->index, w->block_units, &first.key, &last.key);
+    note_memory(w, count);
+    table_block_drop(b, count);
+    if (rc == 0)
+        rc = table_output_placed(&w->output, w->block_units);
     task_yield_if_due(w->r);
     return rc;
+}
+
+static int end_blocks(struct table_writer *w)
+{
+    int rc = 0;
+    while (rc == 0 && w->block.count > 0)
+        rc = end_block(w);
+    return rc;
+}
+
+static bool is_full(const struct table_writer *w, size_t entry)
+{
+    const struct table_block_builder *b = &w->block;
+    if (b->count == 0)
+        return false;
+    return w->packer ? table_packer_is_full(w->packer, b, entry)
+                     : !table_block_fits(w->block_units, b->bytes, b->count, entry);
 }
 
 static int reserve_run(struct table_writer *w, uint32_t units)
@@ -190,10 +239,9 @@ static int add_run(struct table_writer *w, const struct addition *a)
     if (rc)
         return rc;
     put_entry(w->run, a);
-    table_block_finish_run(w->run, &(struct table_run_of_one){.entry = a->entry.bytes,
-                                                              .tag = table_tag(a->hash),
-                                                              .table = w->summary.number,
-                                                              .position = position_of(w)});
+    struct table_block_name name = {w->summary.number, position_of(w)};
+    table_block_finish_run((struct table_block_place){w->run, units, name}, a->entry.bytes,
+                           table_tag(a->hash));
     task_yield_if_due(w->r);
     return table_output_append(&w->output, w->run, (size_t)units * TABLE_UNIT_BYTES);
 }
@@ -201,22 +249,22 @@ static int add_run(struct table_writer *w, const struct addition *a)
 static void add_to_block(struct table_writer *w, const struct addition *a)
 {
     if (w->block.count == 0)
-        w->block.to = table_output_place(&w->output);
+        w->block.to = w->packer ? table_packer_memory(w->packer) : table_output_place(&w->output);
     put_entry(table_block_add(&w->block, a->entry.bytes, table_tag(a->hash)), a);
 }
 
 static int place(struct table_writer *w, const struct addition *a)
 {
-    const struct table_block_builder *b = &w->block;
     int rc = 0;
-    if (!table_block_fits(b->units, b->bytes, b->count, a->entry.bytes))
+    if (!table_block_fits(w->block_units, 0, 0, a->entry.bytes)) {
+        rc = end_blocks(w);
+        return rc ? rc : add_run(w, a);
+    }
+    while (rc == 0 && is_full(w, a->entry.bytes))
         rc = end_block(w);
-    if (rc)
-        return rc;
-    if (!table_block_fits(b->units, 0, 0, a->entry.bytes))
-        return add_run(w, a);
-    add_to_block(w, a);
-    return 0;
+    if (rc == 0)
+        add_to_block(w, a);
+    return rc;
 }
 
 /* ---- records ---- */
@@ -318,9 +366,11 @@ static int write_filter(struct table_writer *w, struct table_footer *f)
 
 static int finish(struct table_writer *w)
 {
-    int rc = end_block(w);
+    int rc = end_blocks(w);
     struct table_footer f = {.block_count = w->index.block_count,
-                             .block_units = w->block.units,
+                             .block_units = w->block_units,
+                             .memory_units = w->memory_units,
+                             .compression = w->compression,
                              .data_units = w->index.data_units,
                              .has_runs = w->index.has_runs};
     if (rc == 0)

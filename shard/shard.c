@@ -180,6 +180,7 @@ static struct engine_options engine_options_of(struct shard *s)
         .table_bytes_max = s->sizes.table_bytes_max,
         .value_bytes_max = s->sizes.value_bytes_max,
         .value_log_bytes_min = (uint32_t)o->value_log_min,
+        .compresses_merges = o->compression == COMPRESSION_ZSTD,
         .log_writes_in_flight = s->sizes.log_writes_in_flight,
         .on_durable = shard_on_durable,
         .owner = s,

@@ -18,11 +18,13 @@
 static const char section_node[] = "node", section_network[] = "network", section_storage[] = "storage",
                   section_log[] = "log";
 
+static const char *const compression_words[] = {"none", "zstd", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_words[] = {"logfmt", "json", NULL};
 
 static_assert(LOG_LEVEL_WARN == 1 && LOG_LEVEL_DEBUG == 3 && LOG_FORMAT_JSON == 1,
               "words are in the enum's order");
+static_assert(sizeof(enum compression) == 4, "written as 4 bytes");
 static_assert(sizeof(enum log_level) == 4 && sizeof(enum log_format) == 4, "written as 4 bytes");
 
 const struct option_row option_table[OPTIONS_COUNT] = {
@@ -193,6 +195,16 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .min = MIB,
      .max = 16 * TIB,
      .help = "Memory for data read from disk, of the whole node, divided over its cores"},
+    {.name = "compression",
+     .section = section_storage,
+     .kind = OPTION_WORD,
+     FIELD(compression),
+     .argument = "METHOD",
+     .initial = "none",
+     .words = compression_words,
+     .help =
+         "How SSTables that come out of merges are compressed; a get that goes to the disk then takes some "
+         "10 microseconds more of a core"},
     {.name = "value-log-min",
      .section = section_storage,
      .kind = OPTION_BYTES,

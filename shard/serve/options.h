@@ -13,7 +13,7 @@
 enum {
     OPTIONS_PATH_BYTES = 1024,
     OPTIONS_WHY_BYTES = 512,
-    OPTIONS_COUNT = 22, /* rows of the table */
+    OPTIONS_COUNT = 23, /* rows of the table */
 };
 
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
@@ -22,6 +22,8 @@ struct option_source {
     enum option_origin origin;
     unsigned line; /* in the file */
 };
+
+enum compression { COMPRESSION_NONE, COMPRESSION_ZSTD };
 
 /* All values are within the ranges of the table and agree with each other. Plain memory, read only after
  * the load. */
@@ -46,7 +48,8 @@ struct options {
     uint64_t memtable_bytes; /* of a core, as the next two */
     uint64_t log_bytes_max;
     uint64_t segment_bytes;
-    uint64_t cache_bytes;   /* of the node, divided over the cores */
+    uint64_t cache_bytes; /* of the node, divided over the cores */
+    enum compression compression;
     uint64_t value_log_min; /* bytes of a value that goes to a value log; 0: as the engine says */
 
     enum log_level log_level;

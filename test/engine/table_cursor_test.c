@@ -19,6 +19,7 @@ struct model {
     uint8_t *bytes[MODEL_MAX]; /* of key, subkey and value */
     unsigned count;
     uint32_t block_units; /* 0: the default */
+    enum table_compression compression;
     struct cache *cache;
     struct table *table;
 };
@@ -69,7 +70,10 @@ static void model_write(struct model *m, struct reactor *r)
     for (unsigned i = 0; i < m->count; i++)
         if (kept == 0 || by_key(&m->records[kept - 1], &m->records[i]) != 0)
             m->records[kept++] = m->records[i];
-    struct table_writer_options o = {.path = path, .number = NUMBER, .block_units = m->block_units};
+    struct table_writer_options o = {.path = path,
+                                     .number = NUMBER,
+                                     .block_units = m->block_units,
+                                     .compression = m->compression};
     CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &o, &w), 0);
     for (unsigned i = 0; i < kept; i++)
         CU_ASSERT_EQUAL_FATAL(table_writer_add(w, &m->records[i]), 0);
@@ -243,7 +247,9 @@ TEST_IN_REACTOR(values_of_every_size_around_the_edges_of_blocks_come_back)
         sample_fill(&s, 1000 + i, values, 3700 + i * 4);
         model_add(m, s.record);
     }
-    for (m->block_units = 1; m->block_units <= TABLE_BLOCK_UNITS_MAX; m->block_units++) {
+    for (unsigned i = 0; i < 2 * TABLE_BLOCK_UNITS_MAX; i++) {
+        m->block_units = 1 + i / 2;
+        m->compression = i % 2 ? TABLE_COMPRESSION_ZSTD : TABLE_COMPRESSION_NONE;
         model_write(m, r);
         CU_ASSERT_EQUAL(table_summary(m->table)->expiry_min_ms, 5000);
         CU_ASSERT_EQUAL(table_summary(m->table)->expiring, 12);
@@ -320,7 +326,9 @@ static void check_random_table(struct reactor *r, size_t alike)
         record.value = slice_of(values, record.flags ? 0 : word % 40 == 0 ? word % 20000 : word % 300);
         model_add(m, record);
     }
-    for (m->block_units = 1; m->block_units <= TABLE_BLOCK_UNITS_MAX; m->block_units++) {
+    for (unsigned i = 0; i < 2 * TABLE_BLOCK_UNITS_MAX; i++) {
+        m->block_units = 1 + i / 2;
+        m->compression = i % 2 ? TABLE_COMPRESSION_ZSTD : TABLE_COMPRESSION_NONE;
         model_write(m, r);
         check_gets(m);
         check_whole(m, TABLE_CURSOR_SCAN);
@@ -361,6 +369,7 @@ TEST_IN_REACTOR(a_cursor_goes_backward_from_every_boundary)
     }
     for (unsigned mode = 0; mode < 2; mode++) {
         m->block_units = mode ? 3 : 1;
+        m->compression = mode ? TABLE_COMPRESSION_ZSTD : TABLE_COMPRESSION_NONE;
         model_write(m, r);
         table_cursor_init(&c, m->table, mode ? TABLE_CURSOR_BULK : TABLE_CURSOR_SCAN);
         check_run_back(m, &c, 0, 1); /* it stands before the first one */
@@ -534,6 +543,70 @@ TEST_IN_REACTOR(get_from_a_limited_table_finds_its_vnodes_only)
         int expected = key->vnode >= 3 && key->vnode <= 5 ? TABLE_FOUND : TABLE_ABSENT;
         CU_ASSERT_EQUAL(table_get(m->table, key, table_key_hash(key), &record, &pin), expected);
         cache_unpin(&pin);
+    }
+    model_free(m);
+}
+
+/* Text that zstd makes four times smaller, of changing length. */
+static size_t fill_text(uint8_t *to, uint64_t *state)
+{
+    static const char *const words[] = {"memtable ", "quorum ", "hint ", "compaction ", "vnode ", "cursor "};
+    size_t bytes = 0;
+    for (uint64_t count = next_random(state) % 60; count > 0; count--) {
+        struct slice word = slice_of_string(words[next_random(state) % ARRAY_COUNT(words)]);
+        bytes = (size_t)(slice_put(to + bytes, word) - to);
+    }
+    return bytes;
+}
+
+/* Half of the values are text, then all are noise: what is known of the blocks before does not help. */
+static void fill_changing(struct model *m, unsigned count)
+{
+    uint64_t state = 99;
+    for (unsigned i = 0; i < count; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, 300);
+        size_t bytes = i / 200 % 2 ? next_random(&state) % 300 : fill_text(values, &state);
+        s.record.value = slice_of(values, bytes);
+        model_add(m, s.record);
+    }
+}
+
+TEST_IN_REACTOR(a_compressed_table_is_smaller_and_reads_fewer_blocks)
+{
+    struct model *m = model_new();
+    uint64_t state = 5;
+    for (unsigned i = 0; i < 3000; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, 0);
+        s.record.value = slice_of(values, fill_text(values, &state));
+        model_add(m, s.record);
+    }
+    model_write(m, r);
+    uint64_t plain = table_summary(m->table)->bytes;
+    m->compression = TABLE_COMPRESSION_ZSTD;
+    model_write(m, r);
+    CU_ASSERT_TRUE(table_summary(m->table)->bytes * 5 <= plain * 2);
+    check_gets(m);
+    uint64_t reads = table_counters(m->table).block_reads;
+    CU_ASSERT_TRUE(reads * TABLE_UNIT_BYTES <= table_summary(m->table)->bytes);
+    check_gets(m); /* out of the cache, where blocks are as they are when unpacked */
+    CU_ASSERT_EQUAL(table_counters(m->table).block_reads, reads);
+    check_whole(m, TABLE_CURSOR_SCAN);
+    check_whole(m, TABLE_CURSOR_BULK);
+    model_free(m);
+}
+
+TEST_IN_REACTOR(a_compressed_table_takes_what_does_not_become_smaller)
+{
+    struct model *m = model_new();
+    fill_changing(m, 3000);
+    m->compression = TABLE_COMPRESSION_ZSTD;
+    for (m->block_units = 1; m->block_units <= TABLE_BLOCK_UNITS_MAX; m->block_units++) {
+        model_write(m, r);
+        check_gets(m);
+        check_whole(m, TABLE_CURSOR_SCAN);
+        check_whole(m, TABLE_CURSOR_BULK);
     }
     model_free(m);
 }

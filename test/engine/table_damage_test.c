@@ -29,13 +29,11 @@ static size_t value_bytes_of(uint64_t i)
 }
 
 /* Sorted blocks around a run of two units. */
-static void write_table(struct reactor *r, const char *path, uint64_t number)
+static void write_table(struct reactor *r, const struct table_writer_options *o)
 {
     struct table_writer *w = NULL;
     struct table_summary summary;
-    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, &(struct table_writer_options){.path = path, .number = number},
-                                            &w),
-                          0);
+    CU_ASSERT_EQUAL_FATAL(table_writer_open(r, o, &w), 0);
     for (uint64_t i = 0; i < COUNT; i++) {
         struct sample s;
         sample_fill(&s, i, values, value_bytes_of(i));
@@ -55,18 +53,25 @@ static void write_bytes(struct image *m, const uint8_t *bytes, uint64_t count)
     file_close(m->r, f);
 }
 
-static void image_open(struct image *m, struct reactor *r, uint64_t number)
+/* `o` lacks the path. */
+static void image_open_as(struct image *m, struct reactor *r, struct table_writer_options o)
 {
     struct file *f = NULL;
     *m = (struct image){.r = r};
     snprintf(m->path, sizeof m->path, "%s/table.sst", test_directory());
-    write_table(r, m->path, number);
+    o.path = m->path;
+    write_table(r, &o);
     CU_ASSERT_EQUAL_FATAL(file_open(r, m->path, FILE_READ, &f), 0);
     CU_ASSERT_EQUAL_FATAL(file_size(r, f, &m->count), 0);
     m->bytes = reactor_alloc(r, m->count);
     CU_ASSERT_PTR_NOT_NULL_FATAL(m->bytes);
     CU_ASSERT_EQUAL_FATAL(file_read(r, f, m->bytes, m->count, 0), (int64_t)m->count);
     file_close(r, f);
+}
+
+static void image_open(struct image *m, struct reactor *r, uint64_t number)
+{
+    image_open_as(m, r, (struct table_writer_options){.number = number});
 }
 
 static void image_close(struct image *m)
@@ -151,19 +156,63 @@ static bool is_detected(const struct verdict *v)
            v->scan_result == TORC_E_CORRUPT && v->corruptions > 0;
 }
 
+static void check_flips(struct image *m)
+{
+    struct verdict v = judge(m);
+    CU_ASSERT_TRUE(is_whole(&v));
+    for (uint64_t at = 0; at < m->count; at += STEP) {
+        m->bytes[at] ^= (uint8_t)(1u << at % 8);
+        write_bytes(m, m->bytes, m->count);
+        v = judge(m);
+        if (!is_detected(&v))
+            CU_FAIL("a flipped byte went unseen");
+        m->bytes[at] ^= (uint8_t)(1u << at % 8);
+    }
+}
+
 TEST_IN_REACTOR(any_flipped_byte_of_the_file_is_detected)
 {
     struct image m;
     image_open(&m, r, NUMBER);
-    struct verdict v = judge(&m);
-    CU_ASSERT_TRUE(is_whole(&v));
-    for (uint64_t at = 0; at < m.count; at += STEP) {
-        m.bytes[at] ^= (uint8_t)(1u << at % 8);
+    check_flips(&m);
+    image_close(&m);
+}
+
+TEST_IN_REACTOR(any_flipped_byte_of_a_table_of_large_blocks_is_detected)
+{
+    struct image m;
+    image_open_as(&m, r, (struct table_writer_options){.number = NUMBER, .block_units = 3});
+    check_flips(&m);
+    image_close(&m);
+}
+
+enum { BACK_COMPRESSION = 9, BACK_PLAIN = 28 }; /* from the end of a block */
+
+TEST_IN_REACTOR(any_flipped_byte_of_a_compressed_table_is_detected)
+{
+    struct image m;
+    image_open_as(&m, r,
+                  (struct table_writer_options){.number = NUMBER, .compression = TABLE_COMPRESSION_ZSTD});
+    CU_ASSERT_EQUAL(m.bytes[TABLE_UNIT_BYTES - BACK_COMPRESSION], TABLE_COMPRESSION_ZSTD);
+    check_flips(&m);
+    image_close(&m);
+}
+
+/* Its checksum says that it is what was written; what was written says something else than it holds. */
+TEST_IN_REACTOR(a_compressed_block_of_another_length_than_it_says_is_not_served)
+{
+    struct image m;
+    image_open_as(&m, r,
+                  (struct table_writer_options){.number = NUMBER, .compression = TABLE_COMPRESSION_ZSTD});
+    static const int32_t changes[] = {-1, 1, INT32_MAX};
+    uint8_t *end = m.bytes + TABLE_UNIT_BYTES;
+    uint32_t plain = load_u32le(end - BACK_PLAIN);
+    for (unsigned i = 0; i < ARRAY_COUNT(changes); i++) {
+        store_u32le(end - BACK_PLAIN, plain + (uint32_t)changes[i]);
+        store_u64le(end - 8, checksum_bytes(m.bytes, TABLE_UNIT_BYTES - 8));
         write_bytes(&m, m.bytes, m.count);
-        v = judge(&m);
-        if (!is_detected(&v))
-            CU_FAIL("a flipped byte went unseen");
-        m.bytes[at] ^= (uint8_t)(1u << at % 8);
+        struct verdict v = judge(&m);
+        CU_ASSERT_TRUE(is_detected(&v));
     }
     image_close(&m);
 }
@@ -175,12 +224,13 @@ TEST_IN_REACTOR(every_flipped_byte_of_a_block_is_detected)
     struct cache_block sorted = {.table = NUMBER, .position = 0, .units = 1};
     struct cache_block run = {.table = NUMBER, .position = 2, .units = 2};
     uint8_t *run_bytes = m.bytes + 2 * TABLE_UNIT_BYTES;
-    CU_ASSERT_TRUE(table_block_is_sound(m.bytes, sorted));
-    CU_ASSERT_TRUE_FATAL(table_block_is_sound(run_bytes, run));
+    CU_ASSERT_TRUE(table_block_is_intact(m.bytes, sorted, TABLE_COMPRESSION_ZSTD));
+    CU_ASSERT_TRUE_FATAL(table_block_is_intact(run_bytes, run, TABLE_COMPRESSION_ZSTD));
     for (size_t at = 0; at < 2 * TABLE_UNIT_BYTES; at++) {
         m.bytes[at % TABLE_UNIT_BYTES] ^= 0x10;
         run_bytes[at] ^= 0x01;
-        if (table_block_is_sound(m.bytes, sorted) || table_block_is_sound(run_bytes, run))
+        if (table_block_is_intact(m.bytes, sorted, TABLE_COMPRESSION_ZSTD) ||
+            table_block_is_intact(run_bytes, run, TABLE_COMPRESSION_ZSTD))
             CU_FAIL("a flipped byte of a block went unseen");
         m.bytes[at % TABLE_UNIT_BYTES] ^= 0x10;
         run_bytes[at] ^= 0x01;
@@ -344,7 +394,7 @@ TEST_IN_REACTOR(a_file_that_is_there_already_is_written_anew)
     static uint8_t junk[100 * TABLE_UNIT_BYTES];
     memset(junk, 0x5a, sizeof junk);
     write_bytes(&m, junk, sizeof junk);
-    write_table(r, m.path, NUMBER);
+    write_table(r, &(struct table_writer_options){.path = m.path, .number = NUMBER});
     struct verdict v = judge(&m);
     CU_ASSERT_TRUE(is_whole(&v));
     image_close(&m);

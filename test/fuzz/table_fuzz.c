@@ -175,17 +175,19 @@ static void seed(struct fuzz_seeds *to)
         bool has_run;
         uint8_t switches;
         uint32_t block_units;
+        bool is_compressed;
     } rows[] = {
-        {"empty", 0, false, FUZZ_CHECKSUMS, 1},
-        {"as_written", 12, true, 0, 1},
-        {"one_block", 9, false, FUZZ_CHECKSUMS | TABLE_NAMED, 1},
-        {"several_blocks", 60, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1},
-        {"several_groups", 900, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1},
-        {"large_blocks", 200, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 3},
-        {"with_a_run", 30, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1},
+        {"empty", 0, false, FUZZ_CHECKSUMS, 1, false},
+        {"as_written", 12, true, 0, 1, false},
+        {"one_block", 9, false, FUZZ_CHECKSUMS | TABLE_NAMED, 1, false},
+        {"several_blocks", 60, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1, false},
+        {"several_groups", 900, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1, false},
+        {"large_blocks", 200, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 3, false},
+        {"with_a_run", 30, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1, false},
+        {"compressed", 200, true, FUZZ_CHECKSUMS | TABLE_NAMED, 1, true},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct seed s = {{rows[i].entries, rows[i].has_run, 1000, rows[i].block_units},
+        struct seed s = {{rows[i].entries, rows[i].has_run, 1000, rows[i].block_units, rows[i].is_compressed},
                          malloc(SEED_BYTES_MAX),
                          FRONT_BYTES};
         ASSERT(s.input);

@@ -25,6 +25,7 @@ enum {
     /* of a block, from its end */
     BACK_TABLE = 24,
     BACK_POSITION = 16,
+    BACK_COMPRESSION = 9,
     BACK_CHECKSUM = 8,
 };
 
@@ -56,7 +57,7 @@ static void mend_block(const struct mending *m, uint32_t position, uint32_t unit
 {
     uint8_t *block = m->file + (size_t)position * TABLE_UNIT_BYTES;
     size_t bytes = (size_t)units * TABLE_UNIT_BYTES;
-    if (m->switches & TABLE_ENTRIES)
+    if ((m->switches & TABLE_ENTRIES) && block[bytes - BACK_COMPRESSION] == TABLE_COMPRESSION_NONE)
         mend_entries(block, bytes - TABLE_TRAILER_BYTES);
     if (m->switches & TABLE_NAMED) {
         store_u64le(block + bytes - BACK_TABLE, m->number);
@@ -149,7 +150,11 @@ void table_image_write(struct reactor *r, const char *path, uint64_t number,
 {
     struct table_writer *w = NULL;
     struct table_summary summary;
-    struct table_writer_options o = {.path = path, .number = number, .block_units = sample->block_units};
+    struct table_writer_options o = {.path = path,
+                                     .number = number,
+                                     .block_units = sample->block_units,
+                                     .compression = sample->is_compressed ? TABLE_COMPRESSION_ZSTD
+                                                                          : TABLE_COMPRESSION_NONE};
     int rc = table_writer_open(r, &o, &w);
     ASSERT(rc == 0);
     for (unsigned i = 0; i < sample->entries; i++)

@@ -19,6 +19,7 @@ struct table_image_sample {
     bool has_run;         /* one value is larger than a block */
     uint64_t clock;       /* of the first version; later ones are above */
     uint32_t block_units; /* 0: the default */
+    bool is_compressed;
 };
 
 /* Waits. Writes a table of that number. Values are zeros: they take no room in an image. */

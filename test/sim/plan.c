@@ -38,6 +38,7 @@ enum knob {
     KNOB_OPERATIONS,
     KNOB_LIVES,
     KNOB_VALUE_LOG,
+    KNOB_COMPRESSION,
     KNOB_LIFE, /* and more, one a life */
 };
 
@@ -88,6 +89,7 @@ static void draw_knobs(struct plan *p)
     k->value_bytes_max = (uint32_t)doubled(p, KNOB_VALUE_MAX, 128, PLAN_VALUE_BYTES_MAX);
     k->log_writes_in_flight = (uint32_t)between(p, KNOB_IN_FLIGHT, 1, 4);
     k->value_log_bytes_min = (uint32_t)doubled(p, KNOB_VALUE_LOG, 32, 8 << 10);
+    k->compresses_merges = between(p, KNOB_COMPRESSION, 0, 1) != 0;
 }
 
 static void draw_work(struct plan *p)
@@ -176,10 +178,11 @@ void plan_tell(const struct plan *p, struct story *story)
               (unsigned long long)k->log_bytes_max >> 10, (unsigned long long)k->table_bytes_max >> 10,
               (unsigned long long)k->cache_bytes >> 10);
     story_say(story, 0,
-              "knobs: values to %u bytes, usually %u, in value logs from %u; %u log writes in flight, %u "
-              "drivers, %u deep",
-              k->value_bytes_max, p->value_bytes_usual, k->value_log_bytes_min, k->log_writes_in_flight,
-              p->drivers, p->pipeline);
+              "knobs: values to %u bytes, usually %u, in value logs from %u, tables %s; %u log writes in "
+              "flight, %u drivers, %u deep",
+              k->value_bytes_max, p->value_bytes_usual, k->value_log_bytes_min,
+              k->compresses_merges ? "compressed" : "as they are", k->log_writes_in_flight, p->drivers,
+              p->pipeline);
     story_say(story, 0,
               "work: %u %% puts, %u %% deletes, %u %% expiring, %u %% scans; bursts of %u, pauses to %llu us",
               p->put_per_cent, p->delete_per_cent, p->expiring_per_cent, p->scan_per_cent, p->burst,

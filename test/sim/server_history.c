@@ -72,6 +72,7 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     o->segment_bytes = (uint64_t)(128 << 10) << sim_dice_below(d, 3);
     o->log_bytes_max = 2 * o->segment_bytes + (sim_dice_below(d, 512) << 10);
     o->memtable_bytes = (uint64_t)(32 << 10) << sim_dice_below(d, 3);
+    o->compression = sim_dice_below(d, 2) ? COMPRESSION_ZSTD : COMPRESSION_NONE;
     o->value_log_min = (uint64_t)64 << sim_dice_below(d, 7);
     s->server.reactor.channel_capacity = 2u << 3 * sim_dice_below(d, 4);
     s->server.reactor.receive_buffer_bytes = 512u << sim_dice_below(d, 6);
