@@ -204,6 +204,7 @@ static int fetch_value(struct engine *e, struct found *f, uint64_t now_ms)
     slice_put(end, subkey);
     reactor_free(e->reactor, f->buffer);
     f->buffer = value.data;
+    task_yield_if_due(e->reactor); /* a value of 1 MiB was hashed */
     return 0;
 }
 

@@ -125,6 +125,7 @@ static int separate(struct values_build *b, struct record *record)
     int rc = begin_file(b);
     if (rc)
         return rc;
+    task_yield_if_due(b->engine->reactor); /* a value of 1 MiB was hashed to verify it, and is once more */
     value_header_encode(header, &p, record->value);
     task_yield_if_due(b->engine->reactor);
     rc = table_output_append(&b->output, header, sizeof header);

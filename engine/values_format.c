@@ -81,9 +81,11 @@ int value_reference_count(struct slice values)
     size_t count = values.bytes / VALUE_REFERENCE_BYTES;
     if (values.bytes % VALUE_REFERENCE_BYTES != 0 || count > VALUE_REFERENCES_MAX)
         return TORC_E_CORRUPT;
-    for (size_t i = 1; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const uint8_t *at = values.data + i * VALUE_REFERENCE_BYTES;
-        if (load_u64le(at) <= load_u64le(at - VALUE_REFERENCE_BYTES))
+        struct value_reference v = value_reference_decode(at);
+        if (v.bytes > v.file_bytes || v.file_bytes > VALUE_FILE_BYTES_MAX ||
+            (i > 0 && v.file <= load_u64le(at - VALUE_REFERENCE_BYTES)))
             return TORC_E_CORRUPT;
     }
     return (int)count;

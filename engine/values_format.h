@@ -24,6 +24,7 @@ enum {
     VALUE_REFERENCE_BYTES = 24,
     VALUE_REFERENCES_MAX = 128, /* files that one table may point into */
 };
+#define VALUE_FILE_BYTES_MAX (UINT64_C(8) << 32) /* that places can name; a build stops far below it */
 
 struct value_pointer {
     uint64_t file;  /* its number, as in its name */

@@ -58,12 +58,17 @@ TEST(value_references_are_a_row_by_file)
 {
     uint8_t row[2 * VALUE_REFERENCE_BYTES];
     value_reference_encode(row, &(struct value_reference){.file = 7, .bytes = 100, .file_bytes = 200});
-    value_reference_encode(row + VALUE_REFERENCE_BYTES, &(struct value_reference){.file = 9, .bytes = 1});
+    value_reference_encode(row + VALUE_REFERENCE_BYTES,
+                           &(struct value_reference){.file = 9, .bytes = 1, .file_bytes = 1});
     CU_ASSERT_EQUAL(value_reference_count(slice_of(row, sizeof row)), 2);
     CU_ASSERT_EQUAL(value_reference_count(slice_of(NULL, 0)), 0);
     struct value_reference back = value_reference_decode(row);
     CU_ASSERT(back.file == 7 && back.bytes == 100 && back.file_bytes == 200);
     CU_ASSERT_EQUAL(value_reference_count(slice_of(row, sizeof row - 1)), TORC_E_CORRUPT);
     row[VALUE_REFERENCE_BYTES] = 7; /* the same file again */
+    CU_ASSERT_EQUAL(value_reference_count(slice_of(row, sizeof row)), TORC_E_CORRUPT);
+    row[VALUE_REFERENCE_BYTES] = 9;
+    CU_ASSERT_EQUAL(value_reference_count(slice_of(row, sizeof row)), 2);
+    row[VALUE_REFERENCE_BYTES + 8] = 2; /* more than the file has */
     CU_ASSERT_EQUAL(value_reference_count(slice_of(row, sizeof row)), TORC_E_CORRUPT);
 }

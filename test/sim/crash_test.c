@@ -179,6 +179,12 @@ static void lose_tables(struct sim_disk *disk, struct crash_history *history)
     remove_files(disk, "/table-");
 }
 
+static void lose_values(struct sim_disk *disk, struct crash_history *history)
+{
+    (void)history;
+    remove_files(disk, "/values-");
+}
+
 static void want_more(struct sim_disk *disk, struct crash_history *history)
 {
     (void)disk;
@@ -195,6 +201,7 @@ TEST(a_judge_finds_nothing_wrong_with_a_tidy_end)
 {
     CU_ASSERT(judge_spoiled("put", NULL));
     CU_ASSERT(judge_spoiled("flush", NULL));
+    CU_ASSERT(judge_spoiled("values", NULL));
     CU_ASSERT(judge_spoiled("compaction_of_deletes", NULL));
 }
 
@@ -202,6 +209,7 @@ TEST(a_judge_misses_what_was_acknowledged)
 {
     CU_ASSERT(!judge_spoiled("put", lose_log));
     CU_ASSERT(!judge_spoiled("flush", lose_tables));
+    CU_ASSERT(!judge_spoiled("values", lose_values));
     CU_ASSERT(!judge_spoiled("put", want_more));
 }
 
@@ -256,6 +264,11 @@ TEST(images_of_a_recycled_segment_recover)
 TEST(images_of_a_changed_manifest_recover)
 {
     explore_some("manifest_of_tables");
+}
+
+TEST(images_of_a_value_log_whose_values_move_recover)
+{
+    explore_some("values_collected");
 }
 
 TEST(images_after_a_failed_write_recover)
