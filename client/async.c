@@ -2,6 +2,8 @@
  * connection that leads to the core which owns its key. Nothing is sent here. */
 #include "client/client.h"
 
+enum { SCAN_FLAGS = TORC_KEYS_ONLY | TORC_REVERSE | TORC_ORDERED };
+
 /* What is asked, before it has a request id and a connection. */
 struct asked {
     uint8_t op;
@@ -147,14 +149,24 @@ int torc_admin_async(torc_client *client, torc_bytes command, torc_bytes argumen
     return start_on(client->connections[0], checksum_bytes(command.data, command.bytes), &asked);
 }
 
-int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done *done, void *user)
+int client_check_page(const struct torc_page *page)
 {
-    if (page->prefix.bytes > TORC_KEY_BYTES_MAX)
+    bool is_range = page->from.bytes > 0 || page->to.bytes > 0;
+    if (page->prefix.bytes > TORC_KEY_BYTES_MAX || page->from.bytes > TORC_KEY_BYTES_MAX ||
+        page->to.bytes > TORC_KEY_BYTES_MAX)
         return TORC_KEY_TOO_LONG;
     if (page->cursor.bytes > TORC_CURSOR_BYTES_MAX || page->limit > TORC_SCAN_LIMIT_MAX ||
-        (page->flags & ~(uint32_t)TORC_KEYS_ONLY) != 0)
+        (page->flags & ~(uint32_t)SCAN_FLAGS) != 0 || (is_range && page->prefix.bytes > 0))
         return TORC_MALFORMED;
-    uint8_t bytes[FRAME_EXTENSION_BYTES_MAX];
+    return 0;
+}
+
+int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done *done, void *user)
+{
+    int rc = client_check_page(page);
+    if (rc != 0)
+        return rc;
+    uint8_t bytes[FRAME_EXTENSION_BYTES_MAX], value[FRAME_SCAN_VALUE_BYTES_MAX];
     struct asked asked = {
         .op = FRAME_SCAN,
         .flags = (uint8_t)page->flags,
@@ -163,6 +175,12 @@ int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done
         .done = done,
         .user = user,
     };
+    if (page->from.bytes > 0 || page->to.bytes > 0) {
+        struct frame_scan scan = {.to = as_slice(page->to), .cursor = as_slice(page->cursor)};
+        asked.flags |= FRAME_RANGE;
+        asked.key = as_slice(page->from);
+        asked.value = slice_of(value, frame_scan_encode(value, &scan));
+    }
     if (page->limit != 0)
         asked.extensions =
             slice_of(bytes, frame_extensions_encode(bytes, &(struct frame_extensions){.limit = page->limit}));

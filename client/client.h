@@ -85,6 +85,9 @@ struct torc_client {
 
 /* ---- client.c ---- */
 
+/* Returns: 0, TORC_KEY_TOO_LONG or TORC_MALFORMED. */
+MUST_CHECK int client_check_page(const struct torc_page *page);
+
 /* Ends the request, then calls back. */
 void client_complete(struct torc_client *client, struct request *r, const struct torc_result *result);
 /* The same for an outcome made here: the message is the sentence of the code. */

@@ -1,5 +1,5 @@
-/* scan.c - the blocking walk over the keys with a prefix: one page in memory, the next one asked for when
- * it is used up. */
+/* scan.c - the blocking walk over the keys with a prefix or of a range: one page in memory, the next one
+ * asked for when it is used up. */
 #include "client/client.h"
 
 #include <stdio.h>
@@ -16,31 +16,38 @@ struct torc_scan {
     uint8_t *page;
     size_t page_capacity;
     size_t prefix_bytes;
+    size_t from_bytes;
+    size_t to_bytes;
     size_t cursor_bytes;
     uint8_t prefix[TORC_KEY_BYTES_MAX];
+    uint8_t from[TORC_KEY_BYTES_MAX];
+    uint8_t to[TORC_KEY_BYTES_MAX];
     uint8_t cursor[TORC_CURSOR_BYTES_MAX];
 };
+
+static size_t copy(uint8_t *to, torc_bytes bytes)
+{
+    if (bytes.bytes)
+        memcpy(to, bytes.data, bytes.bytes);
+    return bytes.bytes;
+}
 
 int torc_scan_open(torc_client *client, const struct torc_page *page, torc_scan **out)
 {
     *out = NULL;
-    if (page->prefix.bytes > TORC_KEY_BYTES_MAX)
-        return TORC_KEY_TOO_LONG;
-    if (page->cursor.bytes > TORC_CURSOR_BYTES_MAX || page->limit > TORC_SCAN_LIMIT_MAX ||
-        (page->flags & ~(uint32_t)TORC_KEYS_ONLY) != 0)
-        return TORC_MALFORMED;
+    int rc = client_check_page(page);
+    if (rc != 0)
+        return rc;
     torc_scan *scan = calloc(1, sizeof *scan);
     if (!scan)
         return TORC_NO_MEMORY;
     scan->client = client;
     scan->limit = page->limit;
     scan->flags = page->flags;
-    scan->prefix_bytes = page->prefix.bytes;
-    scan->cursor_bytes = page->cursor.bytes;
-    if (page->prefix.bytes)
-        memcpy(scan->prefix, page->prefix.data, page->prefix.bytes);
-    if (page->cursor.bytes)
-        memcpy(scan->cursor, page->cursor.data, page->cursor.bytes);
+    scan->prefix_bytes = copy(scan->prefix, page->prefix);
+    scan->from_bytes = copy(scan->from, page->from);
+    scan->to_bytes = copy(scan->to, page->to);
+    scan->cursor_bytes = copy(scan->cursor, page->cursor);
     *out = scan;
     return 0;
 }
@@ -103,6 +110,8 @@ static int fetch_page(torc_scan *scan)
         .cursor = torc_bytes_of(scan->cursor, scan->cursor_bytes),
         .limit = scan->limit,
         .flags = scan->flags,
+        .from = torc_bytes_of(scan->from, scan->from_bytes),
+        .to = torc_bytes_of(scan->to, scan->to_bytes),
     };
     torc_client *client = scan->client;
     client->message[0] = 0;

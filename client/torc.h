@@ -93,7 +93,7 @@ enum {
     TORC_KEY_BYTES_MAX = 1024,          /* a key has 1 to this many bytes, any bytes */
     TORC_VALUE_BYTES_MAX = 1024 * 1024, /* a value has 0 to this many */
     TORC_SCAN_LIMIT_MAX = 10000,        /* entries in a page of a scan */
-    TORC_CURSOR_BYTES_MAX = 2 + 1024    /* of a scan */
+    TORC_CURSOR_BYTES_MAX = 11 + 1024   /* of a scan */
 };
 
 /* Borrowed bytes; data may be null when bytes is 0. */
@@ -194,7 +194,10 @@ typedef void torc_done(void *user, const struct torc_result *result);
 
 enum torc_flag {
     TORC_WANT_VERSION = 1, /* get: with the version of the value */
-    TORC_KEYS_ONLY = 2     /* scan: entries without values */
+    TORC_KEYS_ONLY = 2,    /* scan: entries without values */
+    TORC_REVERSE = 4,      /* scan: from the largest key to the smallest */
+    TORC_ORDERED = 8       /* scan: all keys in byte order; else in byte order within each part of the ring,
+                            * which is cheaper and all there is to keys that share a {tag} */
 };
 
 /* These start a request. Returns: 0, and `done` will be called; or a code, and it will not be, nothing was
@@ -223,12 +226,16 @@ TORC_MUST_CHECK int torc_info_async(torc_client *client, torc_bytes section, tor
 TORC_MUST_CHECK int torc_admin_async(torc_client *client, torc_bytes command, torc_bytes argument,
                                      torc_done *done, void *user);
 
-/* One page of the keys that begin with `prefix` (empty: of all). */
+/* One page of the keys that begin with `prefix` (empty: of all), or of those from `from` on and below `to`;
+ * either of prefix and range is empty. A cursor goes with the keys and flags of the scan it came from, and
+ * needs nothing else: it is good on any connection, after any time. */
 struct torc_page {
     torc_bytes prefix;
     torc_bytes cursor; /* empty to begin; then that of the page before */
     uint32_t limit;    /* entries, at most TORC_SCAN_LIMIT_MAX; 0: the server's choice; fewer may come */
-    uint32_t flags;    /* TORC_KEYS_ONLY */
+    uint32_t flags;    /* TORC_KEYS_ONLY, TORC_REVERSE, TORC_ORDERED */
+    torc_bytes from;   /* empty: from the first key */
+    torc_bytes to;     /* empty: to the last key */
 };
 TORC_MUST_CHECK int torc_scan_async(torc_client *client, const struct torc_page *page, torc_done *done,
                                     void *user);
@@ -303,11 +310,11 @@ void torc_values_free(struct torc_value *values, size_t count);
 TORC_MUST_CHECK int torc_mput(torc_client *client, const struct torc_entry *entries, size_t count,
                               uint64_t ttl_ms, int *statuses);
 
-/* A walk over all keys with a prefix, page after page. It sees every key that is there from its beginning
- * to its end, and may or may not see what is written meanwhile. */
+/* A walk over all keys with a prefix or of a range, page after page. It sees every key that is there from
+ * its beginning to its end, and may or may not see what is written meanwhile. */
 typedef struct torc_scan torc_scan;
-/* `page`: prefix, limit (of a page) and flags; its cursor is where to begin. Copied. Returns: 0 and *out;
- * TORC_NO_MEMORY, TORC_MALFORMED or TORC_KEY_TOO_LONG. */
+/* `page`: prefix or range, limit (of a page) and flags; its cursor is where to begin. Copied. Returns: 0 and
+ * *out; TORC_NO_MEMORY, TORC_MALFORMED or TORC_KEY_TOO_LONG. */
 TORC_MUST_CHECK int torc_scan_open(torc_client *client, const struct torc_page *page, torc_scan **out);
 /* Returns: 1 and an entry that lives until the next call on this scan; 0 at the end; a code, after which
  * it may be called again to try the same page once more. */

@@ -18,6 +18,7 @@ struct engine_cursor {
     uint32_t calls;
     uint32_t dead_max;
     bool is_backward;
+    bool is_keys_only;
     struct record_key limit; /* forward: nothing at or behind it; backward: nothing below it */
     uint8_t *limit_bytes;
     uint8_t *copy; /* of the entry given out last */
@@ -61,6 +62,14 @@ static int keep_limit(struct engine_cursor *c, const struct record_key *limit)
     return 0;
 }
 
+/* Tables may hold keys behind the vnodes of their shard: a backward scan begins before them. */
+static int seek(struct engine_cursor *c, const struct record_key *to)
+{
+    const struct engine_options *o = &c->engine->options;
+    struct record_key end = {.vnode = (uint16_t)(o->vnode_first + o->vnode_count)};
+    return merge_seek(&c->merge, c->is_backward && to->vnode >= end.vnode ? &end : to);
+}
+
 int engine_cursor_open_range(struct engine *e, const struct engine_range *range, struct engine_cursor **out)
 {
     *out = NULL;
@@ -76,6 +85,7 @@ int engine_cursor_open_range(struct engine *e, const struct engine_range *range,
     c->now_ms = range->now_ms;
     c->dead_max = range->dead_max;
     c->is_backward = range->is_backward;
+    c->is_keys_only = range->is_keys_only;
     c->tables = e->tables;
     table_set_hold(c->tables);
     int rc = merge_init(&c->merge, e->reactor, 1 + e->frozen_count + c->tables->run_count);
@@ -85,7 +95,7 @@ int engine_cursor_open_range(struct engine *e, const struct engine_range *range,
         if (c->is_backward)
             merge_go_backward(&c->merge);
         add_sources_of(c, range);
-        rc = merge_seek(&c->merge, c->is_backward ? &range->to : &range->from);
+        rc = seek(c, c->is_backward ? &range->to : &range->from);
     }
     if (rc)
         engine_cursor_close(c);
@@ -116,7 +126,7 @@ void engine_cursor_close(struct engine_cursor *c)
 
 int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to)
 {
-    return merge_seek(&c->merge, to);
+    return seek(c, to);
 }
 
 /* What was given out is copied as it is encoded. */
@@ -139,6 +149,10 @@ static int copy_out(struct engine_cursor *c, struct record *out)
 /* Waits. The value is in the reader's memory then; the rest is of a table and stays where it is. */
 static int give_out_separated(struct engine_cursor *c, struct record *out)
 {
+    if (c->is_keys_only) {
+        out->value = slice_of(NULL, 0);
+        return ENGINE_CURSOR_RECORD;
+    }
     int rc = value_reader_resolve(&c->values, out);
     if (rc) {
         MARK(scan_meets_a_value_that_cannot_be_read);

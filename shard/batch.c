@@ -136,7 +136,7 @@ void batch_start(struct shard *s, const struct reply *reply, const struct frame 
         .owner = (uint32_t)index,
         .generation = s->batches.batches[index].generation,
         .core = (uint16_t)s->core,
-        .is_in_batch = 1,
+        .owner_kind = REPLY_TO_BATCH,
     };
     struct arrival arrival = {.at_ns = reactor_now_ns(s->reactor), .limit_ns = deadline_ns};
     struct slice rest = frame->value;

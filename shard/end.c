@@ -114,6 +114,7 @@ static void give_all_back(struct shard *s)
     jobs_deinit(s);
     admin_deinit(s);
     batch_table_deinit(s);
+    gather_table_deinit(s);
     exchange_deinit(s);
     session_table_deinit(s);
     stages_deinit(&s->stages, r);

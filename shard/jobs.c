@@ -4,11 +4,11 @@
 #include "reactor/base/mark.h"
 
 #include "shard/scan.h"
+#include "shard/scan_query.h"
 #include "shard/shard.h"
 
 enum {
     JOBS_KEPT_MAX = 512,
-    SCAN_LIMIT_DEFAULT = 1000,
     SWEEP_JOBS_MAX = 512, /* looked at in one go */
 };
 
@@ -34,7 +34,7 @@ static struct job *acquire_job(struct shard *s)
         s->jobs.free_count--;
         return CONTAINER_OF(link, struct job, link);
     }
-    return reactor_alloc(s->reactor, sizeof(struct job) + FRAME_KEY_BYTES_MAX + FRAME_CURSOR_BYTES_MAX);
+    return reactor_alloc(s->reactor, sizeof(struct job) + FRAME_KEY_BYTES_MAX + FRAME_SCAN_VALUE_BYTES_MAX);
 }
 
 static void release_job(struct shard *s, struct job *job)
@@ -174,15 +174,15 @@ static void fill_job(struct shard *s, struct job *job, const struct request *q)
     job->is_running = job->is_answered = false;
     job->reply = q->reply;
     job->flags = q->frame.flags;
-    job->limit = is_scan && q->extensions.limit ? q->extensions.limit : SCAN_LIMIT_DEFAULT;
+    job->limit = scan_limit(&q->extensions);
     job->deadline_ns = request_deadline_ns(s, q);
     job->key = q->key;
     job->key_bytes = (uint32_t)q->frame.key.bytes;
-    job->cursor_bytes = is_scan ? (uint32_t)q->frame.value.bytes : 0;
+    job->value_bytes = is_scan ? (uint32_t)q->frame.value.bytes : 0;
     if (job->key_bytes)
         memcpy(job->bytes, q->frame.key.data, job->key_bytes);
-    if (job->cursor_bytes)
-        memcpy(job->bytes + job->key_bytes, q->frame.value.data, job->cursor_bytes);
+    if (job->value_bytes)
+        memcpy(job->bytes + job->key_bytes, q->frame.value.data, job->value_bytes);
     job->key.key.key = slice_of(job->bytes, job->key_bytes);
 }
 

@@ -33,9 +33,8 @@ struct job {
     uint64_t deadline_ns;  /* 0: none */
     struct engine_key key; /* its key points to bytes[] */
     uint32_t key_bytes;
-    uint32_t cursor_bytes;
-    uint8_t bytes
-        []; /* key (SCAN: prefix), then cursor; room for FRAME_KEY_BYTES_MAX and FRAME_CURSOR_BYTES_MAX */
+    uint32_t value_bytes; /* SCAN */
+    uint8_t bytes[];      /* key, then value; room for FRAME_KEY_BYTES_MAX and FRAME_SCAN_VALUE_BYTES_MAX */
 };
 
 struct jobs {

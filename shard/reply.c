@@ -39,9 +39,13 @@ void shard_reply(struct shard *s, const struct reply *reply, const struct answer
         exchange_answer(s, reply, answer);
         return;
     }
+    if (reply->owner_kind == REPLY_TO_GATHER) {
+        gather_reply(s, reply, answer);
+        return;
+    }
     if (reply->op != FRAME_BATCH)
         count_answer(s, reply, answer->code);
-    if (reply->is_in_batch)
+    if (reply->owner_kind == REPLY_TO_BATCH)
         batch_reply(s, reply, answer);
     else
         session_reply(s, reply, answer);

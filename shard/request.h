@@ -5,17 +5,19 @@
 #include "engine/engine.h"
 #include "wire/wire.h"
 
-/* Where an answer goes: a connection of a core, or a place in a batch of that core. Three words, so it
- * rides in an engine_ticket. Owners are named by index and generation: one that is gone is noticed, never
- * written to. */
+enum reply_owner { REPLY_TO_SESSION, REPLY_TO_BATCH, REPLY_TO_GATHER };
+
+/* Where an answer goes: a connection of a core, or a place in a batch or a gather of that core. Three words,
+ * so it rides in an engine_ticket. Owners are named by index and generation: one that is gone is noticed,
+ * never written to. */
 struct reply {
-    uint32_t owner; /* index of the session, or of the batch when is_in_batch */
+    uint32_t owner; /* index of the session, batch or gather */
     uint32_t generation;
     uint64_t request_id;
-    uint16_t core; /* that holds the owner */
-    uint8_t op;    /* enum frame_op */
-    uint8_t is_in_batch;
-    uint32_t batch_place; /* 0 to the count of the batch - 1 */
+    uint16_t core;        /* that holds the owner */
+    uint8_t op;           /* enum frame_op */
+    uint8_t owner_kind;   /* enum reply_owner */
+    uint32_t batch_place; /* 0 to the count of the batch, or of the gather, - 1 */
 };
 static_assert(sizeof(struct reply) == sizeof(((struct engine_ticket *)0)->words),
               "a reply rides in a ticket");

@@ -1,63 +1,25 @@
-/* scan.c - one page of a scan, in a task. */
+/* scan.c - the start of a scan, and one page vnode by vnode, in a task; see scan.h. */
 #include "shard/scan.h"
 
 #include "reactor/base/mark.h"
-
-#include "reactor/base/crc16.h"
+#include "shard/scan_ordered.h"
+#include "shard/scan_page.h"
 #include "shard/shard.h"
-
-enum {
-    PAGE_BYTES = 256 * 1024,    /* a page ends when it is this large; one entry may be larger */
-    PAGE_NS_MAX = 20 * 1000000, /* or when it has taken this long */
-};
-
-struct page {
-    uint8_t *data; /* {u16 cursor bytes, cursor} is put in front at the end, in the room left for it */
-    size_t capacity;
-    size_t end;
-    uint32_t entries;
-};
-
-enum { PAGE_FRONT_BYTES = 2 + FRAME_CURSOR_BYTES_MAX };
-
-/* The cursor of a request. Returns: 0 or TORC_E_MALFORMED. */
-static int parse_cursor(const struct shard *s, struct slice cursor, uint16_t *vnode, struct slice *key)
-{
-    *vnode = 0;
-    *key = slice_of(NULL, 0);
-    if (cursor.bytes == 0)
-        return 0;
-    if (cursor.bytes < 2 || cursor.bytes > FRAME_CURSOR_BYTES_MAX)
-        return TORC_E_MALFORMED;
-    *vnode = load_u16be(cursor.data);
-    *key = slice_of(cursor.data + 2, cursor.bytes - 2);
-    return *vnode < 1u << s->vnode_bits ? 0 : TORC_E_MALFORMED;
-}
-
-/* A prefix that holds a whole tag has all its keys in one vnode. */
-static bool prefix_vnode(const struct shard *s, struct slice prefix, uint16_t *vnode)
-{
-    struct slice tag = key_tag(prefix);
-    if (tag.bytes == 0 || tag.data == prefix.data)
-        return false;
-    *vnode = shard_vnode_of_key(s, prefix);
-    return true;
-}
 
 void scan_start(struct shard *s, const struct reply *reply, const struct frame *frame,
                 const struct arrival *arrival)
 {
     struct request request = {.reply = *reply, .frame = *frame, .arrival = *arrival};
-    uint16_t vnode;
-    struct slice key;
+    struct scan_query query;
+    bool is_part = reply->owner_kind == REPLY_TO_GATHER;
     int rc = shard_parse_extensions(frame->extensions, &request.extensions);
-    if (rc == 0 && frame->key.bytes > KEY_BYTES_MAX)
-        rc = TORC_E_KEY_TOO_LONG;
     if (rc == 0)
-        rc = parse_cursor(s, frame->value, &vnode, &key);
-    if (rc == 0 && frame->value.bytes == 0)
-        prefix_vnode(s, frame->key, &vnode);
-    unsigned core = rc == 0 ? shard_core_of_vnode(s, vnode) : s->core;
+        rc = scan_query_parse(s, frame->flags, frame->key, frame->value, &query);
+    if (rc == 0 && query.is_ordered && !is_part && s->core_count > 1) {
+        gather_start(s, &request);
+        return;
+    }
+    unsigned core = rc == 0 && !query.is_ordered ? scan_query_core(s, &query) : s->core;
     if (rc == 0 && core != s->core) {
         rc = exchange_request(s, core, reply, frame, arrival);
         if (rc == 0)
@@ -69,23 +31,9 @@ void scan_start(struct shard *s, const struct reply *reply, const struct frame *
         jobs_add(s, &request);
 }
 
-static int page_add(struct shard *s, struct page *page, struct slice key, struct slice value)
-{
-    size_t bytes = FRAME_SCAN_ENTRY_HEADER_BYTES + key.bytes + value.bytes;
-    if (page->end + bytes > page->capacity) {
-        size_t capacity = page->capacity * 2 > page->end + bytes ? page->capacity * 2 : page->end + bytes;
-        uint8_t *grown = reactor_realloc(s->reactor, page->data, capacity);
-        if (!grown)
-            return TORC_E_NO_MEMORY;
-        page->data = grown;
-        page->capacity = capacity;
-    }
-    page->end += frame_page_encode_entry(page->data + page->end, key, value);
-    page->entries++;
-    return 0;
-}
+/* ---- one page, vnode by vnode ---- */
 
-/* Where the next page begins. */
+/* Where the next page begins, or how far this one is. */
 struct position {
     bool is_end;
     uint16_t vnode;
@@ -93,118 +41,150 @@ struct position {
     uint8_t key[KEY_BYTES_MAX];
 };
 
+struct walk {
+    struct shard *shard;
+    const struct job *job;
+    const struct scan_query *query;
+    struct engine_cursor *cursor;
+    struct scan_page page;
+    struct position next;
+    struct position last; /* backward: the last key that was looked at */
+    bool has_moved;       /* however slow the disk is, each page gets further than the last */
+    uint64_t end_ns;
+};
+
 static void position_set(struct position *p, uint16_t vnode, struct slice key)
 {
     p->is_end = false;
     p->vnode = vnode;
     p->key_bytes = (uint16_t)key.bytes;
-    if (key.bytes)
-        memcpy(p->key, key.data, key.bytes);
+    slice_put(p->key, key);
 }
 
-static bool page_is_full(const struct page *page, const struct job *job, struct slice key, struct slice value)
+/* Out of the range, at `key` of `vnode`: on to where it begins, here or in the next vnode. Returns: 1; 0 when
+ * there is no vnode left; or an error. Waits. */
+static int skip(struct walk *w, uint16_t vnode, struct slice key)
 {
-    size_t bytes = FRAME_SCAN_ENTRY_HEADER_BYTES + key.bytes + value.bytes;
-    return page->entries >= job->limit ||
-           (page->entries > 0 && page->end + bytes > PAGE_FRONT_BYTES + PAGE_BYTES);
+    const struct scan_query *q = w->query;
+    bool is_before = q->is_backward ? scan_is_above(q, key) : scan_is_below(q, key);
+    uint32_t vnode_count = 1u << w->shard->vnode_bits;
+    bool is_last = q->is_one_vnode || (q->is_backward ? vnode == 0 : vnode + 1u == vnode_count);
+    if (!is_before && is_last)
+        return 0;
+    struct record_key to = {.vnode = vnode, .key = q->is_backward ? q->to : q->from};
+    if (!is_before && !q->is_backward)
+        to.vnode++;
+    else if (!is_before && q->to.bytes > 0)
+        to.vnode--;
+    int rc = engine_cursor_seek(w->cursor, &to);
+    return rc ? rc : 1;
 }
 
-/* Fills a page from the cursor on. Returns: 0 with *next set, or an error. Waits. */
-static int fill_page(struct shard *s, const struct job *job, struct engine_cursor *cursor, struct page *page,
-                     struct position *next)
+/* One record, dead or alive. Returns: 1 to go on; 0 when the page is over; or an error. Waits. */
+static int take(struct walk *w, int step, const struct record *record)
 {
-    struct slice prefix = slice_of(job->bytes, job->key_bytes);
-    uint64_t end_ns = reactor_clock_ns(s->reactor) + PAGE_NS_MAX;
-    uint16_t only_vnode = 0;
-    bool is_one_vnode = prefix_vnode(s, prefix, &only_vnode);
-    struct record record;
-    bool has_moved = false; /* however slow the disk is, each page gets further than the last */
-    int rc;
-    while ((rc = engine_cursor_next(cursor, &record)) == 1) {
-        uint16_t vnode = record.key.vnode;
-        struct slice key = record.key.key;
-        if (job->is_answered) { /* too late: nobody waits for the page */
-            MARK(a_late_scan_stops);
-            return TORC_E_TIMEOUT;
-        }
-        if (is_one_vnode && vnode > only_vnode)
-            return 0;
-        if (page_is_full(page, job, key, record.value) ||
-            (has_moved && reactor_clock_ns(s->reactor) > end_ns)) {
-            position_set(next, vnode, key);
-            return 0;
-        }
-        has_moved = true;
-        if (slice_starts_with(key, prefix)) {
-            struct slice value = job->flags & FRAME_KEYS_ONLY ? slice_of(NULL, 0) : record.value;
-            rc = page_add(s, page, key, value);
-        } else {
-            /* Before the prefix: on to it. Behind it: on to the prefix in the next vnode. */
-            bool is_behind = slice_compare(key, prefix) > 0;
-            if (is_behind && (is_one_vnode || vnode + 1u == 1u << s->vnode_bits))
-                return 0;
-            rc = engine_cursor_seek(cursor, &(struct record_key){.vnode = (uint16_t)(vnode + is_behind),
-                                                                 .key = prefix});
-        }
-        if (rc)
-            return rc;
+    const struct scan_query *q = w->query;
+    struct slice key = record->key.key;
+    uint16_t vnode = record->key.vnode;
+    struct slice value = (q->flags & FRAME_KEYS_ONLY) ? slice_of(NULL, 0) : record->value;
+    if (w->job->is_answered) { /* too late: nobody waits for the page */
+        MARK(a_late_scan_stops);
+        return TORC_E_TIMEOUT;
     }
-    return rc;
-}
-
-static void page_reply(struct shard *s, struct job *job, struct page *page, const struct position *next)
-{
-    size_t cursor_bytes = next->is_end ? 0 : 2u + next->key_bytes;
-    uint8_t *front = page->data + PAGE_FRONT_BYTES - 2 - cursor_bytes;
-    store_u16le(front, (uint16_t)cursor_bytes);
-    if (cursor_bytes) {
-        store_u16be(front + 2, next->vnode);
-        memcpy(front + 4, next->key, next->key_bytes);
+    bool is_inside = !scan_is_below(q, key) && !scan_is_above(q, key);
+    bool is_entry = is_inside && step == ENGINE_CURSOR_RECORD;
+    if ((is_entry && scan_page_is_full(&w->page, w->job->limit, key, value)) ||
+        (w->has_moved && reactor_clock_ns(w->shard->reactor) > w->end_ns)) {
+        if (q->is_backward)
+            w->next = w->last;
+        else
+            position_set(&w->next, vnode, key);
+        return 0;
     }
-    struct slice value = slice_of(front, page->end - (size_t)(front - page->data));
-    job_reply(s, job, &(struct answer){.value = value});
+    w->has_moved = true;
+    if (q->is_backward)
+        position_set(&w->last, vnode, key);
+    if (!is_inside)
+        return skip(w, vnode, key);
+    int rc = is_entry ? scan_page_add(&w->page, w->shard->reactor, key, value) : 0;
+    return rc ? rc : 1;
 }
 
 /* Where this core's vnodes end the next core goes on, unless it was the last. */
-static void set_after_last(const struct shard *s, const struct job *job, struct position *next)
+static void set_after_last(struct walk *w)
 {
-    uint32_t vnode_count = 1u << s->vnode_bits;
-    uint32_t after = ((s->core + 1) * vnode_count + s->core_count - 1) / s->core_count;
-    uint16_t only_vnode = 0;
-    next->is_end = after >= vnode_count || prefix_vnode(s, slice_of(job->bytes, job->key_bytes), &only_vnode);
-    next->vnode = (uint16_t)after;
-    next->key_bytes = 0;
+    const struct shard *s = w->shard;
+    bool is_backward = w->query->is_backward;
+    uint32_t after = scan_first_vnode(s, is_backward ? s->core : s->core + 1);
+    position_set(&w->next, (uint16_t)after, slice_of(NULL, 0));
+    w->next.is_end = w->query->is_one_vnode || after == (is_backward ? 0 : 1u << s->vnode_bits);
+}
+
+static void set_range(const struct walk *w, struct engine_range *range)
+{
+    const struct scan_query *q = w->query;
+    const struct shard *s = w->shard;
+    struct record_key place = {.vnode = q->place.vnode, .key = q->place.key};
+    uint32_t first = q->is_one_vnode ? q->only_vnode : scan_first_vnode(s, s->core);
+    uint32_t end = q->is_one_vnode ? q->only_vnode + 1u : scan_first_vnode(s, s->core + 1);
+    *range = (struct engine_range){
+        .from = q->is_backward ? (struct record_key){.vnode = (uint16_t)first} : place,
+        .to = q->is_backward ? place : (struct record_key){.vnode = (uint16_t)end},
+        .is_backward = q->is_backward,
+        .is_keys_only = (q->flags & FRAME_KEYS_ONLY) != 0,
+        .dead_max = SCAN_LOOKED_IN_ROW,
+        .now_ms = reactor_wall_ms(s->reactor),
+    };
+}
+
+/* Fills a page from the cursor on. Returns: 0 with the next position set, or an error. Waits. */
+static int fill_page(struct walk *w)
+{
+    struct engine_range range;
+    struct record record;
+    set_range(w, &range);
+    set_after_last(w);
+    w->end_ns = reactor_clock_ns(w->shard->reactor) + SCAN_PAGE_NS_MAX;
+    int rc = engine_cursor_open_range(w->shard->engine, &range, &w->cursor);
+    if (rc)
+        return rc;
+    int step;
+    while ((rc = step = engine_cursor_next(w->cursor, &record)) > 0 && (rc = take(w, step, &record)) > 0)
+        continue;
+    engine_cursor_close(w->cursor);
+    return rc;
+}
+
+static void run_by_vnode(struct shard *s, struct job *job, const struct scan_query *query)
+{
+    struct walk *w = reactor_alloc_zeroed(s->reactor, sizeof *w);
+    int rc = w ? scan_page_init(&w->page, s->reactor) : TORC_E_NO_MEMORY;
+    struct answer answer = {.code = rc};
+    if (rc == 0) {
+        w->shard = s;
+        w->job = job;
+        w->query = query;
+        answer.code = fill_page(w);
+    }
+    if (answer.code == 0) {
+        struct scan_place next = {w->next.vnode, slice_of(w->next.key, w->next.key_bytes)};
+        answer.value = scan_page_finish(&w->page, query->flags, w->next.is_end ? NULL : &next);
+    }
+    job_reply(s, job, &answer);
+    if (w)
+        scan_page_deinit(&w->page, s->reactor);
+    reactor_free(s->reactor, w);
 }
 
 void scan_run(struct shard *s, struct job *job)
 {
-    struct slice prefix = slice_of(job->bytes, job->key_bytes);
-    struct record_key from = {.key = prefix};
-    struct slice cursor_key;
-    int rc =
-        parse_cursor(s, slice_of(job->bytes + job->key_bytes, job->cursor_bytes), &from.vnode, &cursor_key);
+    struct scan_query query;
+    struct slice key = slice_of(job->bytes, job->key_bytes);
+    struct slice value = slice_of(job->bytes + job->key_bytes, job->value_bytes);
+    int rc = scan_query_parse(s, job->flags, key, value, &query);
     ASSERT(rc == 0); /* scan_start has parsed it */
-    if (job->cursor_bytes == 0)
-        prefix_vnode(s, prefix, &from.vnode);
-    if (slice_compare(cursor_key, prefix) > 0)
-        from.key = cursor_key;
-    struct engine_cursor *cursor = NULL;
-    struct position *next = reactor_alloc(s->reactor, sizeof *next);
-    struct page page = {.capacity = PAGE_FRONT_BYTES + 16 * 1024, .end = PAGE_FRONT_BYTES};
-    page.data = reactor_alloc(s->reactor, page.capacity);
-    rc = page.data && next ? 0 : TORC_E_NO_MEMORY;
-    if (rc == 0) {
-        set_after_last(s, job, next);
-        rc = engine_cursor_open(s->engine, &from, reactor_wall_ms(s->reactor), &cursor);
-    }
-    if (rc == 0) {
-        rc = fill_page(s, job, cursor, &page, next);
-        engine_cursor_close(cursor);
-    }
-    if (rc < 0)
-        job_reply(s, job, &(struct answer){.code = rc});
+    if (query.is_ordered)
+        scan_ordered_run(s, job, &query);
     else
-        page_reply(s, job, &page, next);
-    reactor_free(s->reactor, page.data);
-    reactor_free(s->reactor, next);
+        run_by_vnode(s, job, &query);
 }

@@ -19,6 +19,7 @@
 #include "shard/end.h"
 #include "shard/layout.h"
 #include "shard/scan.h"
+#include "shard/scan_page.h"
 #include "shard/serve/info.h"
 
 #include <stdio.h>
@@ -340,6 +341,7 @@ int shard_main(struct reactor *r, void *context)
         return rc;
     if (c->sizes)
         s->sizes = *c->sizes;
+    s->scan_looked_max = c->scan_looked_max ? c->scan_looked_max : SCAN_LOOKED_MAX;
     if (s->sizes.value_bytes_max == 0)
         s->sizes.value_bytes_max = VALUE_BYTES_MAX;
     if (s->core == 0)

@@ -19,6 +19,7 @@
 #include "shard/batch.h"
 #include "shard/deadlines.h"
 #include "shard/exchange.h"
+#include "shard/gather.h"
 #include "shard/hlc.h"
 #include "shard/jobs.h"
 #include "shard/request.h"
@@ -59,6 +60,7 @@ struct shard {
     struct reactor *reactor;
     const struct options *options;
     struct engine_options sizes; /* as in shard_context */
+    uint32_t scan_looked_max;    /* the same */
     struct log log;
     struct engine *engine; /* null before it is open and after it is closed */
     struct hlc clock;
@@ -73,6 +75,7 @@ struct shard {
     struct session_table sessions;
     struct batch_table batches;
     struct exchange exchange;
+    struct gather_table gathers;
     struct jobs jobs;
     struct admin admin;
     struct deadlines deadlines;
@@ -102,7 +105,8 @@ struct shard_context {
     /* Sizes that no option sets, so that a simulation can have small ones: value_bytes_max, table_bytes_max,
      * log_writes_in_flight; 0 and null mean as engine_options says. */
     const struct engine_options *sizes;
-    bool has_started; /* core 0 runs; what fails from there on is in the log */
+    uint32_t scan_looked_max; /* dead records that a page in the order of keys looks at; 0: SCAN_LOOKED_MAX */
+    bool has_started;         /* core 0 runs; what fails from there on is in the log */
 };
 
 /* The reactor's main: opens the shard's engine and serves. Waits. */

@@ -180,6 +180,30 @@ void frame_hello_encode(uint8_t to[FRAME_HELLO_BYTES], const struct frame_hello 
     to[15] = (uint8_t)(h->features >> 16);
 }
 
+/* ---- a scan ---- */
+
+int frame_scan_parse(uint8_t flags, struct slice value, struct frame_scan *out)
+{
+    *out = (struct frame_scan){.cursor = value};
+    if (!(flags & FRAME_RANGE))
+        return value.bytes <= FRAME_CURSOR_BYTES_MAX ? 0 : TORC_E_MALFORMED;
+    if (value.bytes < 2 || load_u16le(value.data) > value.bytes - 2)
+        return TORC_E_MALFORMED;
+    out->to = slice_of(value.data + 2, load_u16le(value.data));
+    out->cursor = slice_of(out->to.data + out->to.bytes, value.bytes - 2 - out->to.bytes);
+    return out->to.bytes <= FRAME_KEY_BYTES_MAX && out->cursor.bytes <= FRAME_CURSOR_BYTES_MAX
+               ? 0
+               : TORC_E_MALFORMED;
+}
+
+size_t frame_scan_encode(uint8_t *to, const struct frame_scan *scan)
+{
+    ASSERT(scan->to.bytes <= FRAME_KEY_BYTES_MAX && scan->cursor.bytes <= FRAME_CURSOR_BYTES_MAX);
+    store_u16le(to, (uint16_t)scan->to.bytes);
+    const uint8_t *end = slice_put(slice_put(to + 2, scan->to), scan->cursor);
+    return (size_t)(end - to);
+}
+
 /* ---- a page of a scan ---- */
 
 int frame_page_parse(struct slice page, struct slice *cursor, struct slice *entries)

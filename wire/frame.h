@@ -61,7 +61,8 @@ enum frame_op {
     FRAME_DELETE = 5, /* key -> nothing; deleting what is not there is done, too */
     FRAME_EXISTS = 6, /* key -> nothing; status NOT_FOUND when absent */
     FRAME_BATCH = 7,  /* value: frames of GET, PUT, DELETE, EXISTS -> value: their responses */
-    FRAME_SCAN = 8,   /* key: prefix, may be empty; value: cursor; LIMIT -> value: a scan page, see below */
+    FRAME_SCAN = 8,   /* key: prefix, or where a range begins, may be empty; value: cursor, of a range see
+                       * below; LIMIT -> value: a scan page, see below */
     FRAME_INFO = 9,   /* key: a section, may be empty -> value: JSON */
     FRAME_ADMIN = 10, /* key: a command, value: its argument -> value: JSON; see docs/formats.md */
 };
@@ -78,6 +79,10 @@ enum frame_extension {
 enum frame_flag {
     FRAME_WANT_VERSION = 1, /* GET: the response carries FRAME_EXT_VERSION */
     FRAME_KEYS_ONLY = 2,    /* SCAN: entries without values */
+    FRAME_REVERSE = 4,      /* SCAN: from the largest key to the smallest */
+    FRAME_ORDERED = 8,      /* SCAN: in the order of keys; else vnode by vnode */
+    FRAME_RANGE = 16,       /* SCAN: keys of a range, not those with a prefix */
+    FRAME_SCAN_FLAGS = FRAME_KEYS_ONLY | FRAME_REVERSE | FRAME_ORDERED | FRAME_RANGE,
 };
 
 /* A frame whose lengths were found sound. `check` is not yet verified. */
@@ -192,6 +197,21 @@ static inline uint16_t frame_core_of_slot(uint16_t slot, uint8_t vnode_bits, uin
     return (uint16_t)((vnode * core_count) >> vnode_bits);
 }
 
+/* ---- a scan ----
+ *
+ * The value of a SCAN request is the cursor, empty at first. With FRAME_RANGE it is {u16 bytes, to, cursor}:
+ * keys from the key of the frame on and below `to`, which has no end when it is empty. */
+
+struct frame_scan {
+    struct slice to; /* FRAME_RANGE; empty: no end */
+    struct slice cursor;
+};
+/* Returns: 0 or TORC_E_MALFORMED. */
+MUST_CHECK int frame_scan_parse(uint8_t flags, struct slice value, struct frame_scan *out);
+/* Writes the value of a request with FRAME_RANGE. Requires: FRAME_SCAN_VALUE_BYTES_MAX bytes at `to`, sizes
+ * within limits. Returns: the bytes written. */
+size_t frame_scan_encode(uint8_t *to, const struct frame_scan *scan);
+
 /* ---- a page of a scan ----
  *
  * The value of a SCAN response: {u16 cursor bytes, cursor} and then {u16 key bytes, u32 value bytes, key,
@@ -201,7 +221,8 @@ static inline uint16_t frame_core_of_slot(uint16_t slot, uint8_t vnode_bits, uin
 
 enum {
     FRAME_SCAN_ENTRY_HEADER_BYTES = 6,
-    FRAME_CURSOR_BYTES_MAX = 2 + FRAME_KEY_BYTES_MAX,
+    FRAME_CURSOR_BYTES_MAX = 11 + FRAME_KEY_BYTES_MAX,
+    FRAME_SCAN_VALUE_BYTES_MAX = 2 + FRAME_KEY_BYTES_MAX + FRAME_CURSOR_BYTES_MAX,
     FRAME_SCAN_LIMIT_MAX = 10000,
 };
 

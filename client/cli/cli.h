@@ -29,9 +29,14 @@ struct cli_options {
     uint64_t ttl_ms;     /* 0: none */
     uint64_t limit;      /* 0: none */
     const char *acked_path;
+    const char *prefix; /* scan; null: not given, as the next two */
+    const char *from;
+    const char *to;
     enum cli_format format;
     bool is_json;
     bool is_keys_only;
+    bool is_reverse;
+    bool is_ordered;
     bool is_raw; /* dump: a file of this machine, not a server */
 };
 

@@ -16,6 +16,11 @@ enum {
     KEY_FORMAT,
     KEY_ACKED,
     KEY_RAW,
+    KEY_PREFIX,
+    KEY_FROM,
+    KEY_TO,
+    KEY_REVERSE,
+    KEY_ORDERED,
 };
 
 static const struct argp_option known[] = {
@@ -24,6 +29,11 @@ static const struct argp_option known[] = {
     {"json", KEY_JSON, NULL, 0, "Write JSON", 1},
     {"ttl", KEY_TTL, "SECONDS", 0, "put: the key expires after so long; fractions are allowed", 2},
     {"limit", KEY_LIMIT, "N", 0, "scan: stop after so many keys", 2},
+    {"prefix", KEY_PREFIX, "TEXT", 0, "scan: keys that begin with TEXT", 2},
+    {"from", KEY_FROM, "KEY", 0, "scan: from KEY on", 2},
+    {"to", KEY_TO, "KEY", 0, "scan: keys before KEY", 2},
+    {"reverse", KEY_REVERSE, NULL, 0, "scan: from the last key to the first", 2},
+    {"ordered", KEY_ORDERED, NULL, 0, "scan: all keys in order; else each part of the ring in order", 2},
     {"keys-only", KEY_KEYS_ONLY, NULL, 0, "scan: keys without values", 2},
     {"format", KEY_FORMAT, "FORMAT", 0, "load: auto, json, tsv or deb [auto]", 2},
     {"acked", KEY_ACKED, "FILE", 0, "load: append each key to FILE when the server has acknowledged it", 2},
@@ -104,6 +114,21 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_FORMAT:
         o->format = format_of(state, text);
+        return 0;
+    case KEY_PREFIX:
+        o->prefix = text;
+        return 0;
+    case KEY_FROM:
+        o->from = text;
+        return 0;
+    case KEY_TO:
+        o->to = text;
+        return 0;
+    case KEY_REVERSE:
+        o->is_reverse = true;
+        return 0;
+    case KEY_ORDERED:
+        o->is_ordered = true;
         return 0;
     case KEY_RAW:
         o->is_raw = true;

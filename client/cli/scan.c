@@ -1,4 +1,5 @@
-/* scan.c - `torc scan` and `torc dump`: a walk over the keys with a prefix, written as it comes. */
+/* scan.c - `torc scan` and `torc dump`: a walk over the keys with a prefix or of a range, written as it
+ * comes. */
 #include "client/cli/cli.h"
 #include "client/cli/json_bytes.h"
 
@@ -41,14 +42,32 @@ static int walk(struct cli *cli, torc_scan *scan, bool is_json)
     return rc < 0 ? cli_fail(cli, rc, cli->options->command, torc_bytes_of(NULL, 0)) : CLI_DONE;
 }
 
+static torc_bytes bytes_of(const char *text)
+{
+    return text ? torc_string(text) : torc_bytes_of(NULL, 0);
+}
+
+static uint32_t scan_flags(const struct cli_options *o)
+{
+    return (o->is_keys_only ? (uint32_t)TORC_KEYS_ONLY : 0) | (o->is_reverse ? (uint32_t)TORC_REVERSE : 0) |
+           (o->is_ordered ? (uint32_t)TORC_ORDERED : 0);
+}
+
 static int scan_all(struct cli *cli, bool is_json)
 {
     const struct cli_options *o = cli->options;
     struct torc_page page = {
-        .prefix = o->argument_count > 0 ? torc_string(o->arguments[0]) : torc_bytes_of(NULL, 0),
+        .prefix = bytes_of(o->argument_count > 0 ? o->arguments[0] : o->prefix),
+        .from = bytes_of(o->from),
+        .to = bytes_of(o->to),
         .limit = o->limit > 0 && o->limit < PAGE_ENTRIES ? (uint32_t)o->limit : PAGE_ENTRIES,
-        .flags = o->is_keys_only ? TORC_KEYS_ONLY : 0,
+        .flags = scan_flags(o),
     };
+    bool is_range = page.from.bytes > 0 || page.to.bytes > 0;
+    if ((o->argument_count > 0 && o->prefix) || (is_range && page.prefix.bytes > 0)) {
+        cli_complain("a scan is of one prefix, or of the keys from --from to --to");
+        return CLI_USAGE;
+    }
     torc_scan *scan;
     int rc = torc_scan_open(cli->client, &page, &scan);
     if (rc != 0)

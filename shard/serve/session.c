@@ -231,7 +231,7 @@ void session_reply(struct shard *s, const struct reply *reply, const struct answ
 
 void session_sample(struct shard *s, const struct reply *reply, uint64_t answered_ns)
 {
-    bool is_of_session = reply->core == s->core && !reply->is_in_batch;
+    bool is_of_session = reply->core == s->core && reply->owner_kind == REPLY_TO_SESSION;
     struct session *session = is_of_session ? session_of(s, reply) : NULL;
     if (session)
         session->answered_ns = answered_ns;

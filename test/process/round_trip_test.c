@@ -391,3 +391,50 @@ TEST(the_library_speaks_with_a_server_of_two_cores)
     CU_ASSERT_EQUAL(server_counter(&s, "operations", "crossed_cores"), 0); /* each key went to its own core */
     server_stop(&s);
 }
+
+/* Counts the numbered keys of a scan, which must come in order. */
+static unsigned scan_in_order(torc_client *client, const struct torc_page *page)
+{
+    torc_scan *scan_of_some = NULL;
+    struct torc_entry entry;
+    char last[KEY_BYTES] = "";
+    unsigned count = 0;
+    CU_ASSERT_EQUAL_FATAL(torc_scan_open(client, page, &scan_of_some), 0);
+    while (torc_scan_next(scan_of_some, &entry) == 1) {
+        char key[KEY_BYTES];
+        snprintf(key, sizeof key, "%.*s", (int)entry.key.bytes, (const char *)entry.key.data);
+        int order = strcmp(key, last);
+        CU_ASSERT(count == 0 || ((page->flags & TORC_REVERSE) ? order < 0 : order > 0));
+        snprintf(last, sizeof last, "%s", key);
+        count++;
+    }
+    torc_scan_close(scan_of_some);
+    return count;
+}
+
+TEST(an_ordered_scan_merges_all_cores_in_both_directions)
+{
+    struct server s;
+    torc_client *client = NULL;
+    char text[KEY_BYTES];
+    server_init(&s, NULL, two_cores);
+    if (!server_start(&s))
+        return;
+    CU_ASSERT_EQUAL_FATAL(torc_open(&(struct torc_options){.address = s.address}, &client), 0);
+    for (unsigned i = 0; i < KEYS; i++) {
+        numbered(text, "key", i);
+        CU_ASSERT_EQUAL(torc_put(client, torc_string(text), torc_string("value"), 0), 0);
+    }
+    for (uint32_t flags = TORC_ORDERED; flags <= (TORC_ORDERED | TORC_REVERSE); flags += TORC_REVERSE) {
+        struct torc_page all = {.limit = 7, .flags = flags};
+        CU_ASSERT_EQUAL(scan_in_order(client, &all), KEYS);
+        struct torc_page some = {.limit = 10, .flags = flags};
+        some.from = torc_string("key-000010");
+        some.to = torc_string("key-000050");
+        CU_ASSERT_EQUAL(scan_in_order(client, &some), 40);
+        struct torc_page ten = {.prefix = torc_string("key-00001"), .flags = flags};
+        CU_ASSERT_EQUAL(scan_in_order(client, &ten), 10);
+    }
+    torc_close(client);
+    server_stop(&s);
+}

@@ -170,6 +170,27 @@ static void on_read(struct asks *a, const struct ask *ask, const struct frame *f
 
 /* ---- scans ---- */
 
+static bool is_in_scan(const struct ask_scan *scan, struct slice key)
+{
+    if (!(scan->flags & FRAME_RANGE))
+        return true;
+    struct slice to = slice_of(scan->to, scan->to_bytes);
+    return slice_compare(key, slice_of(scan->from, scan->from_bytes)) >= 0 &&
+           (to.bytes == 0 || slice_compare(key, to) < 0);
+}
+
+/* In the order of keys, or of the keys of one vnode, which this does not know. */
+static void judge_order(struct asks *a, const struct ask *ask, struct slice key, uint64_t now_ns)
+{
+    const struct registers *g = &a->server->registers;
+    char memory[REGISTER_KEY_BYTES_MAX];
+    if (!(ask->flags & FRAME_ORDERED) || a->scan.last_key == g->key_count)
+        return;
+    int order = slice_compare(registers_key(g, a->scan.last_key, memory), key);
+    if ((ask->flags & FRAME_REVERSE) ? order <= 0 : order >= 0)
+        fail(a, ask, now_ns, "a scan in order showed a key behind a later one");
+}
+
 static void judge_entry(struct asks *a, const struct ask *ask, struct slice key, struct slice value,
                         uint64_t now_ns)
 {
@@ -187,6 +208,10 @@ static void judge_entry(struct asks *a, const struct ask *ask, struct slice key,
         fail(a, ask, now_ns, "a scan found a key that was never written");
         return;
     }
+    if (!is_in_scan(&a->scan, key))
+        fail(a, ask, now_ns, "a scan showed a key that is out of its range");
+    judge_order(a, ask, key, now_ns);
+    a->scan.last_key = answer.key;
     if (a->scan.seen[answer.key]++)
         fail(a, ask, now_ns, "a scan showed a key twice");
     judge_register(a, ask, &answer);
@@ -197,7 +222,8 @@ static void judge_absent(struct asks *a, const struct ask *ask, uint64_t now_ns)
 {
     struct registers *g = &a->server->registers;
     for (uint32_t key = 0; key < g->key_count; key++) {
-        if (a->scan.seen[key])
+        char memory[REGISTER_KEY_BYTES_MAX];
+        if (a->scan.seen[key] || !is_in_scan(&a->scan, registers_key(g, key, memory)))
             continue;
         struct register_answer answer = {.key = key, .end_ns = now_ns, .run = ask->run};
         answer.begin_ns = a->scan.begin_ns;

@@ -31,7 +31,7 @@ struct ask {
     uint64_t begin_ns;
 };
 
-/* A scan over all keys, page by page. */
+/* A scan over all keys or a range of them, page by page. */
 struct ask_scan {
     bool is_active;
     bool is_broken; /* a page failed: the rest says nothing */
@@ -40,6 +40,12 @@ struct ask_scan {
     uint8_t cursor[FRAME_CURSOR_BYTES_MAX];
     uint32_t cursor_bytes;
     uint8_t *seen; /* by key */
+    /* FRAME_RANGE */
+    char from[REGISTER_KEY_BYTES_MAX];
+    char to[REGISTER_KEY_BYTES_MAX];
+    uint32_t from_bytes;
+    uint32_t to_bytes;
+    uint32_t last_key; /* shown last; key_count: none */
 };
 
 struct asks {

@@ -95,17 +95,23 @@ struct scan_walk {
     bool *seen;
     uint32_t before; /* the key given out last; key_count: none */
     uint32_t count;
-    uint16_t sought; /* the vnode to which an error has sent the scan */
+    struct engine_range range;
+    uint32_t sought; /* where an error has sent the scan: to this vnode, or backward to the one before */
     uint64_t holes;  /* by vnode: an error was answered there, its keys may have been passed over */
     bool is_at_end;
 };
 
-static struct record_key scan_from(struct subject *s, const struct checks_scan *scan,
-                                   char memory[MODEL_KEY_BYTES_MAX])
+static struct engine_range scan_range(struct subject *s, const struct checks_scan *scan,
+                                      char from[MODEL_KEY_BYTES_MAX], char to[MODEL_KEY_BYTES_MAX])
 {
+    struct engine_range range = {.from = {.vnode = s->options.vnode_first},
+                                 .to = {.vnode = ENGINE_VNODE_END},
+                                 .is_backward = scan->is_backward};
     if (scan->from < s->model.key_count)
-        return model_key(&s->model, scan->from, memory);
-    return (struct record_key){.vnode = s->options.vnode_first};
+        range.from = model_key(&s->model, scan->from, from);
+    if (scan->to < s->model.key_count)
+        range.to = model_key(&s->model, scan->to, to);
+    return range;
 }
 
 static void take(struct scan_walk *w, const struct record *record)
@@ -118,11 +124,15 @@ static void take(struct scan_walk *w, const struct record *record)
         subject_fail(s, "a scan gives out a key that was never written");
         return;
     }
+    if (record_key_compare(&record->key, &w->range.from) < 0 ||
+        record_key_compare(&record->key, &w->range.to) >= 0)
+        subject_fail(s, "a scan gives out key %u, which is out of its range", key);
     struct record_key before = {.vnode = 0};
     bool has_before = w->before < s->model.key_count;
     if (has_before)
         before = model_key(&s->model, w->before, memory);
-    if (w->seen[key] || (has_before && record_key_compare(&before, &record->key) >= 0))
+    int order = has_before ? record_key_compare(&before, &record->key) : 0;
+    if (w->seen[key] || (w->options->is_backward ? order < 0 : order > 0))
         subject_fail(s, "a scan gives out key %u after key %u", key, w->before);
     w->seen[key] = true;
     w->before = key;
@@ -142,14 +152,19 @@ static bool go_behind(struct scan_walk *w, struct engine_cursor *c, int error)
     struct subject *s = w->subject;
     char memory[MODEL_KEY_BYTES_MAX];
     judge_error(s, "scan", &(struct model_question){.key = s->model.key_count}, error);
-    uint32_t place = w->before < s->model.key_count ? w->before : w->options->from;
-    struct record_key to = {.vnode = s->options.vnode_first};
-    if (place < s->model.key_count)
-        to.vnode = model_key(&s->model, place, memory).vnode;
-    to.vnode = to.vnode > w->sought ? to.vnode : w->sought;
-    w->holes |= UINT64_C(1) << (to.vnode - s->options.vnode_first);
-    w->sought = ++to.vnode;
-    return to.vnode < s->options.vnode_first + s->options.vnode_count && engine_cursor_seek(c, &to) == 0;
+    uint32_t vnode = w->options->is_backward ? w->range.to.vnode : w->range.from.vnode;
+    if (w->before < s->model.key_count)
+        vnode = model_key(&s->model, w->before, memory).vnode;
+    uint32_t first = s->options.vnode_first, last = first + s->options.vnode_count - 1u;
+    if (w->options->is_backward)
+        vnode = vnode < w->sought ? vnode : w->sought - 1u;
+    else
+        vnode = vnode > w->sought ? vnode : w->sought;
+    w->holes |= UINT64_C(1) << (vnode - first);
+    bool is_last = w->options->is_backward ? vnode == first : vnode == last;
+    w->sought = w->options->is_backward ? vnode : vnode + 1;
+    struct record_key to = {.vnode = (uint16_t)w->sought};
+    return !is_last && engine_cursor_seek(c, &to) == 0;
 }
 
 static void walk(struct scan_walk *w, struct engine_cursor *c)
@@ -172,18 +187,20 @@ static void walk(struct scan_walk *w, struct engine_cursor *c)
 }
 
 /* Was it due? A key with nothing but lost versions is not. */
-static void judge_missing(struct scan_walk *w, uint32_t key, const struct record_key *from)
+static void judge_missing(struct scan_walk *w, uint32_t key)
 {
     struct subject *s = w->subject;
     char memory[MODEL_KEY_BYTES_MAX], last_memory[MODEL_KEY_BYTES_MAX];
     struct record_key own = model_key(&s->model, key, memory);
-    if (record_key_compare(&own, from) < 0 || w->holes >> (own.vnode - s->options.vnode_first) & 1)
+    if (record_key_compare(&own, &w->range.from) < 0 || record_key_compare(&own, &w->range.to) >= 0 ||
+        w->holes >> (own.vnode - s->options.vnode_first) & 1)
         return;
     if (!w->is_at_end) {
         if (w->before == s->model.key_count)
             return;
         struct record_key last = model_key(&s->model, w->before, last_memory);
-        if (record_key_compare(&own, &last) > 0)
+        int order = record_key_compare(&own, &last);
+        if (w->options->is_backward ? order < 0 : order > 0)
             return;
     }
     uint32_t floor = w->floors[key];
@@ -196,37 +213,40 @@ static void judge_missing(struct scan_walk *w, uint32_t key, const struct record
     judge(s, "a scan that passes over it", &q, NULL);
 }
 
-static void finish_scan(struct scan_walk *w, const struct record_key *from)
+static void finish_scan(struct scan_walk *w)
 {
     struct subject *s = w->subject;
     if (history_has_failed(s->history))
         return;
     for (uint32_t key = 0; key < s->model.key_count; key++)
         if (!w->seen[key])
-            judge_missing(w, key, from);
+            judge_missing(w, key);
 }
 
 void checks_scan(struct subject *s, const struct checks_scan *scan)
 {
-    char memory[MODEL_KEY_BYTES_MAX];
-    struct record_key from = scan_from(s, scan, memory);
+    char from[MODEL_KEY_BYTES_MAX], to[MODEL_KEY_BYTES_MAX];
     struct scan_walk w = {.subject = s,
                           .options = scan,
                           .now_ms = subject_now_ms(s),
+                          .range = scan_range(s, scan, from, to),
                           .before = s->model.key_count};
     struct engine_cursor *c = NULL;
+    uint32_t vnode_end = (uint32_t)s->options.vnode_first + s->options.vnode_count;
+    w.sought = scan->is_backward ? vnode_end : 0;
+    w.range.now_ms = w.now_ms;
     w.floors = reactor_alloc(s->reactor, s->model.key_count * sizeof w.floors[0]);
     w.seen = reactor_alloc_zeroed(s->reactor, s->model.key_count * sizeof w.seen[0]);
     ASSERT(w.floors && w.seen);
     for (uint32_t key = 0; key < s->model.key_count; key++)
         w.floors[key] = model_floor(&s->model, key);
-    int rc = engine_cursor_open(s->engine, &from, w.now_ms, &c);
+    int rc = engine_cursor_open_range(s->engine, &w.range, &c);
     if (rc) {
         judge_error(s, "scan", &(struct model_question){.key = s->model.key_count}, rc);
     } else {
         walk(&w, c);
         engine_cursor_close(c);
-        finish_scan(&w, &from);
+        finish_scan(&w);
     }
     reactor_free(s->reactor, w.floors);
     reactor_free(s->reactor, w.seen);
@@ -266,5 +286,5 @@ void checks_audit(struct subject *s, bool is_after_start)
         check_prefix(s);
     check_clock(s);
     if (!history_has_failed(s->history))
-        checks_scan(s, &(struct checks_scan){.from = s->model.key_count});
+        checks_scan(s, &(struct checks_scan){.from = s->model.key_count, .to = s->model.key_count});
 }

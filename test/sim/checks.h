@@ -8,11 +8,13 @@
 void checks_get(struct subject *s, uint32_t key);
 
 struct checks_scan {
-    uint32_t from;           /* a key; key_count: from the beginning */
+    uint32_t from; /* a key; key_count: from the beginning */
+    uint32_t to;   /* no key from it on; key_count: to the end */
+    bool is_backward;
     uint32_t count_max;      /* records; 0: to the end */
     struct sim_dice *pauses; /* when not null: sleeps now and then, so that writes come between */
 };
-/* Waits. Scans in order. */
+/* Waits. Scans in order, or in the reverse order. */
 void checks_scan(struct subject *s, const struct checks_scan *scan);
 
 /* Waits. Everything: each key by a get, then all by a scan. `is_after_start`: nothing was put since, so

@@ -107,7 +107,10 @@ static void write_something(struct driver *d, uint64_t kind)
 static void scan(struct driver *d)
 {
     struct subject *s = d->subject;
-    struct checks_scan options = {.from = s->model.key_count};
+    struct checks_scan options = {.from = s->model.key_count, .to = s->model.key_count};
+    options.is_backward = sim_dice_below(&d->dice, 2) == 0;
+    if (sim_dice_below(&d->dice, 3) == 0)
+        options.to = (uint32_t)sim_dice_below(&d->dice, s->model.key_count);
     if (sim_dice_below(&d->dice, 2))
         options.from = (uint32_t)sim_dice_below(&d->dice, s->model.key_count);
     if (sim_dice_below(&d->dice, 4))

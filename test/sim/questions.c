@@ -169,10 +169,28 @@ void question_page(struct talker *t)
         return;
     }
     ask->flags = scan->flags;
-    char prefix[REGISTER_KEY_BYTES_MAX];
-    int bytes = snprintf(prefix, sizeof prefix, "key-");
+    struct slice key = slice_of_string("key-");
+    struct slice value = slice_of(scan->cursor, scan->cursor_bytes);
+    uint8_t bytes[FRAME_SCAN_VALUE_BYTES_MAX];
+    if (scan->flags & FRAME_RANGE) {
+        struct frame_scan range = {.to = slice_of(scan->to, scan->to_bytes), .cursor = value};
+        key = slice_of(scan->from, scan->from_bytes);
+        value = slice_of(bytes, frame_scan_encode(bytes, &range));
+    }
     uint32_t limit = (uint32_t)talker_below(t, 3) ? 1 + (uint32_t)talker_below(t, 20) : 0;
-    send_plain(t, ask, slice_of(prefix, (size_t)bytes), slice_of(scan->cursor, scan->cursor_bytes), limit);
+    send_plain(t, ask, key, value, limit);
+}
+
+/* The key of a register, or no end. */
+static uint32_t draw_end(struct talker *t, char to[REGISTER_KEY_BYTES_MAX])
+{
+    const struct registers *g = &t->asks.server->registers;
+    if (talker_below(t, 4) == 0)
+        return 0;
+    char memory[REGISTER_KEY_BYTES_MAX];
+    struct slice key = registers_key(g, (uint32_t)talker_below(t, g->key_count), memory);
+    memcpy(to, key.data, key.bytes);
+    return (uint32_t)key.bytes;
 }
 
 void question_scan(struct talker *t)
@@ -183,6 +201,12 @@ void question_scan(struct talker *t)
     scan->is_active = true;
     scan->begin_ns = reactor_now_ns(t->reactor);
     scan->flags = talker_below(t, 3) == 0 ? FRAME_KEYS_ONLY : 0;
+    scan->flags |= talker_below(t, 2) == 0 ? FRAME_REVERSE : 0;
+    scan->flags |= talker_below(t, 2) == 0 ? FRAME_ORDERED : 0;
+    scan->flags |= talker_below(t, 3) == 0 ? FRAME_RANGE : 0;
+    scan->from_bytes = draw_end(t, scan->from);
+    scan->to_bytes = draw_end(t, scan->to);
+    scan->last_key = t->asks.server->registers.key_count;
     scan->cursor_bytes = 0;
     memset(scan->seen, 0, t->asks.server->registers.key_count);
     question_page(t);

@@ -37,7 +37,7 @@ void server_node_init(struct server_node *s, struct sim_world *w, const char *ho
 
 void server_node_start(struct server_node *s)
 {
-    s->context = (struct shard_context){.options = &s->options, .sizes = &s->sizes};
+    s->context = (struct shard_context){.options = &s->options, .sizes = &s->sizes, .scan_looked_max = 64};
     s->reactor.core_count = s->options.cores;
     s->starts++;
     sim_node_start(s->node, &s->reactor, shard_main, &s->context);

@@ -160,3 +160,33 @@ TEST(slots_are_divided_over_cores_in_equal_contiguous_runs)
             CU_ASSERT(counts[core] + 16 >= 16384u / cores && counts[core] <= 16384u / cores + 16);
     }
 }
+
+TEST(a_scan_of_a_range_carries_its_end_and_its_cursor)
+{
+    uint8_t bytes[FRAME_SCAN_VALUE_BYTES_MAX];
+    struct frame_scan scan = {.to = slice_of_string("end"), .cursor = slice_of_string("cursor")};
+    struct slice value = slice_of(bytes, frame_scan_encode(bytes, &scan));
+    CU_ASSERT_EQUAL(value.bytes, 2 + 3 + 6);
+    CU_ASSERT_EQUAL_FATAL(frame_scan_parse(FRAME_RANGE, value, &scan), 0);
+    CU_ASSERT(slice_equal(scan.to, slice_of_string("end")));
+    CU_ASSERT(slice_equal(scan.cursor, slice_of_string("cursor")));
+    CU_ASSERT_EQUAL(frame_scan_parse(FRAME_RANGE, slice_of(bytes, 4), &scan), TORC_E_MALFORMED);
+    CU_ASSERT_EQUAL(frame_scan_parse(FRAME_RANGE, slice_of(bytes, 1), &scan), TORC_E_MALFORMED);
+    CU_ASSERT_EQUAL_FATAL(frame_scan_parse(0, value, &scan), 0); /* without a range all of it is the cursor */
+    CU_ASSERT_EQUAL(scan.cursor.bytes, value.bytes);
+    CU_ASSERT_EQUAL(scan.to.bytes, 0);
+}
+
+TEST(a_scan_with_too_long_a_cursor_or_end_is_malformed)
+{
+    static uint8_t bytes[FRAME_SCAN_VALUE_BYTES_MAX + 2];
+    struct frame_scan scan;
+    CU_ASSERT_EQUAL(frame_scan_parse(0, slice_of(bytes, FRAME_CURSOR_BYTES_MAX), &scan), 0);
+    CU_ASSERT_EQUAL(frame_scan_parse(0, slice_of(bytes, FRAME_CURSOR_BYTES_MAX + 1), &scan),
+                    TORC_E_MALFORMED);
+    store_u16le(bytes, FRAME_KEY_BYTES_MAX);
+    CU_ASSERT_EQUAL(frame_scan_parse(FRAME_RANGE, slice_of(bytes, 2 + FRAME_KEY_BYTES_MAX), &scan), 0);
+    store_u16le(bytes, FRAME_KEY_BYTES_MAX + 1);
+    CU_ASSERT_EQUAL(frame_scan_parse(FRAME_RANGE, slice_of(bytes, 2 + FRAME_KEY_BYTES_MAX + 1), &scan),
+                    TORC_E_MALFORMED);
+}

@@ -1,0 +1,33 @@
+/* gather.h - a page of a scan in the order of keys, put together from all cores.
+ *
+ *   session --> gather_start --the same frame to every core--> scan_ordered_run
+ *                    open        ...        gather_reply <----- its first keys, and where it stopped
+ *                    all there: merged as far as every core is known, answered
+ *
+ * Parked, as a batch is: nobody waits on a stack, so cores that gather from one another cannot stand in each
+ * other's way. Each part has the deadline of the whole and is always answered. */
+#ifndef SHARD_GATHER_H
+#define SHARD_GATHER_H
+
+#include "shard/request.h"
+
+struct shard;
+
+enum { GATHERS_MAX = 256 }; /* under way on a core; more are refused */
+
+struct gather;
+
+struct gather_table {
+    struct gather *open[GATHERS_MAX];
+    uint32_t count;
+};
+
+void gather_table_deinit(struct shard *s); /* Requires: none is open */
+
+/* Requires: the request is a scan whose frame and extensions were parsed. */
+void gather_start(struct shard *s, const struct request *request);
+
+/* The answer of one core. */
+void gather_reply(struct shard *s, const struct reply *reply, const struct answer *answer);
+
+#endif
