@@ -66,7 +66,7 @@ static bool are_files_right(const struct subject *s)
 /* Garbage that is worth a merge has gone, unless something cannot be read. */
 static bool is_garbage_bounded(const struct subject *s)
 {
-    enum { PER_CENT_MAX = 17, MEMTABLE_PART = 4 };
+    enum { PER_CENT_MAX = 12, MEMTABLE_PART = 4 };
     struct engine_counters c = engine_counters(s->engine);
     uint64_t garbage = c.value_bytes - c.value_live_bytes;
     return garbage <= s->options.memtable_bytes / MEMTABLE_PART ||
