@@ -36,11 +36,11 @@ static int judge(struct engine *e, bool is_found, const struct record *record, u
     }
     if (!is_found)
         return ENGINE_ABSENT;
-    if (record->flags & RECORD_SEPARATED) { /* one that lives has been resolved */
-        ASSERT(!record_is_live(record, now_ms));
-        return ENGINE_ABSENT;
-    }
     if (!entry_verify(record)) {
+        if (record->flags & RECORD_SEPARATED) { /* its value was not read, for it is dead */
+            ASSERT(!record_is_live(record, now_ms));
+            return ENGINE_ABSENT;
+        }
         e->counters.corruptions++;
         return TORC_E_CORRUPT;
     }

@@ -182,6 +182,42 @@ TEST_IN_REACTOR(a_scan_reads_values_of_a_file_ahead)
     end(rig);
 }
 
+static int answer_at(struct engine_rig *rig, uint32_t key, uint64_t now_ms)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record_key record_key = engine_rig_key(rig, key, memory);
+    struct engine_key k;
+    struct record record;
+    void *buffer = NULL;
+    engine_key_init(rig->engine, &k, &record_key);
+    int answer = engine_get_wait(rig->engine, &k, now_ms, &record, &buffer);
+    reactor_free(rig->reactor, buffer);
+    int at_once = engine_get(rig->engine, &k, now_ms, &record); /* its block is in the cache now */
+    CU_ASSERT_EQUAL(at_once, answer);
+    return answer;
+}
+
+TEST_IN_REACTOR(a_value_that_has_expired_is_not_read)
+{
+    struct engine_rig *rig = begin(r, 0);
+    uint64_t expiry_ms = engine_rig_now_ms(rig) + 1000 * 1000;
+    engine_rig_put(rig, &(struct rig_put){.key = 1,
+                                          .value_bytes = LARGE,
+                                          .flags = RECORD_EXPIRING,
+                                          .expiry_ms = expiry_ms});
+    for (uint32_t key = 2; key < 30; key++)
+        put(rig, key, LARGE);
+    engine_rig_settle(rig);
+    reopen(rig);
+    CU_ASSERT(engine_counters(rig->engine).value_files > 0);
+    CU_ASSERT_EQUAL(answer_at(rig, 1, expiry_ms), ENGINE_ABSENT);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_reads, 0);
+    CU_ASSERT_EQUAL(answer_at(rig, 1, expiry_ms - 1), ENGINE_FOUND); /* as when the clock is set back */
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_reads, 1);
+    CU_ASSERT_EQUAL(answer_at(rig, 1, expiry_ms), ENGINE_ABSENT);
+    end(rig);
+}
+
 /* ---- merges and garbage ---- */
 
 TEST_IN_REACTOR(merges_copy_pointers_and_leave_values_where_they_are)
