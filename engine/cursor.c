@@ -151,6 +151,7 @@ static int give_out_separated(struct engine_cursor *c, struct record *out)
 {
     if (c->is_keys_only) {
         out->value = slice_of(NULL, 0);
+        out->flags &= (uint8_t)~RECORD_SEPARATED;
         return ENGINE_CURSOR_RECORD;
     }
     int rc = value_reader_resolve(&c->values, out);

@@ -182,6 +182,31 @@ TEST_IN_REACTOR(a_scan_reads_values_of_a_file_ahead)
     end(rig);
 }
 
+TEST_IN_REACTOR(a_scan_of_keys_reads_no_value)
+{
+    enum { KEYS = 40 };
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    engine_rig_settle(rig);
+    uint64_t reads = engine_counters(rig->engine).value_reads;
+    struct engine_range range = {
+        .from = {.vnode = RIG_VNODE_FIRST},
+        .to = {.vnode = ENGINE_VNODE_END},
+        .now_ms = engine_rig_now_ms(rig),
+        .is_keys_only = true,
+    };
+    struct engine_cursor *c;
+    struct record record;
+    uint32_t seen = 0;
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
+    for (; engine_cursor_next(c, &record) == ENGINE_CURSOR_RECORD; seen++)
+        CU_ASSERT(!(record.flags & RECORD_SEPARATED));
+    engine_cursor_close(c);
+    CU_ASSERT_EQUAL(seen, KEYS);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_reads, reads);
+    end(rig);
+}
+
 static int answer_at(struct engine_rig *rig, uint32_t key, uint64_t now_ms)
 {
     char memory[RIG_KEY_BYTES_MAX];
