@@ -17,13 +17,15 @@ static bool may_be_in(const struct table_run *run, const struct record *record, 
 }
 
 /* Would an older version of the key come to light without this record? */
-static bool is_needed(const struct build *b, const struct record *record)
+static bool is_needed(const struct engine *e, const struct build *b, const struct record *record)
 {
-    if (!b->older || record_is_live(record, b->now_ms))
+    if (record_is_live(record, b->now_ms))
+        return true;
+    if (e->quarantine_clock != 0) /* writes are missing: it is what is known of its key */
         return true;
     uint64_t hash = table_key_hash(&record->key);
     for (uint32_t i = 0; i < b->older_count; i++)
-        if (may_be_in(b->older[i], record, hash)) {
+        if (may_be_in(&b->older[i], record, hash)) {
             MARK(dead_record_is_kept_above_an_older_one);
             return true;
         }
@@ -54,7 +56,19 @@ static int add_record(struct engine *e, struct build *b, struct table_writer *w,
     bool is_changed;
     e->counters.corruptions += !(record->flags & RECORD_SEPARATED) && !entry_verify(record);
     int rc = values_build_take(&b->values, record, &is_changed);
-    return rc ? rc : table_writer_add(w, record);
+    if (rc)
+        return rc;
+    return is_changed ? table_writer_add(w, record)
+                      : table_writer_add_entry(w, record, merge_entry(b->merge));
+}
+
+/* Returns: as merge_next; 0 at the end of the keys that are asked for, too. Waits until it is paid for. */
+static int next_record(struct build *b, struct record *record)
+{
+    int rc = merge_next(b->merge, record);
+    if (rc == 1 && b->end && record_key_compare(&record->key, b->end) >= 0)
+        return 0;
+    return rc;
 }
 
 /* Until the table is large enough or the merge at its end. */
@@ -68,10 +82,10 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
             MARK(table_in_the_making_is_dropped_at_close);
             return TORC_E_CANCELLED;
         }
-        rc = merge_next(b->merge, &record);
+        rc = next_record(b, &record);
         if (rc == 1 && is_written(b, &record))
             continue;
-        if (rc == 1 && is_needed(b, &record)) {
+        if (rc == 1 && is_needed(e, b, &record)) {
             int added = add_record(e, b, w, &record);
             if (added) {
                 b->is_input_bad = added == TORC_E_CORRUPT;
@@ -219,9 +233,14 @@ static bool can_be_made_again(const struct engine *e, const struct build *b, int
     return (rc == TORC_E_STORAGE || rc == TORC_E_CORRUPT) && !b->is_input_bad && !e->is_closing;
 }
 
+static struct record_key first_key(const struct engine *e, const struct build *b)
+{
+    return b->from ? *b->from : (struct record_key){.vnode = e->options.vnode_first};
+}
+
 static int build_again(struct engine *e, struct build *b)
 {
-    struct record_key first = {.vnode = e->options.vnode_first};
+    const struct record_key first = first_key(e, b);
     MARK(table_that_failed_is_made_again);
     b->is_at_end = false;
     b->is_made_again = true;
@@ -233,7 +252,9 @@ static int build_again(struct engine *e, struct build *b)
 int engine_build_tables(struct engine *e, struct build *b)
 {
     values_build_init(&b->values, e);
-    int rc = merge_seek(b->merge, &(struct record_key){.vnode = e->options.vnode_first});
+    const struct record_key first = first_key(e, b);
+    b->now_ms = reactor_wall_ms(e->reactor);
+    int rc = merge_seek(b->merge, &first);
     b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
     while (rc == 0 && !b->is_at_end) {
         rc = build_next(e, b);
@@ -329,6 +350,23 @@ static struct table_set *make_set(struct engine *e, const struct table_set_chang
     return set;
 }
 
+static void show(struct engine *e, struct table_set *set)
+{
+    struct table_set *old = e->tables;
+    e->tables = set;
+    table_set_release(old);
+    engine_manifest_changed(e);
+    engine_refresh_clock(e);
+}
+
+static void note_failure(struct engine *e, int rc)
+{
+    if (rc != TORC_E_STORAGE)
+        return;
+    MARK(engine_fails_with_its_manifest);
+    e->is_failed = true;
+}
+
 int engine_change_tables(struct engine *e, const struct tables_change *change)
 {
     struct table_set_change set_change = {
@@ -339,10 +377,7 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
     };
     int rc = commit(e, change);
     if (rc) {
-        if (rc == TORC_E_STORAGE) {
-            MARK(engine_fails_with_its_manifest);
-            e->is_failed = true;
-        }
+        note_failure(e, rc);
         let_go(e, change->added, change->added_count, rc != TORC_E_STORAGE);
         return rc;
     }
@@ -353,12 +388,76 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
         change->removed[i]->is_obsolete = true;
         values_count(e, &change->removed[i]->values, false);
     }
-    struct table_set *old = e->tables;
-    e->tables = set;
-    table_set_release(old);
-    engine_wake_burial(e); /* some may have waited for this commit to be over */
-    engine_refresh_clock(e);
+    show(e, set);
     return 0;
+}
+
+static const struct manifest_table *described(const struct engine *e, uint64_t number)
+{
+    const struct manifest_state *s = manifest_state(e->manifest);
+    uint32_t i = 0;
+    while (i < s->table_count && s->tables[i].number != number)
+        i++;
+    ASSERT(i < s->table_count);
+    return &s->tables[i];
+}
+
+static uint8_t *move_slice(uint8_t *to, struct slice *bytes)
+{
+    uint8_t *end = slice_put(to, *bytes);
+    bytes->data = to;
+    return end;
+}
+
+/* Its slices are moved to memory of their own: those of the manifest's live until the next commit ends, which
+ * may be another's. Returns: that memory, or null. */
+static uint8_t *own_slices(struct engine *e, struct manifest_table *d)
+{
+    struct slice *slices[] = {&d->smallest.key, &d->smallest.subkey, &d->largest.key, &d->largest.subkey,
+                              &d->values};
+    size_t bytes = 1;
+    for (unsigned i = 0; i < ARRAY_COUNT(slices); i++)
+        bytes += slices[i]->bytes;
+    uint8_t *memory = reactor_alloc(e->reactor, bytes), *to = memory;
+    for (unsigned i = 0; memory && i < ARRAY_COUNT(slices); i++)
+        to = move_slice(to, slices[i]);
+    return memory;
+}
+
+int engine_separate_table(struct engine *e, struct table_ref *ref)
+{
+    struct manifest_table description = *described(e, ref->number);
+    uint8_t *memory = own_slices(e, &description);
+    if (!memory)
+        return TORC_E_NO_MEMORY;
+    /* its run may have its own number for a name */
+    description.order = manifest_next_number(e->manifest);
+    description.level = 0;
+    int rc = manifest_commit(e->manifest, &(struct manifest_change){
+                                              .added = &description,
+                                              .added_count = 1,
+                                              .removed = &ref->number,
+                                              .removed_count = 1,
+                                          });
+    reactor_free(e->reactor, memory);
+    note_failure(e, rc);
+    if (rc)
+        return rc;
+    struct table_ref *const refs[] = {ref};
+    ref->run = description.order;
+    ref->level = 0;
+    show(e, make_set(e, &(struct table_set_change){refs, 1, refs, 1}));
+    return 0;
+}
+
+void engine_manifest_changed(struct engine *e)
+{
+    if (manifest_copies(e->manifest) < 2)
+        MARK(log_is_kept_for_the_older_manifest_copy);
+    else if (e->wal)
+        wal_truncate(e->wal, manifest_state(e->manifest)->numbers.log_start);
+    if (!e->is_closing || e->is_flushing || e->is_compacting) /* else nobody waits for the task */
+        engine_wake_burial(e);
 }
 
 /* ---- failures ---- */

@@ -1,7 +1,11 @@
 /* build.h - new tables from a merge: for flushes and compactions.
  *
  * A merge is cut into tables of table_bytes_max, so that files, filters and what a writer holds in memory
- * stay of one size however large the shard is. Together they are one run. */
+ * stay of one size however large the shard is. Together they are one run, or a part of the bottom.
+ *
+ * A dead record, a tombstone or one that has expired, hides older versions of its key. It is dropped when no
+ * run that stays can hold one. Dead by expiry is what the time of the build says, and nothing but the record:
+ * so replicas that drop it at other moments still answer the same. */
 #ifndef ENGINE_BUILD_H
 #define ENGINE_BUILD_H
 
@@ -12,16 +16,20 @@
 struct build {
     struct merge *merge; /* not yet sought */
     uint32_t level;
-    /* Where older versions of a key may be besides the merge. A tombstone or an expired record is dropped
-     * when none of these runs can hold its key. Null: nothing is dropped. */
-    const struct table_run *const *older;
+    uint64_t run; /* of the tables; 0: one of their own */
+    /* Of the keys: not below the one, below the other. Null: from the first, to the last. */
+    const struct record_key *from;
+    const struct record_key *end;
+    /* Where older versions of a key may be when the merge counts, besides the new tables. */
+    const struct table_run *older;
     uint32_t older_count;
-    uint64_t now_ms;
+    struct pace *pace; /* that the merge is paid from; null: it need not be */
     /* Filled: */
     struct table_ref **tables; /* reactor_alloc'ed; references without a holder */
     uint32_t count;
     uint32_t capacity;
-    uint64_t run;
+    uint64_t now_ms;
+    uint64_t unpaid_bytes; /* of the merge */
     bool is_at_end;
     bool is_made_again;         /* the merge may give out the last record of the table before once more */
     struct values_build values; /* of the table in the making */
@@ -46,8 +54,11 @@ struct tables_change {
     void *context;
 };
 /* Waits. Returns: 0; TORC_E_DISK_FULL and TORC_E_NO_MEMORY: nothing was changed; TORC_E_STORAGE: the engine
- * has failed. */
+ * has failed. The log that is not needed any more goes. */
 MUST_CHECK int engine_change_tables(struct engine *e, const struct tables_change *change);
+
+/* Waits. The table leaves its run and is one of its own. Returns: as engine_change_tables. */
+MUST_CHECK int engine_separate_table(struct engine *e, struct table_ref *ref);
 
 /* A flush or a compaction did not succeed: says so once while it lasts, and that it does again. */
 void engine_tell_failure(struct engine *e, struct background *b, int code);

@@ -1,48 +1,25 @@
-/* compaction.c - runs of tables to fewer runs: size-tiered, one merge at a time.
- *
- * Runs of about one size are a tier: each tier is four times the one before, beginning at the memtable's
- * size. When four runs of a tier are there they are merged into one, which is then of a higher tier. A key is
- * so written about once a tier, and there are at most three runs a tier and one in the making (O'Neil et al.,
- * "The Log-Structured Merge-Tree", 1996, in its tiered form).
+/* compaction.c - the task that merges, one thing at a time; see compaction.h.
  *
  * A tombstone, or a record that has expired, is dropped when no run outside of the merge may hold an older
  * version of its key: the filters tell. What is in memtables is newer than what is in tables, since versions
- * are stamped in ascending order. A bad block ends the merge: its run is left as it is, served where it can
- * be, and not merged again until the next start, so damage never spreads. */
-#include "engine/build.h"
+ * are stamped in ascending order. */
+#include "engine/compaction.h"
 #include "reactor/base/mark.h"
 
-enum { TIER_RUNS = 4, TIER_FACTOR = 4, TIERS_MAX = 16 };
-
-struct picked {
-    const struct table_run *runs[COMPACTION_RUNS_MAX]; /* of `set` */
-    uint32_t count;
-    uint32_t tier;
-    uint32_t table_count;  /* of all of them */
-    struct table_set *set; /* held */
+enum {
+    TIER_RUNS = 8, /* of one tier, and merged at once */
+    TIER_FACTOR = 8,
+    TIERS_MAX = 16,
+    CROWDED_RUNS = 24, /* with so many upper runs fewer are merged, too: */
+    CROWDED_TIER_RUNS = 4,
+    TRIGGER_MEMTABLES = 4,
+    TRIGGER_PER_CENT = 15,       /* of the bottom */
+    TABLE_BYTES_LEAST = 16 << 10 /* of a table of few records: block, index, filter, footer */
 };
 
-/* ---- what to merge ---- */
+/* ---- runs ---- */
 
-static uint64_t run_bytes(const struct table_run *run)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < run->count; i++)
-        bytes += table_summary(run->tables[i]->table)->bytes;
-    return bytes;
-}
-
-static uint32_t tier_of(const struct engine *e, const struct table_run *run)
-{
-    uint64_t bytes = run_bytes(run);
-    uint64_t limit = e->options.memtable_bytes * 2;
-    uint32_t tier = 0;
-    for (; tier + 1 < TIERS_MAX && bytes > limit; tier++)
-        limit *= TIER_FACTOR;
-    return tier;
-}
-
-static bool is_damaged(const struct table_run *run)
+bool compaction_is_damaged(const struct table_run *run)
 {
     for (uint32_t i = 0; i < run->count; i++)
         if (run->tables[i]->is_damaged)
@@ -50,75 +27,68 @@ static bool is_damaged(const struct table_run *run)
     return false;
 }
 
-/* The run that holds most of what is to leave value logs that are collected: with nothing else to do it is
- * written again, and its values move. */
-static bool pick_for_values(const struct engine *e, struct picked *p)
+static bool is_in_round(const struct engine *e, const struct table_run *run)
 {
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < p->set->run_count; i++) {
-        const struct table_run *run = &p->set->runs[i];
-        uint64_t bytes = 0;
-        for (uint32_t j = 0; j < run->count; j++)
-            bytes += values_collectable_bytes(e, &run->tables[j]->values);
-        if (bytes <= most || is_damaged(run))
-            continue;
-        most = bytes;
-        p->runs[0] = run;
-        p->count = 1;
-        p->table_count = run->count;
-    }
-    p->tier = p->count ? p->runs[0]->tables[0]->level - 1 : 0; /* it stays as deep as it is */
-    return p->count > 0;
-}
-
-/* The lowest tier with enough runs; of it the oldest. */
-static bool pick(const struct engine *e, struct picked *p)
-{
-    struct table_set *set = e->tables;
-    for (uint32_t tier = 0; tier < TIERS_MAX; tier++) {
-        *p = (struct picked){.tier = tier, .set = set};
-        for (uint32_t i = set->run_count; i-- > 0 && p->count < COMPACTION_RUNS_MAX;)
-            if (tier_of(e, &set->runs[i]) == tier && !is_damaged(&set->runs[i])) {
-                p->runs[p->count++] = &set->runs[i];
-                p->table_count += set->runs[i].count;
-            }
-        if (p->count >= TIER_RUNS)
-            return true;
-    }
-    *p = (struct picked){.set = set};
-    return pick_for_values(e, p);
-}
-
-static bool is_picked(const struct picked *p, const struct table_run *run)
-{
-    for (uint32_t i = 0; i < p->count; i++)
-        if (p->runs[i] == run)
+    for (uint32_t i = 0; e->round.is_active && i < e->round.run_count; i++)
+        if (e->round.runs[i] == run->tables[0]->run)
             return true;
     return false;
 }
 
-/* ---- the merge ---- */
-
-/* The runs outside of the merge. While writes are missing nothing is dropped: a tombstone is what is known of
- * its key. */
-static int find_older(struct engine *e, const struct picked *p, struct build *b)
+bool compaction_is_fresh(const struct engine *e, const struct table_run *run)
 {
-    if (e->quarantine_clock != 0)
-        return 0;
-    const struct table_run **older =
-        reactor_alloc(e->reactor, (p->set->run_count + 1) * sizeof(struct table_run *));
-    if (!older)
-        return TORC_E_NO_MEMORY;
-    b->older = older;
-    for (uint32_t i = 0; i < p->set->run_count; i++)
-        if (!is_picked(p, &p->set->runs[i]))
-            older[b->older_count++] = &p->set->runs[i];
-    return 0;
+    return !table_run_is_bottom(run) && !compaction_is_damaged(run) && !is_in_round(e, run);
 }
 
-/* A table that cannot be read whole. */
-static void set_aside(struct engine *e, const struct merge_source *bad, int code)
+uint64_t compaction_trigger_bytes(const struct engine *e)
 {
+    uint64_t memtable = e->options.memtable_bytes;
+    uint64_t bytes = TRIGGER_MEMTABLES * (memtable > TABLE_BYTES_LEAST ? memtable : TABLE_BYTES_LEAST);
+    for (uint32_t i = 0; i < e->tables->run_count; i++)
+        if (table_run_is_bottom(&e->tables->runs[i])) {
+            uint64_t share = table_run_full_bytes(&e->tables->runs[i]) / 100 * TRIGGER_PER_CENT;
+            return share > bytes ? share : bytes;
+        }
+    return bytes;
+}
+
+/* ---- one merge ---- */
+
+int merging_init(struct engine *e, struct merging *m)
+{
+    struct table_set *set = e->tables;
+    *m = (struct merging){.set = set};
+    table_set_hold(set);
+    m->inputs = reactor_alloc(e->reactor, (set->run_count + 1) * sizeof *m->inputs);
+    m->older = reactor_alloc(e->reactor, (set->run_count + 1) * sizeof *m->older);
+    m->removed = reactor_alloc(e->reactor, (set->count + 1) * sizeof(struct table_ref *));
+    return m->inputs && m->older && m->removed ? 0 : TORC_E_NO_MEMORY;
+}
+
+void merging_deinit(struct engine *e, struct merging *m)
+{
+    reactor_free(e->reactor, m->inputs);
+    reactor_free(e->reactor, m->older);
+    reactor_free(e->reactor, (void *)m->removed);
+    table_set_release(m->set);
+}
+
+struct table_run merging_part(const struct table_run *run, uint32_t first, uint32_t end)
+{
+    ASSERT(first <= end && end <= run->count);
+    struct table_run part = {.tables = run->tables + first, .count = end - first};
+    for (uint32_t i = first; i < end; i++) {
+        part.clock_max =
+            run->tables[i]->clock_max > part.clock_max ? run->tables[i]->clock_max : part.clock_max;
+        part.bytes += run->tables[i]->bytes;
+        part.value_bytes += value_refs_bytes(&run->tables[i]->values);
+    }
+    return part;
+}
+
+void compaction_set_aside(struct engine *e, const struct merge *merge, int code)
+{
+    const struct merge_source *bad = &merge->sources[merge->bad_source];
     struct table_ref *ref = bad->run->tables[bad->table];
     char path[ENGINE_PATH_MAX];
     engine_table_path(e, ref->number, path);
@@ -129,97 +99,262 @@ static void set_aside(struct engine *e, const struct merge_source *bad, int code
                 error_sentence(code));
 }
 
-static int merge_picked(struct engine *e, const struct picked *p, struct build *b)
-{
-    struct merge merge;
-    int rc = merge_init(&merge, e->reactor, p->count);
-    if (rc)
-        return rc;
-    for (uint32_t i = 0; i < p->count; i++)
-        merge_add_run(&merge, p->runs[i], TABLE_CURSOR_BULK);
-    b->merge = &merge;
-    rc = find_older(e, p, b);
-    if (rc == 0)
-        rc = engine_build_tables(e, b);
-    if (b->is_input_bad)
-        set_aside(e, &merge.sources[merge.bad_source], rc);
-    reactor_free(e->reactor, (void *)(uintptr_t)b->older);
-    merge_deinit(&merge);
-    return rc;
-}
-
-/* `removed` has room for p->table_count. */
-static int replace(struct engine *e, const struct picked *p, const struct build *b,
-                   struct table_ref **removed)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < p->count; i++)
-        for (uint32_t j = 0; j < p->runs[i]->count; j++)
-            removed[count++] = p->runs[i]->tables[j];
-    ASSERT(count == p->table_count);
-    uint64_t bytes = build_bytes(b);
-    int rc = engine_change_tables(e, &(struct tables_change){
-                                         .added = b->tables,
-                                         .added_count = b->count,
-                                         .removed = removed,
-                                         .removed_count = count,
-                                     });
-    if (rc)
-        return rc;
-    e->counters.compactions++;
-    e->counters.compacted_bytes += bytes;
-    return 0;
-}
-
-static int compact_once(struct engine *e, const struct picked *p)
-{
-    struct build build = {.level = p->tier + 1, .now_ms = reactor_wall_ms(e->reactor)};
-    struct table_ref **removed = reactor_alloc(e->reactor, p->table_count * sizeof(struct table_ref *));
-    if (!removed)
-        return TORC_E_NO_MEMORY;
-    table_set_hold(p->set);
-    int rc = merge_picked(e, p, &build);
-    if (rc == 0)
-        rc = replace(e, p, &build, removed);
-    bool is_known = build.is_input_bad; /* and told; other runs may be merged at once */
-    build_deinit(e, &build);
-    reactor_free(e->reactor, removed);
-    table_set_release(p->set);
-    return is_known ? TORC_E_CANCELLED : rc;
-}
-
 /* While the log or a flush waits for room a merge takes none of it: what it may write, and a file of the log,
  * must both find a place. Waits. */
-static bool leaves_room(struct engine *e, const struct picked *p)
+static bool leaves_room(struct engine *e, const struct merging *m)
 {
     if (!e->is_out_of_room && !wal_is_out_of_room(e->wal))
         return true;
-    uint64_t needed = e->options.segment_bytes;
-    for (uint32_t i = 0; i < p->count; i++)
-        needed += run_bytes(p->runs[i]);
     uint64_t free_bytes = 0;
     int rc = directory_free_bytes(e->reactor, e->directory, &free_bytes);
-    if (rc == 0 && free_bytes >= needed)
+    if (rc == 0 && free_bytes >= e->options.segment_bytes + m->bytes)
         return true;
     MARK(merge_leaves_the_room_to_the_log);
     return false;
 }
 
+static int build_tables(struct engine *e, struct merging *m, struct build *b)
+{
+    struct merge merge;
+    int rc = merge_init(&merge, e->reactor, m->input_count);
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; i < m->input_count; i++)
+        merge_add_run(&merge, &m->inputs[i], TABLE_CURSOR_BULK);
+    b->merge = &merge;
+    b->older = m->older;
+    b->older_count = m->older_count;
+    rc = engine_build_tables(e, b);
+    if (b->is_input_bad) {
+        compaction_set_aside(e, &merge, rc);
+        rc = TORC_E_CANCELLED; /* told; other tables may be merged at once */
+    }
+    merge_deinit(&merge);
+    return rc;
+}
+
+static void count(struct engine *e, const struct build *b, uint64_t bytes)
+{
+    e->counters.compactions++;
+    e->counters.compacted_bytes += bytes;
+    if (b->level == TABLE_LEVEL_BOTTOM)
+        e->counters.compacted_bottom_bytes += bytes;
+    else
+        e->counters.compacted_tier_bytes += bytes;
+}
+
+int compaction_merge(struct engine *e, struct merging *m, struct build *b)
+{
+    int rc = 0;
+    if (m->input_count > 0)
+        rc = leaves_room(e, m) ? build_tables(e, m, b) : TORC_E_OVERLOADED;
+    if (rc == 0) {
+        uint64_t bytes = build_bytes(b);
+        rc = engine_change_tables(e, &(struct tables_change){
+                                         .added = b->tables,
+                                         .added_count = b->count,
+                                         .removed = m->removed,
+                                         .removed_count = m->removed_count,
+                                     });
+        if (rc == 0)
+            count(e, b, bytes);
+    }
+    build_deinit(e, b);
+    return rc;
+}
+
+/* ---- tiers ---- */
+
+struct tier {
+    const struct table_run *runs[TIER_RUNS]; /* of the set there is, oldest first */
+    uint32_t count;
+    uint32_t tier;
+};
+
+static uint32_t tier_of(const struct engine *e, const struct table_run *run)
+{
+    uint64_t limit = e->options.memtable_bytes * 2;
+    uint32_t tier = 0;
+    for (; tier + 1 < TIERS_MAX && table_run_full_bytes(run) > limit; tier++)
+        limit *= TIER_FACTOR;
+    return tier;
+}
+
+static uint32_t runs_wanted(const struct engine *e)
+{
+    return e->tables->run_count > CROWDED_RUNS ? CROWDED_TIER_RUNS : TIER_RUNS;
+}
+
+/* The oldest of the tier, as many as stay below half of what begins a round together. */
+static bool pick_of_tier(const struct engine *e, uint32_t tier, struct tier *t)
+{
+    const struct table_set *set = e->tables;
+    uint64_t room = compaction_trigger_bytes(e) / 2;
+    *t = (struct tier){.tier = tier};
+    for (uint32_t i = set->run_count; i-- > 0 && t->count < TIER_RUNS;) {
+        const struct table_run *run = &set->runs[i];
+        if (!compaction_is_fresh(e, run) || tier_of(e, run) != tier)
+            continue;
+        if (table_run_full_bytes(run) > room)
+            break;
+        room -= table_run_full_bytes(run);
+        t->runs[t->count++] = run;
+    }
+    return t->count >= runs_wanted(e);
+}
+
+static bool pick_tier(const struct engine *e, struct tier *t)
+{
+    for (uint32_t tier = 0; tier < TIERS_MAX; tier++)
+        if (pick_of_tier(e, tier, t))
+            return true;
+    return false;
+}
+
+static bool is_picked(const struct tier *t, const struct table_run *run)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->runs[i] == run)
+            return true;
+    return false;
+}
+
+static void plan_tier(struct merging *m, const struct tier *t)
+{
+    for (uint32_t i = 0; i < m->set->run_count; i++) {
+        const struct table_run *run = &m->set->runs[i];
+        if (!is_picked(t, run)) {
+            m->older[m->older_count++] = *run;
+            continue;
+        }
+        m->inputs[m->input_count++] = *run;
+        m->bytes += run->bytes;
+        for (uint32_t j = 0; j < run->count; j++)
+            m->removed[m->removed_count++] = run->tables[j];
+    }
+}
+
+static int merge_tier(struct engine *e, const struct tier *t)
+{
+    struct merging m;
+    struct build build = {.level = t->tier + 1};
+    int rc = merging_init(e, &m);
+    if (rc == 0) {
+        plan_tier(&m, t);
+        rc = compaction_merge(e, &m, &build);
+    }
+    merging_deinit(e, &m);
+    return rc;
+}
+
+/* ---- one table ---- */
+
+struct place {
+    const struct table_run *run;
+    uint32_t table;
+};
+
+/* The table that holds most of what is to leave value logs that are collected: with nothing else to do it is
+ * written again where it stands, and its values move. */
+static bool pick_for_values(const struct engine *e, struct place *p)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < e->tables->run_count; i++)
+        for (uint32_t j = 0; j < e->tables->runs[i].count; j++) {
+            const struct table_ref *ref = e->tables->runs[i].tables[j];
+            uint64_t bytes = ref->is_damaged ? 0 : values_collectable_bytes(e, &ref->values);
+            if (bytes <= most)
+                continue;
+            most = bytes;
+            *p = (struct place){&e->tables->runs[i], j};
+        }
+    return most > 0;
+}
+
+/* No other table of the run can have its keys. */
+static void plan_table(struct merging *m, const struct place *p)
+{
+    for (uint32_t i = 0; i < m->set->run_count; i++)
+        if (&m->set->runs[i] != p->run)
+            m->older[m->older_count++] = m->set->runs[i];
+    m->inputs[m->input_count++] = merging_part(p->run, p->table, p->table + 1);
+    m->removed[m->removed_count++] = p->run->tables[p->table];
+    m->bytes = m->inputs[0].bytes + table_run_full_bytes(&m->inputs[0]);
+}
+
+static int merge_table(struct engine *e, const struct place *p)
+{
+    const struct table_ref *ref = p->run->tables[p->table];
+    struct merging m;
+    struct build build = {.level = ref->level, .run = ref->run};
+    int rc = merging_init(e, &m);
+    if (rc == 0) {
+        plan_table(&m, p);
+        rc = compaction_merge(e, &m, &build);
+    }
+    merging_deinit(e, &m);
+    return rc;
+}
+
+/* ---- the task ---- */
+
+/* Takes a table that cannot be read whole out of a run of many, so that the others go on. Returns: 1 when
+ * there was one, 0, or an error. */
+static int separate_damaged(struct engine *e)
+{
+    const struct table_set *set = e->tables;
+    for (uint32_t i = 0; i < set->run_count; i++)
+        for (uint32_t j = 0; j < set->runs[i].count; j++) {
+            const struct table_run *run = &set->runs[i];
+            if (!run->tables[j]->is_damaged || (run->count == 1 && !table_run_is_bottom(run)))
+                continue;
+            if (e->is_accepting) /* it may be about to go */
+                return TORC_E_OVERLOADED;
+            MARK(damaged_table_becomes_a_run_of_its_own);
+            int rc = engine_separate_table(e, run->tables[j]);
+            return rc ? rc : 1;
+        }
+    return 0;
+}
+
+/* Does one thing. Returns: 1 when there was something to do, 0, or an error. */
+static int compact_once(struct engine *e)
+{
+    struct tier tier;
+    struct place place;
+    int rc = separate_damaged(e);
+    if (rc == 0)
+        rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor));
+    if (rc)
+        return rc;
+    if (pick_tier(e, &tier)) {
+        rc = merge_tier(e, &tier);
+        return rc ? rc : 1;
+    }
+    if (!e->round.is_active && round_is_due(e))
+        round_begin(e);
+    if (e->round.is_active) {
+        rc = round_merge_fragment(e);
+        return rc ? rc : 1;
+    }
+    if (!pick_for_values(e, &place))
+        return 0;
+    rc = merge_table(e, &place);
+    return rc ? rc : 1;
+}
+
 static void compact(struct reactor *r, void *context)
 {
     struct engine *e = context;
-    struct picked picked;
+    int rc = 1;
     (void)r;
-    while (!e->is_closing && !e->is_failed && pick(e, &picked)) {
-        if (!leaves_room(e, &picked)) {
-            engine_pause(e, &e->compaction_wake);
-            continue;
-        }
-        /* There may be other tables by now. */
-        int rc = pick(e, &picked) ? compact_once(e, &picked) : TORC_E_CANCELLED;
-        if (rc == 0) {
+    while (!e->is_closing && !e->is_failed && rc) {
+        rc = compact_once(e);
+        if (rc > 0) {
             engine_tell_recovered(e, &e->compacting);
-        } else if (rc != TORC_E_CANCELLED) {
+        } else if (rc == TORC_E_OVERLOADED) {
+            engine_pause(e, &e->compaction_wake);
+        } else if (rc < 0 && rc != TORC_E_CANCELLED) {
             MARK(compaction_failed_and_is_tried_again);
             engine_tell_failure(e, &e->compacting, rc);
             engine_pause(e, &e->compaction_wake);

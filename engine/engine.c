@@ -15,7 +15,7 @@ enum {
     MEMTABLE_BYTES_DEFAULT = 64 << 20,
     LOG_BYTES_MAX_DEFAULT = 512 << 20,
     CACHE_BYTES_DEFAULT = 64 << 20,
-    TABLE_BYTES_MAX_DEFAULT = 256 << 20,
+    TABLE_BYTES_MAX_DEFAULT = 64 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     VALUE_LOG_BYTES_MIN_DEFAULT = 2 << 10,
     SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
@@ -306,10 +306,7 @@ static int on_prepared(void *owner, const struct wal_named *named)
     int rc =
         manifest_commit(e->manifest, &(struct manifest_change){.edit = edit_log_files, .context = &files});
     e->is_failed |= rc == TORC_E_STORAGE;
-    if (rc == 0 && e->wal && manifest_copies(e->manifest) == 2) /* a flush may have waited for it */
-        wal_truncate(e->wal, manifest_state(e->manifest)->numbers.log_start);
-    if (!e->is_closing)
-        engine_wake_burial(e); /* some may have waited for this commit to be over */
+    engine_manifest_changed(e);
     return rc;
 }
 

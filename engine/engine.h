@@ -49,7 +49,7 @@ struct engine_options {
     uint64_t log_bytes_max;   /* also frozen when the log since it began is longer; 0 means 512 MiB */
     uint64_t segment_bytes;   /* of one log file, whole 4 KiB; 0 means 64 MiB; 64 KiB and a record at least */
     uint64_t cache_bytes;     /* half for rows, half for blocks; 0 means 64 MiB */
-    uint64_t table_bytes_max; /* merges begin a new table at this size; 0: 256 MiB; 8 KiB to 2 GiB */
+    uint64_t table_bytes_max; /* merges begin a new table at this size; 0: 64 MiB; 8 KiB to 2 GiB */
     uint32_t value_bytes_max; /* no larger value is put; 0 means VALUE_BYTES_MAX */
     /* Values of so many bytes and more go to value logs when a memtable is flushed; 0 means 2,048, UINT32_MAX
      * never. What is there already is read whatever this says. */
@@ -214,7 +214,11 @@ struct engine_counters {
     uint64_t flushes;
     uint64_t flushed_bytes;
     uint64_t compactions;
-    uint64_t compacted_bytes;
+    uint64_t compacted_bytes;        /* written by merges */
+    uint64_t compacted_tier_bytes;   /* of them into upper runs */
+    uint64_t compacted_bottom_bytes; /* of them into the bottom */
+    uint64_t rounds;                 /* through the bottom, begun */
+    uint64_t expired_tables;         /* dropped unread, since all their records had expired */
     uint64_t tables;
     uint64_t table_bytes;
     uint64_t table_pinned_bytes; /* filters and indexes */

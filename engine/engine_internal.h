@@ -5,7 +5,7 @@
  *   read.c        point reads                         cursor.c      scans
  *   build.c       from a merge to tables that count   values.c      value logs; values_build.c: of a table
  *                                                   in the making; values_read.c: of readers
- *   flush.c       frozen memtables to tables          compaction.c  tables to fewer tables
+ *   flush.c       frozen memtables to tables          compaction*.c tables to fewer tables
  *   loss.c        what was lost is given up           disk.c        the share of background work in the disk
  *
  * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are
@@ -28,13 +28,22 @@ enum {
     FROZEN_KEPT_MAX = 4,    /* with so many waiting to be flushed the log is held back */
     FROZEN_COUNT_MAX = 256, /* recovery may make more */
     RETRY_NS = 1000000000,  /* after a full disk */
-    COMPACTION_RUNS_MAX = 16,
-    ENGINE_APPLY_MAX = 16, /* records put together */
+    ROUND_RUNS_MAX = 64,    /* upper runs that a round takes */
+    ENGINE_APPLY_MAX = 16,  /* records put together */
 };
 
 struct frozen {
     struct memtable *memtable;
     uint64_t last_sequence; /* of the log: all its records are at or before this one */
+};
+
+/* A pass through the keys that takes upper runs into the bottom; compaction.h. */
+struct round {
+    bool is_active;
+    uint32_t run_count;
+    uint64_t runs[ROUND_RUNS_MAX];                 /* their names */
+    struct record_key position;                    /* what is below it has been passed */
+    uint8_t key[KEY_BYTES_MAX + SUBKEY_BYTES_MAX]; /* its bytes */
 };
 
 /* What was told of one of the two. */
@@ -79,6 +88,8 @@ struct engine {
     bool is_failed;          /* the manifest cannot be written any more: no flush, no compaction */
     struct background flushing;
     struct background compacting;
+    struct round round;
+    bool is_idle; /* next to nothing was written for a while: what is below the trigger is merged, too */
     bool is_out_of_room; /* the last flush found the disk full */
     struct event closed; /* close waits for the tasks */
 
@@ -108,6 +119,9 @@ MUST_CHECK int engine_recover(struct engine *e, char *why, size_t why_bytes);
 /* flush.c, compaction.c: start the task if there is work and it does not run. */
 void engine_wake_flush(struct engine *e);
 void engine_wake_compaction(struct engine *e);
+
+/* build.c: a commit of the manifest is done. What only its older copy needed of log and tables goes. */
+void engine_manifest_changed(struct engine *e);
 
 /* tables.c: closes and removes what is in the graveyard, in a task. */
 void engine_wake_burial(struct engine *e);

@@ -14,23 +14,6 @@ static void edit_log_start(void *context, struct manifest_numbers *n)
         n->clock_max = memtable_clock_max(e->frozen[0].memtable);
 }
 
-/* Tables are older than memtables. While writes are missing a tombstone is kept: it is what is known of its
- * key. */
-static int find_older(struct engine *e, const struct table_set *set, struct build *b)
-{
-    if (e->quarantine_clock != 0)
-        return 0;
-    const struct table_run **older =
-        reactor_alloc(e->reactor, (set->run_count + 1) * sizeof(struct table_run *));
-    if (!older)
-        return TORC_E_NO_MEMORY;
-    for (uint32_t i = 0; i < set->run_count; i++)
-        older[i] = &set->runs[i];
-    b->older = older;
-    b->older_count = set->run_count;
-    return 0;
-}
-
 static int build_oldest(struct engine *e, struct build *b)
 {
     struct merge merge;
@@ -41,13 +24,10 @@ static int build_oldest(struct engine *e, struct build *b)
         return rc;
     table_set_hold(set);
     b->merge = &merge;
-    b->now_ms = reactor_wall_ms(e->reactor);
-    rc = find_older(e, set, b);
-    if (rc == 0) {
-        merge_add_memtable(&merge, e->frozen[0].memtable, e->options.vnode_first, vnode_end);
-        rc = engine_build_tables(e, b);
-    }
-    reactor_free(e->reactor, (void *)(uintptr_t)b->older);
+    b->older = set->runs; /* tables are older than memtables */
+    b->older_count = set->run_count;
+    merge_add_memtable(&merge, e->frozen[0].memtable, e->options.vnode_first, vnode_end);
+    rc = engine_build_tables(e, b);
     merge_deinit(&merge);
     table_set_release(set);
     return rc;
@@ -108,11 +88,6 @@ static int flush_oldest(struct engine *e)
     forget_rows(e);
     drop_oldest(e);
     e->counters.flushes++;
-    /* An older copy of the manifest would need the old log. */
-    if (manifest_copies(e->manifest) < 2)
-        MARK(log_is_kept_for_the_older_manifest_copy);
-    else
-        wal_truncate(e->wal, manifest_state(e->manifest)->numbers.log_start);
     return 0;
 }
 

@@ -85,8 +85,6 @@ static int give_up(struct engine *e, uint64_t sequence, struct table_ref **lost)
         return rc;
     MARK(loss_is_accepted);
     e->quarantine_clock = 0;
-    if (manifest_copies(e->manifest) == 2)
-        wal_truncate(e->wal, manifest_state(e->manifest)->numbers.log_start);
     engine_tell(
         e, "loss_accepted",
         "%llu stretches of the log and %u tables of %llu records are given up: their keys answer with "

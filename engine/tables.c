@@ -14,6 +14,7 @@ struct table_ref *table_ref_new(struct engine *e, struct table *table, uint64_t 
     ref->table = table;
     ref->number = table_summary(table)->number;
     ref->run = run;
+    ref->bytes = table_summary(table)->bytes;
     ref->clock_min = table_summary(table)->clock_min;
     ref->clock_max = table_summary(table)->clock_max;
     ref->level = level;
@@ -51,20 +52,31 @@ static bool is_among(const struct table_ref *ref, struct table_ref *const *refs,
     return false;
 }
 
+/* Among the tables of one run, from `low` to before `high`: the first that does not begin before `key`. */
+static uint32_t place_in_run(const struct table_set *set, uint32_t low, uint32_t high,
+                             const struct record_key *key)
+{
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (record_key_compare(&table_summary(set->tables[middle]->table)->smallest, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Puts the table among those of its run, in the order of keys, or behind all when it is the first of its
  * run. */
 static void set_add(struct table_set *set, struct table_ref *ref)
 {
-    const struct record_key *smallest = &table_summary(ref->table)->smallest;
-    uint32_t at = set->count;
-    bool is_behind = false; /* a table of its run, before it in order, was found */
-    for (uint32_t i = set->count; i-- > 0 && !is_behind;) {
-        const struct table_ref *other = set->tables[i];
-        if (other->run != ref->run)
-            continue;
-        is_behind = record_key_compare(&table_summary(other->table)->smallest, smallest) < 0;
-        at = is_behind ? i + 1 : i;
-    }
+    uint32_t high = set->count;
+    while (high > 0 && set->tables[high - 1]->run != ref->run)
+        high--;
+    uint32_t low = high;
+    while (low > 0 && set->tables[low - 1]->run == ref->run)
+        low--;
+    uint32_t at = high == 0 ? set->count : place_in_run(set, low, high, &table_summary(ref->table)->smallest);
     memmove(&set->tables[at + 1], &set->tables[at], (set->count - at) * sizeof set->tables[0]);
     set->tables[at] = ref;
     set->count++;
@@ -84,9 +96,12 @@ static void find_runs(struct table_set *set)
     uint32_t end;
     for (uint32_t begin = 0; begin < set->count; begin = end) {
         struct table_run run = {.tables = &set->tables[begin]};
-        for (end = begin; end < set->count && set->tables[end]->run == set->tables[begin]->run; end++)
-            run.clock_max =
-                set->tables[end]->clock_max > run.clock_max ? set->tables[end]->clock_max : run.clock_max;
+        for (end = begin; end < set->count && set->tables[end]->run == set->tables[begin]->run; end++) {
+            const struct table_ref *ref = set->tables[end];
+            run.clock_max = ref->clock_max > run.clock_max ? ref->clock_max : run.clock_max;
+            run.bytes += ref->bytes;
+            run.value_bytes += value_refs_bytes(&ref->values);
+        }
         run.count = end - begin;
         add_run(set, &run);
     }

@@ -5,10 +5,13 @@
  *   reader --> table_set --> table_ref --^                  they began with, and with it its tables
  *
  * The tables that one flush or one merge has made are a run: their ranges of keys are disjoint, so a get
- * looks into one table a run. A run is never changed, only replaced as a whole.
+ * looks into one table a run. The lowest run is the bottom, all others are upper runs. The bottom is replaced
+ * in fragments and upper runs lose tables from the front while that goes on (compaction.h); the ranges stay
+ * disjoint.
  *
- *   run 7   [ a ..... f ][ g .. m ][ n ..... z ]      of a merge
  *   run 12  [ b ................. y ]                 of a flush
+ *   run 7   [ a ..... f ][ g .. m ][ n ..... z ]      of a merge
+ *   bottom  [a.b][c..d][e.h][i..m][n.q][r.t][u.z]     of many
  *
  * A table that no set holds any more and that was replaced is closed and its file removed, by a task. */
 #ifndef ENGINE_TABLES_H
@@ -20,12 +23,17 @@
 
 struct engine;
 
+/* manifest_table.level and .order of the bottom's tables. */
+enum { TABLE_LEVEL_BOTTOM = 255 };
+#define TABLE_RUN_BOTTOM UINT64_MAX
+
 struct table_ref {
     struct list link; /* in the graveyard */
     struct engine *engine;
     struct table *table;
     uint64_t number;
-    uint64_t run; /* its name: the number of its first table; manifest_table.order */
+    uint64_t run; /* its name: the number of its first table, or TABLE_RUN_BOTTOM; manifest_table.order */
+    uint64_t bytes;
     uint64_t clock_min;
     uint64_t clock_max;
     uint32_t level;
@@ -39,7 +47,19 @@ struct table_run {
     struct table_ref **tables; /* by key */
     uint32_t count;
     uint64_t clock_max;
+    uint64_t bytes;       /* of the tables */
+    uint64_t value_bytes; /* that they point to in value logs */
 };
+
+static inline uint64_t table_run_full_bytes(const struct table_run *run)
+{
+    return run->bytes + run->value_bytes;
+}
+
+static inline bool table_run_is_bottom(const struct table_run *run)
+{
+    return run->tables[0]->run == TABLE_RUN_BOTTOM;
+}
 
 struct table_set {
     struct reactor *reactor;

@@ -41,6 +41,14 @@ struct value_refs {
     uint32_t count;
 };
 
+static inline uint64_t value_refs_bytes(const struct value_refs *refs)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < refs->count; i++)
+        bytes += refs->uses[i].bytes;
+    return bytes;
+}
+
 MUST_CHECK int values_open(struct reactor *r, struct values **out);
 void values_close(struct values *v); /* Requires: nobody holds a file. Null is allowed. */
 

@@ -287,7 +287,7 @@ static struct lost_table *lose_table(struct reactor *r, const char *how)
     struct lost_table *t = calloc(1, sizeof *t);
     ASSERT(t);
     t->rig = engine_rig_make();
-    t->rig->options.table_bytes_max = 16 << 10;
+    t->rig->options.table_bytes_max = 34 << 10;
     engine_rig_open(t->rig, r);
     flush_once(t->rig, 0);
     flush_once(t->rig, 0);
