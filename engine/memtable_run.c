@@ -136,7 +136,7 @@ static void read_item(const struct memtable_list *list, const struct memtable *m
 static void read_namespaces(struct memtable_list *list, const struct memtable *m)
 {
     uint8_t first[KEY_BYTES_MAX];
-    struct slice common = slice_of(first, 0);
+    struct slice common = {.data = first, .bytes = 0};
     for (uint32_t i = 0; i < list->count; i++) {
         struct record record;
         read_item(list, m, i, &record);
