@@ -161,16 +161,24 @@ static int reserve_window(struct value_reader *v, struct value_window *w, size_t
     return reserve(v->engine->reactor, &w->buffer, bytes);
 }
 
-/* How much more than the value is worth reading. */
-static uint64_t ahead_of(const struct value_window *w, const struct value_file *f, struct extent x)
+static uint64_t lesser(uint64_t a, uint64_t b)
 {
-    if (w->file == 0 || x.begin < w->begin || x.begin > w->end + GAP_BYTES_MAX)
-        return 0;
-    uint64_t bytes = w->ahead_bytes ? w->ahead_bytes * 2 : AHEAD_BYTES_FIRST;
+    return a < b ? a : b;
+}
+
+/* What is worth reading for the extent: more behind it, or before it when the file is read backward. */
+static struct extent widen(const struct value_window *w, const struct value_file *f, struct extent x)
+{
+    uint64_t more = lesser(w->ahead_bytes ? w->ahead_bytes * 2 : AHEAD_BYTES_FIRST, VALUE_AHEAD_BYTES_MAX);
     uint64_t rest = f->bytes > x.end ? f->bytes - x.end : 0;
     rest = (rest + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
-    bytes = bytes < VALUE_AHEAD_BYTES_MAX ? bytes : VALUE_AHEAD_BYTES_MAX;
-    return bytes < rest ? bytes : rest;
+    if (w->file == 0)
+        return x;
+    if (x.begin >= w->begin && x.begin <= w->end + GAP_BYTES_MAX)
+        x.end += lesser(more, rest);
+    else if (x.begin < w->begin && x.end + GAP_BYTES_MAX >= w->begin)
+        x.begin -= lesser(more, x.begin);
+    return x;
 }
 
 /* Waits. Returns: the bytes read, or an error of the system. */
@@ -191,23 +199,26 @@ static int64_t read_some(struct value_reader *v, const struct value_file *f, str
     return got;
 }
 
-/* Waits. Reads at least the extent; what is behind it must not make the read fail. */
+/* Waits. Reads at least the extent; what is around it must not make the read fail. */
 static int fill(struct value_reader *v, const struct value_file *f, struct value_window *w, struct extent x)
 {
-    uint64_t ahead = ahead_of(w, f, x);
+    struct extent wide = widen(w, f, x);
+    uint64_t more = (wide.end - wide.begin) - (x.end - x.begin);
     w->file = 0; /* until it is read */
-    int rc = reserve_window(v, w, x.end - x.begin + ahead);
+    int rc = reserve_window(v, w, wide.end - wide.begin);
     if (rc)
         return rc;
-    int64_t got = read_some(v, f, w, (struct extent){x.begin, x.end + ahead});
-    if (got < 0 && got != TORC_E_CANCELLED && ahead > 0)
+    int64_t got = read_some(v, f, w, wide);
+    if (got < 0 && got != TORC_E_CANCELLED && more > 0) {
+        wide = x;
         got = read_some(v, f, w, x);
+    }
     if (got < 0)
         return table_storage_error((int)got);
     w->file = f->number;
-    w->begin = x.begin;
-    w->end = x.begin + (uint64_t)got;
-    w->ahead_bytes = ahead;
+    w->begin = wide.begin;
+    w->end = wide.begin + (uint64_t)got;
+    w->ahead_bytes = more;
     return 0;
 }
 

@@ -7,8 +7,8 @@
  *                     |<- window ->|
  *
  * Values of a file stand in the order of keys, so whoever reads in that order goes through each file forward.
- * A window grows while its file is read forward without large gaps and is one value when it is not. What was
- * read is compared with the pointer and verified by the record's own checksum each time. */
+ * A window grows while its file is read in order, or backward, without large gaps; else it is one value.
+ * What was read is compared with the pointer and verified by the record's own checksum each time. */
 #ifndef ENGINE_VALUES_READ_H
 #define ENGINE_VALUES_READ_H
 

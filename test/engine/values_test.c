@@ -182,28 +182,39 @@ TEST_IN_REACTOR(a_scan_reads_values_of_a_file_ahead)
     end(rig);
 }
 
-TEST_IN_REACTOR(a_scan_of_keys_reads_no_value)
+/* Returns: the values that it read from the disk. */
+static uint64_t scan_range(struct engine_rig *rig, const struct engine_range *range, uint32_t records)
+{
+    uint64_t before = engine_counters(rig->engine).value_reads;
+    struct engine_cursor *c;
+    struct record record;
+    uint32_t seen = 0;
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, range, &c), 0);
+    for (; engine_cursor_next(c, &record) == ENGINE_CURSOR_RECORD; seen++)
+        CU_ASSERT(!(record.flags & RECORD_SEPARATED));
+    engine_cursor_close(c);
+    CU_ASSERT_EQUAL(seen, records);
+    return engine_counters(rig->engine).value_reads - before;
+}
+
+TEST_IN_REACTOR(a_scan_of_keys_reads_no_value_and_one_backward_reads_ahead)
 {
     enum { KEYS = 40 };
     struct engine_rig *rig = begin(r, 0);
+    rig->is_one_vnode = true;
     put_all(rig, KEYS, LARGE);
     engine_rig_settle(rig);
-    uint64_t reads = engine_counters(rig->engine).value_reads;
     struct engine_range range = {
         .from = {.vnode = RIG_VNODE_FIRST},
         .to = {.vnode = ENGINE_VNODE_END},
         .now_ms = engine_rig_now_ms(rig),
         .is_keys_only = true,
     };
-    struct engine_cursor *c;
-    struct record record;
-    uint32_t seen = 0;
-    CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
-    for (; engine_cursor_next(c, &record) == ENGINE_CURSOR_RECORD; seen++)
-        CU_ASSERT(!(record.flags & RECORD_SEPARATED));
-    engine_cursor_close(c);
-    CU_ASSERT_EQUAL(seen, KEYS);
-    CU_ASSERT_EQUAL(engine_counters(rig->engine).value_reads, reads);
+    CU_ASSERT_EQUAL(scan_range(rig, &range, KEYS), 0);
+    range.is_keys_only = false;
+    range.is_backward = true;
+    uint64_t reads = scan_range(rig, &range, KEYS);
+    CU_ASSERT(reads > 0 && reads <= KEYS / 2);
     end(rig);
 }
 
