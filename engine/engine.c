@@ -495,6 +495,11 @@ void engine_close(struct engine *e)
     free_engine(e);
 }
 
+struct disk *engine_disk(const struct engine *e)
+{
+    return e->disk;
+}
+
 /* ---- counters ---- */
 
 static void count_tables(const struct engine *e, struct engine_counters *c)

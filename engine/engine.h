@@ -189,6 +189,10 @@ MUST_CHECK int engine_accept_loss(struct engine *e);
  * TORC_E_DISK_FULL, TORC_E_STORAGE, TORC_E_NO_MEMORY, TORC_E_OVERLOADED. */
 MUST_CHECK int engine_flush(struct engine *e);
 
+/* The share of the disk that work in the background has: for copies of its files. */
+struct disk;
+struct disk *engine_disk(const struct engine *e);
+
 /* ---- what it says ---- */
 
 struct engine_counters {

@@ -57,6 +57,7 @@ struct manifest_numbers {
     uint64_t quarantine_clock; /* lost writes have version clocks up to this; 0: nothing is missing */
     uint64_t quarantine_count; /* damaged stretches of the log behind it */
     struct wal_named log_files;
+    uint64_t log_history; /* random; another one wherever ids and sequences of the log begin anew */
 };
 
 struct manifest_state {

@@ -8,7 +8,7 @@
 #include "reactor/base/endian.h"
 
 static_assert(MANIFEST_HEADER_BYTES == 4 + 4 + 8 + 8 + 8 + 8 + 8, "the header has no gaps");
-static_assert((int)MANIFEST_NUMBERS_BYTES == 8 + 6 * 8 + 4 + 4 + 8 * (int)WAL_NAMED_MAX,
+static_assert((int)MANIFEST_NUMBERS_BYTES == 8 + 6 * 8 + 4 + 4 + 8 * (int)WAL_NAMED_MAX + 8,
               "the numbers have no gaps");
 static_assert(MANIFEST_TABLE_BYTES == 4 + 11 * 8 + 2 + 2 + 4 + 4, "a table has no gaps");
 
@@ -144,6 +144,7 @@ static void put_numbers(struct output *o, const struct manifest_numbers *n, uint
     o->at += 8;
     for (unsigned i = 0; i < WAL_NAMED_MAX; i++)
         put_u64(o, n->log_files.ids[i]);
+    put_u64(o, n->log_history);
 }
 
 void manifest_encode(uint8_t *to, const struct manifest_state *state)
@@ -265,6 +266,7 @@ int manifest_decode(struct slice bytes, struct manifest_table *tables, struct ma
     in.at += 8;
     for (unsigned i = 0; i < WAL_NAMED_MAX; i++)
         out->numbers.log_files.ids[i] = take_u64(&in);
+    out->numbers.log_history = take_u64(&in);
     if (count > MANIFEST_TABLES_MAX || out->numbers.log_start.sequence == 0)
         return TORC_E_CORRUPT;
     for (uint32_t i = 0; i < count; i++)

@@ -1,6 +1,6 @@
 /* manifest_format.h - the bytes of one copy of the manifest; docs/formats-engine.md has them field by field.
  *
- *   0        48        136                                        padded to 4 KiB
+ *   0        48        144                                        padded to 4 KiB
  *   +--------+---------+---------+---------+-----+---------------+
  *   | header | numbers | table   | table   | ... | zeros         |
  *   +--------+---------+---------+---------+-----+---------------+
@@ -16,7 +16,7 @@ enum {
     MANIFEST_MAGIC = 0x464d4f54, /* "TOMF" */
     MANIFEST_BLOCK_BYTES = 4096,
     MANIFEST_HEADER_BYTES = 48,
-    MANIFEST_NUMBERS_BYTES = 88,
+    MANIFEST_NUMBERS_BYTES = 96,
     MANIFEST_TABLE_BYTES = 104, /* the fixed part */
     MANIFEST_KEY_BYTES = 12,    /* the fixed part */
     MANIFEST_BYTES_MAX = 256 << 20,

@@ -257,6 +257,8 @@ static void edit_numbers(void *context, struct manifest_numbers *n)
     n->vnode_first = o->vnode_first;
     n->vnode_count = o->vnode_count;
     n->log_files = (struct wal_named){{w->used_segment}};
+    while (n->log_history == 0)
+        n->log_history = reactor_random(f->engine->reactor);
     if (!f->has_new_damage)
         return;
     n->quarantine_count += w->damaged_count;
@@ -294,7 +296,7 @@ static int settle_manifest(struct engine *e, struct wal_recovery *w, char *why, 
 {
     const struct manifest_state *s = manifest_state(e->manifest);
     bool is_known = w->damaged_count == 0 || (s->numbers.quarantine_clock >= w->missing_clock_bound);
-    bool is_needed = s->generation == 0 || !is_known;
+    bool is_needed = s->generation == 0 || s->numbers.log_history == 0 || !is_known;
     if (!is_needed && names_only(&s->numbers.log_files, w->used_segment) && manifest_copies(e->manifest) == 2)
         return 0;
     struct first_edit edit = {e, w, !is_known};

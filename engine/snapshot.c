@@ -87,6 +87,7 @@ int engine_snapshot_begin(struct engine *e, struct engine_snapshot **out, uint64
     s->engine = e;
     s->log_start = n->log_start;
     s->facts = (struct engine_snapshot_facts){
+        .log_history = n->log_history,
         .start_segment = n->log_start.segment,
         .start_sequence = n->log_start.sequence,
         .vnode_first = n->vnode_first,
@@ -184,6 +185,7 @@ static int copy_segment(struct engine_snapshot *s, const char *directory, const 
         .bytes_max = x->bytes,
         .is_trimmed = true,
         .class = DISK_BACKUP,
+        .disk = e->disk,
         .is_cancelled = s->is_cancelled,
     };
     if (rc == 0)

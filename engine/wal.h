@@ -44,6 +44,7 @@ struct wal_recovery_options {
     int (*replay)(void *owner, const struct record *record, uint64_t sequence);
     void *owner;
     struct wal_named named; /* files that must be there, unless they are before the start */
+    bool is_read_only;      /* nothing is written again: what is read is not served */
 };
 
 struct wal_segment_info {

@@ -567,7 +567,7 @@ static int finish(struct walk *w)
     out->sequence_seen_max = w->survey.sequence_seen_max;
     if (out->sequence_seen_max < out->last_sequence)
         out->sequence_seen_max = out->last_sequence;
-    int rc = write_taken_again(w);
+    int rc = w->options->is_read_only ? 0 : write_taken_again(w);
     if (rc == 0)
         rc = export_segments(w);
     for (unsigned i = 0; i < WAL_NAMED_MAX; i++) /* a file that is gone keeps its id */

@@ -1,6 +1,7 @@
 /* admin.c - jobs that an operator asks for, and the part of them that each core does; see admin.h. */
 #include "shard/admin.h"
 
+#include "shard/backup_files.h"
 #include "shard/shard.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@ static const struct {
     {"snapshot-create", snapshots_create},
     {"snapshot-list", snapshots_list},
     {"snapshot-delete", snapshots_delete},
+    {"backup", backup_create},
 };
 
 /* ---- the parts of a core ---- */
@@ -50,15 +52,37 @@ static int add_line(void *context, const char *name)
 
 static int write_snapshot(struct shard *s, struct admin_part *part)
 {
-    struct engine_snapshot_facts facts;
     struct listing listing = {s, part};
     if (!s->admin.snapshot)
         return TORC_E_CANCELLED;
-    int rc = engine_snapshot_write(s->admin.snapshot, part->path, &s->admin.is_stopping, &facts);
+    int rc = engine_snapshot_write(s->admin.snapshot, part->path, &s->admin.is_stopping, &part->facts);
     if (rc == 0)
-        rc = catalogue_add_shard(s->reactor, &part->lines, s->core, &facts);
+        rc = catalogue_add_shard(s->reactor, &part->lines, s->core, &part->facts);
     if (rc == 0)
         rc = directory_list(s->reactor, part->path, add_line, &listing);
+    return rc;
+}
+
+static int copy_snapshot(struct shard *s, struct admin_part *part)
+{
+    struct backup_files files = {
+        .reactor = s->reactor,
+        .disk = engine_disk(s->engine),
+        .from = part->path,
+        .target = part->target,
+        .backup = part->backup,
+        .shard = s->core,
+        .is_cancelled = &s->admin.is_stopping,
+        .lines = &part->lines,
+    };
+    part->lines.bytes = 0; /* those of the snapshot */
+    int rc = catalogue_add_shard(s->reactor, &part->lines, s->core, &part->facts);
+    if (rc == 0)
+        rc = backup_files_bring(&files);
+    part->files = files.files;
+    part->bytes = files.bytes;
+    part->new_files = files.new_files;
+    part->new_bytes = files.new_bytes;
     return rc;
 }
 
@@ -77,12 +101,13 @@ static void end_snapshot(struct shard *s)
     s->admin.snapshot = NULL;
 }
 
-static void write_task(struct reactor *r, void *context)
+/* WRITE and COPY. */
+static void part_task(struct reactor *r, void *context)
 {
     struct admin_part *part = context;
     struct shard *s = part->shard;
     (void)r;
-    int rc = write_snapshot(s, part);
+    int rc = part->step == ADMIN_WRITE ? write_snapshot(s, part) : copy_snapshot(s, part);
     s->admin.task_count--;
     if (s->admin.is_stopping)
         end_snapshot(s);
@@ -106,7 +131,8 @@ void admin_run_part(struct shard *s, struct admin_part *part)
         rc = begin_snapshot(s, part);
         break;
     case ADMIN_WRITE:
-        rc = task_spawn(s->reactor, write_task, part);
+    case ADMIN_COPY:
+        rc = s->engine ? task_spawn(s->reactor, part_task, part) : TORC_E_SHUTTING_DOWN;
         if (rc == 0) {
             s->admin.task_count++;
             return;

@@ -25,6 +25,7 @@ enum {
 enum admin_step {
     ADMIN_BEGIN, /* hold what is there now; answers the highest version clock */
     ADMIN_WRITE, /* into `path`; answers the lines of the catalogue */
+    ADMIN_COPY,  /* the snapshot at `path` into a backup; answers the lines of the catalogue */
     ADMIN_END,   /* let go of what BEGIN held */
 };
 
@@ -35,10 +36,15 @@ struct admin_part {
     unsigned core;
     int result;
     uint64_t clock;
-    char path[DATADIR_PATH_MAX]; /* WRITE: of the snapshot */
-    struct catalogue_text lines; /* WRITE: of the heap that made it; core 0 frees it */
+    char path[DATADIR_PATH_MAX]; /* of the snapshot */
+    struct catalogue_text lines; /* of the heap that made it; core 0 frees it */
     uint64_t files;
     uint64_t bytes;
+    struct engine_snapshot_facts facts; /* WRITE answers, COPY wants them */
+    const char *target;                 /* COPY: where the backups are; lives until the job ends */
+    const char *backup;                 /* its name below that */
+    uint64_t new_files;                 /* COPY: that were not there before */
+    uint64_t new_bytes;
 };
 
 struct admin {
@@ -91,9 +97,13 @@ MUST_CHECK int snapshots_make(struct admin_job *job, const char *directory, uint
 /* Waits. Removes one, also one that was cut short. */
 MUST_CHECK int snapshots_remove(struct admin_job *job, const char *directory);
 
+/* Waits. Makes what is in `directory` whole: the parts' lines become its catalogue. */
+MUST_CHECK int snapshots_write_catalogue(struct admin_job *job, const char *directory, uint64_t clock);
+
 /* Each runs as a task on core 0 and sets job->why when it fails. */
 int snapshots_create(struct admin_job *job);
 int snapshots_list(struct admin_job *job);
 int snapshots_delete(struct admin_job *job);
+int backup_create(struct admin_job *job); /* backup.c */
 
 #endif

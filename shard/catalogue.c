@@ -125,7 +125,8 @@ static int parse_file(struct reactor *r, const char *line, struct catalogue *c)
     int fields = sscanf(line, "file %u %" SCNu64 " %" SCNx64 " %63s %191s", &f->shard, &f->bytes,
                         &f->checksum, f->name, f->path);
     static_assert(CATALOGUE_NAME_BYTES == 64 && CATALOGUE_PATH_BYTES == 192, "the widths above");
-    bool is_inside = fields == 5 && !strchr(f->name, '/') && !strstr(f->path, "..") && f->path[0] != '/';
+    const char *path = f->path + (strncmp(f->path, "../files/", 9) == 0 ? 9 : 0);
+    bool is_inside = fields == 5 && !strchr(f->name, '/') && !strstr(path, "..") && path[0] != '/';
     if (!is_inside || f->shard >= c->identity.cores)
         return TORC_E_CORRUPT;
     c->file_count++;

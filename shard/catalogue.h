@@ -14,7 +14,7 @@
  * `clock` is the version clock of its moment: a restore leaves higher versions of the logs away. A shard's
  * `log` is the segment and sequence of the first log record that no table has, and of the last acknowledged
  * one. A file: shard, bytes, content checksum (0: not known), its name in the shard's directory, and where it
- * is, below the snapshot's directory or the backup's. The check is the hash of all lines before it. */
+ * is, below the directory of the catalogue or in ../files/. The check is the hash of all lines before it. */
 #ifndef SHARD_CATALOGUE_H
 #define SHARD_CATALOGUE_H
 

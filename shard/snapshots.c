@@ -104,7 +104,7 @@ static int gather_lines(struct admin_job *job, struct catalogue_text *all)
     return 0;
 }
 
-static int write_catalogue(struct admin_job *job, const char *directory, uint64_t clock)
+int snapshots_write_catalogue(struct admin_job *job, const char *directory, uint64_t clock)
 {
     struct shard *s = job->shard;
     struct catalogue_text lines = {0};
@@ -144,7 +144,7 @@ int snapshots_make(struct admin_job *job, const char *directory, uint64_t *clock
     int ended = admin_ask_all(job, ADMIN_END, directory);
     ASSERT(ended == 0);
     if (rc == 0)
-        rc = write_catalogue(job, directory, *clock);
+        rc = snapshots_write_catalogue(job, directory, *clock);
     if (rc && directory_remove_all(s->reactor, directory) != 0)
         return fail(job, rc, "the snapshot was cut short, and what is left of it could not be removed");
     return rc ? fail(job, rc, "the snapshot could not be written") : 0;

@@ -125,6 +125,28 @@ static int write_snapshots(struct cli *cli, const json_t *result)
     return rc;
 }
 
+static int write_backup(struct cli *cli, const json_t *b)
+{
+    char line[256], when[TIME_TEXT_BYTES];
+    const char *name = json_string_value(json_object_get(b, "name"));
+    time_text(number_of(b, "time_ms"), when);
+    snprintf(line, sizeof line, "%s\t%s\t%lld files\t%lld bytes\t%lld new files\t%lld new bytes\n",
+             name ? name : "?", when, (long long)number_of(b, "files"), (long long)number_of(b, "bytes"),
+             (long long)number_of(b, "new_files"), (long long)number_of(b, "new_bytes"));
+    return cli_write_text(cli, line);
+}
+
+int cli_backup(struct cli *cli)
+{
+    int code;
+    json_t *result = run_job(cli, "backup", cli->options->arguments[0], &code);
+    if (!result)
+        return code;
+    code = cli->options->is_json ? write_json(cli, result) : write_backup(cli, result);
+    json_decref(result);
+    return code;
+}
+
 int cli_snapshot(struct cli *cli)
 {
     static const char *const verbs[] = {"create", "list", "delete"};

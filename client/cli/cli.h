@@ -28,6 +28,8 @@ struct cli_options {
     uint32_t timeout_ms; /* 0: not given */
     uint64_t ttl_ms;     /* 0: none */
     uint64_t limit;      /* 0: none */
+    const char *data;    /* null: not given, as the next */
+    const char *archive;
     const char *acked_path;
     const char *prefix; /* scan; null: not given, as the next two */
     const char *from;
@@ -79,5 +81,8 @@ int cli_ping(struct cli *cli);
 int cli_info(struct cli *cli);
 int cli_load(struct cli *cli);
 int cli_snapshot(struct cli *cli);
+int cli_backup(struct cli *cli);
+int cli_restore(struct cli *cli);
+int cli_backup_verify(struct cli *cli);
 
 #endif

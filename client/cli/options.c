@@ -21,6 +21,8 @@ enum {
     KEY_TO,
     KEY_REVERSE,
     KEY_ORDERED,
+    KEY_DATA,
+    KEY_ARCHIVE,
 };
 
 static const struct argp_option known[] = {
@@ -31,7 +33,8 @@ static const struct argp_option known[] = {
     {"limit", KEY_LIMIT, "N", 0, "scan: stop after so many keys", 2},
     {"prefix", KEY_PREFIX, "TEXT", 0, "scan: keys that begin with TEXT", 2},
     {"from", KEY_FROM, "KEY", 0, "scan: from KEY on", 2},
-    {"to", KEY_TO, "KEY", 0, "scan: keys before KEY", 2},
+    {"to", KEY_TO, "KEY|TIME", 0,
+     "scan: keys before KEY; restore: as it was at TIME, such as 2026-11-21T17:20:30.250Z", 2},
     {"reverse", KEY_REVERSE, NULL, 0, "scan: from the last key to the first", 2},
     {"ordered", KEY_ORDERED, NULL, 0, "scan: all keys in order; else each part of the ring in order", 2},
     {"keys-only", KEY_KEYS_ONLY, NULL, 0, "scan: keys without values", 2},
@@ -39,13 +42,16 @@ static const struct argp_option known[] = {
     {"acked", KEY_ACKED, "FILE", 0, "load: append each key to FILE when the server has acknowledged it", 2},
     {"raw", KEY_RAW, NULL, 0,
      "dump: write what a table, a file of the log or a manifest holds; no server is asked", 2},
+    {"data", KEY_DATA, "DIR", 0, "restore: the data directory to make; backup verify: where to try it", 2},
+    {"archive", KEY_ARCHIVE, "DIR", 0, "restore: the server's `archive` [that of the backups]", 2},
     {0},
 };
 
 static const char arguments_text[] =
     "put KEY VALUE|-\nget KEY\ndel KEY\nexists KEY\nmget KEY...\nscan [PREFIX]\n"
     "load FILE|-\ndump [PREFIX]\ndump --raw FILE\nping\ninfo [SECTION]\n"
-    "snapshot create NAME\nsnapshot list\nsnapshot delete NAME";
+    "snapshot create NAME\nsnapshot list\nsnapshot delete NAME\n"
+    "backup DIR\nbackup verify DIR [--data DIR]\nrestore DIR [--to TIME] --data DIR";
 
 static const char about[] =
     "Talks to a torc server.\v"
@@ -132,6 +138,12 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_RAW:
         o->is_raw = true;
+        return 0;
+    case KEY_DATA:
+        o->data = text;
+        return 0;
+    case KEY_ARCHIVE:
+        o->archive = text;
         return 0;
     case KEY_ACKED:
         o->acked_path = text;

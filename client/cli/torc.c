@@ -25,7 +25,12 @@ static const struct command commands[] = {
     {"ping", 0, 0, "nothing", cli_ping, false},
     {"info", 0, 1, "a section or nothing", cli_info, false},
     {"snapshot", 1, 2, "create NAME, list or delete NAME", cli_snapshot, false},
+    {"backup", 1, 1, "a directory on the server's machine, or verify and a directory", cli_backup, false},
+    {"restore", 1, 1, "a directory of backups, a backup or a snapshot", cli_restore, true},
 };
+
+static const struct command backup_verify = {"backup verify",   2,   2, "a directory of backups",
+                                             cli_backup_verify, true};
 
 static const struct command dump_raw = {"dump --raw", 1, 1, "a file", cli_dump_raw, true};
 
@@ -34,6 +39,8 @@ static const struct command *find_command(const struct cli_options *o)
     const char *name = o->command;
     if (o->is_raw)
         return strcmp(name, "dump") == 0 ? &dump_raw : NULL;
+    if (strcmp(name, "backup") == 0 && o->argument_count > 0 && strcmp(o->arguments[0], "verify") == 0)
+        return &backup_verify;
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];

@@ -145,7 +145,7 @@ static void edit_all(void *context, struct manifest_numbers *n)
 {
     (void)context;
     uint64_t next = n->file_counter;
-    *n = (struct manifest_numbers){10, 64, 32, {5, 77}, next, 1234, 99, 2, {{6, 8, 9}}};
+    *n = (struct manifest_numbers){10, 64, 32, {5, 77}, next, 1234, 99, 2, {{6, 8, 9}}, 4711};
 }
 
 TEST_IN_REACTOR(manifest_finds_after_a_restart_what_was_committed)
@@ -180,6 +180,7 @@ TEST_IN_REACTOR(manifest_finds_after_a_restart_what_was_committed)
     CU_ASSERT_EQUAL(s->numbers.quarantine_count, 2);
     CU_ASSERT_EQUAL(s->numbers.log_files.ids[0], 6);
     CU_ASSERT_EQUAL(s->numbers.log_files.ids[2], 9);
+    CU_ASSERT_EQUAL(s->numbers.log_history, 4711);
     manifest_close(m);
 }
 

@@ -1,0 +1,212 @@
+/* restore.c - a shard made anew of a snapshot's files and its log; see restore.h. */
+#include "engine/restore.h"
+
+#include "engine/copy.h"
+#include "engine/manifest_format.h"
+#include "engine/wal.h"
+#include "reactor/base/mark.h"
+
+#include <stdio.h>
+
+enum {
+    LOOK_NS = 200000,
+    LOOKS_MAX = 5 * 60 * 1000 * 5, /* five minutes without getting on */
+    PUTS_PER_SUBMIT = 64,
+};
+
+struct restoring {
+    struct reactor *reactor;
+    struct engine_restore *asked;
+    struct engine *engine;
+    uint64_t put_count;
+    uint64_t answered;
+    int error; /* of a put */
+};
+
+/* ---- the manifest ---- */
+
+/* The tables of the snapshot, and no log. */
+static int convert_manifest(struct restoring *s, uint8_t *data, size_t bytes)
+{
+    struct slice image = slice_of(data, bytes);
+    uint32_t count = manifest_table_count(image);
+    struct manifest_table *tables = reactor_alloc_zeroed(s->reactor, (count + 1) * sizeof tables[0]);
+    struct manifest_state state;
+    uint8_t *out = NULL;
+    char path[COPY_PATH_MAX];
+    int rc = tables ? manifest_decode(image, tables, &state) : TORC_E_NO_MEMORY;
+    if (rc == 0) {
+        state.numbers.log_start = (struct wal_start){.segment = 0, .sequence = 1};
+        state.numbers.log_files = (struct wal_named){{0}};
+        state.numbers.log_history = 0; /* the engine begins another */
+        out = reactor_alloc(s->reactor, manifest_encoded_bytes(&state));
+        rc = out ? 0 : TORC_E_NO_MEMORY;
+    }
+    if (rc == 0) {
+        manifest_encode(out, &state);
+        int length = snprintf(path, sizeof path, "%s/MANIFEST-A", s->asked->options->directory);
+        ASSERT(length > 0 && (size_t)length < sizeof path);
+        rc = copy_bytes_to_file(s->reactor, slice_of(out, manifest_encoded_bytes(&state)), path);
+    }
+    reactor_free(s->reactor, out);
+    reactor_free(s->reactor, tables);
+    return rc;
+}
+
+/* The header and the content are as they say. */
+static int check_manifest(const uint8_t *data, size_t bytes)
+{
+    struct manifest_header h;
+    if (bytes < MANIFEST_HEADER_BYTES)
+        return TORC_E_CORRUPT;
+    int rc = manifest_header_decode(data, &h);
+    if (rc)
+        return rc;
+    if (h.content_bytes != bytes - MANIFEST_HEADER_BYTES ||
+        checksum_bytes(data + MANIFEST_HEADER_BYTES, h.content_bytes) != h.content_checksum)
+        return TORC_E_CORRUPT;
+    return 0;
+}
+
+static int make_manifest(struct restoring *s)
+{
+    uint8_t *data;
+    size_t bytes;
+    int rc = copy_file_to_bytes(s->reactor, s->asked->manifest, MANIFEST_BYTES_MAX, &data, &bytes);
+    if (rc == 0)
+        rc = check_manifest(data, bytes);
+    if (rc == 0)
+        rc = convert_manifest(s, data, bytes);
+    reactor_free(s->reactor, data);
+    if (rc)
+        snprintf(s->asked->why, RESTORE_WHY_BYTES, "%.400s: %s", s->asked->manifest, error_sentence(rc));
+    return rc;
+}
+
+/* ---- puts ---- */
+
+static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
+                       const struct engine_write_times *times)
+{
+    struct restoring *s = owner;
+    (void)ticket;
+    (void)times;
+    s->answered++;
+    if (result && result != TORC_E_SUPERSEDED && s->error == 0)
+        s->error = result;
+}
+
+/* Waits for the log to get on. */
+static void look_later(struct restoring *s)
+{
+    engine_submit(s->engine);
+    task_sleep(s->reactor, LOOK_NS);
+}
+
+static int put(struct restoring *s, const struct record *record)
+{
+    struct engine_ticket ticket = {.words = {0}};
+    int rc = engine_put(s->engine, record, &ticket);
+    for (unsigned i = 0; rc == TORC_E_OVERLOADED && i < LOOKS_MAX; i++) {
+        look_later(s);
+        rc = engine_put(s->engine, record, &ticket);
+    }
+    if (rc)
+        return rc;
+    if (++s->put_count % PUTS_PER_SUBMIT == 0)
+        engine_submit(s->engine);
+    s->asked->records++;
+    if (record->version.clock > s->asked->clock_reached)
+        s->asked->clock_reached = record->version.clock;
+    return s->error;
+}
+
+static int replay(void *owner, const struct record *record, uint64_t sequence)
+{
+    struct restoring *s = owner;
+    const struct engine_options *o = s->asked->options;
+    (void)sequence;
+    if ((uint16_t)(record->key.vnode - o->vnode_first) >= o->vnode_count)
+        return TORC_E_CORRUPT;
+    if (record->version.clock > s->asked->clock_max) {
+        MARK(log_record_after_the_moment_is_left_away);
+        s->asked->is_reached = true;
+        return 0;
+    }
+    return put(s, record);
+}
+
+static int await_puts(struct restoring *s)
+{
+    for (unsigned i = 0; s->answered < s->put_count && i < LOOKS_MAX; i++)
+        look_later(s);
+    return s->answered < s->put_count ? TORC_E_TIMEOUT : s->error;
+}
+
+/* ---- logs ---- */
+
+static int tell_gap(struct restoring *s, const char *directory, const struct wal_recovery *found)
+{
+    snprintf(
+        s->asked->why, RESTORE_WHY_BYTES,
+        "%.350s: the log is damaged or a file of it is missing, at file %016llx; restore to a time before, "
+        "or bring the file back",
+        directory, (unsigned long long)found->damaged_segment);
+    return TORC_E_CORRUPT;
+}
+
+static int replay_log(struct restoring *s, const char *directory, struct wal_start start, uint64_t until)
+{
+    struct wal_recovery_options options = {
+        .directory = directory,
+        .start = start,
+        .replay = replay,
+        .owner = s,
+        .is_read_only = true,
+    };
+    struct wal_recovery found;
+    int rc = wal_recover(s->reactor, &options, &found, s->asked->why, RESTORE_WHY_BYTES);
+    if (rc)
+        return rc;
+    if (found.damaged_count || found.last_sequence < until)
+        rc = tell_gap(s, directory, &found);
+    wal_recovery_deinit(s->reactor, &found);
+    return rc;
+}
+
+static int replay_logs(struct restoring *s)
+{
+    const struct engine_restore *a = s->asked;
+    struct wal_start start = {.segment = a->start_segment, .sequence = a->start_sequence};
+    int rc = 0;
+    if (a->end_sequence >= a->start_sequence)
+        rc = replay_log(s, a->log, start, a->end_sequence);
+    start = (struct wal_start){.segment = a->end_segment, .sequence = a->end_sequence + 1};
+    if (rc == 0 && a->archive)
+        rc = replay_log(s, a->archive, start, a->end_sequence);
+    return rc ? rc : await_puts(s);
+}
+
+int engine_restore(struct reactor *r, struct engine_restore *restore)
+{
+    struct restoring s = {.reactor = r, .asked = restore};
+    struct engine_options options = *restore->options;
+    options.on_durable = on_durable;
+    options.owner = &s;
+    options.on_room = NULL;
+    restore->why[0] = '\0';
+    restore->records = restore->clock_reached = 0;
+    restore->is_reached = false;
+    int rc = make_manifest(&s);
+    if (rc == 0)
+        rc = engine_open(r, &options, &s.engine, restore->why, RESTORE_WHY_BYTES);
+    if (rc)
+        return rc;
+    rc = replay_logs(&s);
+    engine_close(s.engine);
+    if (rc == 0)
+        rc = s.error;
+    if (rc && restore->why[0] == '\0')
+        snprintf(restore->why, RESTORE_WHY_BYTES, "%.400s: %s", options.directory, error_sentence(rc));
+    return rc;
+}
