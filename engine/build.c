@@ -50,11 +50,12 @@ static bool is_written(struct build *b, const struct record *record)
     return b->count > 0 && record_key_compare(&record->key, last_key(b)) <= 0;
 }
 
-/* Waits sometimes. */
+/* Waits sometimes. What comes out of a block was verified with it, and is copied as it is. */
 static int add_record(struct engine *e, struct build *b, struct table_writer *w, struct record *record)
 {
     bool is_changed;
-    e->counters.corruptions += !(record->flags & RECORD_SEPARATED) && !entry_verify(record);
+    if (merge_is_of_memtable(b->merge))
+        e->counters.corruptions += !(record->flags & RECORD_SEPARATED) && !entry_verify(record);
     int rc = values_build_take(&b->values, record, &is_changed);
     if (rc)
         return rc;
@@ -114,6 +115,11 @@ static uint64_t average_entry(const struct merge *m)
     return entries ? bytes / entries : 0;
 }
 
+static struct disk_share share_of(const struct engine *e, const struct build *b)
+{
+    return (struct disk_share){e->disk, b->level > 0 ? DISK_COMPACTION : DISK_FLUSH};
+}
+
 static struct table_writer_options writer_options(const struct engine *e, const struct build *b,
                                                   const char *path, uint64_t number)
 {
@@ -126,6 +132,8 @@ static struct table_writer_options writer_options(const struct engine *e, const 
         .path = path,
         .number = number,
         .block_units = units,
+        .filter_bits_x2 = b->level > 0 ? 0 : FILTER_BITS_X2_UPPER,
+        .share = share_of(e, b),
         .compression = is_compressed ? TABLE_COMPRESSION_ZSTD : TABLE_COMPRESSION_NONE,
     };
 }
@@ -254,6 +262,7 @@ int engine_build_tables(struct engine *e, struct build *b)
     values_build_init(&b->values, e);
     const struct record_key first = first_key(e, b);
     b->now_ms = reactor_wall_ms(e->reactor);
+    merge_use_disk(b->merge, share_of(e, b));
     int rc = merge_seek(b->merge, &first);
     b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
     while (rc == 0 && !b->is_at_end) {

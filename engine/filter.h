@@ -24,6 +24,7 @@
 enum {
     FILTER_LINE_BYTES = 64,
     FILTER_BITS_X2_DEFAULT = 21, /* half bits a key: 10.5 */
+    FILTER_BITS_X2_UPPER = 32,   /* 16, for tables above all others */
     FILTER_BITS_X2_MIN = 2,
     FILTER_BITS_X2_MAX = 48,
     FILTER_PROBES_MAX = 12,

@@ -50,6 +50,12 @@ void merge_add_run(struct merge *m, const struct table_run *run, enum table_curs
     s->is_backward = m->is_backward;
 }
 
+void merge_use_disk(struct merge *m, struct disk_share share)
+{
+    for (uint32_t i = 0; i < m->count; i++)
+        m->sources[i].share = m->sources[i].cursor.share = share;
+}
+
 /* ---- the order of sources ---- */
 
 static int compare_whole(struct merge_source *a, struct merge_source *b)

@@ -34,6 +34,8 @@ void merge_go_backward(struct merge *m);
 void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vnode_first, uint32_t vnode_end);
 /* The caller holds the set that the run is of. */
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
+/* The runs that are its sources now are read in this share of the disk. */
+void merge_use_disk(struct merge *m, struct disk_share share);
 
 /* Waits. All sources to their first record not below `to`, or backward to their last below it; sources that
  * are past it stay. After an error some sources have gone on and one has not: then all of them begin anew at

@@ -119,6 +119,7 @@ static void enter_table(struct merge_source *s, uint32_t table)
     table_cursor_deinit(&s->cursor);
     s->table = table;
     table_cursor_init(&s->cursor, s->run->tables[table]->table, s->mode);
+    s->cursor.share = s->share;
 }
 
 /* At a table that cannot be read: the key it begins with stands in the way, so that what comes before it in

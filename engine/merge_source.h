@@ -37,6 +37,7 @@ struct merge_source {
     const struct table_run *run;
     uint32_t table; /* that the cursor is in */
     enum table_cursor_mode mode;
+    struct disk_share share;
     struct table_cursor cursor;
 };
 

@@ -10,11 +10,12 @@
  * docs/formats-engine.md.
  *
  * Errors of all calls that wait: TORC_E_CORRUPT, TORC_E_STORAGE (the disk failed), TORC_E_DISK_FULL,
- * TORC_E_NO_MEMORY. */
+ * TORC_E_NO_MEMORY; with a share of a disk TORC_E_CANCELLED after disk_stop. */
 #ifndef ENGINE_TABLE_H
 #define ENGINE_TABLE_H
 
 #include "engine/cache.h"
+#include "engine/disk.h"
 #include "engine/record.h"
 #include "reactor/reactor.h"
 
@@ -48,6 +49,12 @@ enum { TABLE_BLOCK_UNITS_MAX = 4 };
 
 enum table_compression { TABLE_COMPRESSION_NONE = 0, TABLE_COMPRESSION_ZSTD = 1 };
 
+/* In whose share of the disk a background task reads or writes. A null disk: no limit. */
+struct disk_share {
+    struct disk *disk;
+    enum disk_class class;
+};
+
 struct table_writer_options {
     const char *path; /* borrowed for the call */
     uint64_t number;  /* of the table */
@@ -56,6 +63,7 @@ struct table_writer_options {
     uint32_t block_units;
     /* Of the filter, in half bits a key, FILTER_BITS_X2_MIN to FILTER_BITS_X2_MAX; 0: the default, 10.5. */
     uint32_t filter_bits_x2;
+    struct disk_share share;
     enum table_compression compression; /* of blocks; entries larger than a block stay as they are */
 };
 
@@ -154,6 +162,7 @@ enum table_cursor_mode {
 struct table_cursor {
     struct table *table;
     enum table_cursor_mode mode;
+    struct disk_share share;  /* set after init, if at all: of what is read past the cache */
     uint8_t *window;          /* some blocks of the file, one after the other */
     uint32_t window_capacity; /* all in units of CACHE_UNIT_BYTES */
     uint32_t window_position; /* in the file */

@@ -80,12 +80,17 @@ static int read_ahead(struct table_cursor *c, struct table_place place, unsigned
     uint32_t position = is_backward ? begin + place.units - units : begin;
     c->window_units = 0; /* whatever was in it */
     int rc = reserve(t->r, &c->window, &c->window_capacity, units);
+    uint32_t bytes = units * TABLE_UNIT_BYTES;
     if (rc == 0)
-        rc = table_read_units(t, c->window, position, units);
+        rc = disk_acquire(c->share.disk, c->share.class, bytes);
+    if (rc)
+        return rc;
+    rc = table_read_units(t, c->window, position, units);
+    disk_release(c->share.disk, c->share.class, bytes);
     if (rc)
         return rc;
     t->counters.cursor_reads++;
-    t->counters.cursor_read_bytes += (uint64_t)units * TABLE_UNIT_BYTES;
+    t->counters.cursor_read_bytes += bytes;
     c->window_position = position;
     c->window_units = units;
     c->ahead_units = c->ahead_units * 2 < AHEAD_UNITS_MAX ? c->ahead_units * 2 : AHEAD_UNITS_MAX;

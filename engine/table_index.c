@@ -114,7 +114,7 @@ struct step {
 };
 
 /* Reads one at `at`; returns the place behind it. Requires: it is whole. */
-static const uint8_t *take_step(const uint8_t *at, struct step *out)
+static inline const uint8_t *take_step(const uint8_t *at, struct step *out)
 {
     uint32_t dropped = *at >> 4;
     size_t added = *at++ & NIBBLE_LONG;
@@ -243,33 +243,44 @@ int table_index_init(struct table_index *x, struct reactor *r, uint8_t *section,
 
 /* ---- search ---- */
 
-static size_t common_bytes(struct slice a, struct slice b)
+/* Is `separator` above `wanted`, whose first `*agreed` bytes are known to agree? `*agreed` becomes the
+ * number of all that do. Here and not by memcmp, because mostly the first or second byte decides. */
+static inline bool is_above(struct slice separator, struct slice wanted, size_t *agreed)
 {
-    size_t same = 0;
-    while (same < a.bytes && same < b.bytes && a.data[same] == b.data[same])
-        same++;
-    return same;
+    size_t shorter = separator.bytes < wanted.bytes ? separator.bytes : wanted.bytes;
+    size_t i = *agreed;
+    while (i < shorter && separator.data[i] == wanted.data[i])
+        i++;
+    *agreed = i;
+    return i < shorter ? separator.data[i] > wanted.data[i] : separator.bytes > wanted.bytes;
 }
 
-static struct slice first_of(const struct table_index *x, uint32_t group)
+static inline struct slice first_of(const struct table_index *x, uint32_t group)
 {
     struct step step;
     take_step(group_of(x, group), &step);
     return step.added;
 }
 
-/* The last group whose first separator is not above. */
-static uint32_t find_group(const struct table_index *x, struct slice wanted)
+/* The last group whose first separator is not above; `*agreed` bytes of that one agree with what is wanted.
+ * */
+static uint32_t find_group(const struct table_index *x, struct slice wanted, size_t *agreed)
 {
     uint32_t low = 0; /* it is not: the first separator of all is empty */
     uint32_t high = table_index_groups(x->block_count);
+    size_t low_agreed = 0, high_agreed = 0;
     while (high - low > 1) {
         uint32_t middle = low + (high - low) / 2;
-        if (slice_compare(first_of(x, middle), wanted) <= 0)
-            low = middle;
-        else
+        size_t both = low_agreed < high_agreed ? low_agreed : high_agreed; /* what is between agrees so far */
+        if (is_above(first_of(x, middle), wanted, &both)) {
             high = middle;
+            high_agreed = both;
+        } else {
+            low = middle;
+            low_agreed = both;
+        }
     }
+    *agreed = low_agreed;
     return low;
 }
 
@@ -301,11 +312,12 @@ uint32_t table_index_find(const struct table_index *x, const struct record_key *
     uint8_t bytes[TABLE_SORT_KEY_BYTES_MAX];
     struct slice wanted = prefixed_key(x, bytes, key);
     struct step step;
-    uint32_t block = find_group(x, wanted) * TABLE_INDEX_GROUP;
+    size_t agreed;
+    uint32_t group = find_group(x, wanted, &agreed);
+    uint32_t block = group * TABLE_INDEX_GROUP;
     uint32_t end = block + TABLE_INDEX_GROUP < x->block_count ? block + TABLE_INDEX_GROUP : x->block_count;
-    const uint8_t *at = take_step(group_of(x, block / TABLE_INDEX_GROUP), &step);
+    const uint8_t *at = take_step(group_of(x, group), &step);
     size_t separator_bytes = step.added.bytes;
-    size_t agreed = common_bytes(step.added, wanted);
     for (; block + 1 < end; block++) {
         at = take_step(at, &step);
         size_t shared = separator_bytes - step.dropped;
@@ -313,9 +325,10 @@ uint32_t table_index_find(const struct table_index *x, const struct record_key *
         if (shared > agreed)
             continue;
         struct slice rest = slice_of(wanted.data + agreed, wanted.bytes - agreed);
-        if (shared < agreed || slice_compare(step.added, rest) > 0)
+        size_t more = 0;
+        if (shared < agreed || is_above(step.added, rest, &more))
             break;
-        agreed += common_bytes(step.added, rest);
+        agreed += more;
     }
     return block;
 }

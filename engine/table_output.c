@@ -49,6 +49,7 @@ void table_output_deinit(struct table_output *o)
 static void on_written(struct file_operation *op)
 {
     struct table_output *o = CONTAINER_OF(op, struct table_output, op);
+    disk_release(o->share.disk, o->share.class, o->writing_bytes);
     event_set(o->r, &o->written, op->result < 0 ? (int)op->result : 0);
 }
 
@@ -58,6 +59,10 @@ static int flush(struct table_output *o)
     int rc = await_write(o);
     if (rc || o->fill == 0)
         return rc;
+    rc = disk_acquire(o->share.disk, o->share.class, o->fill);
+    if (rc)
+        return rc;
+    o->writing_bytes = o->fill;
     o->op = (struct file_operation){.done = on_written};
     o->is_writing = true;
     file_write_start(o->r, o->file, &o->op, o->buffers[o->active], o->fill, o->flushed, false);

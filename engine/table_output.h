@@ -18,11 +18,13 @@ enum { TABLE_OUTPUT_SLACK_BYTES = (TABLE_BLOCK_UNITS_MAX - 1) * TABLE_UNIT_BYTES
 
 struct table_output {
     struct reactor *r;
+    struct disk_share share; /* set after init, if at all */
     struct file *file;
     uint8_t *buffers[2];
     unsigned active;
-    uint32_t fill;    /* of the active buffer; below TABLE_OUTPUT_BUFFER_BYTES between calls */
-    uint64_t flushed; /* bytes that went to writes before */
+    uint32_t fill;          /* of the active buffer; below TABLE_OUTPUT_BUFFER_BYTES between calls */
+    uint64_t flushed;       /* bytes that went to writes before */
+    uint32_t writing_bytes; /* of the write under way */
     bool is_writing;
     struct file_operation op;
     struct event written;

@@ -31,6 +31,18 @@ void table_pieces_deinit(struct table_pieces *p);
 /* Returns: 0 or TORC_E_NO_MEMORY. */
 MUST_CHECK int table_pieces_append(struct table_pieces *p, const void *from, size_t bytes);
 
+/* A word, as it is in memory; pieces of words only. */
+MUST_CHECK static inline int table_pieces_append_word(struct table_pieces *p, uint64_t word)
+{
+    struct table_piece *last = p->last;
+    if (!last || last->used + sizeof word > TABLE_PIECE_BYTES)
+        return table_pieces_append(p, &word, sizeof word);
+    memcpy(last->bytes + last->used, &word, sizeof word);
+    last->used += sizeof word;
+    p->bytes += sizeof word;
+    return 0;
+}
+
 /* From front to back. */
 struct table_pieces_reader {
     const struct table_piece *piece;

@@ -108,6 +108,7 @@ int table_writer_open(struct reactor *r, const struct table_writer_options *o, s
         rc = table_packer_open(r, w->block_units, &w->packer);
     if (rc == 0)
         rc = table_output_init(&w->output, r, o->path);
+    w->output.share = o->share;
     w->is_open = w->output.file != NULL;
     if (rc) {
         w->output.r = r; /* init may not have come so far */
@@ -297,7 +298,7 @@ static int add(struct table_writer *w, const struct record *record, struct slice
     bool is_above = w->summary.entries == 0 || record_key_compare(&w->largest.key, &record->key) < 0;
     w->error = is_above ? place(w, &a) : TORC_E_CORRUPT;
     if (w->error == 0)
-        w->error = table_pieces_append(&w->hashes, &a.hash, sizeof a.hash); /* in memory only */
+        w->error = table_pieces_append_word(&w->hashes, a.hash);
     if (w->error == 0)
         summarize(w, record);
     return w->error;
