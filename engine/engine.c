@@ -85,7 +85,8 @@ static int new_memtable(struct engine *e, struct memtable **out)
 static bool has_many_segments(const struct engine *e)
 {
     uint64_t usual = e->options.log_bytes_max / e->options.segment_bytes + SEGMENTS_SPARE;
-    return e->frozen_count == 0 && wal_counters(e->wal).segments > usual;
+    struct wal_counters w = wal_counters(e->wal);
+    return e->frozen_count == 0 && w.segments - w.kept_segments > usual;
 }
 
 static bool is_full(const struct engine *e, uint64_t log_bytes)
@@ -451,8 +452,15 @@ int engine_open(struct reactor *r, const struct engine_options *options, struct 
 
 int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
 {
+    char archive[ENGINE_PATH_MAX];
+    bool is_archived = e->options.archive && e->options.archive[0];
+    uint64_t history = manifest_state(e->manifest)->numbers.log_history;
+    snprintf(archive, sizeof archive, "%s/log/%016llx", is_archived ? e->options.archive : "",
+             (unsigned long long)history);
     struct wal_options options = {
         .directory = e->directory,
+        .archive = is_archived ? archive : NULL,
+        .disk = e->disk,
         .segment_bytes = e->options.segment_bytes,
         .batch_bytes_max = e->batch_bytes_max,
         .gather_bytes_max = e->gather_bytes_max,
@@ -541,6 +549,9 @@ struct engine_counters engine_counters(const struct engine *e)
     c.log_bytes = w.bytes;
     c.log_records = w.entries;
     c.log_segments = w.segments;
+    c.log_segments_kept = w.kept_segments;
+    c.log_archived = w.archived;
+    c.log_archived_bytes = w.archived_bytes;
     c.disk_full_refusals += w.refusals;
     c.cache_hits = cache.hits;
     c.cache_misses = cache.misses;

@@ -56,6 +56,9 @@ struct engine_options {
     uint32_t value_log_bytes_min;
     bool compresses_merges;        /* tables of merges are compressed by zstd; flushes are soon merged */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
+    /* Files of the log are copied to DIR/log/<history> when they are full, before they are used again. The
+     * directory is made, its parent is not; null or "": none. */
+    const char *archive;
     engine_durable_fn *on_durable;
     void *owner;
     void (*on_room)(void *owner); /* puts refused with OVERLOADED may be tried again; may be null */
@@ -207,9 +210,12 @@ struct engine_counters {
     uint64_t row_cache_misses;
     uint64_t row_cache_entries; /* now */
     uint64_t log_writes;
-    uint64_t log_bytes;          /* written, padding included */
-    uint64_t log_records;        /* puts in them */
-    uint64_t log_segments;       /* files now */
+    uint64_t log_bytes;         /* written, padding included */
+    uint64_t log_records;       /* puts in them */
+    uint64_t log_segments;      /* files now */
+    uint64_t log_segments_kept; /* of them: not needed, and kept for a copy or until they are archived */
+    uint64_t log_archived;      /* files copied to the archive */
+    uint64_t log_archived_bytes;
     uint64_t log_replayed_bytes; /* at the last open */
     uint64_t log_replay_ns;
     uint64_t memtable_bytes; /* active and frozen, all of it */

@@ -228,6 +228,7 @@ int engine_snapshot_write(struct engine_snapshot *s, const char *directory, cons
     if (rc == 0)
         rc = wal_settle(e->wal, s->is_cancelled);
     if (rc == 0) {
+        wal_retire_current(e->wal);
         struct wal_end end = wal_end(e->wal);
         s->facts.end_segment = end.segment;
         s->facts.end_sequence = end.sequence;

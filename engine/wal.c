@@ -68,14 +68,6 @@ bool wal_is_out_of_room(const struct wal *wal)
     return wal->refusal == TORC_E_DISK_FULL || (wal->next_error == TORC_E_DISK_FULL && !wal->next);
 }
 
-struct wal_counters wal_counters(const struct wal *wal)
-{
-    struct wal_counters counters = wal->counters;
-    counters.segments = wal->info_count + wal->spare_count + (wal->next ? 1 : 0);
-    counters.gathered_bytes = wal->gathered_bytes;
-    return counters;
-}
-
 /* ---- buffers ---- */
 
 static struct wal_buffer *buffer_make(struct wal *wal)
@@ -619,12 +611,68 @@ static void chain_init(struct wal *wal, const struct wal_recovery *recovery)
     wal->log_bytes = recovery->replayed_bytes;
 }
 
+/* Waits: until what is closed is archived, if it can be. */
+static void stop_archive(struct wal *wal)
+{
+    if (!wal->archive)
+        return;
+    wal->is_archive_stopping = true;
+    wal_archive_wake(wal);
+    int rc = event_wait(wal->reactor, &wal->archive_ended, EVENT_FOREVER);
+    ASSERT(rc == 0);
+}
+
 static void wal_free(struct wal *wal)
 {
     buffers_free(wal);
     reactor_free(wal->reactor, wal->infos);
     reactor_free(wal->reactor, wal->directory);
+    reactor_free(wal->reactor, wal->archive);
     reactor_free(wal->reactor, wal);
+}
+
+static void lists_init(struct wal *wal)
+{
+    list_init(&wal->free);
+    list_init(&wal->gathering);
+    list_init(&wal->in_flight);
+    list_init(&wal->retired);
+    list_init(&wal->holds);
+    event_init(&wal->work);
+    event_init(&wal->ended);
+    event_init(&wal->progress);
+    event_init(&wal->archive_work);
+    event_init(&wal->archive_ended);
+}
+
+static char *copy_text(struct reactor *r, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = reactor_alloc(r, bytes);
+    return copy ? memcpy(copy, text, bytes) : NULL;
+}
+
+static int copy_paths(struct wal *wal)
+{
+    wal->directory = copy_text(wal->reactor, wal->options.directory);
+    wal->options.directory = wal->directory;
+    if (wal->options.archive)
+        wal->archive = copy_text(wal->reactor, wal->options.archive);
+    bool is_whole = wal->directory && (wal->archive || !wal->options.archive);
+    wal->options.archive = wal->archive;
+    return is_whole ? 0 : TORC_E_NO_MEMORY;
+}
+
+/* The archiver first: without the other task nobody wakes it, and it can be told to end. */
+static int start_tasks(struct wal *wal)
+{
+    int rc = wal->archive ? task_spawn(wal->reactor, wal_archive_run, wal) : 0;
+    if (rc)
+        return rc;
+    rc = task_spawn(wal->reactor, wal_segments_run, wal);
+    if (rc)
+        stop_archive(wal);
+    return rc;
 }
 
 int wal_open(struct reactor *r, const struct wal_options *options, struct wal_recovery *recovery,
@@ -636,25 +684,16 @@ int wal_open(struct reactor *r, const struct wal_options *options, struct wal_re
     wal->reactor = r;
     wal->options = *options;
     options_complete(&wal->options);
-    list_init(&wal->free);
-    list_init(&wal->gathering);
-    list_init(&wal->in_flight);
-    list_init(&wal->retired);
-    list_init(&wal->holds);
-    event_init(&wal->work);
-    event_init(&wal->ended);
-    event_init(&wal->progress);
+    lists_init(wal);
     wal->buffer_count_max = wal->options.writes_in_flight_max + 2 +
                             wal->options.gather_bytes_max / wal->options.batch_bytes_max * 2;
     chain_init(wal, recovery);
-    size_t path_bytes = strlen(options->directory) + 1;
-    wal->directory = reactor_alloc(r, path_bytes);
-    int rc = wal->directory ? wal_segments_init(wal, recovery) : TORC_E_NO_MEMORY;
+    int rc = copy_paths(wal);
+    if (rc == 0)
+        rc = wal_segments_init(wal, recovery);
     if (rc == 0) {
-        memcpy(wal->directory, options->directory, path_bytes);
-        wal->options.directory = wal->directory;
         wal->end = (struct wal_end){.segment = wal->segment_id_max, .sequence = wal->durable_sequence};
-        rc = task_spawn(r, wal_segments_run, wal);
+        rc = start_tasks(wal);
     }
     if (rc) {
         wal_free(wal);
@@ -704,5 +743,6 @@ void wal_close(struct wal *wal)
     int rc = event_wait(wal->reactor, &wal->ended, EVENT_FOREVER);
     ASSERT(rc == 0);
     timer_stop(wal->reactor, &wal->retry);
+    stop_archive(wal);
     wal_free(wal);
 }

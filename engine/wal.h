@@ -115,8 +115,11 @@ struct wal_options {
     uint32_t gather_bytes_max;     /* appended and not yet submitted; 0 means 16 MiB */
     uint32_t writes_in_flight_max; /* 0 means 2; at most WAL_WRITES_IN_FLIGHT_MAX */
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
-    uint64_t idle_ns;              /* after so long without writes the watermark is written; 0 means 10 ms */
-    uint64_t retry_ns;             /* how often a full disk is looked at again; 0 means 1 s */
+    const char
+        *archive; /* directory, below two that are made: closed files are copied to it. Copied; null: no */
+    struct disk *disk; /* whose share copies have; null: without limits */
+    uint64_t idle_ns;  /* after so long without writes the watermark is written; 0 means 10 ms */
+    uint64_t retry_ns; /* how often a full disk is looked at again; 0 means 1 s */
     void *owner;
     /* In the order of the appends; may not wait, may call wal_append. Outside of any task, but
      * for what wal_close fails. */
@@ -183,6 +186,10 @@ struct wal_hold {
 void wal_hold(struct wal *wal, struct wal_hold *hold, uint64_t segment);
 void wal_release(struct wal *wal, struct wal_hold *hold);
 
+/* The log goes on in another file soon, so that what there is can be archived. Without an archive it does
+ * nothing. */
+void wal_retire_current(struct wal *wal);
+
 /* Waits: until all that was appended before the call has its answer. Returns: 0; TORC_E_CANCELLED when
  * *is_cancelled comes true; TORC_E_TIMEOUT when the log does not get on for 30 s. */
 MUST_CHECK int wal_settle(struct wal *wal, const bool *is_cancelled);
@@ -219,8 +226,11 @@ struct wal_counters {
     uint64_t entries;
     uint64_t watermarks; /* records without entries */
     uint64_t failed_writes;
-    uint64_t refusals;       /* appends refused with DISK_FULL */
-    uint64_t segments;       /* files now, spare ones included */
+    uint64_t refusals;      /* appends refused with DISK_FULL */
+    uint64_t segments;      /* files now, spare ones included */
+    uint64_t kept_segments; /* of them: not needed, and kept for a copy or until they are archived */
+    uint64_t archived;      /* files */
+    uint64_t archived_bytes;
     uint64_t recycled;       /* segments used again */
     uint64_t gathered_bytes; /* now */
 };

@@ -21,9 +21,29 @@ void wal_release(struct wal *wal, struct wal_hold *hold)
         wal_segments_wake(wal);
 }
 
+/* Not needed any more, and kept all the same. */
+static uint64_t count_kept(const struct wal *wal)
+{
+    uint64_t below = wal_droppable_below(wal), count = 0;
+    for (uint32_t i = 0; i < wal->info_count; i++)
+        count += wal->infos[i].id >= below && wal->infos[i].id < wal->truncate_below;
+    return count;
+}
+
+struct wal_counters wal_counters(const struct wal *wal)
+{
+    struct wal_counters counters = wal->counters;
+    counters.segments = wal->info_count + wal->spare_count + (wal->next ? 1 : 0);
+    counters.kept_segments = count_kept(wal);
+    counters.gathered_bytes = wal->gathered_bytes;
+    return counters;
+}
+
 uint64_t wal_droppable_below(const struct wal *wal)
 {
     uint64_t below = wal->truncate_below;
+    if (wal->archive && below > wal->archived_id + 1)
+        below = wal->archived_id + 1;
     for (const struct list *link = wal->holds.next; link != &wal->holds; link = link->next) {
         uint64_t held = CONTAINER_OF(link, const struct wal_hold, link)->segment;
         if (held < below)

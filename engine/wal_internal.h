@@ -91,6 +91,13 @@ struct wal {
     uint64_t segment_id_max;
     uint64_t truncate_below; /* ids below may go, but for those held */
     struct list holds;
+    char *archive;              /* directory; null: none */
+    uint64_t archived_id;       /* files up to this one are in it */
+    bool has_archive_directory; /* it is made */
+    bool has_told_archive;      /* that it fails, and not yet that it does again */
+    bool is_archive_stopping;
+    struct event archive_work; /* the archiver waits for it */
+    struct event archive_ended;
     struct wal_end end;        /* of what is acknowledged */
     uint64_t answered_entries; /* of counters.entries */
 
@@ -117,6 +124,12 @@ void wal_segments_run(struct reactor *r, void *argument); /* a task_fn; ends whe
 void wal_segments_wake(struct wal *wal);
 /* Nothing more is written to `s`; it is closed when its writes are over. */
 void wal_segment_retire(struct wal *wal, struct wal_segment *s);
+
+bool wal_segment_is_open(const struct wal *wal, uint64_t id);
+
+/* wal_archive.c */
+void wal_archive_run(struct reactor *r, void *argument); /* a task_fn; ends when is_archive_stopping */
+void wal_archive_wake(struct wal *wal);
 
 /* wal_extents.c: ids below are neither needed nor held. */
 uint64_t wal_droppable_below(const struct wal *wal);

@@ -104,6 +104,7 @@ static void close_retired(struct wal *wal)
         file_close(wal->reactor, s->file); /* waits: the list may have changed */
         reactor_free(wal->reactor, s);
         link = wal->retired.next;
+        wal_archive_wake(wal);
     }
 }
 
@@ -119,7 +120,7 @@ static void remove_file(struct wal *wal, uint64_t id)
     reactor_free(wal->reactor, path);
 }
 
-static bool is_open(const struct wal *wal, uint64_t id)
+bool wal_segment_is_open(const struct wal *wal, uint64_t id)
 {
     if (wal->current && wal->current->id == id)
         return true;
@@ -133,7 +134,7 @@ static bool is_open(const struct wal *wal, uint64_t id)
 static void drop_truncated(struct wal *wal)
 {
     while (wal->info_count > 0 && wal->infos[0].id < wal_droppable_below(wal) &&
-           !is_open(wal, wal->infos[0].id)) {
+           !wal_segment_is_open(wal, wal->infos[0].id)) {
         struct wal_segment_info info = wal->infos[0];
         wal->info_count--;
         memmove(wal->infos, wal->infos + 1, wal->info_count * sizeof wal->infos[0]);

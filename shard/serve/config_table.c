@@ -186,6 +186,15 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .min = 4 * MIB,
      .max = GIB,
      .help = "The size of one file of the log, a multiple of 4K"},
+    {.name = "archive",
+     .section = section_storage,
+     .kind = OPTION_PATH,
+     FIELD(archive),
+     .argument = "DIR",
+     .initial = "",
+     .help =
+         "Copy files of the log to DIR/log as they fill, before they are used again, so that `torc restore "
+         "--to TIME` can go to any time; best the directory of the backups"},
     {.name = "cache-bytes",
      .section = section_storage,
      .kind = OPTION_BYTES,

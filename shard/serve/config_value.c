@@ -132,6 +132,12 @@ static void store_integer(void *field, size_t bytes, int64_t value)
     memcpy(field, &value, 8);
 }
 
+/* A path that names nothing unless one is given. The file of options itself is left out, not empty. */
+static bool option_may_be_empty(const struct option_row *row)
+{
+    return row->section && row->initial[0] == '\0';
+}
+
 int option_parse(struct options *o, const struct option_row *row, const char *text)
 {
     void *field = (char *)o + row->offset;
@@ -139,7 +145,7 @@ int option_parse(struct options *o, const struct option_row *row, const char *te
     int rc = 0;
     switch (row->kind) {
     case OPTION_PATH:
-        if (text[0] == '\0' || strlen(text) >= row->bytes)
+        if (strlen(text) >= row->bytes || (text[0] == '\0' && !option_may_be_empty(row)))
             return TORC_E_CONFIGURATION;
         memcpy(field, text, strlen(text) + 1);
         return 0;
@@ -250,7 +256,8 @@ void option_expected(const struct option_row *row, char text[OPTION_EXPECTED_BYT
 {
     switch (row->kind) {
     case OPTION_PATH:
-        snprintf(text, OPTION_EXPECTED_BYTES, "a path of 1 to %d bytes", OPTIONS_PATH_BYTES - 1);
+        snprintf(text, OPTION_EXPECTED_BYTES, "a path of %d to %d bytes", option_may_be_empty(row) ? 0 : 1,
+                 OPTIONS_PATH_BYTES - 1);
         break;
     case OPTION_ADDRESS:
         snprintf(text, OPTION_EXPECTED_BYTES, "an address and a port such as 127.0.0.1:7070 or [::1]:7070");

@@ -206,6 +206,9 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "log_bytes", n->log_bytes);
     json_number(j, "log_records", n->log_records);
     json_number(j, "log_segments", n->log_segments);
+    json_number(j, "log_segments_kept", n->log_segments_kept);
+    json_number(j, "log_archived", n->log_archived);
+    json_number(j, "log_archived_bytes", n->log_archived_bytes);
     json_number(j, "log_replayed_bytes", n->log_replayed_bytes);
     json_number(j, "log_replay_us", n->log_replay_ns / 1000);
     json_number(j, "memtable_bytes", n->memtable_bytes);

@@ -41,7 +41,9 @@ struct crash_write {
 
 struct crash_history {
     uint32_t count;
-    uint32_t failures; /* of log writes so far */
+    uint32_t failures;       /* of log writes so far */
+    uint32_t snapshot_count; /* writes when the snapshot was begun; all had their answers */
+    bool has_snapshot;       /* it was finished */
     /* The log was damaged: a key that would show a write below this number may answer UNKNOWN. 0: none. */
     uint32_t unknown_below;
     struct crash_write writes[CRASH_WRITES_MAX];

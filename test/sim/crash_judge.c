@@ -1,5 +1,6 @@
 /* crash_judge.c - recovers one image, in a world of its own; see crash_judge.h. */
 #include "test/sim/crash_judge.h"
+#include "test/sim/crash_copy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,7 @@ static bool live(struct judge *j, struct reactor *r)
     task_sleep(r, REST_NS);
     is_good = is_good && check_counters(j);
     crash_shard_close(s);
+    is_good = is_good && (j->is_full || crash_copy_check(s));
     return is_good && s->why[0] == '\0';
 }
 
@@ -122,6 +124,8 @@ static bool check_files(struct judge *j)
     uint64_t tables = 0, values = 0, segments = 0;
     for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
         struct sim_file_info info = sim_disk_file_at(disk, i);
+        if (strncmp(info.path, &CRASH_DIRECTORY "/"[1], sizeof CRASH_DIRECTORY - 1) != 0)
+            continue; /* copies */
         const char *name = strrchr(info.path, '/');
         name = name ? name + 1 : info.path;
         bool is_table = strncmp(name, "table-", 6) == 0;

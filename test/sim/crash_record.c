@@ -3,6 +3,7 @@
  * A task on the simulated core performs the steps. What only the driver may do (faults, capacity, kill) the
  * task wishes for; the driver grants it between two events of the world. */
 #include "test/sim/crash_record.h"
+#include "test/sim/crash_copy.h"
 
 #include "engine/manifest.h"
 
@@ -97,6 +98,9 @@ static void perform(struct run *run, struct reactor *r, const struct crash_step 
         break;
     case CRASH_OBSERVE:
         crash_shard_observe(s);
+        break;
+    case CRASH_TAKE_SNAPSHOT:
+        crash_copy_take(s, step->a != 0);
         break;
     case CRASH_CHANGE_MANIFEST:
         change_manifest(run, r);

@@ -55,10 +55,11 @@ static void on_turn(void *context)
         engine_submit(s->engine);
 }
 
-int crash_shard_open(struct crash_shard *s, struct reactor *r)
+struct engine_options crash_shard_options(struct crash_shard *s, const char *directory)
 {
-    struct engine_options options = {
-        .directory = CRASH_DIRECTORY,
+    return (struct engine_options){
+        .directory = directory,
+        .archive = s->knobs.has_archive ? CRASH_ARCHIVE_DIRECTORY : NULL,
         .vnode_bits = 4,
         .vnode_first = CRASH_VNODE_FIRST,
         .vnode_count = CRASH_VNODES,
@@ -73,6 +74,11 @@ int crash_shard_open(struct crash_shard *s, struct reactor *r)
         .owner = s,
         .on_event = on_event,
     };
+}
+
+int crash_shard_open(struct crash_shard *s, struct reactor *r)
+{
+    struct engine_options options = crash_shard_options(s, CRASH_DIRECTORY);
     char why[256] = "";
     s->reactor = r;
     s->outstanding = 0;

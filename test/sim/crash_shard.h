@@ -15,11 +15,13 @@ enum {
 };
 
 #define CRASH_DIRECTORY "/shard"
+#define CRASH_ARCHIVE_DIRECTORY "/archive"
 
 /* What of the engine's options differs from workload to workload. */
 struct crash_knobs {
     uint32_t memtable_bytes; /* 1: each put is flushed */
     uint32_t writes_in_flight;
+    bool has_archive;
 };
 
 /* Outlives the core: its memory is the driver's. */
@@ -35,6 +37,8 @@ struct crash_shard {
     char last_event[CRASH_WHY_BYTES]; /* what the engine told last */
 };
 
+/* What its engine is opened with. */
+struct engine_options crash_shard_options(struct crash_shard *s, const char *directory);
 /* Waits. Returns: what engine_open returns. */
 MUST_CHECK int crash_shard_open(struct crash_shard *s, struct reactor *r);
 void crash_shard_close(struct crash_shard *s);  /* Waits */

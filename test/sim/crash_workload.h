@@ -23,6 +23,7 @@ enum crash_act {
     CRASH_FREE_DISK,       /* it has room again */
     CRASH_KILL,            /* the process, after so many microseconds; it starts again with the next step */
     CRASH_ROT,             /* that block of the first file of the log, while the engine is closed */
+    CRASH_TAKE_SNAPSHOT,   /* of the engine that is open, with no ticket out; 1: a put comes meanwhile */
     CRASH_CHANGE_MANIFEST, /* one commit of the same tables; the engine is closed */
 };
 

@@ -1,0 +1,191 @@
+/* wal_archive.c - files of the log that are closed are copied to the archive, oldest first, by a task.
+ *
+ *   closed -> <id>.log.new, synced -> <id>.log, name synced -> the file may be used again or removed
+ *
+ * What stands in the archive under its name is whole and never changes: a file of the log is closed when the
+ * log goes on in another, and no start goes on in it. No more of the last one is copied than was
+ * acknowledged. While the archive cannot be written the files stay and the log grows. */
+#include "engine/copy.h"
+#include "engine/wal_internal.h"
+#include "reactor/base/mark.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { RETRY_NS = 1000000000, NEW_BYTES = 4 };
+
+static int path_of(const struct wal *wal, const char *directory, uint64_t id, char path[WAL_PATH_BYTES_MAX])
+{
+    char name[WAL_NAME_BYTES];
+    (void)wal;
+    wal_segment_name(name, id);
+    int length = snprintf(path, WAL_PATH_BYTES_MAX - NEW_BYTES, "%s/%s", directory, name);
+    return length > 0 && length < WAL_PATH_BYTES_MAX - NEW_BYTES ? 0 : -ENAMETOOLONG;
+}
+
+/* Waits. */
+static int is_there(struct wal *wal, const char *path, bool *out)
+{
+    struct file *f;
+    int rc = file_open(wal->reactor, path, FILE_READ, &f);
+    *out = rc == 0;
+    file_close(wal->reactor, rc ? NULL : f);
+    return rc == -ENOENT ? 0 : rc;
+}
+
+/* Made or there, and its name durable: a crash may have come between. A parent that may not be read was made
+ * by others, and what is in it, too. */
+static int make_directory(struct wal *wal, const char *path)
+{
+    int rc = directory_create(wal->reactor, path);
+    if (rc && rc != -EEXIST)
+        return rc;
+    rc = directory_sync_parent(wal->reactor, path);
+    return rc == -EACCES ? 0 : rc;
+}
+
+/* DIR, DIR/log and DIR/log/<history>. */
+static int make_directories(struct wal *wal)
+{
+    enum { LEVELS = 3 };
+    char *path = wal->archive;
+    char *ends[LEVELS] = {path + strlen(path)};
+    int rc = 0;
+    for (int i = 1; i < LEVELS; i++) {
+        ends[i] = strrchr(path, '/');
+        ASSERT(ends[i] && ends[i] > path);
+        *ends[i] = '\0';
+    }
+    for (int i = LEVELS; i-- > 0;) {
+        if (rc == 0)
+            rc = make_directory(wal, path);
+        if (i > 0)
+            *ends[i] = '/';
+    }
+    wal->has_archive_directory = rc == 0;
+    return rc;
+}
+
+/* Waits. */
+static int store(struct wal *wal, const struct wal_extent *x, const char *path)
+{
+    char from[WAL_PATH_BYTES_MAX], aside[WAL_PATH_BYTES_MAX];
+    struct copied copied;
+    int length = snprintf(aside, sizeof aside, "%s.new", path);
+    ASSERT(length > 0 && (size_t)length < sizeof aside);
+    int rc = path_of(wal, wal->directory, x->id, from);
+    if (rc == 0)
+        rc = file_remove(wal->reactor, aside);
+    rc = rc == -ENOENT ? 0 : rc;
+    struct copy_options options = {
+        .from = from,
+        .to = aside,
+        .bytes_max = x->bytes,
+        .is_trimmed = true,
+        .disk = wal->is_archive_stopping ? NULL : wal->options.disk, /* it may be stopped */
+        .class = DISK_BACKUP,
+    };
+    if (rc == 0)
+        rc = copy_file(wal->reactor, &options, &copied);
+    if (rc == 0)
+        rc = file_rename(wal->reactor, aside, path);
+    if (rc == 0)
+        rc = directory_sync(wal->reactor, wal->archive);
+    wal->counters.archived += rc == 0;
+    wal->counters.archived_bytes += rc == 0 ? copied.bytes : 0;
+    return rc;
+}
+
+/* Waits. One file, unless it is there from before. */
+static int archive_one(struct wal *wal, const struct wal_extent *x)
+{
+    char *path = reactor_alloc(wal->reactor, WAL_PATH_BYTES_MAX);
+    bool is_stored = false;
+    int rc = path ? 0 : TORC_E_NO_MEMORY;
+    if (rc == 0 && !wal->has_archive_directory)
+        rc = make_directories(wal);
+    if (rc == 0)
+        rc = path_of(wal, wal->archive, x->id, path);
+    if (rc == 0)
+        rc = is_there(wal, path, &is_stored);
+    if (rc == 0 && !is_stored)
+        rc = store(wal, x, path);
+    if (rc == 0 && is_stored)
+        MARK(log_file_was_archived_before_the_start);
+    reactor_free(wal->reactor, path);
+    return rc;
+}
+
+/* The next file that is closed, and may hold what was acknowledged. A start does not look into files that no
+ * memtable needs any more: those may be in no archive yet. */
+static bool next_extent(const struct wal *wal, struct wal_extent *out)
+{
+    for (uint32_t i = 0; i < wal->info_count; i++) {
+        const struct wal_segment_info *info = &wal->infos[i];
+        if (info->id <= wal->archived_id)
+            continue;
+        *out =
+            (struct wal_extent){.id = info->id, .bytes = info->id == wal->end.segment ? wal->end.offset : 0};
+        return info->id <= wal->end.segment && !wal_segment_is_open(wal, info->id);
+    }
+    return false;
+}
+
+static void tell(struct wal *wal, int rc)
+{
+    char text[160];
+    if (rc == TORC_E_CANCELLED)
+        return; /* the engine closes: what is left is copied at the end */
+    if (rc == 0 && wal->has_told_archive)
+        wal_event(wal, "archive_goes_on", "files of the log are archived again");
+    else if (rc && !wal->has_told_archive) {
+        MARK(archive_cannot_be_written);
+        snprintf(text, sizeof text, "files of the log cannot be archived, and are kept until they can: %s",
+                 error_sentence(rc));
+        wal_event(wal, "archive_failed", text);
+    }
+    wal->has_told_archive = rc != 0;
+}
+
+static int archive_closed(struct wal *wal)
+{
+    struct wal_extent next;
+    int rc = 0;
+    while (rc == 0 && next_extent(wal, &next)) {
+        rc = archive_one(wal, &next);
+        if (rc == 0) {
+            wal->archived_id = next.id;
+            wal_segments_wake(wal);
+        }
+        tell(wal, rc);
+    }
+    return rc;
+}
+
+void wal_archive_run(struct reactor *r, void *argument)
+{
+    struct wal *wal = argument;
+    while (!wal->is_archive_stopping) {
+        int rc = archive_closed(wal);
+        rc = event_wait(r, &wal->archive_work, rc ? RETRY_NS : EVENT_FOREVER);
+        ASSERT(rc == 0 || rc == TORC_E_TIMEOUT);
+    }
+    if (archive_closed(wal) != 0)
+        MARK(rest_of_the_log_is_archived_by_the_next_start);
+    event_set(r, &wal->archive_ended, 0);
+}
+
+void wal_archive_wake(struct wal *wal)
+{
+    if (wal->archive)
+        event_set(wal->reactor, &wal->archive_work, 0);
+}
+
+void wal_retire_current(struct wal *wal)
+{
+    if (!wal->archive || !wal->current || wal->current->offset == 0 || wal->is_failing)
+        return;
+    MARK(log_goes_on_in_a_new_file_for_the_archive);
+    wal_segment_retire(wal, wal->current);
+    wal->current = NULL;
+}

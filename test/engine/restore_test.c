@@ -1,0 +1,253 @@
+/* restore_test.c - a shard made anew of a snapshot and of the archive of the log, as of any moment. */
+#include "engine/restore.h"
+
+#include "engine/engine_internal.h"
+#include "engine/snapshot.h"
+#include "test/engine/engine_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { KEYS = 300 };
+
+static const char *path_of(char path[256], const char *name)
+{
+    snprintf(path, 256, "%s/%s", test_directory(), name);
+    return path;
+}
+
+static void write_some(struct engine_rig *rig, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct rig_put put = {.key = (uint32_t)engine_rig_random(rig, KEYS),
+                              .value_bytes = (uint32_t)engine_rig_random(rig, 4000)};
+        if (engine_rig_random(rig, 6) == 0)
+            put = (struct rig_put){.key = put.key, .flags = RECORD_TOMBSTONE};
+        engine_rig_put(rig, &put);
+        if (i % 16 == 0)
+            engine_rig_await(rig);
+    }
+    engine_rig_await(rig);
+}
+
+static uint32_t *remember(const struct engine_rig *rig)
+{
+    uint32_t *last = malloc(sizeof rig->last);
+    ASSERT(last);
+    return memcpy(last, rig->last, sizeof rig->last);
+}
+
+/* Where all that is made stands. */
+struct place {
+    char snapshot[256];
+    char manifest[300];
+    char archive[256];
+    char history[300];
+    char restored[256];
+};
+
+static void place_init(struct place *p)
+{
+    path_of(p->snapshot, "snapshot");
+    path_of(p->archive, "archive");
+    path_of(p->restored, "restored");
+    snprintf(p->manifest, sizeof p->manifest, "%s/MANIFEST-A", p->snapshot);
+}
+
+static void take_snapshot(struct engine_rig *rig, struct place *p, struct engine_snapshot_facts *facts)
+{
+    struct engine_snapshot *snapshot;
+    uint64_t clock;
+    CU_ASSERT_EQUAL_FATAL(engine_snapshot_begin(rig->engine, &snapshot, &clock), 0);
+    CU_ASSERT_EQUAL_FATAL(engine_snapshot_write(snapshot, p->snapshot, NULL, facts), 0);
+    engine_snapshot_end(snapshot);
+    snprintf(p->history, sizeof p->history, "%s/log/%016llx", p->archive,
+             (unsigned long long)facts->log_history);
+}
+
+struct linking {
+    struct reactor *reactor;
+    const struct place *place;
+};
+
+static int link_table(void *context, const char *name)
+{
+    struct linking *l = context;
+    char from[600], to[600];
+    if (strncmp(name, "table-", 6) != 0 && strncmp(name, "values-", 7) != 0)
+        return 0;
+    snprintf(from, sizeof from, "%s/%s", l->place->snapshot, name);
+    snprintf(to, sizeof to, "%s/%s", l->place->restored, name);
+    return file_link(l->reactor, from, to);
+}
+
+/* Returns: what engine_restore did; the restored directory is there. */
+static int restore(struct reactor *r, struct engine_rig *rig, const struct place *p,
+                   const struct engine_snapshot_facts *facts, struct engine_restore *out)
+{
+    struct linking linking = {r, p};
+    static struct engine_options options; /* as the rig's: the tests run one by one */
+    options = rig->options;
+    options.directory = p->restored;
+    options.archive = NULL;
+    CU_ASSERT_EQUAL(directory_remove_all(r, p->restored), 0);
+    CU_ASSERT_EQUAL(directory_create(r, p->restored), 0);
+    CU_ASSERT_EQUAL(directory_list(r, p->snapshot, link_table, &linking), 0);
+    out->options = &options;
+    out->manifest = p->manifest;
+    out->log = p->snapshot;
+    out->start_segment = facts->start_segment;
+    out->start_sequence = facts->start_sequence;
+    out->end_segment = facts->end_segment;
+    out->end_sequence = facts->end_sequence;
+    return engine_restore(r, out);
+}
+
+/* Every key is as it was when `last` was remembered. */
+static void check(struct reactor *r, struct engine_rig *rig, const struct place *p, const uint32_t *last)
+{
+    struct engine_rig *copy = engine_rig_make();
+    char memory[RIG_KEY_BYTES_MAX], why[256] = "";
+    copy->options.directory = p->restored;
+    CU_ASSERT_EQUAL_FATAL(engine_open(r, &copy->options, &copy->engine, why, sizeof why), 0);
+    uint32_t wrong = 0;
+    for (uint32_t key = 0; key < KEYS; key++) {
+        struct record_key k = engine_rig_key(rig, key, memory);
+        struct engine_key wanted;
+        struct record record;
+        void *buffer = NULL;
+        engine_key_init(copy->engine, &wanted, &k);
+        int answer = engine_get_wait(copy->engine, &wanted, engine_rig_now_ms(rig), &record, &buffer);
+        bool is_dead = last[key] == 0 || rig->writes[last[key]].flags & RECORD_TOMBSTONE;
+        if (is_dead)
+            wrong += answer != ENGINE_ABSENT;
+        else
+            wrong += answer != ENGINE_FOUND || record.version.clock != last[key];
+        reactor_free(r, buffer);
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    engine_close(copy->engine);
+    engine_rig_free(copy);
+}
+
+TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    struct engine_snapshot_facts facts;
+    uint32_t *lasts[4];
+    uint64_t clocks[4];
+    place_init(&p);
+    rig->options.archive = p.archive;
+    engine_rig_open(rig, r);
+    write_some(rig, 3000);
+    lasts[0] = remember(rig);
+    clocks[0] = rig->count; /* the rig's versions are the numbers of its writes */
+    take_snapshot(rig, &p, &facts);
+    for (int i = 1; i < 4; i++) {
+        write_some(rig, 2500);
+        if (i == 2) { /* another life of the same log */
+            engine_rig_close(rig);
+            engine_rig_open(rig, r);
+        }
+        lasts[i] = remember(rig);
+        clocks[i] = rig->count;
+    }
+    write_some(rig, 10);
+    CU_ASSERT(engine_counters(rig->engine).log_archived > 0);
+    engine_rig_close(rig); /* archives the rest */
+    for (int i = 0; i < 4; i++) {
+        struct engine_restore restored = {.archive = p.history, .clock_max = clocks[i]};
+        CU_ASSERT_EQUAL_FATAL(restore(r, rig, &p, &facts, &restored), 0);
+        CU_ASSERT(restored.is_reached);
+        CU_ASSERT(restored.clock_reached <= clocks[i]);
+        check(r, rig, &p, lasts[i]);
+        free(lasts[i]);
+    }
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(a_restore_without_an_archive_is_of_the_snapshot)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    struct engine_snapshot_facts facts;
+    place_init(&p);
+    engine_rig_open(rig, r);
+    write_some(rig, 2000);
+    uint32_t *last = remember(rig);
+    uint64_t clock = rig->count;
+    take_snapshot(rig, &p, &facts);
+    write_some(rig, 2000);
+    engine_rig_close(rig);
+    struct engine_restore restored = {.clock_max = clock};
+    CU_ASSERT_EQUAL_FATAL(restore(r, rig, &p, &facts, &restored), 0);
+    CU_ASSERT(!restored.is_reached);
+    check(r, rig, &p, last);
+    free(last);
+    engine_rig_free(rig);
+}
+
+struct oldest {
+    uint64_t id;
+    char name[64];
+};
+
+/* Remembers the second file of the archive. */
+static int find_second(void *context, const char *name)
+{
+    struct oldest *o = context;
+    snprintf(o->name, sizeof o->name, "%s", name);
+    return ++o->id == 2;
+}
+
+TEST_IN_REACTOR(a_restore_finds_that_a_file_of_the_archive_is_missing)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    struct engine_snapshot_facts facts;
+    struct oldest second = {0};
+    char path[400];
+    place_init(&p);
+    rig->options.archive = p.archive;
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    take_snapshot(rig, &p, &facts);
+    write_some(rig, 12000);
+    engine_rig_close(rig);
+    CU_ASSERT_EQUAL_FATAL(directory_list(r, p.history, find_second, &second), 1);
+    snprintf(path, sizeof path, "%s/%s", p.history, second.name);
+    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &facts, &restored), TORC_E_CORRUPT);
+    CU_ASSERT(strstr(restored.why, "missing") != NULL);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(a_log_that_cannot_be_archived_is_kept)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct file *f;
+    char path[256];
+    /* A file stands where the directory is to be. */
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path_of(path, "archive"), FILE_WRITE | FILE_CREATE, &f), 0);
+    file_close(r, f);
+    rig->options.archive = path;
+    engine_rig_open(rig, r);
+    write_some(rig, 6000);
+    engine_rig_settle(rig);
+    struct engine_counters c = engine_counters(rig->engine);
+    CU_ASSERT(c.flushes > 0);
+    CU_ASSERT(c.log_segments_kept > 0);
+    CU_ASSERT_EQUAL(c.log_archived, 0);
+    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    for (int i = 0; i < 3000 && engine_counters(rig->engine).log_segments_kept > 0; i++)
+        task_sleep(r, 1000000);
+    c = engine_counters(rig->engine);
+    CU_ASSERT_EQUAL(c.log_segments_kept, 0);
+    CU_ASSERT(c.log_archived > 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}

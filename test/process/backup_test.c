@@ -1,0 +1,190 @@
+/* backup_test.c - snapshots, backups and restores of a real server, as an operator makes them. */
+#include "test/process/raw.h"
+#include "test/process/server.h"
+#include "test/test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { KEYS = 2000, KEY_BYTES = 32, VALUE_BYTES = 400, TOOL_MS = 60000, TIME_BYTES = 40 };
+
+static const char *const options[] = {"--cores", "2", "--memtable-bytes", "1M", "--segment-bytes",
+                                      "4M",      NULL};
+
+/* Runs torc. Returns: its exit code; *out is what it wrote, freed by the caller. */
+static int torc(const struct server *s, const char *const *arguments, char **out)
+{
+    const char *argv[16];
+    char path[PROCESS_PATH_BYTES];
+    struct process p;
+    size_t count = 0;
+    argv[count++] = process_program("torc", path);
+    argv[count++] = "--server";
+    argv[count++] = s->address;
+    for (size_t i = 0; arguments[i]; i++)
+        argv[count++] = arguments[i];
+    argv[count] = NULL;
+    *out = NULL;
+    if (!process_start(&p, &(struct process_options){.argv = argv, .directory = test_directory()}))
+        return -1;
+    int code = process_end(&p, TOOL_MS);
+    *out = process_read_file(p.out, NULL);
+    return code;
+}
+
+static bool run(const struct server *s, const char *const *arguments)
+{
+    char *out;
+    int code = torc(s, arguments, &out);
+    free(out);
+    return code == 0;
+}
+
+/* The number before `word` in what a command wrote. */
+static long number_before(const char *text, const char *word)
+{
+    const char *at = text ? strstr(text, word) : NULL;
+    if (!at)
+        return -1;
+    while (at > text && at[-1] != '\t')
+        at--;
+    return strtol(at, NULL, 10);
+}
+
+static void put_all(const struct server *s, char letter, unsigned first, unsigned end)
+{
+    struct raw raw;
+    char key[KEY_BYTES], value[VALUE_BYTES];
+    memset(value, letter, sizeof value);
+    CU_ASSERT_FATAL(raw_connect(&raw, s->port, FRAME_CORE_ANY));
+    for (unsigned i = first; i < end; i++) {
+        snprintf(key, sizeof key, "key-%06u", i);
+        CU_ASSERT_EQUAL(raw_put(&raw, slice_of_string(key), slice_of(value, sizeof value)), 0);
+    }
+    raw_close(&raw);
+}
+
+/* Every key of the range has this letter; '-': it is not there. */
+static void check_all(const struct server *s, char letter, unsigned first, unsigned end)
+{
+    struct raw raw;
+    char key[KEY_BYTES], value[VALUE_BYTES];
+    unsigned wrong = 0;
+    memset(value, letter, sizeof value);
+    CU_ASSERT_FATAL(raw_connect(&raw, s->port, FRAME_CORE_ANY));
+    for (unsigned i = first; i < end; i++) {
+        snprintf(key, sizeof key, "key-%06u", i);
+        struct slice name = slice_of_string(key);
+        bool is_right = letter == '-' ? raw_exists(&raw, name) == TORC_E_NOT_FOUND
+                                      : raw_get_expect(&raw, name, slice_of(value, sizeof value)) == 0;
+        wrong += !is_right;
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    raw_close(&raw);
+}
+
+static void now_text(char to[TIME_BYTES])
+{
+    struct timespec now;
+    struct tm parts;
+    char date[32];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &parts);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(to, TIME_BYTES, "%s.%03uZ", date, (unsigned)(now.tv_nsec / 1000000) % 1000);
+}
+
+/* Restores and starts what was restored. */
+static bool start_restored(const struct server *from, struct server *s, const char *const *restore,
+                           const char *data)
+{
+    if (!run(from, restore))
+        return false;
+    server_init(s, data, options);
+    return server_start(s);
+}
+
+TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
+{
+    struct server s, restored;
+    char target[600], data[600], between[TIME_BYTES], *out;
+    const char *arguments[16];
+    snprintf(target, sizeof target, "%s/backups", test_directory());
+    if (target[0] != '/') {
+        char *root = realpath(".", NULL);
+        snprintf(target, sizeof target, "%s/%s/backups", root, test_directory());
+        free(root);
+    }
+    snprintf(data, sizeof data, "%s/restored", test_directory());
+    size_t count = 0;
+    for (; options[count]; count++)
+        arguments[count] = options[count];
+    arguments[count++] = "--archive";
+    arguments[count++] = target;
+    arguments[count] = NULL;
+    server_init(&s, NULL, arguments);
+    if (!server_start(&s))
+        return;
+    put_all(&s, 'a', 0, KEYS);
+    const char *const backup[] = {"backup", target, NULL};
+    CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
+    long first_files = number_before(out, " new files"), files = number_before(out, " files");
+    CU_ASSERT(first_files > 0 && first_files == files);
+    free(out);
+    put_all(&s, 'b', 0, KEYS / 2);
+    now_text(between);
+    struct timespec moment = {.tv_nsec = 3000000}; /* the next write is of a later millisecond */
+    nanosleep(&moment, NULL);
+    put_all(&s, 'c', 0, KEYS / 4);
+    CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
+    CU_ASSERT(number_before(out, " new files") < number_before(out, " files") ||
+              number_before(out, " new bytes") > 0);
+    free(out);
+    server_crash(&s);
+
+    const char *const verify[] = {"backup", "verify", target, NULL};
+    CU_ASSERT(run(&s, verify));
+    const char *const restore[] = {"restore", target, "--to", between, "--data", data, NULL};
+    if (start_restored(&s, &restored, restore, data)) {
+        check_all(&restored, 'b', 0, KEYS / 2);
+        check_all(&restored, 'a', KEYS / 2, KEYS);
+        put_all(&restored, 'd', KEYS, KEYS + 10);
+        server_stop(&restored);
+    }
+    CU_ASSERT(!run(&s, restore)); /* what is there is left alone */
+}
+
+TEST(a_snapshot_is_made_listed_restored_and_deleted)
+{
+    struct server s, restored;
+    char snapshot[700], data[600], *out;
+    server_init(&s, NULL, options);
+    if (!server_start(&s))
+        return;
+    put_all(&s, 'a', 0, KEYS);
+    const char *const create[] = {"snapshot", "create", "one", NULL};
+    const char *const list[] = {"snapshot", "list", NULL};
+    const char *const delete[] = {"snapshot", "delete", "one", NULL};
+    CU_ASSERT(run(&s, create));
+    CU_ASSERT(!run(&s, create)); /* there is one of that name */
+    put_all(&s, 'b', 0, KEYS + 100);
+    CU_ASSERT_EQUAL(torc(&s, list, &out), 0);
+    CU_ASSERT(out && strstr(out, "one\t") == out);
+    free(out);
+    snprintf(snapshot, sizeof snapshot, "%s/snapshots/one", s.data);
+    snprintf(data, sizeof data, "%s/restored", test_directory());
+    const char *const restore[] = {"restore", snapshot, "--data", data, NULL};
+    if (start_restored(&s, &restored, restore, data)) {
+        check_all(&restored, 'a', 0, KEYS);
+        check_all(&restored, '-', KEYS, KEYS + 100);
+        server_stop(&restored);
+    }
+    CU_ASSERT(run(&s, delete));
+    CU_ASSERT_EQUAL(torc(&s, list, &out), 0);
+    CU_ASSERT(out && out[0] == '\0');
+    free(out);
+    check_all(&s, 'b', 0, KEYS + 100);
+    server_stop(&s);
+}
