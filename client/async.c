@@ -2,7 +2,7 @@
  * connection that leads to the core which owns its key. Nothing is sent here. */
 #include "client/client.h"
 
-enum { SCAN_FLAGS = TORC_KEYS_ONLY | TORC_REVERSE | TORC_ORDERED };
+enum { SCAN_FLAGS = TORC_KEYS_ONLY | TORC_REVERSE | TORC_ORDERED | TORC_SNAPSHOT };
 
 /* What is asked, before it has a request id and a connection. */
 struct asked {

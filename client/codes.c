@@ -18,7 +18,8 @@ static_assert((int)TORC_CURSOR_BYTES_MAX == (int)FRAME_CURSOR_BYTES_MAX,
               "cursors are as long as frames allow");
 static_assert((int)TORC_WANT_VERSION == (int)FRAME_WANT_VERSION, "flags go into the frame as they are");
 static_assert((int)TORC_KEYS_ONLY == (int)FRAME_KEYS_ONLY, "flags go into the frame as they are");
-static_assert((int)TORC_REVERSE == (int)FRAME_REVERSE && (int)TORC_ORDERED == (int)FRAME_ORDERED,
+static_assert((int)TORC_REVERSE == (int)FRAME_REVERSE && (int)TORC_ORDERED == (int)FRAME_ORDERED &&
+                  (int)TORC_SNAPSHOT == (int)FRAME_SNAPSHOT,
               "flags go into the frame as they are");
 
 const char *torc_error_sentence(int code)

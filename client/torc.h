@@ -79,7 +79,8 @@ enum torc_code {
     TORC_CANCELLED = -1027,
     TORC_CLOSED = -1028,
     TORC_UNSUPPORTED = -1029,
-    TORC_CONFIGURATION = -1030
+    TORC_CONFIGURATION = -1030,
+    TORC_VIEW_ENDED = -1031
 };
 
 /* A sentence for people, "done" for 0; never null, static or the C library's. */
@@ -196,6 +197,7 @@ enum torc_flag {
     TORC_WANT_VERSION = 1, /* get: with the version of the value */
     TORC_KEYS_ONLY = 2,    /* scan: entries without values */
     TORC_REVERSE = 4,      /* scan: from the largest key to the smallest */
+    TORC_SNAPSHOT = 32,    /* scan: all of it as it was at one moment, over all cores */
     TORC_ORDERED = 8       /* scan: all keys in byte order; else in byte order within each part of the ring,
                             * which is cheaper and all there is to keys that share a {tag} */
 };
@@ -228,12 +230,14 @@ TORC_MUST_CHECK int torc_admin_async(torc_client *client, torc_bytes command, to
 
 /* One page of the keys that begin with `prefix` (empty: of all), or of those from `from` on and below `to`;
  * either of prefix and range is empty. A cursor goes with the keys and flags of the scan it came from, and
- * needs nothing else: it is good on any connection, after any time. */
+ * needs nothing else: it is good on any connection, after any time. With TORC_SNAPSHOT the first page is
+ * empty, and the server keeps the snapshot until the last page, or for a minute after one:
+ * then a cursor of it answers TORC_VIEW_ENDED. */
 struct torc_page {
     torc_bytes prefix;
     torc_bytes cursor; /* empty to begin; then that of the page before */
     uint32_t limit;    /* entries, at most TORC_SCAN_LIMIT_MAX; 0: the server's choice; fewer may come */
-    uint32_t flags;    /* TORC_KEYS_ONLY, TORC_REVERSE, TORC_ORDERED */
+    uint32_t flags;    /* TORC_KEYS_ONLY, TORC_REVERSE, TORC_ORDERED, TORC_SNAPSHOT */
     torc_bytes from;   /* empty: from the first key */
     torc_bytes to;     /* empty: to the last key */
 };

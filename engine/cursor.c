@@ -6,12 +6,14 @@
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
 #include "engine/values_read.h"
+#include "engine/view.h"
 #include "reactor/base/mark.h"
 
 enum { CALLS_PER_YIELD = 32 };
 
 struct engine_cursor {
     struct engine *engine;
+    const struct engine_view *view; /* null: of now */
     struct table_set *tables;
     struct merge merge;
     uint64_t now_ms;
@@ -31,8 +33,11 @@ struct engine_cursor {
 static void add_sources(struct engine_cursor *c, uint16_t vnode_first, uint32_t vnode_end)
 {
     struct engine *e = c->engine;
-    merge_add_memtable(&c->merge, e->active, vnode_first, vnode_end);
-    for (uint32_t i = 0; i < e->frozen_count; i++)
+    if (c->view)
+        engine_view_add_sources(c->view, &c->merge, vnode_first, vnode_end);
+    else
+        merge_add_memtable(&c->merge, e->active, vnode_first, vnode_end);
+    for (uint32_t i = 0; !c->view && i < e->frozen_count; i++)
         merge_add_memtable(&c->merge, e->frozen[i].memtable, vnode_first, vnode_end);
     for (uint32_t i = 0; i < c->tables->run_count; i++)
         merge_add_run(&c->merge, &c->tables->runs[i], TABLE_CURSOR_SCAN);
@@ -86,9 +91,13 @@ int engine_cursor_open_range(struct engine *e, const struct engine_range *range,
     c->dead_max = range->dead_max;
     c->is_backward = range->is_backward;
     c->is_keys_only = range->is_keys_only;
-    c->tables = e->tables;
+    c->view = range->view;
+    if (c->view)
+        c->now_ms = engine_view_now_ms(c->view);
+    c->tables = c->view ? engine_view_tables(c->view) : e->tables;
     table_set_hold(c->tables);
-    int rc = merge_init(&c->merge, e->reactor, 1 + e->frozen_count + c->tables->run_count);
+    uint32_t memtables = c->view ? engine_view_memtables(c->view) : 1 + e->frozen_count;
+    int rc = merge_init(&c->merge, e->reactor, memtables + c->tables->run_count);
     if (rc == 0)
         rc = keep_limit(c, c->is_backward ? &range->from : &range->to);
     if (rc == 0) {

@@ -5,6 +5,7 @@
  * frozen memtable holds exactly the log records up to a sequence number, and once it is a table the log up to
  * there is not needed any more. */
 #include "engine/engine_internal.h"
+#include "engine/view.h"
 #include "reactor/base/mark.h"
 
 #include <errno.h>
@@ -108,6 +109,7 @@ int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes)
     e->active = fresh;
     e->active_log_begin = log_bytes;
     engine_refresh_clock(e);
+    engine_views_begin_memtable(e, fresh);
     return 0;
 }
 
@@ -389,6 +391,7 @@ static struct engine *new_engine(struct reactor *r, const struct engine_options 
     e->reactor = r;
     e->seed = reactor_random(r);
     list_init(&e->graveyard);
+    list_init(&e->views);
     e->flushing.name = "flush";
     e->compacting.name = "compaction";
     event_init(&e->flush_wake);

@@ -137,6 +137,7 @@ MUST_CHECK int engine_get_wait(struct engine *e, const struct engine_key *k, uin
 /* ---- ordered scans ---- */
 
 struct engine_cursor;
+struct engine_view; /* engine/view.h */
 
 enum { ENGINE_VNODE_END = 1 << 14 }; /* behind every vnode: `to` of a range without an end */
 
@@ -150,7 +151,8 @@ struct engine_range {
     /* More dead records in a row than this, and engine_cursor_next comes back to say how far it is; 0: it
      * does not. */
     uint32_t dead_max;
-    uint64_t now_ms; /* what has expired by then is not seen */
+    uint64_t now_ms;                /* what has expired by then is not seen */
+    const struct engine_view *view; /* not null: of this moment, and its now_ms; outlives the cursor */
 };
 
 /* What engine_cursor_next says beside errors. */

@@ -72,6 +72,7 @@ struct engine {
     struct frozen frozen[FROZEN_COUNT_MAX]; /* oldest first */
     uint32_t frozen_count;
     struct table_set *tables;
+    struct list views;            /* open ones */
     struct list graveyard;        /* table_refs that nobody holds: to be closed and their files removed */
     uint64_t older_clock_max;     /* highest version clock outside of the active memtable */
     uint64_t recovered_clock_max; /* highest found at the start */
@@ -128,5 +129,18 @@ void engine_wake_burial(struct engine *e);
 
 /* A background task has ended. */
 void engine_task_over(struct engine *e);
+
+/* ---- view.c ---- */
+
+/* A new memtable takes writes: it is part of the views that are not fixed yet. */
+void engine_views_begin_memtable(struct engine *e, struct memtable *m);
+
+struct merge;
+struct table_set *engine_view_tables(const struct engine_view *v);
+uint64_t engine_view_now_ms(const struct engine_view *v);
+uint32_t engine_view_memtables(const struct engine_view *v);
+/* Adds the memtables to a merge, which shows their versions up to the view's clock. */
+void engine_view_add_sources(const struct engine_view *v, struct merge *m, uint16_t vnode_first,
+                             uint32_t vnode_end);
 
 #endif

@@ -51,6 +51,7 @@ void memtable_release(struct memtable *m)
             task_yield_if_due(r);
     }
     memtable_list_release(r, m->sorted);
+    memtable_kept_deinit(m);
     reactor_free(r, m->chunks);
     reactor_free(r, m->partitions);
     reactor_free(r, m);
@@ -74,6 +75,7 @@ uint64_t memtable_index_bytes(const struct memtable *m)
 uint64_t memtable_bytes(const struct memtable *m)
 {
     uint64_t list_bytes = m->sorted ? m->sorted->bytes : 0;
+    list_bytes += m->kept.pairs ? (m->kept.mask + 1) * sizeof(uint64_t) : 0;
     return sizeof *m + m->arena_bytes + m->chunk_capacity * sizeof(uint8_t *) + m->index_bytes + list_bytes;
 }
 
@@ -168,13 +170,18 @@ static inline __attribute__((always_inline)) bool find(const struct memtable *m,
 static int replace(struct memtable *m, uint64_t *slot, const struct record *held, struct slice entry)
 {
     uint32_t unit = slot_unit(*slot);
-    if (units_of(entry.bytes) <= units_of(entry_bytes(held))) {
+    bool is_kept = m->kept.keepers > 0;
+    if (!is_kept && units_of(entry.bytes) <= units_of(entry_bytes(held))) {
         memcpy(memtable_entry(m, unit), entry.data, entry.bytes);
         return 0;
     }
+    if (is_kept && !memtable_kept_reserve(m))
+        return TORC_E_NO_MEMORY;
     unit = arena_add(m, entry);
     if (unit == 0)
         return TORC_E_NO_MEMORY;
+    if (is_kept)
+        memtable_kept_add(m, unit, slot_unit(*slot));
     *slot = (*slot & ~(uint64_t)UINT32_MAX) | unit;
     memtable_partition(m, held->key.vnode)->changes++;
     return 0;

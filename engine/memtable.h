@@ -65,6 +65,10 @@ uint64_t memtable_clock_max(const struct memtable *m);   /* highest version cloc
 void memtable_each_tag(const struct memtable *m, uint16_t vnode, void (*each)(void *context, uint32_t tag),
                        void *context);
 
+/* From now on what is overwritten stays for memtable_run_get_until, until as many calls of the other. */
+void memtable_keep(struct memtable *m);
+void memtable_keep_end(struct memtable *m);
+
 /* ---- in order: the records of one vnode ---- */
 
 struct memtable_list;
@@ -84,6 +88,10 @@ void memtable_run_deinit(struct memtable_run *run, struct reactor *r);
  * next put. */
 void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place,
                       struct record *out);
+/* The newest version at a place that is not above `clock`; it lives as long as the memtable is kept, or until
+ * the next put when `clock` is UINT64_MAX. Returns: there is one. */
+bool memtable_run_get_until(const struct memtable_run *run, const struct memtable *m, uint32_t place,
+                            uint64_t clock, struct record *out);
 /* What is known of the key at a place without a look at its entry. */
 struct memtable_run_place {
     uint32_t namespace_id;

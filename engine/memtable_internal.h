@@ -41,6 +41,14 @@ struct partition {
     uint64_t changes; /* so often an entry came or moved to another place */
 };
 
+/* Versions that were overwritten: pairs of units, newer << 32 | older (memtable_kept.c). */
+struct memtable_kept {
+    uint64_t *pairs; /* null: none */
+    uint32_t mask;
+    uint32_t count;
+    uint32_t keepers; /* views */
+};
+
 struct memtable {
     struct reactor *reactor;
     struct memtable_options options;
@@ -58,6 +66,7 @@ struct memtable {
     uint64_t index_bytes;
     uint64_t entries;
     uint64_t clock_max;
+    struct memtable_kept kept;
     struct memtable_list *sorted; /* the last long list that was made; null: none */
 };
 
@@ -77,6 +86,10 @@ struct memtable_list {
         uint32_t unit;
     } * items;
 };
+/* Room for one more. */
+MUST_CHECK bool memtable_kept_reserve(struct memtable *m);
+void memtable_kept_add(struct memtable *m, uint32_t unit, uint32_t older);
+void memtable_kept_deinit(struct memtable *m);
 void memtable_list_release(struct reactor *r, struct memtable_list *list); /* null is allowed */
 
 static inline uint8_t *memtable_entry(const struct memtable *m, uint32_t unit)

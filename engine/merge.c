@@ -40,13 +40,22 @@ void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vno
 {
     struct merge_source *s = new_source(m);
     merge_source_of_memtable(s, memtable, vnode_first, vnode_end);
+    s->reactor = m->reactor;
     s->is_backward = m->is_backward;
+}
+
+void merge_add_memtable_until(struct merge *m, struct memtable *memtable, uint16_t vnode_first,
+                              uint32_t vnode_end, uint64_t clock_max)
+{
+    merge_add_memtable(m, memtable, vnode_first, vnode_end);
+    m->sources[m->count - 1].clock_max = clock_max;
 }
 
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode)
 {
     struct merge_source *s = new_source(m);
     merge_source_of_run(s, run, mode);
+    s->reactor = m->reactor;
     s->is_backward = m->is_backward;
 }
 

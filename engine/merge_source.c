@@ -10,7 +10,8 @@ void merge_source_of_memtable(struct merge_source *s, struct memtable *memtable,
     *s = (struct merge_source){.memtable = memtable,
                                .vnode = vnode_first,
                                .vnode_first = vnode_first,
-                               .vnode_end = vnode_end};
+                               .vnode_end = vnode_end,
+                               .clock_max = UINT64_MAX};
 }
 
 void merge_source_of_run(struct merge_source *s, const struct table_run *run, enum table_cursor_mode mode)
@@ -52,10 +53,31 @@ static int enter_vnode(struct merge_source *s, uint32_t vnode)
     return rc;
 }
 
+static void move_place(struct merge_source *s)
+{
+    if (s->is_backward)
+        s->place--;
+    else
+        s->place++;
+}
+
+/* Past keys of which all versions are newer than the view. Yields. */
+static void skip_newer(struct merge_source *s)
+{
+    struct record record;
+    while (s->clock_max != UINT64_MAX && has_record(s)) {
+        uint32_t at = s->is_backward ? s->place - 1 : s->place;
+        if (memtable_run_get_until(&s->sorted, s->memtable, at, s->clock_max, &record))
+            return;
+        move_place(s);
+        task_yield_if_due(s->reactor);
+    }
+}
+
 /* Stands on the record at the source's place, in this vnode or the next that has any. Waits. */
 static int settle_memtable(struct merge_source *s)
 {
-    while (!has_record(s)) {
+    for (skip_newer(s); !has_record(s); skip_newer(s)) {
         bool is_last = s->is_backward ? s->vnode <= s->vnode_first : s->vnode + 1 >= s->vnode_end;
         if (is_last) {
             s->state = SOURCE_ENDED;
@@ -216,9 +238,6 @@ int merge_source_advance(struct merge_source *s)
     s->is_barred = false;
     if (!s->memtable)
         return settle_run(s);
-    if (s->is_backward)
-        s->place--;
-    else
-        s->place++;
+    move_place(s);
     return settle_memtable(s);
 }

@@ -18,6 +18,7 @@ enum merge_source_state {
 };
 
 struct merge_source {
+    struct reactor *reactor;
     enum merge_source_state state;
     bool is_backward;
     bool is_barred; /* current is where a table that cannot be read begins: no further than that */
@@ -33,6 +34,7 @@ struct merge_source {
     uint32_t vnode;
     uint32_t vnode_first;
     uint32_t vnode_end;
+    uint64_t clock_max; /* no version above it is there; UINT64_MAX: whatever is newest */
     /* a run of tables */
     const struct table_run *run;
     uint32_t table; /* that the cursor is in */
@@ -44,7 +46,7 @@ struct merge_source {
 /* `vnode_end` is behind the last vnode. Holds the memtable. */
 void merge_source_of_memtable(struct merge_source *s, struct memtable *memtable, uint32_t vnode_first,
                               uint32_t vnode_end);
-/* The caller holds the set that the run is of. */
+/* The caller holds the set that the run is of. Both want reactor and direction set afterwards. */
 void merge_source_of_run(struct merge_source *s, const struct table_run *run, enum table_cursor_mode mode);
 void merge_source_deinit(struct merge_source *s, struct reactor *r);
 
@@ -57,8 +59,11 @@ MUST_CHECK int merge_source_advance(struct merge_source *s);
  * elsewhere. Makes `current` what is there now; it stays so until a wait or a write. */
 static inline void merge_source_read(struct merge_source *s)
 {
-    if (s->memtable)
-        memtable_run_get(&s->sorted, s->memtable, s->is_backward ? s->place - 1 : s->place, &s->current);
+    if (!s->memtable)
+        return;
+    uint32_t at = s->is_backward ? s->place - 1 : s->place;
+    bool is_there = memtable_run_get_until(&s->sorted, s->memtable, at, s->clock_max, &s->current);
+    ASSERT(is_there); /* it was when the source came here */
 }
 
 #endif

@@ -81,7 +81,8 @@ void end_on_last(struct shard *s)
 
 static bool is_quiet(const struct shard *s)
 {
-    return s->jobs.task_count == 0 && s->sessions.open_count == 0 && admin_is_quiet(&s->admin);
+    return s->jobs.task_count == 0 && s->sessions.open_count == 0 && admin_is_quiet(&s->admin) &&
+           views_are_quiet(&s->views);
 }
 
 static bool has_parted(const struct shard *s)
@@ -126,9 +127,11 @@ static void close_task(struct reactor *r, void *context)
     struct shard *s = context;
     deadlines_stop(s);
     sessions_close_all(s);
+    views_stop(s);
     bool is_tidy = await(s, is_quiet, READS_POLLS_MAX);
     /* A read that still hangs at the disk has the engine in use. */
-    if (s->jobs.task_count == 0 && admin_is_quiet(&s->admin)) {
+    if (s->jobs.task_count == 0 && admin_is_quiet(&s->admin) && views_are_quiet(&s->views)) {
+        views_close_all(s);
         engine_close(s->engine);
         s->engine = NULL;
         reactor_set_turn_hook(r, on_turn_without_engine, s);

@@ -29,7 +29,11 @@ enum exchange_message {
     MESSAGE_LAST,       /* this core asks for nothing any more */
     MESSAGE_INFO,       /* payload: struct info_report, to be filled and sent back as MESSAGE_INFO_DONE */
     MESSAGE_INFO_DONE,
-    MESSAGE_ADMIN, /* payload: struct admin_part, to be done and sent back as MESSAGE_ADMIN_DONE */
+    MESSAGE_VIEW, /* payload: struct view_order, to be sent back as MESSAGE_VIEW_DONE */
+    MESSAGE_VIEW_DONE,
+    MESSAGE_VIEW_END,  /* word: the view */
+    MESSAGE_VIEW_USED, /* word: the view */
+    MESSAGE_ADMIN,     /* payload: struct admin_part, to be done and sent back as MESSAGE_ADMIN_DONE */
     MESSAGE_ADMIN_DONE,
 };
 

@@ -15,6 +15,7 @@ struct part {
 struct gather {
     struct reply reply;
     uint8_t flags;
+    uint64_t view;
     uint32_t limit;
     uint32_t missing; /* parts without an answer */
     int code;         /* the first error */
@@ -59,7 +60,7 @@ static int open_part(struct gather *g, struct part *part, struct slice value)
     if (rc)
         return rc;
     if (cursor.bytes > 0) {
-        struct slice key = scan_cursor_key(cursor);
+        struct slice key = scan_cursor_key(g->flags, cursor);
         if (!g->has_bound || is_first(g, key, g->bound))
             g->bound = key;
         g->has_bound = true;
@@ -125,8 +126,11 @@ static void finish(struct shard *s, uint32_t index)
         answer.code = scan_page_init(&page, s->reactor);
     if (answer.code == 0)
         answer.code = merge(s, g, &page, &next);
+    struct scan_query query = {.flags = g->flags, .view = g->view};
     if (answer.code == 0)
-        answer.value = scan_page_finish(&page, g->flags, next.key.bytes > 0 ? &next : NULL);
+        answer.value = scan_page_finish(&page, &query, next.key.bytes > 0 ? &next : NULL);
+    if (answer.code == 0 && next.key.bytes == 0 && g->view)
+        views_end(s, g->view);
     close_gather(s, index);
     shard_reply(s, &reply, &answer);
     scan_page_deinit(&page, s->reactor);
@@ -177,13 +181,14 @@ static int64_t open_gather(struct shard *s, const struct request *q)
     return index;
 }
 
-void gather_start(struct shard *s, const struct request *q)
+void gather_start(struct shard *s, const struct request *q, uint64_t view)
 {
     int64_t index = open_gather(s, q);
     if (index < 0) {
         shard_reply_code(s, &q->reply, (int)index);
         return;
     }
+    s->gathers.open[index]->view = view;
     struct request part = *q;
     part.reply = (struct reply){.owner = (uint32_t)index,
                                 .core = (uint16_t)s->core,

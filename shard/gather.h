@@ -24,8 +24,9 @@ struct gather_table {
 
 void gather_table_deinit(struct shard *s); /* Requires: none is open */
 
-/* Requires: the request is a scan whose frame and extensions were parsed. */
-void gather_start(struct shard *s, const struct request *request);
+/* Requires: the request is a scan whose frame and extensions were parsed. `view`: of
+ * its cursor; 0: none. */
+void gather_start(struct shard *s, const struct request *request, uint64_t view);
 
 /* The answer of one core. */
 void gather_reply(struct shard *s, const struct reply *reply, const struct answer *answer);

@@ -15,11 +15,11 @@ void scan_start(struct shard *s, const struct reply *reply, const struct frame *
     int rc = shard_parse_extensions(frame->extensions, &request.extensions);
     if (rc == 0)
         rc = scan_query_parse(s, frame->flags, frame->key, frame->value, &query);
-    if (rc == 0 && query.is_ordered && !is_part && s->core_count > 1) {
-        gather_start(s, &request);
+    if (rc == 0 && query.is_ordered && !query.wants_view && !is_part && s->core_count > 1) {
+        gather_start(s, &request, query.view);
         return;
     }
-    unsigned core = rc == 0 && !query.is_ordered ? scan_query_core(s, &query) : s->core;
+    unsigned core = rc == 0 && !query.is_ordered && !query.wants_view ? scan_query_core(s, &query) : s->core;
     if (rc == 0 && core != s->core) {
         rc = exchange_request(s, core, reply, frame, arrival);
         if (rc == 0)
@@ -120,7 +120,7 @@ static void set_after_last(struct walk *w)
     w->next.is_end = w->query->is_one_vnode || after == (is_backward ? 0 : 1u << s->vnode_bits);
 }
 
-static void set_range(const struct walk *w, struct engine_range *range)
+static void set_range(const struct walk *w, const struct engine_view *view, struct engine_range *range)
 {
     const struct scan_query *q = w->query;
     const struct shard *s = w->shard;
@@ -134,15 +134,16 @@ static void set_range(const struct walk *w, struct engine_range *range)
         .is_keys_only = (q->flags & FRAME_KEYS_ONLY) != 0,
         .dead_max = SCAN_LOOKED_IN_ROW,
         .now_ms = reactor_wall_ms(s->reactor),
+        .view = view,
     };
 }
 
 /* Fills a page from the cursor on. Returns: 0 with the next position set, or an error. Waits. */
-static int fill_page(struct walk *w)
+static int fill_page(struct walk *w, const struct engine_view *view)
 {
     struct engine_range range;
     struct record record;
-    set_range(w, &range);
+    set_range(w, view, &range);
     set_after_last(w);
     w->end_ns = reactor_clock_ns(w->shard->reactor) + SCAN_PAGE_NS_MAX;
     int rc = engine_cursor_open_range(w->shard->engine, &range, &w->cursor);
@@ -155,7 +156,8 @@ static int fill_page(struct walk *w)
     return rc;
 }
 
-static void run_by_vnode(struct shard *s, struct job *job, const struct scan_query *query)
+static void run_by_vnode(struct shard *s, struct job *job, const struct scan_query *query,
+                         const struct engine_view *view)
 {
     struct walk *w = reactor_alloc_zeroed(s->reactor, sizeof *w);
     int rc = w ? scan_page_init(&w->page, s->reactor) : TORC_E_NO_MEMORY;
@@ -164,16 +166,50 @@ static void run_by_vnode(struct shard *s, struct job *job, const struct scan_que
         w->shard = s;
         w->job = job;
         w->query = query;
-        answer.code = fill_page(w);
+        answer.code = fill_page(w, view);
     }
     if (answer.code == 0) {
         struct scan_place next = {w->next.vnode, slice_of(w->next.key, w->next.key_bytes)};
-        answer.value = scan_page_finish(&w->page, query->flags, w->next.is_end ? NULL : &next);
+        answer.value = scan_page_finish(&w->page, query, w->next.is_end ? NULL : &next);
+        if (w->next.is_end && query->view)
+            views_end(s, query->view);
     }
     job_reply(s, job, &answer);
     if (w)
         scan_page_deinit(&w->page, s->reactor);
     reactor_free(s->reactor, w);
+}
+
+/* The first page of a snapshot has no entries: its cursor names the view. Waits. */
+static void run_first(struct shard *s, struct job *job, struct scan_query *query)
+{
+    struct scan_page page;
+    int rc = scan_page_init(&page, s->reactor);
+    if (rc == 0)
+        rc = views_begin(s, &query->view);
+    struct answer answer = {.code = rc};
+    if (rc == 0 && job->is_answered) {
+        MARK(a_view_that_comes_too_late_ends);
+        views_end(s, query->view);
+    }
+    if (rc == 0)
+        answer.value = scan_page_finish(&page, query, &query->place);
+    job_reply(s, job, &answer);
+    scan_page_deinit(&page, s->reactor);
+}
+
+static void run_page(struct shard *s, struct job *job, const struct scan_query *query)
+{
+    struct view *v = query->view ? views_acquire(s, query->view) : NULL;
+    const struct engine_view *view = v ? v->view : NULL;
+    if (query->view && !v)
+        job_reply(s, job, &(struct answer){.code = TORC_E_VIEW_ENDED});
+    else if (query->is_ordered)
+        scan_ordered_run(s, job, query, view);
+    else
+        run_by_vnode(s, job, query, view);
+    if (v)
+        views_release(s, v);
 }
 
 void scan_run(struct shard *s, struct job *job)
@@ -183,8 +219,8 @@ void scan_run(struct shard *s, struct job *job)
     struct slice value = slice_of(job->bytes + job->key_bytes, job->value_bytes);
     int rc = scan_query_parse(s, job->flags, key, value, &query);
     ASSERT(rc == 0); /* scan_start has parsed it */
-    if (query.is_ordered)
-        scan_ordered_run(s, job, &query);
+    if (query.wants_view)
+        run_first(s, job, &query);
     else
-        run_by_vnode(s, job, &query);
+        run_page(s, job, &query);
 }

@@ -27,6 +27,7 @@ struct ordered {
     struct shard *shard;
     const struct job *job;
     const struct scan_query *query;
+    const struct engine_view *view;
     struct slice low;  /* no key below it */
     struct slice high; /* nor at or behind it; empty: no end */
     uint32_t vnode_first;
@@ -193,6 +194,7 @@ static int collect(struct ordered *o)
         .is_keys_only = (o->query->flags & FRAME_KEYS_ONLY) != 0,
         .dead_max = looked > LOOKED_VNODE_MIN ? looked : LOOKED_VNODE_MIN,
         .now_ms = reactor_wall_ms(o->shard->reactor),
+        .view = o->view,
     };
     struct engine_cursor *cursor;
     struct record record;
@@ -256,7 +258,8 @@ static int run(struct ordered *o, struct scan_page *page)
     return rc;
 }
 
-void scan_ordered_run(struct shard *s, struct job *job, const struct scan_query *query)
+void scan_ordered_run(struct shard *s, struct job *job, const struct scan_query *query,
+                      const struct engine_view *view)
 {
     struct ordered *o = reactor_alloc_zeroed(s->reactor, sizeof *o);
     struct scan_page page = {.data = NULL};
@@ -265,11 +268,14 @@ void scan_ordered_run(struct shard *s, struct job *job, const struct scan_query 
         o->shard = s;
         o->job = job;
         o->query = query;
+        o->view = view;
         answer.code = run(o, &page);
     }
     if (answer.code == 0) {
         struct scan_place next = {.key = slice_of(o->bound, o->bound_bytes)};
-        answer.value = scan_page_finish(&page, query->flags, o->has_bound ? &next : NULL);
+        answer.value = scan_page_finish(&page, query, o->has_bound ? &next : NULL);
+        if (!o->has_bound && query->view && job->reply.owner_kind != REPLY_TO_GATHER)
+            views_end(s, query->view);
     }
     job_reply(s, job, &answer);
     scan_page_deinit(&page, s->reactor);

@@ -5,7 +5,9 @@
 #include "shard/jobs.h"
 #include "shard/scan_query.h"
 
-/* One page, answered: alone, or as a part that a gather merges with those of other cores. Waits. */
-void scan_ordered_run(struct shard *s, struct job *job, const struct scan_query *query);
+/* One page, answered: alone, or as a part that a gather merges with those of other cores. Waits.
+ * `view`: of that moment; null: of now. */
+void scan_ordered_run(struct shard *s, struct job *job, const struct scan_query *query,
+                      const struct engine_view *view);
 
 #endif

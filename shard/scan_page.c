@@ -39,14 +39,16 @@ int scan_page_add(struct scan_page *page, struct reactor *r, struct slice key, s
     return 0;
 }
 
-struct slice scan_page_finish(struct scan_page *page, uint8_t flags, const struct scan_place *next)
+struct slice scan_page_finish(struct scan_page *page, const struct scan_query *q,
+                              const struct scan_place *next)
 {
-    size_t cursor_bytes = next ? SCAN_CURSOR_FRONT_BYTES + next->key.bytes : 0;
+    size_t front_bytes = scan_cursor_front_bytes(q->flags);
+    size_t cursor_bytes = next ? front_bytes + next->key.bytes : 0;
     uint8_t *front = page->data + FRONT_BYTES - 2 - cursor_bytes;
     store_u16le(front, (uint16_t)cursor_bytes);
     if (next) {
-        scan_cursor_encode_front(front + 2, flags, next->vnode);
-        slice_put(front + 2 + SCAN_CURSOR_FRONT_BYTES, next->key);
+        scan_cursor_encode_front(front + 2, q->flags, q->view, next->vnode);
+        slice_put(front + 2 + front_bytes, next->key);
     }
     return slice_of(front, page->end - (size_t)(front - page->data));
 }

@@ -32,8 +32,9 @@ static inline size_t scan_entry_bytes(struct slice key, struct slice value)
 /* Is there no room for one more? The first always has. */
 bool scan_page_is_full(const struct scan_page *page, uint32_t limit, struct slice key, struct slice value);
 
-/* Puts the cursor of the next page in front; null: this was the last. Returns: the value of the answer, which
- * lives as long as the page. */
-struct slice scan_page_finish(struct scan_page *page, uint8_t flags, const struct scan_place *next);
+/* Puts the cursor of the next page of the query in front; null: this was the last. Returns: the value of the
+ * answer, which lives as long as the page. */
+struct slice scan_page_finish(struct scan_page *page, const struct scan_query *q,
+                              const struct scan_place *next);
 
 #endif

@@ -4,7 +4,7 @@
 #include "reactor/base/crc16.h"
 #include "shard/shard.h"
 
-enum { SHAPE_FLAGS = FRAME_REVERSE | FRAME_ORDERED | FRAME_RANGE };
+enum { SHAPE_FLAGS = FRAME_REVERSE | FRAME_ORDERED | FRAME_RANGE | FRAME_SNAPSHOT };
 
 uint32_t scan_first_vnode(const struct shard *s, unsigned core)
 {
@@ -45,16 +45,19 @@ static void find_only_vnode(const struct shard *s, struct scan_query *q, struct 
 
 static int parse_cursor(const struct shard *s, struct slice cursor, struct scan_query *q)
 {
-    if (cursor.bytes < SCAN_CURSOR_FRONT_BYTES || cursor.data[0] != (q->flags & SHAPE_FLAGS))
+    size_t front = scan_cursor_front_bytes(q->flags);
+    if (cursor.bytes < front || cursor.data[0] != (q->flags & SHAPE_FLAGS))
         return TORC_E_MALFORMED;
-    uint16_t vnode = load_u16be(cursor.data + 1);
-    struct slice key = scan_cursor_key(cursor);
+    uint16_t vnode = load_u16be(cursor.data + front - 2);
+    struct slice key = scan_cursor_key(q->flags, cursor);
     uint32_t vnode_count = 1u << s->vnode_bits;
-    bool is_beginning = vnode == 0 && key.bytes == 0; /* nothing is below it */
+    bool is_beginning = vnode == 0 && key.bytes == 0 && !q->is_ordered; /* nothing is below it */
     if (key.bytes > FRAME_KEY_BYTES_MAX || vnode > vnode_count || (vnode == vnode_count && !q->is_backward) ||
         (vnode == vnode_count && key.bytes > 0) || (is_beginning && q->is_backward))
         return TORC_E_MALFORMED;
     q->place = (struct scan_place){vnode, key};
+    if (q->flags & FRAME_SNAPSHOT)
+        q->view = load_u64le(cursor.data + 1);
     return 0;
 }
 
@@ -85,6 +88,8 @@ int scan_query_parse(const struct shard *s, uint8_t flags, struct slice key, str
     out->to = (flags & FRAME_RANGE) ? scan.to : end_of_prefix(key, out->to_bytes);
     find_only_vnode(s, out, (flags & FRAME_RANGE) ? common_start(key, scan.to) : key);
     out->is_ordered = (flags & FRAME_ORDERED) && !out->is_one_vnode;
+    out->view = 0;
+    out->wants_view = (flags & FRAME_SNAPSHOT) && scan.cursor.bytes == 0;
     if (scan.cursor.bytes > 0)
         return parse_cursor(s, scan.cursor, out);
     set_first_place(s, out);
@@ -97,8 +102,10 @@ unsigned scan_query_core(const struct shard *s, const struct scan_query *q)
     return shard_core_of_vnode(s, (uint16_t)(q->place.vnode - is_before));
 }
 
-void scan_cursor_encode_front(uint8_t to[SCAN_CURSOR_FRONT_BYTES], uint8_t flags, uint16_t vnode)
+void scan_cursor_encode_front(uint8_t *to, uint8_t flags, uint64_t view, uint16_t vnode)
 {
     to[0] = flags & SHAPE_FLAGS;
-    store_u16be(to + 1, vnode);
+    if (flags & FRAME_SNAPSHOT)
+        store_u64le(to + 1, view);
+    store_u16be(to + scan_cursor_front_bytes(flags) - 2, vnode);
 }

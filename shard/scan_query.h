@@ -1,6 +1,6 @@
 /* scan_query.h - what a scan asks for, and the cursor that leads from page to page.
  *
- *   cursor:  | u8 shape | u16 vnode, big-endian | key |
+ *   cursor:  | u8 shape | u64 view, with FRAME_SNAPSHOT | u16 vnode, big-endian | key |
  *
  * The shape is the flags of the request that matter to it, so the cursor of another scan is refused. Forward
  * a page begins with the first key not below (vnode, key); backward with the last one below it. In the order
@@ -27,6 +27,8 @@ struct scan_query {
     struct slice from; /* no key below it */
     struct slice to;   /* nor at or behind it; empty: there is no end */
     struct scan_place place;
+    bool wants_view;                       /* FRAME_SNAPSHOT: it has none yet */
+    uint64_t view;                         /* FRAME_SNAPSHOT: of the cursor */
     uint8_t to_bytes[FRAME_KEY_BYTES_MAX]; /* of `to`, when it comes of a prefix */
 };
 
@@ -58,15 +60,22 @@ static inline uint32_t scan_limit(const struct frame_extensions *e)
     return e->limit ? e->limit : SCAN_LIMIT_DEFAULT;
 }
 
-enum { SCAN_CURSOR_FRONT_BYTES = 3 };
-static_assert((int)SCAN_CURSOR_FRONT_BYTES + (int)FRAME_KEY_BYTES_MAX <= (int)FRAME_CURSOR_BYTES_MAX,
+enum { SCAN_CURSOR_FRONT_MAX = 11 };
+static_assert((int)SCAN_CURSOR_FRONT_MAX + (int)FRAME_KEY_BYTES_MAX <= (int)FRAME_CURSOR_BYTES_MAX,
               "every cursor fits");
-/* Writes the front of a cursor; its key follows. */
-void scan_cursor_encode_front(uint8_t to[SCAN_CURSOR_FRONT_BYTES], uint8_t flags, uint16_t vnode);
-/* The key in a cursor of ours. */
-static inline struct slice scan_cursor_key(struct slice cursor)
+
+/* The bytes before the key. */
+static inline size_t scan_cursor_front_bytes(uint8_t flags)
 {
-    return slice_of(cursor.data + SCAN_CURSOR_FRONT_BYTES, cursor.bytes - SCAN_CURSOR_FRONT_BYTES);
+    return (flags & FRAME_SNAPSHOT) ? 11 : 3;
+}
+/* Writes them; `view` counts with FRAME_SNAPSHOT only. */
+void scan_cursor_encode_front(uint8_t *to, uint8_t flags, uint64_t view, uint16_t vnode);
+/* The key in a cursor of ours. */
+static inline struct slice scan_cursor_key(uint8_t flags, struct slice cursor)
+{
+    size_t front = scan_cursor_front_bytes(flags);
+    return slice_of(cursor.data + front, cursor.bytes - front);
 }
 
 #endif

@@ -92,6 +92,18 @@ static void on_message(void *context, const struct message *m)
     case MESSAGE_INFO_DONE:
         info_done(s, m->payload);
         return;
+    case MESSAGE_VIEW:
+        views_take_order(s, m->payload);
+        return;
+    case MESSAGE_VIEW_DONE:
+        views_order_done(s, m->payload);
+        return;
+    case MESSAGE_VIEW_END:
+        views_end_here(s, m->word);
+        return;
+    case MESSAGE_VIEW_USED:
+        views_touch(s, m->word);
+        return;
     case MESSAGE_ADMIN:
         admin_run_part(s, m->payload);
         return;
@@ -144,6 +156,7 @@ static void on_second(struct timer *t)
     struct shard *s = CONTAINER_OF(t, struct shard, second);
     sessions_sweep(s);
     exchange_trim(s);
+    views_sweep(s);
     int rc = timer_start(s->reactor, t, SECOND_NS, on_second);
     if (rc)
         log_write(&s->log, LOG_LEVEL_ERROR, "timer", "no memory; stuck connections are not closed",

@@ -27,6 +27,7 @@
 #include "shard/serve/options.h"
 #include "shard/serve/session.h"
 #include "shard/stages.h"
+#include "shard/views.h"
 
 enum {
     REQUESTS_AT_ONCE = 32, /* prepared and prefetched together */
@@ -76,6 +77,7 @@ struct shard {
     struct batch_table batches;
     struct exchange exchange;
     struct gather_table gathers;
+    struct views views;
     struct jobs jobs;
     struct admin admin;
     struct deadlines deadlines;

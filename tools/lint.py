@@ -35,7 +35,7 @@ MAY_INCLUDE = {
     "test": ["test"] + ["reactor", "engine", "wire", "shard", "offline", "client", "client/cli", "bench", "reactor/base"],
 }
 PUBLIC_HEADERS = {"reactor/reactor.h", "engine/engine.h", "engine/record.h", "engine/snapshot.h", "engine/copy.h",
-                  "engine/reshard.h",
+                  "engine/reshard.h", "engine/view.h",
                   "wire/wire.h", "offline/offline.h",
                   "client/torc.h"}
 

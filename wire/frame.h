@@ -82,7 +82,8 @@ enum frame_flag {
     FRAME_REVERSE = 4,      /* SCAN: from the largest key to the smallest */
     FRAME_ORDERED = 8,      /* SCAN: in the order of keys; else vnode by vnode */
     FRAME_RANGE = 16,       /* SCAN: keys of a range, not those with a prefix */
-    FRAME_SCAN_FLAGS = FRAME_KEYS_ONLY | FRAME_REVERSE | FRAME_ORDERED | FRAME_RANGE,
+    FRAME_SNAPSHOT = 32,    /* SCAN: as it was at one moment */
+    FRAME_SCAN_FLAGS = FRAME_KEYS_ONLY | FRAME_REVERSE | FRAME_ORDERED | FRAME_RANGE | FRAME_SNAPSHOT,
 };
 
 /* A frame whose lengths were found sound. `check` is not yet verified. */

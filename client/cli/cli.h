@@ -39,6 +39,7 @@ struct cli_options {
     bool is_keys_only;
     bool is_reverse;
     bool is_ordered;
+    bool is_snapshot;
     bool is_raw; /* dump: a file of this machine, not a server */
 };
 

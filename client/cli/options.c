@@ -23,6 +23,7 @@ enum {
     KEY_ORDERED,
     KEY_DATA,
     KEY_ARCHIVE,
+    KEY_SNAPSHOT,
 };
 
 static const struct argp_option known[] = {
@@ -37,6 +38,7 @@ static const struct argp_option known[] = {
      "scan: keys before KEY; restore: as it was at TIME, such as 2026-11-21T17:20:30.250Z", 2},
     {"reverse", KEY_REVERSE, NULL, 0, "scan: from the last key to the first", 2},
     {"ordered", KEY_ORDERED, NULL, 0, "scan: all keys in order; else each part of the ring in order", 2},
+    {"snapshot", KEY_SNAPSHOT, NULL, 0, "scan: all as it was at one moment", 2},
     {"keys-only", KEY_KEYS_ONLY, NULL, 0, "scan: keys without values", 2},
     {"format", KEY_FORMAT, "FORMAT", 0, "load: auto, json, tsv or deb [auto]", 2},
     {"acked", KEY_ACKED, "FILE", 0, "load: append each key to FILE when the server has acknowledged it", 2},
@@ -132,6 +134,9 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_REVERSE:
         o->is_reverse = true;
+        return 0;
+    case KEY_SNAPSHOT:
+        o->is_snapshot = true;
         return 0;
     case KEY_ORDERED:
         o->is_ordered = true;

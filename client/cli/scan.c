@@ -50,7 +50,7 @@ static torc_bytes bytes_of(const char *text)
 static uint32_t scan_flags(const struct cli_options *o)
 {
     return (o->is_keys_only ? (uint32_t)TORC_KEYS_ONLY : 0) | (o->is_reverse ? (uint32_t)TORC_REVERSE : 0) |
-           (o->is_ordered ? (uint32_t)TORC_ORDERED : 0);
+           (o->is_ordered ? (uint32_t)TORC_ORDERED : 0) | (o->is_snapshot ? (uint32_t)TORC_SNAPSHOT : 0);
 }
 
 static int scan_all(struct cli *cli, bool is_json)

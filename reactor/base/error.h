@@ -40,7 +40,8 @@
     X(CANCELLED, 27, "the operation was cancelled")                                                          \
     X(CLOSED, 28, "the peer closed the connection")                                                          \
     X(UNSUPPORTED, 29, "this system lacks what torc needs")                                                  \
-    X(CONFIGURATION, 30, "the configuration is wrong")
+    X(CONFIGURATION, 30, "the configuration is wrong")                                                       \
+    X(VIEW_ENDED, 31, "the snapshot of this scan has ended: unused, or too much in memory; begin it anew")
 
 enum torc_error {
 #define TORC_ERROR_ENUM(name, number, sentence) TORC_E_##name = -(1000 + (number)),

@@ -1,4 +1,6 @@
 /* cursor_test.c - scans: their order, where they begin, and what happens around them meanwhile. */
+#include "engine/entry.h"
+#include "engine/view.h"
 #include "test/engine/engine_rig.h"
 
 #include <stdlib.h>
@@ -303,6 +305,92 @@ TEST_IN_REACTOR(cursor_says_how_far_it_is_in_a_row_of_dead_records)
         CU_ASSERT(reports >= 5 && reports <= 999 / DEAD_MAX);
         engine_cursor_close(c);
     }
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* ---- views ---- */
+
+static struct engine_view *open_view(struct engine_rig *rig)
+{
+    static const bool is_cancelled = false;
+    struct engine_view *view = NULL;
+    CU_ASSERT_EQUAL_FATAL(engine_view_open(rig->engine, &view), 0);
+    CU_ASSERT_EQUAL_FATAL(engine_view_fix(view, rig->count, engine_rig_now_ms(rig), &is_cancelled), 0);
+    return view;
+}
+
+/* Writes down the version of each key. Returns: how many there are. */
+static uint32_t list_versions(struct engine_rig *rig, const struct engine_view *view, bool is_backward,
+                              uint64_t *versions)
+{
+    struct engine_range range = {.to = {.vnode = ENGINE_VNODE_END}, .is_backward = is_backward};
+    struct engine_cursor *c;
+    struct record record;
+    uint32_t count = 0;
+    range.now_ms = engine_rig_now_ms(rig);
+    range.view = view;
+    memset(versions, 0, RIG_KEYS * sizeof *versions);
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
+    for (; engine_cursor_next(c, &record) == ENGINE_CURSOR_RECORD; count++) {
+        CU_ASSERT(entry_verify(&record));
+        versions[engine_rig_key_number(&record.key)] = record.version.clock;
+    }
+    engine_cursor_close(c);
+    return count;
+}
+
+TEST_IN_REACTOR(cursor_of_a_view_sees_its_moment_through_writes_flushes_and_merges)
+{
+    enum { VIEWS = 3 };
+    static uint64_t expected[VIEWS][RIG_KEYS], seen[RIG_KEYS];
+    struct engine_rig *rig = engine_rig_make();
+    struct engine_view *views[VIEWS];
+    uint32_t counts[VIEWS];
+    engine_rig_open(rig, r);
+    uint64_t flushes = engine_counters(rig->engine).flushes;
+    fill(rig, RIG_KEYS);
+    for (uint32_t i = 0; i < VIEWS; i++) {
+        views[i] = open_view(rig);
+        counts[i] = list_versions(rig, NULL, false, expected[i]);
+        write_odd(rig, 3000);
+        engine_rig_await(rig);
+    }
+    for (uint32_t i = 0; i < VIEWS; i++) {
+        for (int backward = 0; backward < 2; backward++) {
+            CU_ASSERT_EQUAL(list_versions(rig, views[i], backward != 0, seen), counts[i]);
+            CU_ASSERT_EQUAL(memcmp(seen, expected[i], sizeof seen), 0);
+        }
+        CU_ASSERT(engine_view_bytes(views[i]) > 0);
+        engine_view_close(views[i]);
+    }
+    CU_ASSERT(engine_counters(rig->engine).flushes > flushes + 3);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(view_has_what_is_overwritten_between_its_opening_and_its_moment)
+{
+    static const bool is_cancelled = false;
+    static uint64_t expected[RIG_KEYS], seen[RIG_KEYS];
+    struct engine_rig *rig = engine_rig_make();
+    struct engine_view *view;
+    engine_rig_open(rig, r);
+    fill(rig, 1000);
+    CU_ASSERT_EQUAL_FATAL(engine_view_open(rig->engine, &view), 0);
+    write_odd(rig, 500);
+    engine_rig_await(rig);
+    uint64_t clock = rig->count;
+    uint32_t count = list_versions(rig, NULL, false, expected);
+    write_odd(rig, 300); /* applied before it is fixed, but above its clock: memtables are flushed, too */
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_view_fix(view, clock, engine_rig_now_ms(rig), &is_cancelled), 0);
+    write_odd(rig, 3000);
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(list_versions(rig, view, false, seen), count);
+    CU_ASSERT_EQUAL(memcmp(seen, expected, sizeof seen), 0);
+    engine_view_close(view);
     engine_rig_close(rig);
     engine_rig_free(rig);
 }

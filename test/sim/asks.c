@@ -114,6 +114,12 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
                                                                      : "CORRUPT, but no read has failed";
     case TORC_E_UNKNOWN: /* a start has found in the cache what a failed sync has then lost */
         return is_faulty && !is_write(ask) ? NULL : "UNKNOWN, but no write or sync has failed";
+    case TORC_E_VIEW_ENDED:
+        if (!(ask->flags & FRAME_SNAPSHOT))
+            return "VIEW_ENDED, but it has no view";
+        return ask->run > a->scan.run || now_ns > a->scan.page_ns + VIEW_LEASE_NS
+                   ? NULL
+                   : "VIEW_ENDED, but it was used and the server has gone on";
     default:
         return "an error that has no reason";
     }
@@ -191,6 +197,16 @@ static void judge_order(struct asks *a, const struct ask *ask, struct slice key,
         fail(a, ask, now_ns, "a scan in order showed a key behind a later one");
 }
 
+/* When what a scan says of a key was so. */
+static void set_time(const struct asks *a, const struct ask *ask, struct register_answer *answer)
+{
+    if (!(ask->flags & FRAME_SNAPSHOT))
+        return;
+    answer->begin_ns = a->scan.begin_ns;
+    answer->end_ns = a->scan.view_ns;
+    answer->run = a->scan.run;
+}
+
 static void judge_entry(struct asks *a, const struct ask *ask, struct slice key, struct slice value,
                         uint64_t now_ns)
 {
@@ -204,6 +220,7 @@ static void judge_entry(struct asks *a, const struct ask *ask, struct slice key,
         .has_value = !(ask->flags & FRAME_KEYS_ONLY),
         .value = value,
     };
+    set_time(a, ask, &answer);
     if (answer.key >= g->key_count) {
         fail(a, ask, now_ns, "a scan found a key that was never written");
         return;
@@ -227,6 +244,7 @@ static void judge_absent(struct asks *a, const struct ask *ask, uint64_t now_ns)
             continue;
         struct register_answer answer = {.key = key, .end_ns = now_ns, .run = ask->run};
         answer.begin_ns = a->scan.begin_ns;
+        set_time(a, ask, &answer);
         judge_register(a, ask, &answer);
     }
 }
@@ -235,6 +253,9 @@ static void on_page(struct asks *a, const struct ask *ask, const struct frame *f
 {
     struct slice cursor, entries, key, value;
     int rc = frame_page_parse(frame->value, &cursor, &entries);
+    a->scan.page_ns = now_ns;
+    if (a->scan.view_ns == 0)
+        a->scan.view_ns = now_ns;
     while (rc >= 0 && (rc = frame_page_next(&entries, &key, &value)) == 1)
         judge_entry(a, ask, key, value, now_ns);
     if (rc < 0 || cursor.bytes > sizeof a->scan.cursor) {

@@ -40,6 +40,10 @@ struct ask_scan {
     uint8_t cursor[FRAME_CURSOR_BYTES_MAX];
     uint32_t cursor_bytes;
     uint8_t *seen; /* by key */
+    /* FRAME_SNAPSHOT: what it shows was so at one moment between its beginning and this; 0: not known yet */
+    uint64_t view_ns;
+    uint64_t page_ns; /* when its last page came */
+    unsigned run;     /* of the server when it began */
     /* FRAME_RANGE */
     char from[REGISTER_KEY_BYTES_MAX];
     char to[REGISTER_KEY_BYTES_MAX];

@@ -1,0 +1,280 @@
+/* views.c - views of all cores, their beginning and their end; see views.h. */
+#include "shard/views.h"
+
+#include "reactor/base/mark.h"
+#include "shard/shard.h"
+
+enum {
+    MOMENT_LOOK_NS = 500000,
+    MOMENT_LOOKS_MAX = 2000, /* then the time of day went back too far */
+    MOMENT_LEAD_MS = 2,      /* turns that began before may still stamp with their time */
+};
+
+enum view_step { VIEW_OPEN, VIEW_FIX };
+
+struct beginning {
+    struct event done;
+    unsigned missing;
+    struct view_order *orders; /* one a core */
+};
+
+/* What the core that begins a view asks of each core. */
+struct view_order {
+    struct shard *shard; /* that does it */
+    struct beginning *beginning;
+    enum view_step step;
+    unsigned from; /* the core that asks */
+    int result;
+    uint64_t id;
+    uint64_t clock; /* OPEN: its highest, an answer; FIX: the moment */
+};
+
+/* ---- this core's ---- */
+
+static struct view *find(struct shard *s, uint64_t id)
+{
+    for (unsigned i = 0; i < VIEWS_MAX; i++)
+        if (s->views.places[i].id == id)
+            return &s->views.places[i];
+    return NULL;
+}
+
+static void close_view(struct view *v)
+{
+    engine_view_close(v->view);
+    *v = (struct view){0};
+}
+
+static void end(struct view *v)
+{
+    v->is_ended = true;
+    if (v->users == 0)
+        close_view(v);
+}
+
+struct view *views_acquire(struct shard *s, uint64_t id)
+{
+    struct view *v = id ? find(s, id) : NULL;
+    if (!v || v->is_ended)
+        return NULL;
+    v->users++;
+    v->used_ns = reactor_now_ns(s->reactor);
+    if (v->used_ns - v->told_ns > VIEW_LEASE_NS / 4) {
+        v->told_ns = v->used_ns;
+        exchange_broadcast(s, MESSAGE_VIEW_USED, id);
+    }
+    return v;
+}
+
+void views_release(struct shard *s, struct view *v)
+{
+    ASSERT(v->users > 0);
+    v->used_ns = reactor_now_ns(s->reactor);
+    if (--v->users == 0 && v->is_ended)
+        close_view(v);
+}
+
+void views_touch(struct shard *s, uint64_t id)
+{
+    struct view *v = find(s, id);
+    if (v)
+        v->used_ns = reactor_now_ns(s->reactor);
+}
+
+void views_end_here(struct shard *s, uint64_t id)
+{
+    struct view *v = find(s, id);
+    if (v)
+        end(v);
+}
+
+void views_end(struct shard *s, uint64_t id)
+{
+    views_end_here(s, id);
+    exchange_broadcast(s, MESSAGE_VIEW_END, id);
+}
+
+static struct view *oldest(struct shard *s, uint64_t *bytes)
+{
+    struct view *first = NULL;
+    *bytes = 0;
+    for (unsigned i = 0; i < VIEWS_MAX; i++) {
+        struct view *v = &s->views.places[i];
+        if (!v->id || v->is_ended)
+            continue;
+        *bytes += engine_view_bytes(v->view);
+        if (!first || v->begun_ns < first->begun_ns)
+            first = v;
+    }
+    return first;
+}
+
+void views_sweep(struct shard *s)
+{
+    uint64_t now_ns = reactor_now_ns(s->reactor);
+    uint64_t bytes;
+    for (unsigned i = 0; i < VIEWS_MAX; i++) {
+        struct view *v = &s->views.places[i];
+        if (v->id && v->users == 0 && now_ns - v->used_ns > VIEW_LEASE_NS) {
+            MARK(a_view_that_nobody_uses_ends);
+            end(v);
+        }
+    }
+    struct view *first = oldest(s, &bytes);
+    if (first && bytes > VIEWS_BYTES_MAX) {
+        log_write(&s->log, LOG_LEVEL_WARN, "view_ended", "views of scans hold too much memory",
+                  log_number("bytes", bytes));
+        views_end(s, first->id);
+    }
+}
+
+void views_stop(struct shard *s)
+{
+    s->views.is_stopping = true;
+}
+
+void views_close_all(struct shard *s)
+{
+    for (unsigned i = 0; i < VIEWS_MAX; i++) {
+        struct view *v = &s->views.places[i];
+        ASSERT(v->users == 0);
+        if (v->id)
+            close_view(v);
+    }
+}
+
+/* ---- orders ---- */
+
+static int open_view(struct shard *s, struct view_order *order)
+{
+    struct view *v = find(s, 0);
+    if (!v)
+        return TORC_E_OVERLOADED;
+    int rc = engine_view_open(s->engine, &v->view);
+    if (rc)
+        return rc;
+    v->id = order->id;
+    v->begun_ns = v->used_ns = v->told_ns = reactor_now_ns(s->reactor);
+    order->clock = s->clock.last;
+    return 0;
+}
+
+static void give_back(struct shard *s, struct view_order *order, int result)
+{
+    order->result = result;
+    if (order->from == s->core)
+        views_order_done(s, order);
+    else
+        exchange_send(s, order->from, &(struct message){.kind = MESSAGE_VIEW_DONE, .payload = order});
+}
+
+static void fix_task(struct reactor *r, void *context)
+{
+    struct view_order *order = context;
+    struct shard *s = order->shard;
+    (void)r;
+    struct view *v = views_acquire(s, order->id);
+    int rc = v ? 0 : TORC_E_VIEW_ENDED;
+    if (rc == 0) {
+        rc = engine_view_fix(v->view, order->clock, order->clock >> HLC_COUNTER_BITS, &s->views.is_stopping);
+        views_release(s, v);
+    }
+    if (rc == TORC_E_CANCELLED)
+        rc = TORC_E_SHUTTING_DOWN;
+    s->views.task_count--;
+    give_back(s, order, rc == TORC_E_TIMEOUT ? TORC_E_OVERLOADED : rc);
+}
+
+void views_take_order(struct shard *s, struct view_order *order)
+{
+    order->shard = s;
+    if (s->state == SHARD_CLOSING || s->views.is_stopping) {
+        give_back(s, order, TORC_E_SHUTTING_DOWN);
+        return;
+    }
+    if (order->step == VIEW_OPEN) {
+        give_back(s, order, open_view(s, order));
+        return;
+    }
+    hlc_observe(&s->clock, order->clock);
+    int rc = task_spawn(s->reactor, fix_task, order);
+    if (rc)
+        give_back(s, order, rc);
+    else
+        s->views.task_count++;
+}
+
+void views_order_done(struct shard *s, struct view_order *order)
+{
+    struct beginning *b = order->beginning;
+    ASSERT(b->missing > 0);
+    if (--b->missing == 0)
+        event_set(s->reactor, &b->done, 0);
+}
+
+/* ---- the core that begins one ---- */
+
+/* Waits: until every core has answered. Returns: 0 or the first error. */
+static int ask_all(struct shard *s, struct beginning *b, enum view_step step, uint64_t clock)
+{
+    int result = 0;
+    event_init(&b->done);
+    b->missing = s->core_count;
+    for (unsigned core = 0; core < s->core_count; core++) {
+        struct view_order *order = &b->orders[core];
+        order->step = step;
+        order->clock = clock;
+        if (core == s->core)
+            continue;
+        exchange_send(s, core, &(struct message){.kind = MESSAGE_VIEW, .payload = order});
+    }
+    views_take_order(s, &b->orders[s->core]);
+    int rc = event_wait(s->reactor, &b->done, EVENT_FOREVER);
+    ASSERT(rc == 0);
+    for (unsigned core = 0; core < s->core_count && result == 0; core++)
+        result = b->orders[core].result;
+    return result;
+}
+
+/* Waits: until what is stamped from now on, on any core, is above it. */
+static int choose_moment(struct shard *s, const struct beginning *b, uint64_t *clock)
+{
+    uint64_t highest = reactor_wall_ms(s->reactor) << HLC_COUNTER_BITS;
+    for (unsigned core = 0; core < s->core_count; core++)
+        highest = b->orders[core].clock > highest ? b->orders[core].clock : highest;
+    *clock = ((highest >> HLC_COUNTER_BITS) + MOMENT_LEAD_MS) << HLC_COUNTER_BITS | UINT16_MAX;
+    for (unsigned i = 0; i < MOMENT_LOOKS_MAX && !s->views.is_stopping; i++) {
+        if (reactor_wall_ms(s->reactor) > (*clock >> HLC_COUNTER_BITS) + MOMENT_LEAD_MS)
+            return 0;
+        task_sleep(s->reactor, MOMENT_LOOK_NS);
+    }
+    return s->views.is_stopping ? TORC_E_SHUTTING_DOWN : TORC_E_OVERLOADED;
+}
+
+static int begin(struct shard *s, struct beginning *b)
+{
+    uint64_t clock = 0;
+    int rc = ask_all(s, b, VIEW_OPEN, 0);
+    if (rc == 0)
+        rc = choose_moment(s, b, &clock);
+    return rc ? rc : ask_all(s, b, VIEW_FIX, clock);
+}
+
+int views_begin(struct shard *s, uint64_t *id)
+{
+    struct beginning b = {.missing = 0};
+    *id = reactor_random(s->reactor) | 1;
+    b.orders = reactor_alloc_zeroed(s->reactor, s->core_count * sizeof b.orders[0]);
+    if (!b.orders)
+        return TORC_E_NO_MEMORY;
+    for (unsigned core = 0; core < s->core_count; core++) {
+        b.orders[core].beginning = &b;
+        b.orders[core].from = s->core;
+        b.orders[core].id = *id;
+    }
+    int rc = begin(s, &b);
+    reactor_free(s->reactor, b.orders);
+    if (rc)
+        views_end(s, *id);
+    return rc;
+}
