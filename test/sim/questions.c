@@ -204,7 +204,7 @@ void question_scan(struct talker *t)
     scan->flags |= talker_below(t, 2) == 0 ? FRAME_REVERSE : 0;
     scan->flags |= talker_below(t, 2) == 0 ? FRAME_ORDERED : 0;
     scan->flags |= talker_below(t, 3) == 0 ? FRAME_RANGE : 0;
-    scan->flags |= talker_below(t, 4) == 0 ? FRAME_SNAPSHOT : 0;
+    scan->flags |= t->asks.sequence % 3 == 0 ? FRAME_SNAPSHOT : 0;
     scan->view_ns = 0;
     scan->page_ns = scan->begin_ns;
     scan->run = t->asks.server->server.starts;
