@@ -135,7 +135,7 @@ SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
 SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c,$(SRC_sim)) $(SRC_sim_server))
 # Unit tests that use nothing but reactor.h: both backends pass them.
 SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(patsubst %,test/engine/%_test.c,cache compaction restore snapshot \
-	cursor disk engine engine_damage engine_deadline engine_settings entry filter memtable merge reshard row_cache table table_cursor table_damage \
+	cursor disk engine engine_damage engine_deadline engine_settings entry filter memtable merge pace reshard row_cache table table_cursor table_damage \
 	values values_format) \
 	test/engine/engine_rig.c
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.

@@ -6,7 +6,13 @@
 #include "engine/table_format.h"
 #include "reactor/base/mark.h"
 
-enum { TABLES_FIRST = 4, TABLE_TRIES = 4, MEMORY_TRIES_MAX = 1000, MEMORY_TRY_NS = 10 * 1000 * 1000 };
+enum {
+    TABLES_FIRST = 4,
+    TABLE_TRIES = 4,
+    MEMORY_TRIES_MAX = 1000,
+    MEMORY_TRY_NS = 10 * 1000 * 1000,
+    PAY_BYTES = 64 << 10, /* of a merge at once */
+};
 
 /* ---- one table ---- */
 
@@ -63,12 +69,30 @@ static int add_record(struct engine *e, struct build *b, struct table_writer *w,
                       : table_writer_add_entry(w, record, merge_entry(b->merge));
 }
 
-/* Returns: as merge_next; 0 at the end of the keys that are asked for, too. Waits until it is paid for. */
-static int next_record(struct build *b, struct record *record)
+/* Waits: until what was merged is paid for. */
+static void pay(struct engine *e, struct build *b)
 {
+    uint64_t begun_ns = reactor_clock_ns(e->reactor);
+    uint64_t pause_ns = pace_spend(b->pace, b->unpaid_bytes, begun_ns - b->resumed_ns, begun_ns);
+    b->unpaid_bytes = 0;
+    b->resumed_ns = begun_ns;
+    while (pause_ns && !e->is_closing) { /* ends: the idle rate pays at last */
+        engine_pause(e, &e->compaction_wake, pause_ns);
+        b->resumed_ns = reactor_clock_ns(e->reactor);
+        pause_ns = pace_earn(b->pace, b->resumed_ns);
+    }
+    e->counters.compaction_pause_ns += b->resumed_ns - begun_ns;
+}
+
+/* Returns: as merge_next; 0 at the end of the keys that are asked for, too. Waits until it is paid for. */
+static int next_record(struct engine *e, struct build *b, struct record *record)
+{
+    if (b->pace && b->unpaid_bytes >= PAY_BYTES)
+        pay(e, b);
     int rc = merge_next(b->merge, record);
     if (rc == 1 && b->end && record_key_compare(&record->key, b->end) >= 0)
         return 0;
+    b->unpaid_bytes += rc == 1 ? entry_bytes(record) : 0;
     return rc;
 }
 
@@ -83,7 +107,7 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
             MARK(table_in_the_making_is_dropped_at_close);
             return TORC_E_CANCELLED;
         }
-        rc = next_record(b, &record);
+        rc = next_record(e, b, &record);
         if (rc == 1 && is_written(b, &record))
             continue;
         if (rc == 1 && is_needed(e, b, &record)) {
@@ -100,39 +124,27 @@ static int write_records(struct engine *e, struct build *b, struct table_writer 
     return rc < 0 ? rc : 0;
 }
 
-/* Bytes of an entry of the tables that are merged; 0 when there are none. */
-static uint64_t average_entry(const struct merge *m)
-{
-    uint64_t entries = 0, bytes = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        const struct table_run *run = m->sources[i].run;
-        for (uint32_t t = 0; run && t < run->count; t++) {
-            const struct table_summary *s = table_summary(run->tables[t]->table);
-            entries += s->entries;
-            bytes += s->payload_bytes + s->entries * ENTRY_HEADER_BYTES;
-        }
-    }
-    return entries ? bytes / entries : 0;
-}
-
 static struct disk_share share_of(const struct engine *e, const struct build *b)
 {
-    return (struct disk_share){e->disk, b->level > 0 ? DISK_COMPACTION : DISK_FLUSH};
+    return (struct disk_share){e->disk, b->pace ? DISK_COMPACTION : DISK_FLUSH};
 }
 
+/* Upper runs are small beside the bottom, and a get of an absent key asks every one of them: more bits a key
+ * for them cost little and spare much (Monkey: Dayan, Athanassoulis and Idreos, SIGMOD 2017). They are soon
+ * merged, so only the bottom is worth compressing. */
 static struct table_writer_options writer_options(const struct engine *e, const struct build *b,
                                                   const char *path, uint64_t number)
 {
-    bool is_compressed = b->level > 0 && e->options.compresses_merges;
-    uint64_t entry_bytes = average_entry(b->merge);
-    uint32_t units = entry_bytes ? table_block_units_for(entry_bytes) : 1;
-    if (is_compressed && entry_bytes * 2 < TABLE_UNIT_BYTES)
+    bool is_bottom = b->level == TABLE_LEVEL_BOTTOM;
+    bool is_compressed = is_bottom && e->options.compresses_merges;
+    uint32_t units = b->entry_bytes ? table_block_units_for(b->entry_bytes) : 1;
+    if (is_compressed && b->entry_bytes * 2 < TABLE_UNIT_BYTES)
         units = 1; /* nothing is wasted */
     return (struct table_writer_options){
         .path = path,
         .number = number,
         .block_units = units,
-        .filter_bits_x2 = b->level > 0 ? 0 : FILTER_BITS_X2_UPPER,
+        .filter_bits_x2 = is_bottom ? 0 : FILTER_BITS_X2_UPPER,
         .share = share_of(e, b),
         .compression = is_compressed ? TABLE_COMPRESSION_ZSTD : TABLE_COMPRESSION_NONE,
     };
@@ -263,6 +275,7 @@ int engine_build_tables(struct engine *e, struct build *b)
     const struct record_key first = first_key(e, b);
     b->now_ms = reactor_wall_ms(e->reactor);
     merge_use_disk(b->merge, share_of(e, b));
+    b->resumed_ns = reactor_clock_ns(e->reactor);
     int rc = merge_seek(b->merge, &first);
     b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
     while (rc == 0 && !b->is_at_end) {
@@ -278,6 +291,16 @@ int engine_build_tables(struct engine *e, struct build *b)
     }
     values_build_deinit(&b->values);
     return rc;
+}
+
+uint64_t build_entry_bytes(struct table_ref *const *tables, uint32_t count)
+{
+    uint64_t entries = 0, bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        entries += table_summary(tables[i]->table)->entries;
+        bytes += table_summary(tables[i]->table)->payload_bytes;
+    }
+    return entries ? ENTRY_HEADER_BYTES + bytes / entries : 0;
 }
 
 uint64_t build_bytes(const struct build *b)
@@ -366,6 +389,7 @@ static void show(struct engine *e, struct table_set *set)
     table_set_release(old);
     engine_manifest_changed(e);
     engine_refresh_clock(e);
+    compaction_refresh_debt(e);
 }
 
 static void note_failure(struct engine *e, int rc)
@@ -488,11 +512,11 @@ void engine_tell_recovered(struct engine *e, struct background *b)
     b->has_told = false;
 }
 
-void engine_pause(struct engine *e, struct event *wake)
+void engine_pause(struct engine *e, struct event *wake, uint64_t ns)
 {
     if (e->is_closing)
         return;
     event_init(wake);
-    int rc = event_wait(e->reactor, wake, RETRY_NS);
+    int rc = event_wait(e->reactor, wake, ns);
     (void)rc; /* woken or not, it is time to look again */
 }

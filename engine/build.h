@@ -23,13 +23,15 @@ struct build {
     /* Where older versions of a key may be when the merge counts, besides the new tables. */
     const struct table_run *older;
     uint32_t older_count;
-    struct pace *pace; /* that the merge is paid from; null: it need not be */
+    uint64_t entry_bytes; /* the usual length of an entry; 0: not known */
+    struct pace *pace;    /* that the merge is paid from; null: it need not be */
     /* Filled: */
     struct table_ref **tables; /* reactor_alloc'ed; references without a holder */
     uint32_t count;
     uint32_t capacity;
     uint64_t now_ms;
     uint64_t unpaid_bytes; /* of the merge */
+    uint64_t resumed_ns;   /* when it began, or its last pause ended */
     bool is_at_end;
     bool is_made_again;         /* the merge may give out the last record of the table before once more */
     struct values_build values; /* of the table in the making */
@@ -42,6 +44,8 @@ struct build {
  * error, and no file is left. build_deinit in every case. */
 MUST_CHECK int engine_build_tables(struct engine *e, struct build *build);
 uint64_t build_bytes(const struct build *build); /* of all its tables */
+/* The usual length of an entry in these tables; 0 when there is none. */
+uint64_t build_entry_bytes(struct table_ref *const *tables, uint32_t count);
 void build_deinit(struct engine *e, struct build *build);
 
 /* A change of what counts, first in the manifest and then for readers. */
@@ -64,7 +68,7 @@ MUST_CHECK int engine_separate_table(struct engine *e, struct table_ref *ref);
 void engine_tell_failure(struct engine *e, struct background *b, int code);
 void engine_tell_recovered(struct engine *e, struct background *b);
 
-/* Waits at most RETRY_NS, or until the engine closes. */
-void engine_pause(struct engine *e, struct event *wake);
+/* Waits so long at most, or until the engine closes. */
+void engine_pause(struct engine *e, struct event *wake, uint64_t ns);
 
 #endif

@@ -13,9 +13,14 @@ enum {
     CROWDED_RUNS = 24, /* with so many upper runs fewer are merged, too: */
     CROWDED_TIER_RUNS = 4,
     TRIGGER_MEMTABLES = 4,
-    TRIGGER_PER_CENT = 15,       /* of the bottom */
+    TRIGGER_PER_CENT = 15, /* of the bottom */
+    DEBT_TRIGGERS = 2,     /* fresh upper runs never hold more than so many triggers */
+    TIER_ROOM_MEMTABLES = 2,
+    IDLE_SHARE = 64,             /* of a memtable: less than that is nothing */
     TABLE_BYTES_LEAST = 16 << 10 /* of a table of few records: block, index, filter, footer */
 };
+
+#define LOOK_NS UINT64_C(5000000000) /* between looks whether anything is written */
 
 /* ---- runs ---- */
 
@@ -50,6 +55,29 @@ uint64_t compaction_trigger_bytes(const struct engine *e)
             return share > bytes ? share : bytes;
         }
     return bytes;
+}
+
+uint64_t compaction_fresh_bytes(const struct engine *e)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < e->tables->run_count; i++)
+        if (compaction_is_fresh(e, &e->tables->runs[i]))
+            bytes += table_run_full_bytes(&e->tables->runs[i]);
+    return bytes;
+}
+
+/* A round takes the trigger's bytes of upper runs through the bottom: at what rate can it? */
+void compaction_refresh_debt(struct engine *e)
+{
+    uint64_t trigger = compaction_trigger_bytes(e), bottom = 0;
+    for (uint32_t i = 0; i < e->tables->run_count; i++)
+        bottom += table_run_is_bottom(&e->tables->runs[i]) ? e->tables->runs[i].bytes : 0;
+    double share = (double)trigger / (double)(trigger + bottom);
+    e->pace.merge_debt = (struct pace_debt){
+        .bytes = compaction_fresh_bytes(e),
+        .limit = DEBT_TRIGGERS * trigger,
+        .rate = (uint64_t)((double)e->pace.merge_rate * share),
+    };
 }
 
 /* ---- one merge ---- */
@@ -113,6 +141,15 @@ static bool leaves_room(struct engine *e, const struct merging *m)
     return false;
 }
 
+/* Of the largest input: the bottom's, where it has one. */
+static uint64_t entry_bytes_of(const struct merging *m)
+{
+    const struct table_run *largest = &m->inputs[0];
+    for (uint32_t i = 1; i < m->input_count; i++)
+        largest = m->inputs[i].bytes > largest->bytes ? &m->inputs[i] : largest;
+    return build_entry_bytes(largest->tables, largest->count);
+}
+
 static int build_tables(struct engine *e, struct merging *m, struct build *b)
 {
     struct merge merge;
@@ -122,6 +159,8 @@ static int build_tables(struct engine *e, struct merging *m, struct build *b)
     for (uint32_t i = 0; i < m->input_count; i++)
         merge_add_run(&merge, &m->inputs[i], TABLE_CURSOR_BULK);
     b->merge = &merge;
+    b->pace = &e->pace;
+    b->entry_bytes = entry_bytes_of(m);
     b->older = m->older;
     b->older_count = m->older_count;
     rc = engine_build_tables(e, b);
@@ -241,6 +280,7 @@ static int merge_tier(struct engine *e, const struct tier *t)
     int rc = merging_init(e, &m);
     if (rc == 0) {
         plan_tier(&m, t);
+        pace_plan(&e->pace, m.bytes, TIER_ROOM_MEMTABLES * e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
     merging_deinit(e, &m);
@@ -290,6 +330,7 @@ static int merge_table(struct engine *e, const struct place *p)
     int rc = merging_init(e, &m);
     if (rc == 0) {
         plan_table(&m, p);
+        pace_plan(&e->pace, m.bytes, e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
     merging_deinit(e, &m);
@@ -347,17 +388,18 @@ static void compact(struct reactor *r, void *context)
 {
     struct engine *e = context;
     int rc = 1;
-    (void)r;
+    task_lower(r);
+    pace_resume(&e->pace, reactor_clock_ns(r));
     while (!e->is_closing && !e->is_failed && rc) {
         rc = compact_once(e);
         if (rc > 0) {
             engine_tell_recovered(e, &e->compacting);
         } else if (rc == TORC_E_OVERLOADED) {
-            engine_pause(e, &e->compaction_wake);
+            engine_pause(e, &e->compaction_wake, RETRY_NS);
         } else if (rc < 0 && rc != TORC_E_CANCELLED) {
             MARK(compaction_failed_and_is_tried_again);
             engine_tell_failure(e, &e->compacting, rc);
-            engine_pause(e, &e->compaction_wake);
+            engine_pause(e, &e->compaction_wake, RETRY_NS);
         }
     }
     e->is_compacting = false;
@@ -369,4 +411,24 @@ void engine_wake_compaction(struct engine *e)
     if (e->is_compacting || e->is_closing || e->is_failed)
         return;
     e->is_compacting = task_spawn(e->reactor, compact, e) == 0; /* else after the next flush */
+}
+
+/* ---- when nothing is written ---- */
+
+static void look(struct timer *t)
+{
+    struct engine *e = CONTAINER_OF(t, struct engine, look_timer);
+    e->is_idle = e->pace.ingested - e->looked_ingested < e->options.memtable_bytes / IDLE_SHARE;
+    e->looked_ingested = e->pace.ingested;
+    if (e->is_idle && e->tables->count > 0)
+        engine_wake_compaction(e);
+    engine_look_later(e);
+}
+
+void engine_look_later(struct engine *e)
+{
+    if (e->is_closing || e->look_timer.heap_index != 0)
+        return;
+    int rc = timer_start(e->reactor, &e->look_timer, LOOK_NS, look);
+    (void)rc; /* without memory for it: after the next flush */
 }

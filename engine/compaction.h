@@ -59,8 +59,10 @@ bool compaction_is_damaged(const struct table_run *run);
 /* Can the run be merged in a tier, or taken into a round: is it neither the bottom, damaged, nor of the round
  * that goes on? */
 bool compaction_is_fresh(const struct engine *e, const struct table_run *run);
-/* The bytes of upper runs that begin a round. */
+/* The bytes of upper runs that begin a round, and those of the runs that wait for one; what tables point to
+ * in value logs counts, too. */
 uint64_t compaction_trigger_bytes(const struct engine *e);
+uint64_t compaction_fresh_bytes(const struct engine *e);
 
 /* compaction_round.c */
 bool round_is_due(const struct engine *e);

@@ -13,7 +13,8 @@
 #include "reactor/base/mark.h"
 
 enum {
-    IDLE_SHARE = 16 /* of the bottom: so much in upper runs is merged when there is nothing else to do */
+    IDLE_SHARE = 16, /* of the bottom: so much in upper runs is merged when there is nothing else to do */
+    ROOM_LEAST_SHARE = 16, /* of the trigger */
 };
 
 /* The stretch, in terms of the set that the merging holds. */
@@ -83,6 +84,7 @@ void round_begin(struct engine *e)
     set_position(round, &first);
     round->is_active = true;
     e->counters.rounds++;
+    compaction_refresh_debt(e);
 }
 
 uint64_t round_bytes_left(const struct engine *e)
@@ -258,6 +260,15 @@ static const struct record_key *first_key(const struct engine *e, const struct s
     return smallest_of(s->bottom, s->first);
 }
 
+/* What may be written until the next round is due: this one should be over by then. */
+static uint64_t room_left(const struct engine *e)
+{
+    uint64_t trigger = compaction_trigger_bytes(e);
+    uint64_t taken = compaction_fresh_bytes(e) + memtable_used_bytes(e->active);
+    uint64_t least = trigger / ROOM_LEAST_SHARE;
+    return trigger > taken + least ? trigger - taken : least;
+}
+
 static int merge_stretch(struct engine *e, struct merging *m)
 {
     struct stretch s = find_stretch(e, m);
@@ -269,6 +280,7 @@ static int merge_stretch(struct engine *e, struct merging *m)
         .from = first_key(e, &s),
         .end = s.end,
     };
+    pace_plan(&e->pace, round_bytes_left(e), room_left(e));
     int rc = compaction_merge(e, m, &build);
     if (rc)
         return rc;

@@ -25,6 +25,8 @@ enum {
     DELETES_MEMTABLES_MAX = 2, /* so large the active one may grow by deletes on a full disk */
     GATHER_BATCHES = 16,       /* so many of them may wait, and no more than: */
     GATHER_BYTES_MAX = 16 << 20,
+    IDLE_MERGE_RATE_DEFAULT = 128 << 20, /* bytes a second, of all cores */
+    IDLE_MERGE_RATE_LEAST = 4 << 20,
     TABLE_BYTES_MAX_LEAST = 8 << 10, /* more than an empty table has */
 };
 
@@ -129,12 +131,51 @@ static bool has_backlog(const struct engine *e)
     return e->frozen_count >= FROZEN_KEPT_MAX && is_full(e, wal_bytes(e->wal)) && !e->is_closing;
 }
 
-/* Flushes cannot keep up: the log is held back, and with it the answers to writers, until one is done. When
- * there will be none any more, or none before the disk has room again, what was taken still becomes durable,
- * and nothing more is taken. */
+/* Flushes cannot keep up though writers are slowed: the log is held back, and with it the answers to writers,
+ * until one is done. When there will be none any more, or none before the disk has room again, what was taken
+ * still becomes durable, and nothing more is taken. */
 static bool is_held_back(const struct engine *e)
 {
     return !e->is_failed && !e->is_out_of_room && has_backlog(e);
+}
+
+static void on_hold_over(struct timer *t)
+{
+    (void)t; /* the turn that it makes submits */
+}
+
+/* Writers are slowed: each batch is followed by a pause. Returns: it is not over. */
+static bool is_slowed(struct engine *e)
+{
+    uint64_t now_ns = reactor_now_ns(e->reactor);
+    if (now_ns >= e->hold_until_ns || e->is_closing)
+        return false;
+    if (e->hold_timer.heap_index != 0)
+        return true;
+    return timer_start(e->reactor, &e->hold_timer, e->hold_until_ns - now_ns, on_hold_over) == 0;
+}
+
+/* How long the log rests after what was written since the last time. */
+static void slow_down(struct engine *e)
+{
+    uint64_t bytes = e->pace.ingested - e->held_ingested;
+    if (bytes == 0)
+        return;
+    struct pace_debt flush_debt = {
+        .bytes = e->frozen_count * e->options.memtable_bytes + memtable_used_bytes(e->active),
+        .limit = (FROZEN_KEPT_MAX + 1) * e->options.memtable_bytes,
+        .rate = e->pace.flush_rate,
+    };
+    uint64_t flush_ns = pace_delay_ns(&flush_debt, bytes);
+    uint64_t merge_ns = pace_delay_ns(&e->pace.merge_debt, bytes);
+    uint64_t delay_ns = flush_ns > merge_ns ? flush_ns : merge_ns;
+    e->held_ingested = e->pace.ingested;
+    if (delay_ns == 0)
+        return;
+    MARK(writers_are_slowed_by_debt);
+    e->hold_until_ns = reactor_now_ns(e->reactor) + delay_ns;
+    e->counters.write_delays++;
+    e->counters.write_delay_ns += delay_ns;
 }
 
 /* ---- applying ---- */
@@ -251,6 +292,7 @@ int engine_put(struct engine *e, const struct record *record, const struct engin
     if (rc)
         return rc;
     e->counters.puts++;
+    e->pace.ingested += entry_bytes(record);
     e->counters.user_bytes += record->key.key.bytes + record->key.subkey.bytes + record->value.bytes;
     return 0;
 }
@@ -261,9 +303,11 @@ void engine_submit(struct engine *e)
         return;
     if (is_held_back(e)) {
         MARK(log_is_held_back_until_a_flush_is_done);
+        e->counters.log_hold_turns++;
         engine_wake_flush(e); /* there may have been no task for it before */
-    } else {
+    } else if (!is_slowed(e)) {
         wal_submit(e->wal);
+        slow_down(e);
     }
 }
 
@@ -352,6 +396,11 @@ static int copy_options(struct engine *e, const struct engine_options *o)
         e->options.value_bytes_max = VALUE_BYTES_MAX;
     if (!e->options.value_log_bytes_min)
         e->options.value_log_bytes_min = VALUE_LOG_BYTES_MIN_DEFAULT;
+    e->pace.idle_rate = e->options.idle_merge_rate;
+    if (!e->pace.idle_rate) {
+        uint64_t share = IDLE_MERGE_RATE_DEFAULT / reactor_core_count(e->reactor);
+        e->pace.idle_rate = share > IDLE_MERGE_RATE_LEAST ? share : IDLE_MERGE_RATE_LEAST;
+    }
     ASSERT(e->options.table_bytes_max <= UINT64_C(2) << 30);
     ASSERT(e->options.table_bytes_max >= TABLE_BYTES_MAX_LEAST);
     ASSERT(e->options.value_bytes_max <= VALUE_BYTES_MAX);
@@ -448,7 +497,9 @@ int engine_open(struct reactor *r, const struct engine_options *options, struct 
         return rc;
     }
     engine_wake_flush(e);
+    compaction_refresh_debt(e);
     engine_wake_compaction(e);
+    engine_look_later(e);
     *out = e;
     return 0;
 }
@@ -495,6 +546,8 @@ void engine_close(struct engine *e)
 {
     e->is_closing = true;
     disk_stop(e->disk);
+    timer_stop(e->reactor, &e->hold_timer);
+    timer_stop(e->reactor, &e->look_timer);
     event_set(e->reactor, &e->flush_wake, 0);
     event_set(e->reactor, &e->compaction_wake, 0);
     if (has_tasks(e)) {
@@ -516,6 +569,7 @@ struct disk *engine_disk(const struct engine *e)
 static void count_tables(const struct engine *e, struct engine_counters *c)
 {
     c->tables = e->tables ? e->tables->count : 0;
+    c->runs = e->tables ? e->tables->run_count : 0;
     for (uint32_t i = 0; i < c->tables; i++) {
         const struct table *t = e->tables->tables[i]->table;
         struct table_counters tc = table_counters(t);
@@ -563,6 +617,10 @@ struct engine_counters engine_counters(const struct engine *e)
     c.row_cache_misses = rows.misses;
     c.row_cache_entries = rows.entries;
     c.quarantined = manifest_state(e->manifest)->numbers.quarantine_count;
+    c.merge_debt_bytes = e->pace.merge_debt.bytes;
+    c.merge_debt_limit_bytes = e->pace.merge_debt.limit;
+    c.merge_rate = e->pace.merge_rate;
+    c.flush_rate = e->pace.flush_rate;
     count_tables(e, &c);
     count_values(e, &c);
     count_memtable(e->active, &c);

@@ -54,7 +54,8 @@ struct engine_options {
     /* Values of so many bytes and more go to value logs when a memtable is flushed; 0 means 2,048, UINT32_MAX
      * never. What is there already is read whatever this says. */
     uint32_t value_log_bytes_min;
-    bool compresses_merges;        /* tables of merges are compressed by zstd; flushes are soon merged */
+    bool compresses_merges;   /* tables of merges are compressed by zstd; flushes are soon merged */
+    uint64_t idle_merge_rate; /* bytes a second that are merged when nothing is written; 0: 128 MiB / cores */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
     /* Files of the log are copied to DIR/log/<history> when they are full, before they are used again. The
      * directory is made, its parent is not; null or "": none. */
@@ -231,6 +232,15 @@ struct engine_counters {
     uint64_t compacted_bottom_bytes; /* of them into the bottom */
     uint64_t rounds;                 /* through the bottom, begun */
     uint64_t expired_tables;         /* dropped unread, since all their records had expired */
+    uint64_t compaction_pause_ns;    /* that merges slept, since nothing was written that pays for them */
+    uint64_t write_delays;           /* batches of the log after which writers were made to wait */
+    uint64_t write_delay_ns;         /* of them all */
+    uint64_t log_hold_turns;         /* of the loop in which the log waited for a flush: should not be */
+    uint64_t merge_debt_bytes;       /* in upper runs that wait for a round, now */
+    uint64_t merge_debt_limit_bytes; /* from half of it on writers are slowed */
+    uint64_t merge_rate;             /* bytes a second, as measured */
+    uint64_t flush_rate;
+    uint64_t runs; /* of tables */
     uint64_t tables;
     uint64_t table_bytes;
     uint64_t table_pinned_bytes; /* filters and indexes */

@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "engine/manifest.h"
 #include "engine/memtable.h"
+#include "engine/pace.h"
 #include "engine/row_cache.h"
 #include "engine/tables.h"
 #include "engine/values.h"
@@ -90,6 +91,13 @@ struct engine {
     struct background flushing;
     struct background compacting;
     struct round round;
+    uint64_t flushed_entry_bytes; /* the usual length of an entry in the last flush; 0: not known */
+    struct pace pace;
+    struct timer hold_timer; /* wakes the loop when the log is held back no more */
+    uint64_t hold_until_ns;
+    uint64_t held_ingested; /* of pace.ingested, what the log was held back for */
+    struct timer look_timer;
+    uint64_t looked_ingested; /* pace.ingested at the last look */
     bool is_idle; /* next to nothing was written for a while: what is below the trigger is merged, too */
     bool is_out_of_room; /* the last flush found the disk full */
     struct event closed; /* close waits for the tasks */
@@ -120,6 +128,10 @@ MUST_CHECK int engine_recover(struct engine *e, char *why, size_t why_bytes);
 /* flush.c, compaction.c: start the task if there is work and it does not run. */
 void engine_wake_flush(struct engine *e);
 void engine_wake_compaction(struct engine *e);
+/* Starts the timer that looks whether anything is written, if it does not run. */
+void engine_look_later(struct engine *e);
+/* pace.merge_debt after the tables or the round have changed. */
+void compaction_refresh_debt(struct engine *e);
 
 /* build.c: a commit of the manifest is done. What only its older copy needed of log and tables goes. */
 void engine_manifest_changed(struct engine *e);

@@ -68,12 +68,24 @@ static void drop_oldest(struct engine *e)
     memtable_release(flushed); /* waits sometimes */
 }
 
+/* As in the flush before: in the memtable large values are part of their entries still. */
+static uint64_t usual_entry_bytes(const struct engine *e)
+{
+    const struct memtable *m = e->frozen[0].memtable;
+    uint64_t entries = memtable_entries(m), bytes = entries ? memtable_used_bytes(m) / entries : 0;
+    if (e->flushed_entry_bytes)
+        return e->flushed_entry_bytes;
+    return bytes < e->options.value_log_bytes_min ? bytes : 0;
+}
+
 static int flush_oldest(struct engine *e)
 {
-    struct build build = {.level = 0};
+    struct build build = {.entry_bytes = usual_entry_bytes(e)};
+    uint64_t begun_ns = reactor_clock_ns(e->reactor);
+    uint64_t memtable_bytes = memtable_used_bytes(e->frozen[0].memtable);
     int rc = build_oldest(e, &build);
     if (rc == 0) {
-        uint64_t bytes = build_bytes(&build);
+        uint64_t bytes = build_bytes(&build), entry_bytes = build_entry_bytes(build.tables, build.count);
         rc = engine_change_tables(e, &(struct tables_change){
                                          .added = build.tables,
                                          .added_count = build.count,
@@ -81,6 +93,7 @@ static int flush_oldest(struct engine *e)
                                          .context = e,
                                      });
         e->counters.flushed_bytes += rc == 0 ? bytes : 0;
+        e->flushed_entry_bytes = entry_bytes;
     }
     build_deinit(e, &build);
     if (rc)
@@ -88,6 +101,7 @@ static int flush_oldest(struct engine *e)
     forget_rows(e);
     drop_oldest(e);
     e->counters.flushes++;
+    pace_flushed(&e->pace, memtable_bytes, reactor_clock_ns(e->reactor) - begun_ns);
     return 0;
 }
 
@@ -102,14 +116,16 @@ static void flush(struct reactor *r, void *context)
         if (rc == 0) {
             engine_tell_recovered(e, &e->flushing);
             engine_freeze_if_full(e);
+            e->is_idle = false;
             engine_wake_compaction(e);
+            engine_look_later(e);
         } else if (rc != TORC_E_CANCELLED) {
             if (rc == TORC_E_DISK_FULL)
                 MARK(flush_finds_the_disk_full);
             else
                 MARK(flush_failed_and_is_tried_again);
             engine_tell_failure(e, &e->flushing, rc);
-            engine_pause(e, &e->flush_wake);
+            engine_pause(e, &e->flush_wake, RETRY_NS);
         }
     }
     e->is_flushing = false;

@@ -21,6 +21,7 @@ struct task {
     struct reactor_core *core;
     task_fn *run;
     void *argument;
+    bool is_lowered; /* task_lower */
 };
 
 struct reactor_core {
@@ -35,6 +36,7 @@ struct reactor_core {
     unsigned task_count_max;
     size_t stack_bytes;
     struct list ready;
+    struct list ready_lowered;
     struct list free_tasks;
     struct task *current;
     struct stack_context loop_context;
@@ -88,11 +90,11 @@ static inline uint64_t core_next_due_ns(const struct reactor_core *c)
     return c->timer_count ? c->timers[0]->due_ns : UINT64_MAX;
 }
 
-/* Gives every task that is ready now one turn. */
+/* Gives every task that is ready now one turn, and then one of those that are lowered. */
 void core_run_ready_tasks(struct reactor_core *c);
 static inline bool core_has_ready_tasks(const struct reactor_core *c)
 {
-    return !list_is_empty(&c->ready);
+    return !list_is_empty(&c->ready) || !list_is_empty(&c->ready_lowered);
 }
 
 /* One slice begins, or ends and the next begins: longer ones than REACTOR_SLICE_NS are counted. */

@@ -112,6 +112,9 @@ struct task *task_current(const struct reactor *r); /* null outside of a task */
 void task_yield(struct reactor *r);                 /* Waits: until the other ready tasks had their turn */
 void task_yield_if_due(struct reactor *r);          /* Waits: only if this slice nears REACTOR_SLICE_NS */
 void task_sleep(struct reactor *r, uint64_t ns);    /* Waits */
+/* The current task is background work from here on: of all such tasks one runs a turn, after the others, and
+ * its slices are half as long. */
+void task_lower(struct reactor *r);
 
 /* What one task waits for and anything else sets. Zero-initialised by event_init; reusable after a wait. */
 struct event {

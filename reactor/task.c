@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* task_yield_if_due gives way before the slice would be counted as a stall. */
-enum { SLICE_YIELD_NS = REACTOR_SLICE_NS / 2 };
+enum { SLICE_YIELD_NS = REACTOR_SLICE_NS / 2, LOWERED_SLICE_YIELD_NS = REACTOR_SLICE_NS / 4 };
 
 static void task_entry(void *argument)
 {
@@ -35,6 +35,7 @@ int task_spawn(struct reactor *r, task_fn *run, void *argument)
     t->run = run;
     t->argument = argument;
     t->awaited = NULL;
+    t->is_lowered = false;
     stack_context_prepare(&t->context, t->stack, c->stack_bytes, task_entry, t);
     list_push_back(&c->ready, &t->link);
     c->counters.tasks_spawned++;
@@ -57,7 +58,17 @@ static void run_task(struct reactor_core *c, struct task *t)
     c->counters.tasks_alive--;
 }
 
-void core_run_ready_tasks(struct reactor_core *c)
+/* One slice of background work a turn: what the turn brings waits for no more than that. */
+static void run_lowered_task(struct reactor_core *c)
+{
+    struct list *link = list_pop_front(&c->ready_lowered);
+    if (!link)
+        return;
+    run_task(c, CONTAINER_OF(link, struct task, link));
+    core_end_slice(c);
+}
+
+static void run_ready_tasks(struct reactor_core *c)
 {
     struct list round;
     if (list_is_empty(&c->ready))
@@ -70,6 +81,12 @@ void core_run_ready_tasks(struct reactor_core *c)
     }
 }
 
+void core_run_ready_tasks(struct reactor_core *c)
+{
+    run_ready_tasks(c);
+    run_lowered_task(c);
+}
+
 void task_suspend(struct reactor_core *c)
 {
     struct task *t = c->current;
@@ -80,7 +97,7 @@ void task_suspend(struct reactor_core *c)
 void task_wake(struct reactor_core *c, struct task *t)
 {
     ASSERT(t->core == c && list_is_empty(&t->link));
-    list_push_back(&c->ready, &t->link);
+    list_push_back(t->is_lowered ? &c->ready_lowered : &c->ready, &t->link);
 }
 
 struct task *task_current(const struct reactor *r)
@@ -98,8 +115,16 @@ void task_yield(struct reactor *r)
 
 void task_yield_if_due(struct reactor *r)
 {
-    if (reactor_clock_ns(r) - core_of(r)->slice_start_ns >= SLICE_YIELD_NS)
+    const struct reactor_core *c = core_of(r);
+    uint64_t slice_ns = c->current && c->current->is_lowered ? LOWERED_SLICE_YIELD_NS : SLICE_YIELD_NS;
+    if (reactor_clock_ns(r) - c->slice_start_ns >= slice_ns)
         task_yield(r);
+}
+
+void task_lower(struct reactor *r)
+{
+    ASSERT(core_of(r)->current);
+    core_of(r)->current->is_lowered = true;
 }
 
 static void on_deadline(struct timer *deadline)

@@ -152,6 +152,13 @@ static void write_server(struct shard *s, struct json *j, const struct info_core
     json_text(j, "health", c->engine.quarantined || c->engine.corruptions ? "damaged" : "ok");
 }
 
+/* What tables and value logs cost beside the log: bytes written for each byte of keys and values. */
+static double write_amplification(const struct engine_counters *n)
+{
+    uint64_t written = n->flushed_bytes + n->compacted_bytes + n->value_bytes_written;
+    return n->user_bytes ? (double)written / (double)n->user_bytes : 0;
+}
+
 static void write_operations(struct json *j, const struct info_core *c)
 {
     const struct shard_counters *n = &c->shard;
@@ -218,6 +225,20 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "flushed_bytes", n->flushed_bytes);
     json_number(j, "compactions", n->compactions);
     json_number(j, "compacted_bytes", n->compacted_bytes);
+    json_number(j, "compacted_tier_bytes", n->compacted_tier_bytes);
+    json_number(j, "compacted_bottom_bytes", n->compacted_bottom_bytes);
+    json_number(j, "compaction_rounds", n->rounds);
+    json_number(j, "compaction_pause_us", n->compaction_pause_ns / 1000);
+    json_number(j, "expired_tables", n->expired_tables);
+    json_ratio(j, "write_amplification", write_amplification(n));
+    json_number(j, "merge_debt_bytes", n->merge_debt_bytes);
+    json_number(j, "merge_debt_limit_bytes", n->merge_debt_limit_bytes);
+    json_number(j, "merge_bytes_per_second", n->merge_rate);
+    json_number(j, "flush_bytes_per_second", n->flush_rate);
+    json_number(j, "write_delays", n->write_delays);
+    json_number(j, "write_delay_us", n->write_delay_ns / 1000);
+    json_number(j, "log_hold_turns", n->log_hold_turns);
+    json_number(j, "runs", n->runs);
     json_number(j, "tables", n->tables);
     json_number(j, "table_bytes", n->table_bytes);
     json_number(j, "table_pinned_bytes", n->table_pinned_bytes);

@@ -24,17 +24,20 @@ static void pour(struct engine_rig *rig, uint32_t count, uint32_t value_bytes)
     }
 }
 
-TEST_IN_REACTOR(log_is_held_back_while_flushes_are_behind)
+TEST_IN_REACTOR(writers_are_slowed_and_not_stopped_while_flushes_are_behind)
 {
     struct engine_rig *rig = engine_rig_make();
     uint64_t tasks = reactor_counters(r).tasks_alive;
+    rig->options.memtable_bytes = 512 << 10; /* many batches of the log */
+    rig->options.value_bytes_max = 4096;
     engine_rig_open(rig, r);
     uint32_t frozen_max = 0;
     for (uint32_t round = 0; round < 300; round++) {
         pour(rig, 100, 1000);
         frozen_max = rig->engine->frozen_count > frozen_max ? rig->engine->frozen_count : frozen_max;
     }
-    CU_ASSERT_EQUAL(frozen_max, FROZEN_KEPT_MAX);
+    CU_ASSERT(frozen_max >= 2);
+    CU_ASSERT(engine_counters(rig->engine).write_delays > 0);
     engine_rig_await(rig);
     CU_ASSERT_EQUAL(rig->failed, 0);
     CU_ASSERT(engine_rig_check_all(rig));

@@ -310,3 +310,44 @@ TEST(a_main_that_fails_ends_the_run_with_its_error)
     options.core_count = 0;
     CU_ASSERT_EQUAL(reactor_run(&options, fail_at_once, &error, why, sizeof why), TORC_E_CONFIGURATION);
 }
+
+/* ---- background work ---- */
+
+struct runner {
+    uint32_t runs;
+    bool is_lowered;
+    bool is_over;
+    uint32_t *alive;
+};
+
+static void run_on(struct reactor *r, void *context)
+{
+    struct runner *runner = context;
+    if (runner->is_lowered)
+        task_lower(r);
+    while (!runner->is_over) {
+        runner->runs++;
+        task_yield(r);
+    }
+    --*runner->alive;
+}
+
+TEST_IN_REACTOR(of_all_lowered_tasks_one_runs_a_turn)
+{
+    uint32_t alive = 3;
+    struct runner runners[3] = {{.alive = &alive},
+                                {.alive = &alive, .is_lowered = true},
+                                {.alive = &alive, .is_lowered = true}};
+    for (unsigned i = 0; i < ARRAY_COUNT(runners); i++)
+        CU_ASSERT_EQUAL_FATAL(task_spawn(r, run_on, &runners[i]), 0);
+    for (unsigned i = 0; i < 100; i++)
+        task_yield(r);
+    CU_ASSERT(runners[0].runs >= 99);
+    CU_ASSERT(runners[1].runs >= 45 && runners[1].runs <= 55);
+    CU_ASSERT(runners[2].runs >= 45 && runners[2].runs <= 55);
+    for (unsigned i = 0; i < ARRAY_COUNT(runners); i++)
+        runners[i].is_over = true;
+    for (unsigned i = 0; i < 100 && alive > 0; i++)
+        task_yield(r);
+    CU_ASSERT_EQUAL(alive, 0);
+}

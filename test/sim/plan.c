@@ -26,6 +26,7 @@ enum knob {
     KNOB_CACHE,
     KNOB_VALUE_MAX,
     KNOB_IN_FLIGHT,
+    KNOB_IDLE_RATE,
     KNOB_KEYS,
     KNOB_HOT,
     KNOB_VALUE_USUAL,
@@ -88,6 +89,7 @@ static void draw_knobs(struct plan *p)
     k->cache_bytes = doubled(p, KNOB_CACHE, 64 << 10, 512 << 10);
     k->value_bytes_max = (uint32_t)doubled(p, KNOB_VALUE_MAX, 128, PLAN_VALUE_BYTES_MAX);
     k->log_writes_in_flight = (uint32_t)between(p, KNOB_IN_FLIGHT, 1, 4);
+    k->idle_merge_rate = doubled(p, KNOB_IDLE_RATE, 256 << 10, 64 << 20);
     k->value_log_bytes_min = (uint32_t)doubled(p, KNOB_VALUE_LOG, 32, 8 << 10);
     k->compresses_merges = between(p, KNOB_COMPRESSION, 0, 1) != 0;
 }

@@ -1,0 +1,60 @@
+/* pace.h - how fast merges go, and how fast writers may.
+ *
+ *   bytes written by users --> grant += bytes * work / room --+
+ *                                                             +--> a merge spends it, or sleeps
+ *   time ---------------> grant += time * idle rate ----------+
+ *
+ * The work is what the merge under way has left, the room what may still be written until the next one
+ * should begin: so each written byte pays its part and the merge ends when the next is due, neither in a
+ * burst nor late (as in bLSM, Sears and Ramakrishnan, SIGMOD 2012). When nothing is written the idle rate
+ * brings it to its end.
+ *
+ * A debt is what waits to be flushed or merged. From half of its limit on writers are slowed: each batch of
+ * the log is followed by a pause of so many nanoseconds a byte, from none at half the limit to what keeps the
+ * debt from growing before the limit, by the rates that were measured:
+ *
+ *   delay per byte = 4 x^2 / rate,   x = (debt - limit / 2) / (limit / 2)
+ *
+ * Nobody is ever stopped by it. Numbers only: no call waits or asks for the time. */
+#ifndef ENGINE_PACE_H
+#define ENGINE_PACE_H
+
+#include <stdint.h>
+
+struct pace_debt {
+    uint64_t bytes;
+    uint64_t limit;
+    uint64_t rate; /* bytes a second at which it shrinks when nothing is added; 0: not known */
+};
+
+struct pace {
+    uint64_t idle_rate; /* bytes a second */
+    uint64_t ingested;  /* bytes written by users, ever; the engine's to count */
+    uint64_t seen_ingested;
+    uint64_t seen_ns;
+    int64_t grant; /* bytes that may be merged; below 0: spent in advance */
+    uint64_t work;
+    uint64_t room;
+    uint64_t busy_ns; /* of merging, since it was measured last */
+    uint64_t busy_bytes;
+    uint64_t merge_rate; /* bytes a second, as measured; 0: not yet */
+    uint64_t flush_rate;
+    struct pace_debt merge_debt;
+};
+
+/* A merge task begins: what was written before pays nothing. */
+void pace_resume(struct pace *p, uint64_t now_ns);
+/* A merge begins: `work` bytes are left of it and what belongs to it, until `room` more are written. */
+void pace_plan(struct pace *p, uint64_t work, uint64_t room);
+/* So many bytes were merged, in so much time without pauses. Returns: how long to pause; 0: go on. */
+uint64_t pace_spend(struct pace *p, uint64_t bytes, uint64_t took_ns, uint64_t now_ns);
+/* What was written and what time has passed meanwhile is granted. Returns: how long to pause still. */
+uint64_t pace_earn(struct pace *p, uint64_t now_ns);
+
+void pace_flushed(struct pace *p, uint64_t bytes, uint64_t took_ns);
+
+/* The pause behind a batch of so many bytes; PACE_DELAY_MAX_NS at most. */
+enum { PACE_DELAY_MAX_NS = 20 * 1000 * 1000 };
+uint64_t pace_delay_ns(const struct pace_debt *debt, uint64_t bytes);
+
+#endif

@@ -1,0 +1,94 @@
+/* pace_test.c - what merges may spend, and how writers are slowed. */
+#include "engine/pace.h"
+
+#include "test/test.h"
+
+enum { MIB = 1 << 20, MS = 1000000 };
+#define SECOND_NS UINT64_C(1000000000)
+
+/* Writes `written` bytes in 1,000 steps while a merge spends all it may. Returns: what it has merged. */
+static uint64_t merge_while_writing(struct pace *p, uint64_t written)
+{
+    uint64_t merged = 0, now_ns = p->seen_ns;
+    for (unsigned i = 0; i < 1000; i++) {
+        p->ingested += written / 1000;
+        now_ns += MS / 100;
+        while (pace_earn(p, now_ns) == 0 && p->grant > 0) {
+            pace_spend(p, 4096, 1000, now_ns);
+            merged += 4096;
+        }
+    }
+    return merged;
+}
+
+TEST(merge_is_over_when_its_room_is_written_full)
+{
+    struct pace p = {.idle_rate = 0};
+    pace_resume(&p, SECOND_NS);
+    pace_plan(&p, 700 * MIB, 100 * MIB);
+    uint64_t half = merge_while_writing(&p, 50 * MIB);
+    CU_ASSERT(half > 340 * (uint64_t)MIB && half < 360 * (uint64_t)MIB);
+    uint64_t all = half + merge_while_writing(&p, 50 * MIB);
+    CU_ASSERT(all > 690 * (uint64_t)MIB && all < 710 * (uint64_t)MIB);
+}
+
+TEST(merge_goes_on_at_the_idle_rate_when_nothing_is_written)
+{
+    struct pace p = {.idle_rate = 10 * MIB};
+    uint64_t now_ns = SECOND_NS, merged = 0;
+    pace_resume(&p, now_ns);
+    pace_plan(&p, 700 * MIB, 100 * MIB);
+    while (now_ns < 3 * SECOND_NS) {
+        uint64_t pause = pace_spend(&p, 64 << 10, 0, now_ns);
+        merged += 64 << 10;
+        while (pause) {
+            now_ns += pause;
+            pause = pace_earn(&p, now_ns);
+        }
+    }
+    CU_ASSERT(merged >= 20 * MIB && merged < 21 * MIB);
+}
+
+TEST(grants_are_not_saved_up_for_a_burst)
+{
+    struct pace p = {.idle_rate = 10 * MIB};
+    pace_resume(&p, SECOND_NS);
+    pace_plan(&p, 700 * MIB, 100 * MIB);
+    p.ingested = 90 * (uint64_t)MIB;
+    CU_ASSERT_EQUAL(pace_earn(&p, 100 * SECOND_NS), 0);
+    CU_ASSERT(p.grant <= 8 * MIB);
+}
+
+TEST(writers_are_slowed_from_half_of_the_limit_on)
+{
+    struct pace_debt debt = {.limit = 100 * MIB, .rate = 10 * MIB};
+    uint64_t before = 0;
+    for (uint64_t per_cent = 0; per_cent <= 200; per_cent++) {
+        debt.bytes = per_cent * MIB;
+        uint64_t delay = pace_delay_ns(&debt, 4096);
+        CU_ASSERT(per_cent > 50 || delay == 0);
+        CU_ASSERT(delay >= before); /* smoothly, and always more */
+        CU_ASSERT(delay - before < 200 * 1000);
+        before = delay;
+    }
+    /* Half way to the limit they may write what is worked off: beyond it the debt shrinks. */
+    debt.bytes = debt.limit / 4 * 3;
+    uint64_t delay = pace_delay_ns(&debt, 10 * MIB / 1024); /* what is worked off in 0.98 ms */
+    CU_ASSERT(delay > 95 * MS / 100 && delay < MS);
+    debt.bytes = 100 * debt.limit;
+    CU_ASSERT_EQUAL(pace_delay_ns(&debt, MIB), PACE_DELAY_MAX_NS); /* and never stopped */
+}
+
+TEST(rates_are_those_that_were_measured)
+{
+    struct pace p = {.idle_rate = 0};
+    pace_flushed(&p, 10 * MIB, SECOND_NS);
+    CU_ASSERT_EQUAL(p.flush_rate, 10 * MIB);
+    for (unsigned i = 0; i < 50; i++)
+        pace_flushed(&p, 10 * MIB, SECOND_NS / 10);
+    CU_ASSERT(p.flush_rate > 99 * MIB);
+    pace_plan(&p, 700 * MIB, 100 * MIB);
+    for (unsigned i = 0; i < 100; i++)
+        pace_spend(&p, 64 << 10, MS, SECOND_NS);
+    CU_ASSERT(p.merge_rate > 62 * MIB && p.merge_rate < 66 * MIB);
+}

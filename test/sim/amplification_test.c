@@ -1,0 +1,75 @@
+/* amplification_test.c - what merging costs: bytes written for a byte put, bytes kept for a byte that lives,
+ * and how long a put waits. In virtual time, so the figures are the same in every run. */
+#include "test/engine/engine_rig.h"
+
+enum {
+    VALUE_BYTES = 1000,
+    OVERWRITES = 20, /* of the whole key space */
+    IN_FLIGHT = 8,
+    MS = 1000000,
+    SETTLE_NS_MAX = 60,
+};
+
+struct trial {
+    struct engine_rig *rig;
+    uint64_t put_bytes;
+    uint64_t wait_max_ns; /* of a batch of puts */
+};
+
+static void put_batch(struct trial *t, bool is_random, uint32_t first)
+{
+    struct reactor *r = t->rig->reactor;
+    uint64_t begun_ns = reactor_clock_ns(r);
+    for (uint32_t i = 0; i < IN_FLIGHT; i++) {
+        uint32_t key = is_random ? (uint32_t)engine_rig_random(t->rig, RIG_KEYS) : (first + i) % RIG_KEYS;
+        engine_rig_put(t->rig, &(struct rig_put){.key = key, .value_bytes = VALUE_BYTES});
+    }
+    engine_rig_await(t->rig);
+    uint64_t took_ns = reactor_clock_ns(r) - begun_ns;
+    t->wait_max_ns = took_ns > t->wait_max_ns ? took_ns : t->wait_max_ns;
+}
+
+static struct engine_rig *make_rig(struct reactor *r)
+{
+    struct engine_rig *rig = engine_rig_make();
+    rig->options.memtable_bytes = 96 << 10;
+    rig->options.value_bytes_max = 4096;
+    rig->options.table_bytes_max = 256 << 10;
+    rig->options.cache_bytes = 1 << 20;
+    rig->options.value_log_bytes_min = UINT32_MAX;
+    engine_rig_open(rig, r);
+    return rig;
+}
+
+/* Until merges have nothing left to do; idle ones begin when nothing was written for some seconds. */
+static void settle(struct trial *t)
+{
+    for (unsigned i = 0; i < SETTLE_NS_MAX; i++)
+        task_sleep(t->rig->reactor, UINT64_C(1000) * MS);
+}
+
+TEST_IN_REACTOR(twenty_overwrites_cost_nine_writes_a_byte_and_a_third_of_space)
+{
+    struct trial t = {.rig = make_rig(r)};
+    for (uint32_t first = 0; first < RIG_KEYS; first += IN_FLIGHT)
+        put_batch(&t, false, first);
+    struct engine_counters before = engine_counters(t.rig->engine);
+    for (uint32_t i = 0; i < OVERWRITES * RIG_KEYS / IN_FLIGHT; i++)
+        put_batch(&t, true, 0);
+    struct engine_counters after = engine_counters(t.rig->engine);
+    double user = (double)(after.user_bytes - before.user_bytes);
+    double written = (double)(after.flushed_bytes + after.compacted_bytes) -
+                     (double)(before.flushed_bytes + before.compacted_bytes);
+    uint64_t busy_bytes = after.table_bytes;
+    settle(&t);
+    struct engine_counters end = engine_counters(t.rig->engine);
+    double live = (double)RIG_KEYS * (VALUE_BYTES + 50); /* an entry has a header and a key */
+    CU_ASSERT(written / user < 10);
+    CU_ASSERT((double)end.table_bytes < 1.3 * live);
+    CU_ASSERT((double)busy_bytes < 2.2 * live);
+    CU_ASSERT(after.write_delays > 0);
+    CU_ASSERT(t.wait_max_ns < UINT64_C(50) * MS); /* slowed, never stopped */
+    CU_ASSERT(engine_rig_check_all(t.rig));
+    engine_rig_close(t.rig);
+    engine_rig_free(t.rig);
+}
