@@ -7,7 +7,6 @@
  * The usual duration of a read is the least average of a window, forgotten slowly: what the disk does when it
  * is left alone. */
 #include "engine/disk.h"
-#include "reactor/base/mark.h"
 
 enum {
     BACKGROUND_BYTES_DEFAULT = 8 << 20, /* of all cores */
@@ -181,10 +180,8 @@ int disk_acquire(struct disk *d, enum disk_class class, uint32_t bytes)
         return 0;
     if (d->is_stopped)
         return TORC_E_CANCELLED;
-    if (is_anyone_waiting(d) || !has_room(d, bytes)) {
-        MARK(background_waits_for_its_share_of_the_disk);
+    if (is_anyone_waiting(d) || !has_room(d, bytes))
         return wait_for_grant(d, class, bytes);
-    }
     take(d, class, bytes);
     return 0;
 }
