@@ -135,9 +135,10 @@ SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
 SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c,$(SRC_sim)) $(SRC_sim_server))
 # Unit tests that use nothing but reactor.h: both backends pass them.
 SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(patsubst %,test/engine/%_test.c,cache compaction restore snapshot \
-	cursor disk engine engine_damage engine_deadline engine_settings entry filter memtable merge pace reshard row_cache table table_cursor table_damage \
+	cursor disk engine engine_damage engine_deadline engine_settings entry filter memtable merge pace reshard row_cache scrub table table_cursor table_damage \
 	values values_format) \
-	test/engine/engine_rig.c
+	test/engine/engine_rig.c test/offline/check_test.c
+SIM_TEST_OBJECTS = $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_offline) $(SRC_sim_server))
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
 SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_offline) $(SRC_client)
 FUZZ_TARGETS := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
@@ -264,7 +265,7 @@ $(SIM_PROGRAM): $(SIM_OBJECTS) $(OUT)/obj/lists
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
-$(SIM_TEST): $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_sim_server)) $(OUT)/obj/lists
+$(SIM_TEST): $(SIM_TEST_OBJECTS) $(OUT)/obj/lists
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)

@@ -445,6 +445,7 @@ static struct engine *new_engine(struct reactor *r, const struct engine_options 
     e->compacting.name = "compaction";
     event_init(&e->flush_wake);
     event_init(&e->compaction_wake);
+    event_init(&e->scrub.wake);
     event_init(&e->closed);
     if (copy_options(e, options) == 0)
         return e;
@@ -500,6 +501,7 @@ int engine_open(struct reactor *r, const struct engine_options *options, struct 
     compaction_refresh_debt(e);
     engine_wake_compaction(e);
     engine_look_later(e);
+    engine_wake_scrub(e);
     *out = e;
     return 0;
 }
@@ -533,7 +535,8 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
 
 static bool has_tasks(const struct engine *e)
 {
-    return e->is_flushing || e->is_compacting || e->is_burying || e->snapshot_count > 0;
+    return e->is_flushing || e->is_compacting || e->is_burying || e->scrub.is_running ||
+           e->snapshot_count > 0;
 }
 
 void engine_task_over(struct engine *e)
@@ -550,6 +553,7 @@ void engine_close(struct engine *e)
     timer_stop(e->reactor, &e->look_timer);
     event_set(e->reactor, &e->flush_wake, 0);
     event_set(e->reactor, &e->compaction_wake, 0);
+    event_set(e->reactor, &e->scrub.wake, 0);
     if (has_tasks(e)) {
         int rc = event_wait(e->reactor, &e->closed, EVENT_FOREVER);
         ASSERT(rc == 0 && !has_tasks(e));

@@ -57,6 +57,7 @@ struct engine_options {
     bool compresses_merges;   /* tables of merges are compressed by zstd; flushes are soon merged */
     uint64_t idle_merge_rate; /* bytes a second that are merged when nothing is written; 0: 128 MiB / cores */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
+    uint64_t scrub_interval_ms;    /* all tables are read once in so long; 0: never */
     /* Files of the log are copied to DIR/log/<history> when they are full, before they are used again. The
      * directory is made, its parent is not; null or "": none. */
     const char *archive;
@@ -256,7 +257,11 @@ struct engine_counters {
     uint64_t tables_damaged;      /* of them: not merged, since they cannot be read, or not whole */
     uint64_t corruptions;         /* checksums that failed */
     uint64_t disk_full_refusals;
-    uint64_t quarantined; /* damaged stretches of the log known now */
+    uint64_t scrub_passes; /* over all tables, since the start */
+    uint64_t scrubbed_bytes;
+    uint64_t scrub_pass_bytes; /* of them, in the present pass */
+    uint64_t scrub_damages;    /* that scrubbing has found; one may be found again */
+    uint64_t quarantined;      /* damaged stretches of the log known now */
 };
 struct engine_counters engine_counters(const struct engine *e);
 

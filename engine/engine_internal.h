@@ -6,6 +6,7 @@
  *   build.c       from a merge to tables that count   values.c      value logs; values_build.c: of a table
  *                                                   in the making; values_read.c: of readers
  *   flush.c       frozen memtables to tables          compaction*.c tables to fewer tables
+ *   scrub.c       reads all tables again and again
  *   loss.c        what was lost is given up           disk.c        the share of background work in the disk
  *
  * Two background tasks at most: one flushes, one compacts. Both end when nothing is left to do and are
@@ -20,6 +21,7 @@
 #include "engine/memtable.h"
 #include "engine/pace.h"
 #include "engine/row_cache.h"
+#include "engine/scrub.h"
 #include "engine/tables.h"
 #include "engine/values.h"
 #include "engine/wal.h"
@@ -81,6 +83,7 @@ struct engine {
 
     struct event flush_wake; /* a flush or a compaction that waits before it tries again */
     struct event compaction_wake;
+    struct scrub scrub;
     bool is_flushing; /* the task is alive */
     bool is_compacting;
     bool is_burying;

@@ -253,10 +253,8 @@ static int write_manifest(struct reshard *h, char *why, size_t why_bytes)
 static int link_file(struct reshard *h, char *why, size_t why_bytes)
 {
     int rc = file_link(h->reactor, h->from, h->to);
-    if (rc == -ENOENT) { /* it was lost before; the manifest names it, so nothing is silently absent */
-        MARK(lost_file_stays_lost_in_the_new_layout);
+    if (rc == -ENOENT) /* it was lost before; the manifest names it, so nothing is silently absent */
         return 0;
-    }
     if (rc)
         snprintf(why, why_bytes, "cannot link %s: %s", h->from, error_sentence(rc));
     return rc;

@@ -8,6 +8,11 @@ uint32_t table_visit_blocks(const struct table *t)
     return t->index.block_count;
 }
 
+uint32_t table_visit_find(const struct table *t, const struct record_key *key)
+{
+    return table_index_find(&t->index, key);
+}
+
 void table_visit_init(struct table_visit *v, struct table *t)
 {
     *v = (struct table_visit){.table = t};
@@ -50,7 +55,8 @@ int table_visit_block(struct table_visit *v, uint32_t block,
         struct slice entry;
         if (!table_block_entry(v->buffer, units, i, &record, &entry))
             return TORC_E_CORRUPT;
-        rc = each ? each(owner, &record, entry_verify(&record)) : 0;
+        bool is_sound = (record.flags & RECORD_SEPARATED) != 0 || entry_verify(&record);
+        rc = each ? each(owner, &record, is_sound) : 0;
         task_yield_if_due(t->r);
     }
     return rc;

@@ -79,6 +79,12 @@ static uint32_t place_of(const struct values *v, uint64_t number)
     return low;
 }
 
+struct value_file *values_find_next(const struct values *v, uint64_t number)
+{
+    uint32_t place = place_of(v, number);
+    return place < v->count ? v->files[place] : NULL;
+}
+
 struct value_file *values_find(const struct values *v, uint64_t number)
 {
     uint32_t place = place_of(v, number);

@@ -79,6 +79,8 @@ struct values_totals {
 };
 struct values_totals values_totals(const struct values *v);
 
+/* The file with the lowest number not below `number`; null: none. */
+struct value_file *values_find_next(const struct values *v, uint64_t number);
 /* A file by its number; null when it is not known. */
 struct value_file *values_find(const struct values *v, uint64_t number);
 /* `path` has room for ENGINE_PATH_MAX bytes. */

@@ -12,22 +12,37 @@
 
 #include <stdio.h>
 
-enum kind { KIND_UNKNOWN, KIND_TABLE, KIND_LOG, KIND_MANIFEST };
+enum kind { KIND_UNKNOWN, KIND_TABLE, KIND_LOG, KIND_MANIFEST, KIND_VALUES };
 
 static bool begins(const char *text, const char *with)
 {
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-static enum kind kind_of_name(const char *path)
+static const char *name_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    const char *name = slash ? slash + 1 : path;
+    return slash ? slash + 1 : path;
+}
+
+static bool values_number(const char *path, uint64_t *number)
+{
+    unsigned long long found;
+    bool is_found = sscanf(name_of(path), "values-%16llx.log", &found) == 1;
+    *number = is_found ? found : 0;
+    return is_found;
+}
+
+static enum kind kind_of_name(const char *path)
+{
+    const char *name = name_of(path);
     uint64_t id;
     if (begins(name, "MANIFEST-"))
         return KIND_MANIFEST;
     if (wal_segment_name_parse(name, &id))
         return KIND_LOG;
+    if (values_number(path, &id))
+        return KIND_VALUES;
     size_t bytes = strlen(name);
     return begins(name, "table-") && bytes > 4 && strcmp(name + bytes - 4, ".sst") == 0 ? KIND_TABLE
                                                                                         : KIND_UNKNOWN;
@@ -70,6 +85,8 @@ static int dump(struct reactor *r, void *context)
 {
     const char *path = context;
     enum kind kind;
+    uint64_t number;
+    values_number(path, &number);
     int rc = find_kind(r, path, &kind);
     if (rc)
         return offline_complain("%s: %s", path, error_sentence(rc));
@@ -80,10 +97,12 @@ static int dump(struct reactor *r, void *context)
         return dump_log(r, path);
     case KIND_MANIFEST:
         return dump_manifest(r, path);
+    case KIND_VALUES:
+        return dump_values(r, path, number);
     case KIND_UNKNOWN:
         break;
     }
-    return offline_complain("%s is no table, no file of a log and no manifest of torc", path);
+    return offline_complain("%s is no table, no file of a log, no value log and no manifest of torc", path);
 }
 
 int offline_dump(const char *path)

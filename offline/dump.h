@@ -6,6 +6,7 @@
 
 int dump_table(struct reactor *r, const char *path);
 int dump_log(struct reactor *r, const char *path);
+int dump_values(struct reactor *r, const char *path, uint64_t number); /* of the file */
 int dump_manifest(struct reactor *r, const char *path);
 
 #endif

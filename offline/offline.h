@@ -31,4 +31,8 @@ int offline_restore(const struct offline_restore *o);
  * catalogue, each record with what the files say. Returns: an enum offline_exit. */
 int offline_verify(const char *backup, const char *scratch);
 
+/* Reads all of a data directory that no server uses and says what is wrong with it. Returns: an enum
+ * offline_exit. */
+int offline_check(const char *directory);
+
 #endif

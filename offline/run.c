@@ -80,7 +80,7 @@ void offline_print_record(const struct record *record, uint64_t offset, bool is_
         printf(" deleted");
     } else {
         bool is_cut = record->value.bytes > VALUE_SHOWN_BYTES;
-        printf(" value %zu ", record->value.bytes);
+        printf(record->flags & RECORD_SEPARATED ? " pointer %zu " : " value %zu ", record->value.bytes);
         offline_print_bytes(slice_of(record->value.data, is_cut ? VALUE_SHOWN_BYTES : record->value.bytes));
         fputs(is_cut ? "..." : "", stdout);
     }

@@ -50,6 +50,7 @@ static int flush_core(struct change *c, unsigned core)
     options.vnode_count = s->vnode_count;
     options.on_durable = on_durable;
     options.on_room = NULL;
+    options.scrub_interval_ms = 0;
     struct engine *e;
     int rc = engine_open(c->reactor, &options, &e, c->why, c->why_bytes);
     if (rc)

@@ -195,6 +195,7 @@ static struct engine_options engine_options_of(struct shard *s)
         .value_bytes_max = s->sizes.value_bytes_max,
         .value_log_bytes_min = (uint32_t)o->value_log_min,
         .compresses_merges = o->compression == COMPRESSION_ZSTD,
+        .scrub_interval_ms = o->scrub_interval_ms,
         .log_writes_in_flight = s->sizes.log_writes_in_flight,
         .archive = o->archive,
         .on_durable = shard_on_durable,

@@ -77,7 +77,8 @@ int cli_exists(struct cli *cli);
 int cli_mget(struct cli *cli);
 int cli_scan(struct cli *cli);
 int cli_dump(struct cli *cli);
-int cli_dump_raw(struct cli *cli); /* no server is asked */
+int cli_dump_raw(struct cli *cli); /* no server is asked, nor for check */
+int cli_check(struct cli *cli);
 int cli_ping(struct cli *cli);
 int cli_info(struct cli *cli);
 int cli_load(struct cli *cli);

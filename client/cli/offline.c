@@ -11,6 +11,11 @@ static_assert((int)OFFLINE_GOOD == (int)CLI_DONE && (int)OFFLINE_DAMAGED == (int
                   (int)OFFLINE_FAILED == (int)CLI_USAGE,
               "their codes are exit codes of torc");
 
+int cli_check(struct cli *cli)
+{
+    return offline_check(cli->options->arguments[0]);
+}
+
 int cli_dump_raw(struct cli *cli)
 {
     return offline_dump(cli->options->arguments[0]);

@@ -24,6 +24,7 @@ static const struct command commands[] = {
     {"load", 1, 1, "a file (or - for standard input)", cli_load, false},
     {"ping", 0, 0, "nothing", cli_ping, false},
     {"info", 0, 1, "a section or nothing", cli_info, false},
+    {"check", 1, 1, "a data directory", cli_check, true},
     {"snapshot", 1, 2, "create NAME, list or delete NAME", cli_snapshot, false},
     {"backup", 1, 1, "a directory on the server's machine, or verify and a directory", cli_backup, false},
     {"restore", 1, 1, "a directory of backups, a backup or a snapshot", cli_restore, true},

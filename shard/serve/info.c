@@ -253,6 +253,10 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "user_bytes", n->user_bytes);
     json_number(j, "corruptions", n->corruptions);
     json_number(j, "quarantined", n->quarantined);
+    json_number(j, "scrub_passes", n->scrub_passes);
+    json_number(j, "scrubbed_bytes", n->scrubbed_bytes);
+    json_number(j, "scrub_pass_bytes", n->scrub_pass_bytes);
+    json_number(j, "scrub_damages", n->scrub_damages);
     json_number(j, "disk_full_refusals", n->disk_full_refusals);
 }
 

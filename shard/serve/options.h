@@ -13,7 +13,7 @@
 enum {
     OPTIONS_PATH_BYTES = 1024,
     OPTIONS_WHY_BYTES = 512,
-    OPTIONS_COUNT = 24, /* rows of the table */
+    OPTIONS_COUNT = 25, /* rows of the table */
 };
 
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
@@ -50,6 +50,7 @@ struct options {
     uint64_t segment_bytes;
     uint64_t cache_bytes; /* of the node, divided over the cores */
     enum compression compression;
+    uint64_t scrub_interval_ms;       /* 0: never */
     uint64_t value_log_min;           /* bytes of a value that goes to a value log; 0: as the engine says */
     char archive[OPTIONS_PATH_BYTES]; /* of the log; empty: none */
 

@@ -40,6 +40,7 @@ enum knob {
     KNOB_LIVES,
     KNOB_VALUE_LOG,
     KNOB_COMPRESSION,
+    KNOB_SCRUB,
     KNOB_LIFE, /* and more, one a life */
 };
 
@@ -92,6 +93,8 @@ static void draw_knobs(struct plan *p)
     k->idle_merge_rate = doubled(p, KNOB_IDLE_RATE, 256 << 10, 64 << 20);
     k->value_log_bytes_min = (uint32_t)doubled(p, KNOB_VALUE_LOG, 32, 8 << 10);
     k->compresses_merges = between(p, KNOB_COMPRESSION, 0, 1) != 0;
+    static const uint64_t intervals_ms[] = {0, 100, 1000, 10000};
+    k->scrub_interval_ms = intervals_ms[between(p, KNOB_SCRUB, 0, ARRAY_COUNT(intervals_ms) - 1)];
 }
 
 static void draw_work(struct plan *p)

@@ -1,0 +1,37 @@
+/* values_visit.h - a value log as a file: value after value, for scrubbing and dumps, without tables.
+ *
+ * Each value has a check over its header and itself, so the file can be verified alone. Where one is damaged
+ * the next sound header is sought step by step, and what lies between is one damaged stretch. */
+#ifndef ENGINE_VALUES_VISIT_H
+#define ENGINE_VALUES_VISIT_H
+
+#include "engine/values_format.h"
+#include "reactor/reactor.h"
+
+struct values_visit {
+    struct reactor *reactor;
+    struct file *file;
+    uint64_t number;
+    uint64_t bytes;  /* of the file */
+    uint64_t offset; /* of the next value */
+    uint8_t *window; /* a part of the file */
+    uint64_t window_begin;
+    uint64_t window_end;
+};
+
+struct values_found {
+    uint64_t offset;
+    uint64_t bytes; /* in the file, header and padding included */
+    bool is_sound;
+    struct slice value; /* when it is sound; until the next call */
+};
+
+/* Waits. *v needs values_visit_close in every case. */
+MUST_CHECK int values_visit_open(struct values_visit *v, struct reactor *r, const char *path,
+                                 uint64_t number);
+void values_visit_close(struct values_visit *v); /* Waits */
+
+/* Waits; yields. Returns: 1 with *out, or 0 at the end. What cannot be read is a damaged stretch. */
+MUST_CHECK int values_visit_next(struct values_visit *v, struct values_found *out);
+
+#endif

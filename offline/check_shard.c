@@ -1,0 +1,160 @@
+/* check_shard.c - a shard's manifest, and by it its tables and its log.
+ *
+ * The copies are read here and not by manifest_open, which writes what it reads once more. */
+#include "engine/manifest_format.h"
+#include "offline/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { COPIES = 2 };
+
+struct copy {
+    char path[CHECK_PATH_BYTES];
+    uint8_t *image;
+    struct manifest_table *tables;
+    struct manifest_state state;
+    bool is_there;
+    bool is_whole;
+};
+
+static int decode(struct reactor *r, struct copy *copy, uint64_t bytes)
+{
+    struct manifest_header header;
+    struct slice image = slice_of(copy->image, bytes);
+    if (bytes < MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES)
+        return TORC_E_CORRUPT;
+    int rc = manifest_header_decode(copy->image, &header);
+    if (rc)
+        return rc;
+    if (header.content_bytes > bytes - MANIFEST_HEADER_BYTES)
+        return TORC_E_CORRUPT;
+    copy->tables = reactor_alloc_zeroed(r, (manifest_table_count(image) + 1) * sizeof copy->tables[0]);
+    return copy->tables ? manifest_decode(image, copy->tables, &copy->state) : TORC_E_NO_MEMORY;
+}
+
+/* Returns: 0 with is_there and is_whole set; an error that is no damage. */
+static int load(struct check *c, struct copy *copy)
+{
+    struct file *f = NULL;
+    uint64_t bytes = 0;
+    int rc = file_open(c->reactor, copy->path, FILE_READ, &f);
+    if (rc == -ENOENT)
+        return 0;
+    copy->is_there = true;
+    if (rc == 0)
+        rc = file_size(c->reactor, f, &bytes);
+    if (rc == 0 && bytes > MANIFEST_BYTES_MAX)
+        rc = TORC_E_CORRUPT;
+    if (rc == 0) {
+        copy->image = reactor_alloc(c->reactor, bytes + 1);
+        int64_t got = copy->image ? file_read(c->reactor, f, copy->image, bytes, 0) : TORC_E_NO_MEMORY;
+        rc = got < 0 ? (int)got : decode(c->reactor, copy, (uint64_t)got);
+    }
+    file_close(c->reactor, f);
+    copy->is_whole = rc == 0;
+    if (rc == 0 || rc == TORC_E_NO_MEMORY || rc == -EACCES)
+        return rc;
+    check_problem(c, copy->path, UINT64_MAX, "this copy of the manifest cannot be used: %s",
+                  error_sentence(rc));
+    return 0;
+}
+
+static bool is_of(const struct copy *copy, const struct manifest_shard *shard)
+{
+    const struct manifest_numbers *n = &copy->state.numbers;
+    return n->vnode_bits == shard->vnode_bits && n->vnode_first == shard->vnode_first &&
+           n->vnode_count == shard->vnode_count;
+}
+
+/* As a start would choose. Null: none can be used. */
+static const struct copy *choose(struct check_shard *s, struct copy copies[COPIES])
+{
+    const struct copy *best = NULL;
+    for (int i = 0; i < COPIES; i++) {
+        struct copy *copy = &copies[i];
+        if (copy->is_whole && !is_of(copy, &s->shard)) {
+            check_problem(s->check, copy->path, UINT64_MAX,
+                          "this copy of the manifest is of vnodes %u to %u, another shard",
+                          copy->state.numbers.vnode_first,
+                          copy->state.numbers.vnode_first + copy->state.numbers.vnode_count - 1u);
+            copy->is_whole = false;
+        }
+        if (copy->is_whole && (!best || copy->state.generation > best->state.generation))
+            best = copy;
+    }
+    for (int i = 0; best && i < COPIES; i++)
+        if (!copies[i].is_there)
+            check_problem(s->check, copies[i].path, UINT64_MAX,
+                          "this copy of the manifest is missing; the other is all there is");
+    return best;
+}
+
+static int note_data(void *context, const char *name)
+{
+    bool *has_data = context;
+    *has_data |=
+        strncmp(name, "table-", 6) == 0 || strncmp(name, "wal-", 4) == 0 || strncmp(name, "values-", 7) == 0;
+    return 0;
+}
+
+/* Without any manifest: a shard that never began, or one that lost it. */
+static int check_without_manifest(struct check_shard *s, const struct copy copies[COPIES])
+{
+    bool has_data = copies[0].is_there || copies[1].is_there;
+    int rc = directory_list(s->check->reactor, s->directory, note_data, &has_data);
+    if (rc == -ENOENT) {
+        check_problem(s->check, s->directory, UINT64_MAX, "the directory of a shard is missing");
+        return 0;
+    }
+    if (rc == 0 && has_data)
+        check_problem(s->check, s->directory, UINT64_MAX,
+                      "no copy of the manifest can be used: the shard does not start; restore one");
+    return rc;
+}
+
+static void check_quarantine(struct check_shard *s, const char *path)
+{
+    const struct manifest_numbers *n = &s->state->numbers;
+    if (n->quarantine_clock != 0)
+        check_problem(
+            s->check, path, UINT64_MAX,
+            "%llu stretches of the log were lost before: keys without a newer version answer UNKNOWN",
+            (unsigned long long)n->quarantine_count);
+}
+
+int check_shard(struct check *c, const char *directory, const struct manifest_shard *shard)
+{
+    struct check_shard s = {.check = c, .directory = directory, .shard = *shard};
+    struct copy *copies = reactor_alloc_zeroed(c->reactor, COPIES * sizeof copies[0]);
+    if (!copies)
+        return TORC_E_NO_MEMORY;
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < COPIES; i++) {
+        check_begin_file(c);
+        snprintf(copies[i].path, sizeof copies[i].path, "%s/MANIFEST-%c", directory, "AB"[i]);
+        rc = load(c, &copies[i]);
+    }
+    const struct copy *best = rc == 0 ? choose(&s, copies) : NULL;
+    if (rc == 0 && !best)
+        rc = check_without_manifest(&s, copies);
+    if (best) {
+        s.state = &best->state;
+        check_quarantine(&s, best->path);
+        for (uint32_t i = 0; rc == 0 && i < s.state->table_count; i++) {
+            check_begin_file(c);
+            rc = check_table(&s, &s.state->tables[i]);
+        }
+        check_begin_file(c);
+        if (rc == 0)
+            rc = check_log(&s);
+    }
+    file_close(c->reactor, s.values);
+    reactor_free(c->reactor, s.value);
+    for (int i = 0; i < COPIES; i++) {
+        reactor_free(c->reactor, copies[i].tables);
+        reactor_free(c->reactor, copies[i].image);
+    }
+    reactor_free(c->reactor, copies);
+    return rc;
+}

@@ -1,0 +1,56 @@
+/* check_values.c - a value that a table points to: it is there, it is the one, and it is whole. */
+#include "engine/entry.h"
+#include "engine/values_format.h"
+#include "offline/check.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* Makes `file` the value log that is open. Returns: 0 with s->values null when it cannot be opened. */
+static int use_file(struct check_shard *s, uint64_t file)
+{
+    char path[CHECK_PATH_BYTES];
+    if (!s->value)
+        s->value = reactor_alloc(s->check->reactor, VALUE_HEADER_BYTES + VALUE_BYTES_MAX);
+    if (!s->value)
+        return TORC_E_NO_MEMORY;
+    if (s->values && s->values_number == file)
+        return 0;
+    file_close(s->check->reactor, s->values);
+    s->values = NULL;
+    s->values_number = file;
+    snprintf(path, sizeof path, "%s/values-%016llx.log", s->directory, (unsigned long long)file);
+    int rc = file_open(s->check->reactor, path, FILE_READ, &s->values);
+    return rc == -ENOENT || rc == -EIO ? 0 : rc;
+}
+
+static bool is_whole(struct check_shard *s, const struct value_pointer *p, const struct record *record)
+{
+    size_t bytes = VALUE_HEADER_BYTES + p->bytes;
+    struct slice value = slice_of(s->value + VALUE_HEADER_BYTES, p->bytes);
+    int64_t got = file_read(s->check->reactor, s->values, s->value, bytes, value_offset(p));
+    return got == (int64_t)bytes && value_header_is_sound(s->value, value, p->file, p->place) &&
+           entry_checksum(&record->key, value) == record->checksum;
+}
+
+int check_value(struct check_shard *s, const char *path, uint64_t offset, const struct record *record)
+{
+    struct value_pointer p;
+    if (value_pointer_decode(record->value, &p) != 0) {
+        check_problem(s->check, path, offset, "a pointer to a value cannot be read: its key answers CORRUPT");
+        return 0;
+    }
+    int rc = use_file(s, p.file);
+    if (rc)
+        return rc;
+    s->check->value_bytes += p.bytes;
+    if (!s->values)
+        check_problem(s->check, path, offset,
+                      "a value is in values-%016llx.log, which is missing: its key answers CORRUPT",
+                      (unsigned long long)p.file);
+    else if (!is_whole(s, &p, record))
+        check_problem(s->check, path, offset,
+                      "a value at byte %llu of values-%016llx.log is damaged: its key answers CORRUPT",
+                      (unsigned long long)value_offset(&p), (unsigned long long)p.file);
+    return 0;
+}

@@ -1,0 +1,234 @@
+/* check_test.c - a shard is checked: nothing is found in a good one, and every kind of damage is. */
+#include "offline/check.h"
+
+#include "engine/engine.h"
+#include "engine/entry.h"
+#include "test/test.h"
+
+#include <stdio.h>
+
+enum { VNODES = 16, KEYS = 300, VALUE_BYTES = 200, LARGE_BYTES = 3000, PATH_BYTES = 300 };
+
+struct rig {
+    struct reactor *reactor;
+    struct engine *engine;
+    uint32_t waiting;
+    struct event progress;
+    const char *directory;
+    char path[PATH_BYTES];
+};
+
+static const struct manifest_shard shard = {.vnode_bits = 4, .vnode_count = VNODES};
+
+static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
+                       const struct engine_write_times *times)
+{
+    struct rig *rig = owner;
+    (void)ticket, (void)times;
+    CU_ASSERT_EQUAL(result, 0);
+    if (--rig->waiting == 0)
+        event_set(rig->reactor, &rig->progress, 0);
+}
+
+static void on_turn(void *context)
+{
+    struct rig *rig = context;
+    if (rig->engine)
+        engine_submit(rig->engine);
+}
+
+static void put(struct rig *rig, unsigned i, uint64_t clock)
+{
+    char key[32];
+    uint8_t value[LARGE_BYTES];
+    size_t bytes = i % 7 == 0 ? LARGE_BYTES : VALUE_BYTES;
+    snprintf(key, sizeof key, "key-%04u", i);
+    memset(value, (int)(i % 251), bytes);
+    struct record record = {
+        .key = {.vnode = (uint16_t)(i % VNODES), .key = slice_of_string(key)},
+        .version = {.clock = clock, .node = 1},
+        .flags = i % 10 == 0 ? RECORD_EXPIRING : 0,
+        .expiry_ms = i % 10 == 0 ? UINT64_C(1) << 50 : 0,
+        .value = slice_of(value, bytes),
+    };
+    record.checksum = entry_checksum(&record.key, record.value);
+    rig->waiting++;
+    CU_ASSERT_EQUAL(engine_put(rig->engine, &record, &(struct engine_ticket){.words = {i}}), 0);
+    while (rig->waiting > 0) {
+        event_init(&rig->progress);
+        CU_ASSERT_EQUAL_FATAL(event_wait(rig->reactor, &rig->progress, UINT64_C(10000000000)), 0);
+    }
+}
+
+/* One table, and a log with some records behind it. */
+static void make_shard(struct rig *rig, struct reactor *r)
+{
+    char why[256] = "";
+    *rig = (struct rig){.reactor = r, .directory = test_directory()};
+    struct engine_options options = {
+        .directory = rig->directory,
+        .vnode_bits = 4,
+        .vnode_count = VNODES,
+        .segment_bytes = 4 << 20,
+        .value_bytes_max = 4096,
+        .on_durable = on_durable,
+        .owner = rig,
+    };
+    reactor_set_turn_hook(r, on_turn, rig);
+    CU_ASSERT_EQUAL_FATAL(engine_open(r, &options, &rig->engine, why, sizeof why), 0);
+    for (unsigned i = 0; i < KEYS; i++)
+        put(rig, i, i + 1);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    for (unsigned i = 0; i < 10; i++)
+        put(rig, i, KEYS + i + 1);
+    engine_close(rig->engine);
+    rig->engine = NULL;
+    reactor_set_turn_hook(r, NULL, NULL);
+}
+
+static struct check check(struct rig *rig)
+{
+    struct check c = {.reactor = rig->reactor, .is_silent = true};
+    CU_ASSERT_EQUAL(check_shard(&c, rig->directory, &shard), 0);
+    return c;
+}
+
+static int find_name(void *context, const char *name)
+{
+    struct rig *rig = context;
+    size_t bytes = strlen(rig->path);
+    if (strncmp(name, rig->path, bytes) != 0)
+        return 0;
+    snprintf(rig->path, sizeof rig->path, "%s/%s", rig->directory, name);
+    return 1;
+}
+
+/* The first file whose name begins so. */
+static const char *file_of(struct rig *rig, const char *prefix)
+{
+    snprintf(rig->path, sizeof rig->path, "%s", prefix);
+    CU_ASSERT_EQUAL_FATAL(directory_list(rig->reactor, rig->directory, find_name, rig), 1);
+    return rig->path;
+}
+
+static uint64_t size_of(struct rig *rig, const char *path)
+{
+    struct file *f = NULL;
+    uint64_t bytes = 0;
+    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, path, FILE_READ, &f), 0);
+    CU_ASSERT_EQUAL(file_size(rig->reactor, f, &bytes), 0);
+    file_close(rig->reactor, f);
+    return bytes;
+}
+
+static void flip(struct rig *rig, const char *path, uint64_t offset)
+{
+    struct file *f = NULL;
+    uint8_t byte = 0;
+    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, path, FILE_READ | FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_read(rig->reactor, f, &byte, 1, offset), 1);
+    byte ^= 0x20;
+    CU_ASSERT_EQUAL(file_write(rig->reactor, f, &byte, 1, offset, true), 0);
+    file_close(rig->reactor, f);
+}
+
+TEST_IN_REACTOR(check_finds_nothing_in_a_good_shard_and_counts_it)
+{
+    struct rig rig;
+    make_shard(&rig, r);
+    struct check c = check(&rig);
+    CU_ASSERT_EQUAL(c.problems, 0);
+    CU_ASSERT_EQUAL(c.tables, 1);
+    CU_ASSERT_EQUAL(c.records, KEYS);
+    CU_ASSERT_EQUAL(c.log_records, 10);
+    CU_ASSERT(c.table_bytes > KEYS * VALUE_BYTES * 6 / 7 && c.log_bytes > 0);
+    CU_ASSERT_EQUAL(c.value_bytes, (KEYS + 6) / 7 * LARGE_BYTES);
+}
+
+TEST_IN_REACTOR(check_finds_a_changed_byte_anywhere_in_a_table)
+{
+    struct rig rig;
+    make_shard(&rig, r);
+    const char *path = file_of(&rig, "table-");
+    uint64_t bytes = size_of(&rig, path);
+    for (uint64_t unit = 0; unit < bytes; unit += FILE_ALIGNMENT) {
+        flip(&rig, path, unit + 40);
+        CU_ASSERT(check(&rig).problems > 0);
+        flip(&rig, path, unit + 40);
+    }
+    CU_ASSERT_EQUAL(check(&rig).problems, 0);
+}
+
+TEST_IN_REACTOR(check_finds_a_changed_byte_in_a_value_log)
+{
+    struct rig rig;
+    make_shard(&rig, r);
+    const char *path = file_of(&rig, "values-");
+    uint64_t used = (KEYS + 6) / 7 * (uint64_t)LARGE_BYTES;
+    for (uint64_t at = 5; at < used; at += 17 * 1000) {
+        flip(&rig, path, at);
+        CU_ASSERT_EQUAL(check(&rig).problems, 1);
+        flip(&rig, path, at);
+    }
+    CU_ASSERT_EQUAL(check(&rig).problems, 0);
+}
+
+TEST_IN_REACTOR(check_finds_a_changed_byte_in_each_copy_of_the_manifest)
+{
+    static const char *const names[] = {"MANIFEST-A", "MANIFEST-B"};
+    static const uint64_t offsets[] = {0, 9, 40, 60, 130};
+    struct rig rig;
+    make_shard(&rig, r);
+    for (unsigned i = 0; i < 2 * ARRAY_COUNT(offsets); i++) {
+        const char *path = file_of(&rig, names[i % 2]);
+        flip(&rig, path, offsets[i / 2]);
+        struct check c = check(&rig);
+        CU_ASSERT_EQUAL(c.problems, 1);
+        CU_ASSERT_EQUAL(c.records, KEYS); /* by the other one */
+        flip(&rig, path, offsets[i / 2]);
+    }
+    flip(&rig, file_of(&rig, names[0]), 60);
+    flip(&rig, file_of(&rig, names[1]), 60);
+    CU_ASSERT(check(&rig).problems > 2);
+}
+
+TEST_IN_REACTOR(check_finds_damage_in_the_log_and_writes_nothing)
+{
+    struct rig rig;
+    make_shard(&rig, r);
+    const char *path = file_of(&rig, "wal-");
+    uint64_t end = size_of(&rig, path), last = 0;
+    struct check good = check(&rig);
+    for (uint64_t block = FILE_ALIGNMENT; block < end && last == 0; block += FILE_ALIGNMENT) {
+        flip(&rig, path, block + 100);
+        struct check c = check(&rig);
+        if (c.problems > 0)
+            last = block;
+        flip(&rig, path, block + 100);
+    }
+    CU_ASSERT(last > 0);
+    struct check again = check(&rig);
+    CU_ASSERT_EQUAL(again.problems, 0);
+    CU_ASSERT_EQUAL(again.log_records, good.log_records);
+}
+
+TEST_IN_REACTOR(check_finds_what_is_missing)
+{
+    static const char *const names[] = {"table-", "MANIFEST-A", "wal-", "values-"};
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        struct rig rig;
+        make_shard(&rig, r);
+        CU_ASSERT_EQUAL(file_remove(r, file_of(&rig, names[i])), 0);
+        CU_ASSERT(check(&rig).problems > 0);
+    }
+}
+
+TEST_IN_REACTOR(check_finds_a_shard_of_other_vnodes)
+{
+    struct rig rig;
+    make_shard(&rig, r);
+    struct check c = {.reactor = r, .is_silent = true};
+    struct manifest_shard other = {.vnode_bits = 4, .vnode_first = 8, .vnode_count = 8};
+    CU_ASSERT_EQUAL(check_shard(&c, rig.directory, &other), 0);
+    CU_ASSERT(c.problems > 0);
+}
