@@ -101,8 +101,9 @@ static int parse_shard(const char *line, struct catalogue *c)
                "shard %u vnodes %u %u history %" SCNx64 " log %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
                &number, &first, &count, &s.log_history, &s.start_segment, &s.start_sequence, &s.end_segment,
                &s.end_sequence);
-    if (fields != 8 || number >= c->identity.cores || first > UINT16_MAX || count == 0 ||
-        count > UINT16_MAX || s.start_sequence == 0)
+    uint32_t vnodes = UINT32_C(1) << c->identity.vnode_bits;
+    if (fields != 8 || number >= c->identity.cores || first >= vnodes || count == 0 ||
+        count > vnodes - first || s.start_sequence == 0)
         return TORC_E_CORRUPT;
     s.vnode_first = (uint16_t)first;
     s.vnode_count = (uint16_t)count;
@@ -144,7 +145,8 @@ static int parse_head(struct reactor *r, const char *text, struct catalogue *c, 
     struct datadir_identity *id = &c->identity;
     int fields = sscanf(text, "torc backup\nformat %u\nnode %u\ncores %u\nvnode-bits %u\nclock %" SCNx64 "%n",
                         &format, &id->node, &id->cores, &id->vnode_bits, &c->clock, &length);
-    if (fields != 5 || id->cores == 0 || id->cores > REACTOR_CORES_MAX)
+    if (fields != 5 || id->vnode_bits > DATADIR_VNODE_BITS_MAX || id->cores == 0 ||
+        id->cores > REACTOR_CORES_MAX || id->cores > 1u << id->vnode_bits)
         return TORC_E_CORRUPT;
     *rest = text + length + 1;
     c->shards = reactor_alloc_zeroed(r, id->cores * sizeof c->shards[0]);
@@ -176,7 +178,8 @@ int catalogue_parse(struct reactor *r, const char *text, size_t bytes, struct ca
     if (bytes < CHECK_BYTES || strlen(text) != bytes)
         return TORC_E_CORRUPT;
     const char *last = text + bytes - CHECK_BYTES, *rest;
-    if (sscanf(last, "check %" SCNx64, &check) != 1 || check != checksum_bytes(text, (size_t)(last - text)))
+    if (sscanf(last, "check %" SCNx64, &check) != 1 || last[CHECK_BYTES - 1] != '\n' ||
+        check != checksum_bytes(text, (size_t)(last - text)))
         return TORC_E_CORRUPT;
     int rc = parse_head(r, text, out, &rest);
     if (rc == 0)

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IDENTITY_BYTES_MAX = 512, VNODE_BITS_MAX = 14, LAYOUT_FIRST = 1 };
+enum { IDENTITY_BYTES_MAX = 512, LAYOUT_FIRST = 1 };
 
 void datadir_layout_path(char *to, size_t bytes, const char *directory, unsigned layout)
 {
@@ -60,7 +60,7 @@ static int parse_identity(const char *text, const char *directory, struct datadi
     if (is_whole)
         format_identity(again, out);
     is_whole = is_whole && strcmp(text, again) == 0 && out->cores > 0 && out->cores <= REACTOR_CORES_MAX &&
-               out->layout > 0 && out->vnode_bits <= VNODE_BITS_MAX;
+               out->layout > 0 && out->vnode_bits <= DATADIR_VNODE_BITS_MAX;
     if (is_whole)
         return 0;
     snprintf(why, why_bytes, "%s/IDENTITY is damaged; restore it from a copy", directory);

@@ -11,7 +11,7 @@
 
 #include "reactor/reactor.h"
 
-enum { DATADIR_FORMAT = 2, DATADIR_PATH_MAX = 4096 };
+enum { DATADIR_FORMAT = 2, DATADIR_PATH_MAX = 4096, DATADIR_VNODE_BITS_MAX = 14 };
 
 struct datadir_identity {
     unsigned node;

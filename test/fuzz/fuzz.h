@@ -50,6 +50,7 @@ struct fuzz_target {
     X(table)                                                                                                 \
     X(manifest)                                                                                              \
     X(store)                                                                                                 \
+    X(catalogue)                                                                                             \
     X(identity)                                                                                              \
     X(session)
 

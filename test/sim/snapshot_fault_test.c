@@ -1,0 +1,281 @@
+/* snapshot_fault_test.c - snapshots of a shard on a disk that fails, and without memory.
+ *
+ * A snapshot that says that it is written opens as a shard with all that was acknowledged before it began;
+ * one that cannot be written says so, and the shard itself goes on as if nobody had asked. */
+#include "engine/snapshot.h"
+
+#include "engine/entry.h"
+#include "reactor/core.h"
+#include "test/sim/disk_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+    SEEDS = 12,
+    ROUNDS = 3, /* of each fault */
+    RATE_PER_MILLION = 60 * 1000,
+    KEYS = 60,
+    VALUE_BYTES = 500,
+    LARGE_BYTES = 3000, /* in a value log */
+    LARGE_EACH = 6,
+    TEXT_BYTES = 256, /* of a key: more than it needs */
+    WAITS_MAX = 2000,
+    ALLOCATIONS_MIN = 5,
+    ALLOCATIONS_MAX = 500,
+};
+#define MS UINT64_C(1000000)
+
+struct subject {
+    struct reactor *r;
+    struct engine *engine;
+    uint32_t puts;
+    uint32_t returned;
+    uint32_t failed;
+    unsigned whole;   /* snapshots */
+    unsigned refused; /* that said why not */
+};
+
+/* ---- the shard ---- */
+
+static struct record_key key_of(uint32_t key, char text[TEXT_BYTES])
+{
+    int bytes = snprintf(text, TEXT_BYTES, "key-%03u", key);
+    return (struct record_key){.vnode = (uint16_t)(key % 4), .key = slice_of(text, (size_t)bytes)};
+}
+
+static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
+                       const struct engine_write_times *times)
+{
+    struct subject *s = owner;
+    (void)ticket;
+    (void)times;
+    s->returned++;
+    s->failed += result != 0;
+}
+
+static void on_turn(void *context)
+{
+    struct subject *s = context;
+    if (s->engine)
+        engine_submit(s->engine);
+}
+
+static int open_shard(struct subject *s, const char *directory, struct engine **out)
+{
+    char why[256];
+    struct engine_options o = {
+        .directory = directory,
+        .vnode_bits = 2,
+        .vnode_count = 4,
+        .memtable_bytes = 16 << 10,
+        .log_bytes_max = 256 << 10,
+        .segment_bytes = 64 << 10,
+        .cache_bytes = 1 << 20,
+        .table_bytes_max = 16 << 10,
+        .value_bytes_max = LARGE_BYTES,
+        .value_log_bytes_min = LARGE_BYTES,
+        .on_durable = on_durable,
+        .owner = s,
+    };
+    return engine_open(s->r, &o, out, why, sizeof why);
+}
+
+static void put_all(struct subject *s)
+{
+    static const uint8_t value[LARGE_BYTES];
+    for (uint32_t key = 0; key < KEYS; key++) {
+        char text[TEXT_BYTES];
+        struct record record = {.key = key_of(key, text),
+                                .version = {.clock = s->puts + 1},
+                                .value = slice_of(value, key % LARGE_EACH ? VALUE_BYTES : LARGE_BYTES)};
+        record.checksum = entry_checksum(&record.key, record.value);
+        int rc = engine_put(s->engine, &record, &(struct engine_ticket){.words = {key}});
+        CU_ASSERT_EQUAL_FATAL(rc, 0);
+        s->puts++;
+        for (unsigned i = 0; s->returned < s->puts && i < WAITS_MAX; i++)
+            task_sleep(s->r, MS);
+    }
+    CU_ASSERT(s->returned == s->puts && s->failed == 0);
+}
+
+static unsigned count_found(struct subject *s, struct engine *e)
+{
+    unsigned found = 0;
+    for (uint32_t key = 0; key < KEYS; key++) {
+        char text[TEXT_BYTES];
+        struct record_key plain = key_of(key, text);
+        struct engine_key k;
+        struct record record;
+        void *buffer = NULL;
+        engine_key_init(e, &k, &plain);
+        found += engine_get_wait(e, &k, 1, &record, &buffer) == ENGINE_FOUND;
+        reactor_free(s->r, buffer);
+    }
+    return found;
+}
+
+/* ---- the snapshot ---- */
+
+static void check_copy(struct subject *s)
+{
+    struct engine *copy = NULL;
+    CU_ASSERT_EQUAL_FATAL(open_shard(s, "copy", &copy), 0);
+    CU_ASSERT_EQUAL(engine_counters(copy).quarantined, 0);
+    CU_ASSERT_EQUAL(count_found(s, copy), KEYS);
+    engine_close(copy);
+}
+
+/* Returns: what came of begin, or of write. */
+static int take_snapshot(struct subject *s)
+{
+    struct engine_snapshot *snapshot = NULL;
+    struct engine_snapshot_facts facts;
+    uint64_t clock;
+    int rc = TORC_E_OVERLOADED; /* while tables change */
+    for (unsigned i = 0; rc == TORC_E_OVERLOADED && i < WAITS_MAX; i++) {
+        task_sleep(s->r, i ? MS : 0);
+        rc = engine_snapshot_begin(s->engine, &snapshot, &clock);
+    }
+    if (rc == 0)
+        rc = engine_snapshot_write(snapshot, "copy", NULL, &facts);
+    engine_snapshot_end(snapshot);
+    return rc;
+}
+
+static void judge(struct subject *s, int rc)
+{
+    s->whole += rc == 0;
+    s->refused += rc != 0;
+    if (rc == 0)
+        check_copy(s);
+    rc = directory_remove_all(s->r, "copy");
+    CU_ASSERT(rc == 0 || rc == -ENOENT);
+    CU_ASSERT_EQUAL(count_found(s, s->engine), KEYS);
+}
+
+/* Until tables are made and merged: an allocation that fails is to be one of the snapshot's. */
+static void settle(struct subject *s)
+{
+    enum { QUIET = 100 };
+    struct engine_counters before = engine_counters(s->engine);
+    for (unsigned i = 0, quiet = 0; quiet < QUIET && i < WAITS_MAX; i++, quiet++) {
+        task_sleep(s->r, MS);
+        struct engine_counters now = engine_counters(s->engine);
+        if (now.flushes != before.flushes || now.compacted_bytes != before.compacted_bytes ||
+            now.compactions != before.compactions)
+            quiet = 0;
+        before = now;
+    }
+}
+
+static void begin(struct subject *s, struct reactor *r)
+{
+    s->r = r;
+    s->puts = s->returned = s->failed = 0;
+    CU_ASSERT_EQUAL_FATAL(open_shard(s, "shard", &s->engine), 0);
+    reactor_set_turn_hook(r, on_turn, s);
+    put_all(s);
+    CU_ASSERT_EQUAL(engine_flush(s->engine), 0);
+    put_all(s); /* some tables, some log */
+    settle(s);
+}
+
+static void end(struct subject *s)
+{
+    engine_close(s->engine);
+    s->engine = NULL;
+    reactor_set_turn_hook(s->r, NULL, NULL);
+}
+
+/* ---- with faults ---- */
+
+static void snapshots_with_faults(struct reactor *r, struct rig *rig)
+{
+    static const enum sim_fault faults[] = {SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR};
+    struct subject *s = rig->context;
+    begin(s, r);
+    for (unsigned i = 0; i < ROUNDS * ARRAY_COUNT(faults); i++) {
+        struct sim_faults rates = {0};
+        rates.per_million[faults[i % ARRAY_COUNT(faults)]] = RATE_PER_MILLION;
+        sim_world_set_faults(rig->world, &rates);
+        int rc = take_snapshot(s);
+        rig_set_fault(rig, SIM_FAULT_COUNT);
+        judge(s, rc);
+    }
+    end(s);
+}
+
+static void run_and_stop(struct rig *rig, void (*body)(struct reactor *r, struct rig *rig))
+{
+    rig_run_and_stop(rig, body);
+    struct sim_leaks leaks = sim_node_leaks(rig->node);
+    CU_ASSERT(leaks.files == 0 && leaks.tasks == 0 && leaks.heap_bytes == 0);
+    rig_close(rig);
+}
+
+TEST(a_snapshot_on_a_disk_that_fails_is_whole_or_says_that_it_is_not)
+{
+    struct subject s = {.r = NULL};
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct rig rig;
+        rig_open(&rig, seed);
+        rig.context = &s;
+        run_and_stop(&rig, snapshots_with_faults);
+    }
+    CU_ASSERT(s.whole > SEEDS && s.refused > SEEDS);
+}
+
+/* ---- without memory ---- */
+
+static void snapshots_without_memory(struct reactor *r, struct rig *rig)
+{
+    struct heap *heap = &core_of(r)->heap;
+    struct subject *s = rig->context;
+    bool has_failed = true;
+    uint64_t k = 1;
+    begin(s, r);
+    for (; has_failed && k < ALLOCATIONS_MAX; k++) {
+        heap->fails_in = k;
+        int rc = take_snapshot(s);
+        has_failed = heap->fails_in == 0;
+        heap->fails_in = 0;
+        CU_ASSERT(has_failed || rc == 0);
+        judge(s, rc);
+    }
+    CU_ASSERT(k > ALLOCATIONS_MIN && k < ALLOCATIONS_MAX);
+    end(s);
+}
+
+TEST(a_snapshot_without_memory_says_so_and_harms_nothing)
+{
+    struct subject s = {.r = NULL};
+    struct rig rig;
+    rig_open(&rig, 1);
+    rig.context = &s;
+    run_and_stop(&rig, snapshots_without_memory);
+    CU_ASSERT(s.whole >= 1 && s.refused >= ALLOCATIONS_MIN);
+}
+
+/* ---- without room ---- */
+
+static void snapshot_without_room(struct reactor *r, struct rig *rig)
+{
+    struct subject *s = rig->context;
+    begin(s, r);
+    sim_disk_set_capacity(rig->disk, sim_disk_used_bytes(rig->disk));
+    int rc = take_snapshot(s);
+    CU_ASSERT(rc != 0);
+    judge(s, rc);
+    end(s);
+}
+
+TEST(a_snapshot_without_room_for_its_log_says_so)
+{
+    struct subject s = {.r = NULL};
+    struct rig rig;
+    rig_open(&rig, 1);
+    rig.context = &s;
+    run_and_stop(&rig, snapshot_without_room);
+    CU_ASSERT_EQUAL(s.refused, 1);
+}
