@@ -4,7 +4,6 @@
 #include "engine/copy.h"
 #include "engine/manifest_format.h"
 #include "engine/wal.h"
-#include "reactor/base/mark.h"
 
 #include <stdio.h>
 
@@ -129,7 +128,6 @@ static int replay(void *owner, const struct record *record, uint64_t sequence)
     if ((uint16_t)(record->key.vnode - o->vnode_first) >= o->vnode_count)
         return TORC_E_CORRUPT;
     if (record->version.clock > s->asked->clock_max) {
-        MARK(log_record_after_the_moment_is_left_away);
         s->asked->is_reached = true;
         return 0;
     }

@@ -3,7 +3,6 @@
 
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
-#include "reactor/base/mark.h"
 
 enum {
     HELD_MAX = 16,                 /* memtables when it is opened */
@@ -33,10 +32,8 @@ static void add(struct engine_view *v, struct memtable *m)
 int engine_view_open(struct engine *e, struct engine_view **out)
 {
     *out = NULL;
-    if (e->quarantine_clock != 0) {
-        MARK(scan_that_may_lack_keys_answers_unknown);
+    if (e->quarantine_clock != 0)
         return TORC_E_UNKNOWN;
-    }
     if (e->is_failed || !e->wal)
         return TORC_E_STORAGE;
     if (e->frozen_count + 1 > HELD_MAX)

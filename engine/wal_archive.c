@@ -4,7 +4,8 @@
  *
  * What stands in the archive under its name is whole and never changes: a file of the log is closed when the
  * log goes on in another, and no start goes on in it. No more of the last one is copied than was
- * acknowledged. While the archive cannot be written the files stay and the log grows. */
+ * acknowledged. While the archive cannot be written the files stay and the log grows. One that the disk does
+ * not give back is passed over, since it never will: a restore stops before the gap. */
 #include "engine/copy.h"
 #include "engine/wal_internal.h"
 #include "reactor/base/mark.h"
@@ -12,7 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { RETRY_NS = 1000000000, NEW_BYTES = 4 };
+enum { RETRY_NS = 1000000000, NEW_BYTES = 4, LOOKS_MAX = 2 };
 
 static int path_of(const struct wal *wal, const char *directory, uint64_t id, char path[WAL_PATH_BYTES_MAX])
 {
@@ -147,12 +148,42 @@ static void tell(struct wal *wal, int rc)
     wal->has_told_archive = rc != 0;
 }
 
+/* Waits. Is it the file of the log that fails, and not the archive? */
+static bool is_unreadable(struct wal *wal, const struct wal_extent *x)
+{
+    char from[WAL_PATH_BYTES_MAX];
+    struct copied copied;
+    int rc = path_of(wal, wal->directory, x->id, from);
+    struct copy_options options = {.from = from, .bytes_max = x->bytes};
+    for (int i = 0; rc == 0 && i < LOOKS_MAX; i++) {
+        rc = copy_file(wal->reactor, &options, &copied);
+        if (rc != -EIO && rc != -ENOENT)
+            return false;
+        rc = i + 1 < LOOKS_MAX ? 0 : rc;
+    }
+    return rc == -EIO || rc == -ENOENT;
+}
+
+static void pass_over(struct wal *wal, const struct wal_extent *x)
+{
+    char text[160];
+    MARK(log_file_that_cannot_be_read_is_not_archived);
+    snprintf(text, sizeof text,
+             "log file %016llx cannot be read and is not archived: no restore goes beyond it; make a backup",
+             (unsigned long long)x->id);
+    wal_event(wal, "archive_gap", text);
+}
+
 static int archive_closed(struct wal *wal)
 {
     struct wal_extent next;
     int rc = 0;
     while (rc == 0 && next_extent(wal, &next)) {
         rc = archive_one(wal, &next);
+        if ((rc == -EIO || rc == -ENOENT) && is_unreadable(wal, &next)) {
+            pass_over(wal, &next);
+            rc = 0;
+        }
         if (rc == 0) {
             wal->archived_id = next.id;
             wal_segments_wake(wal);
@@ -185,7 +216,6 @@ void wal_retire_current(struct wal *wal)
 {
     if (!wal->archive || !wal->current || wal->current->offset == 0 || wal->is_failing)
         return;
-    MARK(log_goes_on_in_a_new_file_for_the_archive);
     wal_segment_retire(wal, wal->current);
     wal->current = NULL;
 }

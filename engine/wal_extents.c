@@ -3,7 +3,6 @@
  * Only what is durable: of two writes in flight the second may be there without the first, and a copy of that
  * would look damaged. Files that are held are not used again meanwhile. */
 #include "engine/wal_internal.h"
-#include "reactor/base/mark.h"
 
 enum { SETTLE_LOOK_NS = 1000000 };
 #define SETTLE_PATIENCE_NS (UINT64_C(30) * 1000 * 1000 * 1000)
@@ -46,8 +45,6 @@ uint64_t wal_droppable_below(const struct wal *wal)
         below = wal->archived_id + 1;
     for (const struct list *link = wal->holds.next; link != &wal->holds; link = link->next) {
         uint64_t held = CONTAINER_OF(link, const struct wal_hold, link)->segment;
-        if (held < below)
-            MARK(log_file_is_held_for_a_copy);
         below = held < below ? held : below;
     }
     return below;

@@ -8,7 +8,6 @@
 #include "shard/shard.h"
 
 #include "engine/copy.h"
-#include "reactor/base/mark.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -116,7 +115,6 @@ static int remove_unfinished(void *context, const char *name)
         catalogue_deinit(r, &c);
         return 0; /* one that is damaged is left for people to look at */
     }
-    MARK(backup_that_was_cut_short_is_removed);
     return directory_remove_all(r, path_of(b, name, ""));
 }
 

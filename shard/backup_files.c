@@ -7,7 +7,6 @@
 #include "engine/copy.h"
 #include "reactor/base/checksum.h"
 #include "reactor/base/endian.h"
-#include "reactor/base/mark.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -199,7 +198,6 @@ static int bring_shared(struct bringing *b, const char *name)
     snprintf(prefix, sizeof prefix, "%.63s-%016" PRIx64 "-", name, identity);
     const char *found = find_name(&b->names, prefix);
     if (found && sscanf(found + strlen(prefix), "%16" SCNx64, &copied.checksum) == 1) {
-        MARK(file_is_in_the_backup_already);
         return add_line(b, name, &copied, "../files/", found);
     }
     rc = bring_new(b, prefix, &copied, stored);

@@ -41,6 +41,7 @@ enum knob {
     KNOB_VALUE_LOG,
     KNOB_COMPRESSION,
     KNOB_SCRUB,
+    KNOB_ARCHIVE,
     KNOB_LIFE, /* and more, one a life */
 };
 
@@ -95,6 +96,7 @@ static void draw_knobs(struct plan *p)
     k->compresses_merges = between(p, KNOB_COMPRESSION, 0, 1) != 0;
     static const uint64_t intervals_ms[] = {0, 100, 1000, 10000};
     k->scrub_interval_ms = intervals_ms[between(p, KNOB_SCRUB, 0, ARRAY_COUNT(intervals_ms) - 1)];
+    k->archive = between(p, KNOB_ARCHIVE, 0, 3) == 0 ? "/archive" : NULL;
 }
 
 static void draw_work(struct plan *p)
@@ -184,10 +186,10 @@ void plan_tell(const struct plan *p, struct story *story)
               (unsigned long long)k->cache_bytes >> 10);
     story_say(story, 0,
               "knobs: values to %u bytes, usually %u, in value logs from %u, tables %s; %u log writes in "
-              "flight, %u drivers, %u deep",
+              "flight%s, %u drivers, %u deep",
               k->value_bytes_max, p->value_bytes_usual, k->value_log_bytes_min,
-              k->compresses_merges ? "compressed" : "as they are", k->log_writes_in_flight, p->drivers,
-              p->pipeline);
+              k->compresses_merges ? "compressed" : "as they are", k->log_writes_in_flight,
+              k->archive ? ", archived" : "", p->drivers, p->pipeline);
     story_say(story, 0,
               "work: %u %% puts, %u %% deletes, %u %% expiring, %u %% scans; bursts of %u, pauses to %llu us",
               p->put_per_cent, p->delete_per_cent, p->expiring_per_cent, p->scan_per_cent, p->burst,
