@@ -102,7 +102,7 @@ static int open_table(struct engine *e, const struct manifest_table *description
     }
     (*out)->number = description->number;
     (*out)->is_damaged = is_damaged;
-    rc = values_hold(e, description->values, &(*out)->values);
+    rc = values_hold(e, description->values, 0, &(*out)->values);
     if (rc == 0)
         return 0;
     snprintf(why, why_bytes, "cannot open the value logs of the table %s: %s", path, error_sentence(rc));

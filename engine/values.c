@@ -165,15 +165,32 @@ static int open_file(struct engine *e, struct value_file *f)
     return 0;
 }
 
+/* Waits. A file just made, of values that are still held elsewhere: it is there and whole, or made again. */
+static int open_made(struct engine *e, struct value_file *f)
+{
+    char path[ENGINE_PATH_MAX];
+    uint64_t bytes = 0;
+    values_path(e, f->number, path);
+    int rc = file_open(e->reactor, path, FILE_READ | FILE_DIRECT, &f->file);
+    if (rc)
+        f->file = NULL;
+    else
+        rc = file_size(e->reactor, f->file, &bytes);
+    if (rc && !is_lost(rc))
+        return rc;
+    return rc || bytes < f->bytes ? TORC_E_STORAGE : 0;
+}
+
 /* Waits. */
-static int make_known(struct engine *e, const struct value_reference *reference, struct value_file **out)
+static int make_known(struct engine *e, const struct value_reference *reference, bool is_made,
+                      struct value_file **out)
 {
     struct value_file *f = reactor_alloc_zeroed(e->reactor, sizeof *f);
     if (!f)
         return TORC_E_NO_MEMORY;
     f->number = reference->file;
     f->bytes = reference->file_bytes;
-    int rc = open_file(e, f);
+    int rc = is_made ? open_made(e, f) : open_file(e, f);
     if (rc == 0)
         rc = insert(e->values, f);
     if (rc) {
@@ -187,11 +204,11 @@ static int make_known(struct engine *e, const struct value_reference *reference,
 
 /* ---- who points into them ---- */
 
-static int hold_one(struct engine *e, const uint8_t *encoded, struct value_use *use)
+static int hold_one(struct engine *e, const uint8_t *encoded, uint64_t made, struct value_use *use)
 {
     struct value_reference reference = value_reference_decode(encoded);
     struct value_file *f = values_find(e->values, reference.file);
-    int rc = f ? 0 : make_known(e, &reference, &f);
+    int rc = f ? 0 : make_known(e, &reference, reference.file == made, &f);
     if (rc)
         return rc;
     f->references++;
@@ -199,7 +216,7 @@ static int hold_one(struct engine *e, const uint8_t *encoded, struct value_use *
     return 0;
 }
 
-int values_hold(struct engine *e, struct slice references, struct value_refs *out)
+int values_hold(struct engine *e, struct slice references, uint64_t made, struct value_refs *out)
 {
     *out = (struct value_refs){.uses = NULL};
     int count = value_reference_count(references);
@@ -209,7 +226,7 @@ int values_hold(struct engine *e, struct slice references, struct value_refs *ou
     if (!out->uses)
         return TORC_E_NO_MEMORY;
     for (int i = 0; i < count; i++) {
-        int rc = hold_one(e, references.data + (size_t)i * VALUE_REFERENCE_BYTES, &out->uses[i]);
+        int rc = hold_one(e, references.data + (size_t)i * VALUE_REFERENCE_BYTES, made, &out->uses[i]);
         if (rc) {
             values_release(e, out, false);
             return rc;

@@ -53,9 +53,11 @@ MUST_CHECK int values_open(struct reactor *r, struct values **out);
 void values_close(struct values *v); /* Requires: nobody holds a file. Null is allowed. */
 
 /* Waits. Makes the files of a row of value_references (checked) known, opening those that are new, and holds
- * them. A file that cannot be opened is told as an event and stands in for itself. Returns: 0;
- * TORC_E_CORRUPT when the bytes are no such row; TORC_E_NO_MEMORY; -errno where another start may help. */
-MUST_CHECK int values_hold(struct engine *e, struct slice references, struct value_refs *out);
+ * them. A file that cannot be opened is told as an event and stands in for itself; but not `made`, the one of
+ * the table in the making (0: the manifest has them all): nothing that it was made from may go before it is
+ * there and whole. Returns: 0; TORC_E_CORRUPT when the bytes are no such row; TORC_E_STORAGE when `made` is
+ * not whole; TORC_E_NO_MEMORY; -errno where another start may help. */
+MUST_CHECK int values_hold(struct engine *e, struct slice references, uint64_t made, struct value_refs *out);
 /* Waits. Lets go; a file that nobody holds any more is closed and, with `is_obsolete`, removed. */
 void values_release(struct engine *e, struct value_refs *refs, bool is_obsolete);
 

@@ -5,6 +5,8 @@
 #include "engine/entry.h"
 #include "reactor/base/mark.h"
 
+#include <errno.h>
+
 enum {
     DAMAGED_MAX = 16, /* places kept for files whose values cannot be moved */
     FILES_USUAL_MAX = VALUE_REFERENCES_MAX - DAMAGED_MAX - 1,
@@ -31,7 +33,8 @@ static void drop_file(struct values_build *b)
         return;
     b->has_file = false;
     values_path(e, b->number, path);
-    if (file_remove(e->reactor, path) != 0)
+    int rc = file_remove(e->reactor, path);
+    if (rc && rc != -ENOENT)
         engine_tell(e, "values_not_removed", "%s is removed at the next start", path);
 }
 
@@ -207,7 +210,7 @@ int values_build_attach(struct values_build *b, struct value_refs *out)
     sort_row(b);
     for (uint32_t i = 0; i < b->count; i++)
         value_reference_encode(row + (size_t)i * VALUE_REFERENCE_BYTES, &b->row[i]);
-    int rc = values_hold(e, slice_of(row, (size_t)b->count * VALUE_REFERENCE_BYTES), out);
+    int rc = values_hold(e, slice_of(row, (size_t)b->count * VALUE_REFERENCE_BYTES), b->number, out);
     b->has_file &= rc != 0;
     return rc;
 }

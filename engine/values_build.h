@@ -41,7 +41,8 @@ bool values_build_is_full(const struct values_build *b); /* the table should end
 
 /* Waits. When it returns 0 the own file, if any, is whole and durable; its name is not. */
 MUST_CHECK int values_build_finish(struct values_build *b);
-/* Waits. The files that the finished table points into, held; the own one is the table's now. */
+/* Waits. The files that the finished table points into, held; the own one is the table's now. Returns: as
+ * values_hold: TORC_E_STORAGE when the own one is not there and whole. */
 MUST_CHECK int values_build_attach(struct values_build *b, struct value_refs *out);
 
 #endif

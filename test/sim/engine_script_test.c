@@ -23,6 +23,9 @@ struct script {
     void (*run)(struct script *s); /* Waits; with the engine open. Null: there is nothing to do */
     bool is_over;                  /* of a life that is to be killed: its script has ended */
     bool is_killed;
+    bool has_value_logs;
+    bool is_spoiling; /* the next value log, as soon as it is written */
+    bool is_removed;  /* by that; else it is cut off */
     int opened;
     uint32_t puts;
     uint32_t returned;
@@ -59,9 +62,39 @@ static bool has_event(const struct script *s, const char *event)
     return false;
 }
 
+/* The name of a table's value log; false: the file is no table with bytes. */
+static bool values_of(const struct sim_file_info *table, char path[64])
+{
+    static const char begin[] = "shard/table-";
+    if (strncmp(table->path, begin, sizeof begin - 1) != 0 || table->bytes == 0)
+        return false;
+    snprintf(path, 64, "shard/values-%.16s.log", table->path + sizeof begin - 1);
+    return true;
+}
+
+/* A table is written when its value log is whole and durable. Both are not looked at again before they
+ * count. */
+static void spoil(struct script *s)
+{
+    struct sim_disk *disk = sim_node_disk(s->node);
+    char path[64];
+    uint8_t byte;
+    for (uint32_t i = 0; i < sim_disk_file_count(disk) && s->is_spoiling; i++) {
+        struct sim_file_info file = sim_disk_file_at(disk, i);
+        if (!values_of(&file, path) || sim_disk_peek(disk, path, &byte, 1, 0) != 1)
+            continue;
+        s->is_spoiling = false;
+        if (s->is_removed)
+            sim_disk_remove_file(disk, path);
+        else
+            sim_disk_truncate_file(disk, path, 4096);
+    }
+}
+
 static void on_turn(void *context)
 {
     struct script *s = context;
+    spoil(s);
     if (s->engine)
         engine_submit(s->engine);
 }
@@ -127,6 +160,7 @@ static int live(struct reactor *r, void *context)
         .memtable_bytes = 64 << 10,
         .segment_bytes = 64 << 10,
         .value_bytes_max = VALUE_BYTES,
+        .value_log_bytes_min = s->has_value_logs ? VALUE_BYTES : UINT32_MAX,
         .on_durable = on_durable,
         .on_event = on_event,
         .owner = s,
@@ -501,4 +535,46 @@ TEST(one_bad_block_takes_no_other_keys_with_it)
     run_to_the_end(s, expect_all_but_one_block);
     CU_ASSERT_EQUAL(s->opened, 0);
     script_free(s);
+}
+
+/* ---- value logs ---- */
+
+static void put_many_and_look(struct script *s)
+{
+    put_many(s);
+    CU_ASSERT(!s->is_spoiling);
+    CU_ASSERT(engine_counters(s->engine).value_files > 0);
+    CU_ASSERT_EQUAL(engine_counters(s->engine).value_files_damaged, 0);
+    for (uint32_t key = 0; key < MANY_KEYS; key++)
+        CU_ASSERT_EQUAL(answer_of(s, key), ENGINE_FOUND);
+}
+
+static void expect_many(struct script *s)
+{
+    for (uint32_t key = 0; key < MANY_KEYS; key++)
+        CU_ASSERT_EQUAL(answer_of(s, key), ENGINE_FOUND);
+    CU_ASSERT_EQUAL(engine_counters(s->engine).value_files_damaged, 0);
+    CU_ASSERT(!has_event(s, "values_unreadable"));
+}
+
+static void flush_beside_a_spoilt_value_log(bool is_removed)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 6});
+    s->has_value_logs = s->is_spoiling = true;
+    s->is_removed = is_removed;
+    run_and_lose_power(s, put_many_and_look);
+    run_to_the_end(s, expect_many);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
+/* The memtable and the log still have the values: they go when the table counts. */
+TEST(flush_whose_new_value_log_is_gone_is_made_again)
+{
+    flush_beside_a_spoilt_value_log(true);
+}
+
+TEST(flush_whose_new_value_log_is_short_is_made_again)
+{
+    flush_beside_a_spoilt_value_log(false);
 }
