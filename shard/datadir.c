@@ -207,6 +207,16 @@ static int load(struct reactor *r, const char *directory, struct datadir_identit
     return parse_identity(text, directory, out, why, why_bytes);
 }
 
+/* Who wrote the identity that was read may have failed, or been killed, before its name was durable. All that
+ * is acknowledged from now on depends on it. */
+static int keep_identity(struct reactor *r, const char *directory, char *why, size_t why_bytes)
+{
+    int rc = directory_sync(r, directory);
+    if (rc)
+        snprintf(why, why_bytes, "cannot make %s/IDENTITY durable: %s", directory, error_sentence(rc));
+    return rc;
+}
+
 int datadir_open(struct reactor *r, const char *directory, struct datadir_identity *identity, char *why,
                  size_t why_bytes)
 {
@@ -224,6 +234,8 @@ int datadir_open(struct reactor *r, const char *directory, struct datadir_identi
         return adopt(r, directory, identity, why, why_bytes);
     if (rc == 0)
         rc = compare_identity(&found, directory, identity, why, why_bytes);
+    if (rc == 0)
+        rc = keep_identity(r, directory, why, why_bytes);
     if (rc == 0)
         *identity = found;
     return rc;

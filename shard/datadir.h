@@ -21,7 +21,8 @@ struct datadir_identity {
 };
 
 /* Waits. Makes the directory when it is missing, locks it until the process ends, and checks or writes the
- * identity. In: what is asked for. Out: what the directory has; cores may be others, and layout is filled.
+ * identity, which is durable then, whoever wrote it. In: what is asked for. Out: what the directory has;
+ * cores may be others, and layout is filled.
  * Returns: 0; TORC_E_IN_USE, TORC_E_DATA_FORMAT, TORC_E_CONFIGURATION (another node, or other vnodes),
  * TORC_E_CORRUPT, -errno; with one line in `why`. */
 MUST_CHECK int datadir_open(struct reactor *r, const char *directory, struct datadir_identity *identity,

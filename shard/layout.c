@@ -207,9 +207,7 @@ int layout_tidy(struct reactor *r, const char *directory, const struct datadir_i
         datadir_layout_path(path, sizeof path, directory, l.found);
         if (rc == 0 && l.is_there && l.found != l.counts) {
             MARK(layout_that_does_not_count_is_removed);
-            rc = datadir_commit(r, directory, identity); /* who wrote it may have been killed before a sync */
-            if (rc == 0)
-                rc = directory_remove_all(r, path);
+            rc = directory_remove_all(r, path);
         }
         if (rc) {
             snprintf(why, why_bytes, "cannot tidy %s: %s", path, error_sentence(rc));

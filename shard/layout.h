@@ -25,8 +25,8 @@ struct layout_change {
 MUST_CHECK int layout_change(struct reactor *r, const struct layout_change *c,
                              struct datadir_identity *identity, char *why, size_t why_bytes);
 
-/* Waits. Removes what a crash has left of layouts that do not count. Returns: TORC_E_CORRUPT when the one
- * that counts is missing; -errno. */
+/* Waits. Removes what a crash has left of layouts that do not count. Needs no room on the disk. Requires: the
+ * identity is durable. Returns: TORC_E_CORRUPT when the one that counts is missing; -errno. */
 MUST_CHECK int layout_tidy(struct reactor *r, const char *directory, const struct datadir_identity *identity,
                            char *why, size_t why_bytes);
 

@@ -10,6 +10,10 @@ enum {
     ALWAYS = 1000000,
     STEP_NS = 400 * 1000,
     STEPS_MAX = 400,
+    KILL_STEP_NS = 20 * 1000,
+    KILLS = 100,
+    PAGE_BYTES = 4096,
+    NS_PER_S = 1000000000,
 };
 
 /* What the keys hold: of generation 0 nothing. */
@@ -141,4 +145,65 @@ TEST(layout_change_may_be_cut_off_at_any_point)
     for (unsigned step = 0; step < STEPS_MAX; step++)
         if (cut_off(step % 3 ? 1 : 3, step % 3 ? 2 : 1, (uint64_t)step * STEP_NS, step % 4 < 2))
             break;
+}
+
+/* A start that is killed `after_ns` after its begin leaves names that are not durable. The next one builds on
+ * them, and loses the power. `before`: 0 for the first start of all. */
+static bool killed_start(unsigned before, unsigned cores, uint64_t after_ns)
+{
+    struct layout_rig l = {.wrong = 0};
+    server_rig_open(&l.server, cores);
+    if (before > 0) {
+        start_with(&l, before);
+        server_rig_run(&l.server, put_generation);
+        server_rig_stop(&l.server);
+    }
+    server_rig_set_fault(&l.server, SIM_DROPPED_NAME, ALWAYS);
+    l.server.server.options.cores = cores;
+    server_node_start(&l.server.server);
+    server_rig_sleep(&l.server, after_ns);
+    sim_node_kill(l.server.server.node, SIM_END_KILL);
+    start_with(&l, cores);
+    server_rig_run(&l.server, put_generation);
+    sim_node_kill(l.server.server.node, SIM_END_POWER);
+    start_with(&l, cores);
+    server_rig_run(&l.server, check_all);
+    server_rig_stop(&l.server);
+    server_rig_close(&l.server);
+    return l.wrong > 0;
+}
+
+TEST(start_after_a_killed_one_makes_durable_what_it_builds_on)
+{
+    for (unsigned step = 0; step < KILLS; step++)
+        if (killed_start(0, 2, step * KILL_STEP_NS) || killed_start(1, 2, step * 4ull * KILL_STEP_NS))
+            break;
+}
+
+/* A change of cores that stops for want of room leaves a part of the new layout, and keeps nobody from the
+ * old number. */
+TEST(leftover_layout_is_removed_from_a_full_disk)
+{
+    struct layout_rig l = {.wrong = 0};
+    server_rig_open(&l.server, 1);
+    start_with(&l, 1);
+    server_rig_run(&l.server, put_generation);
+    server_rig_stop(&l.server);
+    struct sim_disk *disk = sim_node_disk(l.server.server.node);
+    unsigned refused = 0;
+    for (bool is_up = false; !is_up && refused < KILLS; refused += !is_up) {
+        sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + refused * PAGE_BYTES);
+        l.server.server.options.cores = 2;
+        server_node_start(&l.server.server);
+        server_rig_sleep(&l.server, NS_PER_S);
+        is_up = sim_node_is_up(l.server.server.node);
+        sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
+        if (!is_up)
+            start_with(&l, 1);
+        server_rig_run(&l.server, check_all);
+        server_rig_stop(&l.server);
+    }
+    CU_ASSERT(refused > 0);
+    CU_ASSERT(refused < KILLS);
+    server_rig_close(&l.server);
 }
