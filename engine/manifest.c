@@ -168,9 +168,7 @@ static int make_durable(struct manifest *m, char *why, size_t why_bytes)
 
 static bool is_of(const struct manifest_shard *shard, const struct manifest_image *image)
 {
-    struct manifest_shard found = manifest_shard_decode(slice_of(image->data, image->bytes));
-    return found.vnode_bits == shard->vnode_bits && found.vnode_first == shard->vnode_first &&
-           found.vnode_count == shard->vnode_count;
+    return manifest_is_of(slice_of(image->data, image->bytes), shard);
 }
 
 static void drop_copy_of_another(struct manifest *m, const struct manifest_shard *shard,
@@ -193,7 +191,7 @@ static int load(struct manifest *m, const struct manifest_shard *shard, char *wh
     struct manifest_image images[COPIES] = {{0}};
     int rc = 0;
     for (int i = 0; rc == 0 && i < COPIES; i++) {
-        rc = manifest_file_load(m->reactor, &m->copies[i], &images[i]);
+        rc = manifest_file_load(m->reactor, &m->copies[i], shard, &images[i]);
         if (rc)
             snprintf(why, why_bytes, "%s: %s", m->copies[i].path, error_sentence(rc));
     }

@@ -53,7 +53,13 @@ static int verify(struct manifest_image *image, struct manifest_copy *copy)
     return 0;
 }
 
-int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct manifest_image *image)
+static bool is_of_another(const struct manifest_image *image, const struct manifest_shard *shard)
+{
+    return shard && !manifest_is_of(slice_of(image->data, image->bytes), shard);
+}
+
+int manifest_file_load(struct reactor *r, struct manifest_copy *copy, const struct manifest_shard *shard,
+                       struct manifest_image *image)
 {
     *image = (struct manifest_image){0};
     copy->state = MANIFEST_COPY_ABSENT;
@@ -67,7 +73,8 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, struct man
     if (rc == 0)
         rc = verify(image, copy);
     copy->state = MANIFEST_COPY_WHOLE;
-    if (rc == 0 && file_write(r, f, image->data, image->padded, 0, true) != 0) {
+    bool is_ours = rc == 0 && !is_of_another(image, shard);
+    if (is_ours && file_write(r, f, image->data, image->padded, 0, true) != 0) {
         MARK(manifest_copy_cannot_be_made_durable);
         copy->state = MANIFEST_COPY_FAILED;
     }

@@ -32,10 +32,11 @@ struct manifest_image {
 /* Waits. Reads the copy if it is there, verifies its checksums and sets state and generation. A whole one may
  * have been written just before the process was killed, and a sync may say nothing of what failed in that
  * process: it is written once more as it is, durably, so that what follows can build on it; when that fails
- * it is FAILED. *image is filled (and the caller's to free) for WHOLE and FAILED. Returns: an error only
- * when it cannot be told what the copy is. */
+ * it is FAILED. That of another shard than `shard` (null: any will do) is WHOLE, too, and left as it is:
+ * nothing is to build on it. *image is filled (and the caller's to free) for WHOLE and FAILED. Returns: an
+ * error only when it cannot be told what the copy is. */
 MUST_CHECK int manifest_file_load(struct reactor *r, struct manifest_copy *copy,
-                                  struct manifest_image *image);
+                                  const struct manifest_shard *shard, struct manifest_image *image);
 
 /* Waits. Makes room for the image, changing nothing that counts. Returns: 0, TORC_E_DISK_FULL, -errno. */
 MUST_CHECK int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy,

@@ -219,11 +219,12 @@ static bool take_table(struct input *in, struct manifest_table *t)
 
 enum { AT_TABLE_COUNT = MANIFEST_HEADER_BYTES + 8 + 6 * 8 };
 
-struct manifest_shard manifest_shard_decode(struct slice bytes)
+bool manifest_is_of(struct slice bytes, const struct manifest_shard *shard)
 {
     ASSERT(bytes.bytes >= MANIFEST_HEADER_BYTES + MANIFEST_NUMBERS_BYTES);
     const uint8_t *at = bytes.data + MANIFEST_HEADER_BYTES;
-    return (struct manifest_shard){at[0], load_u16le(at + 2), load_u16le(at + 4)};
+    return at[0] == shard->vnode_bits && load_u16le(at + 2) == shard->vnode_first &&
+           load_u16le(at + 4) == shard->vnode_count;
 }
 
 uint32_t manifest_table_count(struct slice bytes)

@@ -40,7 +40,7 @@ void manifest_encode(uint8_t *to, const struct manifest_state *state);
  * TORC_E_CORRUPT. */
 MUST_CHECK int manifest_decode(struct slice bytes, struct manifest_table *tables, struct manifest_state *out);
 /* Both require: the header decodes and the content is as long as it says and has its checksum. */
-struct manifest_shard manifest_shard_decode(struct slice bytes);
+bool manifest_is_of(struct slice bytes, const struct manifest_shard *shard);
 uint32_t manifest_table_count(struct slice bytes);
 
 #endif

@@ -320,6 +320,37 @@ TEST_IN_REACTOR(manifest_copy_of_another_shard_is_not_taken)
     manifest_close(m);
 }
 
+static void set_old(const char *path)
+{
+    const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    CU_ASSERT_EQUAL_FATAL(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool is_old(const char *path)
+{
+    struct stat status;
+    CU_ASSERT_EQUAL_FATAL(stat(path, &status), 0);
+    return status.st_mtim.tv_sec == 1;
+}
+
+/* Written again as it is, it would be another shard's for good, with nothing to show how it came there. */
+TEST_IN_REACTOR(manifest_copy_of_another_shard_is_not_written_again)
+{
+    struct manifest_shard own = {10, 0, 16}, others = {10, 16, 16};
+    const char *directory = make_shard(r, own, 2);
+    const char *elsewhere = make_shard(r, others, 9);
+    char from[512], why[256];
+    snprintf(from, sizeof from, "%s", file_in(elsewhere, "MANIFEST-A"));
+    CU_ASSERT_EQUAL(file_rename(r, from, file_in(directory, "MANIFEST-A")), 0);
+    set_old(file_in(directory, "MANIFEST-A"));
+    set_old(file_in(directory, "MANIFEST-B"));
+    struct manifest *m;
+    CU_ASSERT_EQUAL_FATAL(manifest_open(r, directory, &own, &m, why, sizeof why), 0);
+    manifest_close(m);
+    CU_ASSERT(is_old(file_in(directory, "MANIFEST-A")));
+    CU_ASSERT(!is_old(file_in(directory, "MANIFEST-B")));
+}
+
 /* Were the newer copy written first, a crash meanwhile would leave the old generation only. */
 TEST_IN_REACTOR(manifest_writes_the_older_copy_first)
 {

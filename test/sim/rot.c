@@ -236,6 +236,26 @@ static void note_hit(struct subject *s, const char *name)
     s->damage.manifests += strncmp(name, "MANIFEST", 8) == 0;
 }
 
+static bool is_manifest(const char *name)
+{
+    return strncmp(name, "MANIFEST", 8) == 0;
+}
+
+/* Would nothing be left that says that there was a shard? No tables, no log, and of the manifest nothing but
+ * what the very first commit leaves when it is cut short: an engine must take that for a new shard. */
+static bool is_all_there_is(const struct target *t, const struct history *h)
+{
+    const struct sim_disk *disk = sim_node_disk(h->node);
+    const char *name;
+    for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
+        struct sim_file_info file = sim_disk_file_at(disk, i);
+        if (file.id != t->file.id && subject_of(t->subject->history, file.path, &name) == t->subject &&
+            !is_manifest(name))
+            return false;
+    }
+    return is_manifest(t->name) || t->subject->manifests_lost > 0 || t->subject->damage.manifests > 0;
+}
+
 void rot_lose_file(struct history *h, bool is_cut)
 {
     struct sim_disk *disk = sim_node_disk(h->node);
@@ -249,9 +269,9 @@ void rot_lose_file(struct history *h, bool is_cut)
     if (!t.subject ||
         (is_log && is_cut)) /* the end of the log again: nothing says how long a file of it was */
         return;
-    if (t.subject->manifests_lost == 2) /* nothing more: without any file it would be a new shard */
+    if (t.subject->manifests_lost == 2 || is_all_there_is(&t, h)) /* it would be a new shard */
         return;
-    t.subject->manifests_lost += strncmp(t.name, "MANIFEST", 8) == 0;
+    t.subject->manifests_lost += is_manifest(t.name);
     /* What was in the newest file is bounded by the present. Versions are ahead of it after a clock was
      * set back, and after an earlier loss, above whose bound they had to be. */
     const uint32_t *rates = h->plan.faults.per_million;
@@ -263,7 +283,7 @@ void rot_lose_file(struct history *h, bool is_cut)
     note_hit(t.subject, t.name);
     t.subject->damage.lost_tables += strncmp(t.name, "table-", 6) == 0;
     t.subject->damage.lost_values += strncmp(t.name, "values-", 7) == 0;
-    t.subject->damage.has_lost_manifest |= strncmp(t.name, "MANIFEST", 8) == 0;
+    t.subject->damage.has_lost_manifest |= is_manifest(t.name);
     h->outcome->tally.lost_files++;
     if (is_cut)
         sim_disk_truncate_file(disk, path, sim_dice_below(&h->dice, t.file.bytes + 1));
