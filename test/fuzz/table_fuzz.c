@@ -181,7 +181,7 @@ static void seed(struct fuzz_seeds *to)
         {"as_written", 12, true, 0, 1, false},
         {"one_block", 9, false, FUZZ_CHECKSUMS | TABLE_NAMED, 1, false},
         {"several_blocks", 60, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1, false},
-        {"several_groups", 900, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1, false},
+        {"several_groups", 300, false, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1, false},
         {"large_blocks", 200, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 3, false},
         {"with_a_run", 30, true, FUZZ_CHECKSUMS | TABLE_NAMED | TABLE_ENTRIES, 1, false},
         {"compressed", 200, true, FUZZ_CHECKSUMS | TABLE_NAMED, 1, true},

@@ -121,7 +121,7 @@ void table_image_mend(uint8_t *file, size_t bytes, uint64_t number, uint8_t swit
 
 /* ---- samples ---- */
 
-enum { LARGE_BYTES = 9000, SMALL_BYTES = 300 };
+enum { LARGE_BYTES = 9000, SMALL_BYTES = 900 };
 
 static void add_sample(struct table_writer *w, const struct table_image_sample *sample, unsigned i)
 {
