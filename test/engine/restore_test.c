@@ -189,6 +189,73 @@ TEST_IN_REACTOR(a_restore_without_an_archive_is_of_the_snapshot)
     engine_rig_free(rig);
 }
 
+static void flip_manifest(struct reactor *r, const struct place *p, uint64_t at)
+{
+    struct file *f;
+    uint8_t byte;
+    CU_ASSERT_EQUAL_FATAL(file_open(r, p->manifest, FILE_READ | FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, at), 1);
+    byte ^= 1;
+    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, at, false), 0);
+    file_close(r, f);
+}
+
+static void cut_manifest(struct reactor *r, const struct place *p, uint64_t bytes)
+{
+    struct file *f;
+    CU_ASSERT_EQUAL_FATAL(file_open(r, p->manifest, FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_truncate(r, f, bytes), 0);
+    file_close(r, f);
+}
+
+static void check_refused(struct reactor *r, struct engine_rig *rig, const struct place *p,
+                          const struct engine_snapshot_facts *facts, int wanted)
+{
+    struct engine_restore restored = {.clock_max = UINT64_MAX};
+    CU_ASSERT_EQUAL(restore(r, rig, p, facts, &restored), wanted);
+    CU_ASSERT(restored.why[0] != '\0');
+}
+
+TEST_IN_REACTOR(a_restore_of_a_manifest_that_is_damaged_or_missing_is_refused)
+{
+    static const uint64_t places[] = {0, 9, 40, 60, 130}; /* of header and content */
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    struct engine_snapshot_facts facts;
+    place_init(&p);
+    engine_rig_open(rig, r);
+    write_some(rig, 2000);
+    take_snapshot(rig, &p, &facts);
+    engine_rig_close(rig);
+    for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
+        flip_manifest(r, &p, places[i]);
+        check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);
+        flip_manifest(r, &p, places[i]);
+    }
+    cut_manifest(r, &p, 140);
+    check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);
+    cut_manifest(r, &p, 20);
+    check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(file_remove(r, p.manifest), 0);
+    check_refused(r, rig, &p, &facts, -ENOENT);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(a_restore_into_a_shard_of_other_vnodes_is_refused)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    struct engine_snapshot_facts facts;
+    place_init(&p);
+    engine_rig_open(rig, r);
+    write_some(rig, 200); /* in the log alone */
+    take_snapshot(rig, &p, &facts);
+    engine_rig_close(rig);
+    rig->options.vnode_first = RIG_VNODE_FIRST + 1;
+    check_refused(r, rig, &p, &facts, TORC_E_CONFIGURATION);
+    engine_rig_free(rig);
+}
+
 struct oldest {
     uint64_t id;
     char name[64];

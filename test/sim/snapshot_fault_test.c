@@ -1,10 +1,13 @@
-/* snapshot_fault_test.c - snapshots of a shard on a disk that fails, and without memory.
+/* snapshot_fault_test.c - snapshots, restores and new divisions of a shard on a disk that fails, and without
+ * memory.
  *
- * A snapshot that says that it is written opens as a shard with all that was acknowledged before it began;
- * one that cannot be written says so, and the shard itself goes on as if nobody had asked. */
+ * What says that it is made opens as a shard with all that was acknowledged before; what cannot be made says
+ * so, and what it was to be made of is as if nobody had asked. */
 #include "engine/snapshot.h"
 
 #include "engine/entry.h"
+#include "engine/reshard.h"
+#include "engine/restore.h"
 #include "reactor/core.h"
 #include "test/sim/disk_rig.h"
 
@@ -16,6 +19,7 @@ enum {
     ROUNDS = 3, /* of each fault */
     RATE_PER_MILLION = 60 * 1000,
     KEYS = 60,
+    VNODES = 4,
     VALUE_BYTES = 500,
     LARGE_BYTES = 3000, /* in a value log */
     LARGE_EACH = 6,
@@ -32,8 +36,9 @@ struct subject {
     uint32_t puts;
     uint32_t returned;
     uint32_t failed;
-    unsigned whole;   /* snapshots */
-    unsigned refused; /* that said why not */
+    unsigned whole;                     /* snapshots */
+    unsigned refused;                   /* that said why not */
+    struct engine_snapshot_facts facts; /* of the snapshot taken last */
 };
 
 /* ---- the shard ---- */
@@ -41,7 +46,7 @@ struct subject {
 static struct record_key key_of(uint32_t key, char text[TEXT_BYTES])
 {
     int bytes = snprintf(text, TEXT_BYTES, "key-%03u", key);
-    return (struct record_key){.vnode = (uint16_t)(key % 4), .key = slice_of(text, (size_t)bytes)};
+    return (struct record_key){.vnode = (uint16_t)(key % VNODES), .key = slice_of(text, (size_t)bytes)};
 }
 
 static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
@@ -61,13 +66,12 @@ static void on_turn(void *context)
         engine_submit(s->engine);
 }
 
-static int open_shard(struct subject *s, const char *directory, struct engine **out)
+static struct engine_options options_of(struct subject *s, const char *directory)
 {
-    char why[256];
-    struct engine_options o = {
+    return (struct engine_options){
         .directory = directory,
         .vnode_bits = 2,
-        .vnode_count = 4,
+        .vnode_count = VNODES,
         .memtable_bytes = 16 << 10,
         .log_bytes_max = 256 << 10,
         .segment_bytes = 64 << 10,
@@ -78,6 +82,12 @@ static int open_shard(struct subject *s, const char *directory, struct engine **
         .on_durable = on_durable,
         .owner = s,
     };
+}
+
+static int open_shard(struct subject *s, const char *directory, struct engine **out)
+{
+    char why[256];
+    struct engine_options o = options_of(s, directory);
     return engine_open(s->r, &o, out, why, sizeof why);
 }
 
@@ -99,10 +109,13 @@ static void put_all(struct subject *s)
     CU_ASSERT(s->returned == s->puts && s->failed == 0);
 }
 
-static unsigned count_found(struct subject *s, struct engine *e)
+/* Of the keys of the first `vnodes` vnodes. */
+static unsigned count_found(struct subject *s, struct engine *e, unsigned vnodes)
 {
     unsigned found = 0;
     for (uint32_t key = 0; key < KEYS; key++) {
+        if (key % VNODES >= vnodes)
+            continue;
         char text[TEXT_BYTES];
         struct record_key plain = key_of(key, text);
         struct engine_key k;
@@ -117,12 +130,12 @@ static unsigned count_found(struct subject *s, struct engine *e)
 
 /* ---- the snapshot ---- */
 
-static void check_copy(struct subject *s)
+static void check_copy(struct subject *s, const char *directory)
 {
     struct engine *copy = NULL;
-    CU_ASSERT_EQUAL_FATAL(open_shard(s, "copy", &copy), 0);
+    CU_ASSERT_EQUAL_FATAL(open_shard(s, directory, &copy), 0);
     CU_ASSERT_EQUAL(engine_counters(copy).quarantined, 0);
-    CU_ASSERT_EQUAL(count_found(s, copy), KEYS);
+    CU_ASSERT_EQUAL(count_found(s, copy, VNODES), KEYS);
     engine_close(copy);
 }
 
@@ -130,7 +143,6 @@ static void check_copy(struct subject *s)
 static int take_snapshot(struct subject *s)
 {
     struct engine_snapshot *snapshot = NULL;
-    struct engine_snapshot_facts facts;
     uint64_t clock;
     int rc = TORC_E_OVERLOADED; /* while tables change */
     for (unsigned i = 0; rc == TORC_E_OVERLOADED && i < WAITS_MAX; i++) {
@@ -138,7 +150,7 @@ static int take_snapshot(struct subject *s)
         rc = engine_snapshot_begin(s->engine, &snapshot, &clock);
     }
     if (rc == 0)
-        rc = engine_snapshot_write(snapshot, "copy", NULL, &facts);
+        rc = engine_snapshot_write(snapshot, "copy", NULL, &s->facts);
     engine_snapshot_end(snapshot);
     return rc;
 }
@@ -148,10 +160,10 @@ static void judge(struct subject *s, int rc)
     s->whole += rc == 0;
     s->refused += rc != 0;
     if (rc == 0)
-        check_copy(s);
+        check_copy(s, "copy");
     rc = directory_remove_all(s->r, "copy");
     CU_ASSERT(rc == 0 || rc == -ENOENT);
-    CU_ASSERT_EQUAL(count_found(s, s->engine), KEYS);
+    CU_ASSERT_EQUAL(count_found(s, s->engine, VNODES), KEYS);
 }
 
 /* Until tables are made and merged: an allocation that fails is to be one of the snapshot's. */
@@ -278,4 +290,169 @@ TEST(a_snapshot_without_room_for_its_log_says_so)
     rig.context = &s;
     run_and_stop(&rig, snapshot_without_room);
     CU_ASSERT_EQUAL(s.refused, 1);
+}
+
+/* ---- restores, and shards divided anew ---- */
+
+static int link_file(void *context, const char *name)
+{
+    struct subject *s = context;
+    char from[TEXT_BYTES], to[TEXT_BYTES];
+    if (strncmp(name, "table-", 6) != 0 && strncmp(name, "values-", 7) != 0)
+        return 0;
+    snprintf(from, sizeof from, "copy/%.200s", name);
+    snprintf(to, sizeof to, "made/%.200s", name);
+    return file_link(s->r, from, to);
+}
+
+/* What is made of the snapshot, or of the shard when it is closed, in the directory "made". */
+struct making {
+    void (*prepare)(struct subject *s);
+    int (*make)(struct subject *s);
+    void (*check)(struct subject *s);
+};
+
+static void prepare_restore(struct subject *s)
+{
+    CU_ASSERT_EQUAL_FATAL(directory_create(s->r, "made"), 0);
+    CU_ASSERT_EQUAL_FATAL(directory_list(s->r, "copy", link_file, s), 0);
+}
+
+static int make_restore(struct subject *s)
+{
+    struct engine_options options = options_of(s, "made");
+    struct engine_restore restore = {
+        .options = &options,
+        .manifest = "copy/MANIFEST-A",
+        .log = "copy",
+        .start_segment = s->facts.start_segment,
+        .start_sequence = s->facts.start_sequence,
+        .end_segment = s->facts.end_segment,
+        .end_sequence = s->facts.end_sequence,
+        .clock_max = UINT64_MAX,
+    };
+    return engine_restore(s->r, &restore);
+}
+
+static void check_restore(struct subject *s)
+{
+    check_copy(s, "made");
+}
+
+static void prepare_half(struct subject *s)
+{
+    (void)s; /* reshard_make makes the directory */
+}
+
+/* The first half of its vnodes. */
+static int make_half(struct subject *s)
+{
+    struct reshard_source source = {.directory = "shard", .vnode_count = VNODES, .clock_max = s->puts};
+    struct reshard_target target = {.directory = "made", .vnode_bits = 2, .vnode_count = VNODES / 2};
+    char why[256] = "";
+    int rc = reshard_survey(s->r, &source, 1, 2, &target.file_counter, why, sizeof why);
+    if (rc == 0)
+        rc = reshard_make(s->r, &target, &source, 1, why, sizeof why);
+    CU_ASSERT_EQUAL(rc != 0, why[0] != '\0');
+    return rc;
+}
+
+static void check_half(struct subject *s)
+{
+    struct engine *half = NULL;
+    char why[256];
+    struct engine_options o = options_of(s, "made");
+    o.vnode_count = VNODES / 2;
+    CU_ASSERT_EQUAL_FATAL(engine_open(s->r, &o, &half, why, sizeof why), 0);
+    CU_ASSERT_EQUAL(count_found(s, half, VNODES / 2), KEYS / 2);
+    engine_close(half);
+}
+
+static const struct making restoring = {prepare_restore, make_restore, check_restore};
+static const struct making halving = {prepare_half, make_half, check_half};
+
+static void judge_made(struct subject *s, const struct making *making, int rc)
+{
+    s->whole += rc == 0;
+    s->refused += rc != 0;
+    if (rc == 0)
+        making->check(s);
+    CU_ASSERT_EQUAL(directory_remove_all(s->r, "made"), 0);
+}
+
+static void begin_making(struct subject *s, struct reactor *r)
+{
+    begin(s, r);
+    CU_ASSERT_EQUAL_FATAL(take_snapshot(s), 0);
+    CU_ASSERT_EQUAL(engine_flush(s->engine), 0);
+    end(s);
+}
+
+static void make_with_faults(struct subject *s, struct rig *rig, const struct making *making)
+{
+    static const enum sim_fault faults[] = {SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR};
+    for (unsigned i = 0; i < ROUNDS * ARRAY_COUNT(faults); i++) {
+        struct sim_faults rates = {0};
+        rates.per_million[faults[i % ARRAY_COUNT(faults)]] = RATE_PER_MILLION / 2;
+        making->prepare(s);
+        sim_world_set_faults(rig->world, &rates);
+        int rc = making->make(s);
+        rig_set_fault(rig, SIM_FAULT_COUNT);
+        judge_made(s, making, rc);
+    }
+}
+
+static void make_without_memory(struct subject *s, const struct making *making)
+{
+    struct heap *heap = &core_of(s->r)->heap;
+    bool has_failed = true;
+    uint64_t k = 1;
+    for (; has_failed && k < ALLOCATIONS_MAX; k++) {
+        making->prepare(s);
+        heap->fails_in = k;
+        int rc = making->make(s);
+        has_failed = heap->fails_in == 0;
+        heap->fails_in = 0;
+        CU_ASSERT(has_failed || rc == 0);
+        judge_made(s, making, rc);
+    }
+    CU_ASSERT(k > ALLOCATIONS_MIN && k < ALLOCATIONS_MAX);
+}
+
+static void restore_and_halve(struct reactor *r, struct rig *rig)
+{
+    struct subject *s = rig->context;
+    begin_making(s, r);
+    make_with_faults(s, rig, &restoring);
+    make_with_faults(s, rig, &halving);
+}
+
+TEST(a_shard_made_anew_on_a_disk_that_fails_is_whole_or_said_not_to_be)
+{
+    struct subject s = {.r = NULL};
+    for (uint64_t seed = 1; seed <= SEEDS / 2; seed++) {
+        struct rig rig;
+        rig_open(&rig, seed);
+        rig.context = &s;
+        run_and_stop(&rig, restore_and_halve);
+    }
+    CU_ASSERT(s.whole > SEEDS && s.refused > SEEDS / 2);
+}
+
+static void restore_and_halve_without_memory(struct reactor *r, struct rig *rig)
+{
+    struct subject *s = rig->context;
+    begin_making(s, r);
+    make_without_memory(s, &restoring);
+    make_without_memory(s, &halving);
+}
+
+TEST(a_shard_made_anew_without_memory_is_whole_or_said_not_to_be)
+{
+    struct subject s = {.r = NULL};
+    struct rig rig;
+    rig_open(&rig, 1);
+    rig.context = &s;
+    run_and_stop(&rig, restore_and_halve_without_memory);
+    CU_ASSERT(s.whole >= 2 && s.refused >= 2 * ALLOCATIONS_MIN);
 }
