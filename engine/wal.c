@@ -609,6 +609,11 @@ static void chain_init(struct wal *wal, const struct wal_recovery *recovery)
     wal->watermark_durable = recovery->watermark;
     wal->clock_max = recovery->clock_max;
     wal->log_bytes = recovery->replayed_bytes;
+    /* Not the last file there: one that was prepared gets another id when it is used. */
+    uint64_t last = recovery->used_segment;
+    if (last < recovery->start.segment)
+        last = recovery->start.segment;
+    wal->end = (struct wal_end){.segment = last, .sequence = wal->durable_sequence};
 }
 
 /* Waits: until what is closed is archived, if it can be. */
@@ -691,10 +696,8 @@ int wal_open(struct reactor *r, const struct wal_options *options, struct wal_re
     int rc = copy_paths(wal);
     if (rc == 0)
         rc = wal_segments_init(wal, recovery);
-    if (rc == 0) {
-        wal->end = (struct wal_end){.segment = wal->segment_id_max, .sequence = wal->durable_sequence};
+    if (rc == 0)
         rc = start_tasks(wal);
-    }
     if (rc) {
         wal_free(wal);
         return rc;

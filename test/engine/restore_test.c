@@ -168,6 +168,33 @@ TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
     engine_rig_free(rig);
 }
 
+TEST_IN_REACTOR(an_idle_shard_is_copied_after_a_start_and_the_archive_goes_on_from_there)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    struct engine_snapshot_facts facts;
+    place_init(&p);
+    rig->options.archive = p.archive;
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    engine_rig_close(rig);
+    engine_rig_open(rig, r);
+    take_snapshot(rig, &p, &facts);
+    write_some(rig, 100);
+    uint32_t *last = remember(rig);
+    engine_rig_close(rig);
+    char file[400];
+    struct file *f = NULL;
+    snprintf(file, sizeof file, "%s/wal-%016llx.log", p.history, (unsigned long long)facts.end_segment);
+    CU_ASSERT_EQUAL(file_open(r, file, FILE_READ, &f), 0); /* what connects the two */
+    file_close(r, f);
+    struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &facts, &restored), 0);
+    check(r, rig, &p, last);
+    free(last);
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(a_restore_without_an_archive_is_of_the_snapshot)
 {
     struct engine_rig *rig = engine_rig_make();
