@@ -262,6 +262,8 @@ static void on_durable(void *owner, const struct wal_batch *batch)
         uint32_t left = batch->item_count - i;
         apply_some(e, batch, i, left < ENGINE_APPLY_MAX ? left : ENGINE_APPLY_MAX);
     }
+    if (!batch->is_last)
+        return;
     e->last_sequence = batch->sequence;
     engine_freeze_if_full(e);
 }
@@ -521,6 +523,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
         .batch_bytes_max = e->batch_bytes_max,
         .gather_bytes_max = e->gather_bytes_max,
         .writes_in_flight_max = e->options.log_writes_in_flight,
+        .deliver_items_max = e->options.apply_at_once,
         .owner = e,
         .on_durable = on_durable,
         .on_late = on_late,

@@ -19,14 +19,13 @@ enum {
     GATHER_BYTES_DEFAULT = 16 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     WRITES_IN_FLIGHT_DEFAULT = 2,
+    DELIVER_ITEMS_DEFAULT = 128, /* applied in some 50 us */
     SPARES_DEFAULT = 2,
     IDLE_NS_DEFAULT = 10 * 1000 * 1000,
     RETRY_NS_DEFAULT = 1000 * 1000 * 1000,
     HUNG_NS = 1000 * 1000 * 1000, /* a batch that is younger says nothing of the disk */
     ITEMS_FIRST = 256,
     FAILURES_IN_ROW_MAX = 2,
-    RECORD_AT = WAL_BLOCK_BYTES, /* in a buffer, behind the block for a segment header */
-    PAYLOAD_AT = RECORD_AT + WAL_RECORD_HEADER_BYTES,
 };
 
 /* ---- small things ---- */
@@ -75,7 +74,7 @@ static struct wal_buffer *buffer_make(struct wal *wal)
     struct wal_buffer *b = reactor_alloc_zeroed(wal->reactor, sizeof *b);
     if (!b)
         return NULL;
-    uint64_t bytes = RECORD_AT + wal_record_bytes(wal->options.batch_bytes_max);
+    uint64_t bytes = WAL_RECORD_AT + wal_record_bytes(wal->options.batch_bytes_max);
     b->memory = reactor_alloc_aligned(wal->reactor, bytes, FILE_ALIGNMENT);
     b->items = reactor_alloc(wal->reactor, ITEMS_FIRST * sizeof b->items[0]);
     if (!b->memory || !b->items) {
@@ -113,7 +112,7 @@ static struct wal_buffer *buffer_open(struct wal *wal)
     return b;
 }
 
-static void buffer_release(struct wal *wal, struct wal_buffer *b)
+void wal_buffer_release(struct wal *wal, struct wal_buffer *b)
 {
     wal->late_count -= b->has_late;
     list_push_back(wal->free.next, &b->link); /* before the first: at the front */
@@ -160,7 +159,7 @@ static struct wal_buffer *gathering_with_room(struct wal *wal, size_t bytes)
 
 static void hash_full_chunks(struct wal_buffer *b)
 {
-    const uint8_t *payload = b->memory + PAYLOAD_AT;
+    const uint8_t *payload = b->memory + WAL_PAYLOAD_AT;
     for (; b->payload_bytes - b->hashed_bytes >= WAL_CHECKSUM_CHUNK_BYTES;
          b->hashed_bytes += WAL_CHECKSUM_CHUNK_BYTES)
         b->checksum = wal_checksum_chunk(b->checksum, payload + b->hashed_bytes, WAL_CHECKSUM_CHUNK_BYTES);
@@ -168,7 +167,7 @@ static void hash_full_chunks(struct wal_buffer *b)
 
 static uint64_t payload_checksum(const struct wal_buffer *b)
 {
-    const uint8_t *rest = b->memory + PAYLOAD_AT + b->hashed_bytes;
+    const uint8_t *rest = b->memory + WAL_PAYLOAD_AT + b->hashed_bytes;
     return wal_checksum_chunk(b->checksum, rest, b->payload_bytes - b->hashed_bytes);
 }
 
@@ -206,7 +205,7 @@ int wal_append(struct wal *wal, const struct record *record, const struct engine
         wal->has_refused = true;
         return TORC_E_OVERLOADED;
     }
-    size_t written = entry_encode(b->memory + PAYLOAD_AT + b->payload_bytes, record);
+    size_t written = entry_encode(b->memory + WAL_PAYLOAD_AT + b->payload_bytes, record);
     ASSERT(written == bytes);
     b->items[b->item_count++] = (struct wal_item){.ticket = *ticket, .offset = b->payload_bytes};
     if (ticket->deadline_ns && ticket->deadline_ns < b->deadline_ns)
@@ -282,24 +281,6 @@ bool wal_is_late(const struct wal *wal)
 
 static void write_over(struct file_operation *op);
 
-/* Gives a batch back that is in no list any more. */
-static void batch_deliver(struct wal *wal, struct wal_buffer *b, int result)
-{
-    struct wal_batch batch = {
-        .result = result,
-        .sequence = b->header.sequence,
-        .payload = slice_of(b->memory + PAYLOAD_AT, b->payload_bytes),
-        .items = b->items,
-        .item_count = b->item_count,
-        .log_bytes = b->log_bytes,
-        .submitted_ns = b->submitted_ns,
-        .durable_ns = reactor_clock_ns(wal->reactor),
-    };
-    wal->answered_entries += b->item_count;
-    wal->options.on_durable(wal->options.owner, &batch);
-    buffer_release(wal, b);
-}
-
 static void fail_gathered(struct wal *wal)
 {
     for (struct list *link; wal->refusal && (link = list_pop_front(&wal->gathering));) {
@@ -307,7 +288,7 @@ static void fail_gathered(struct wal *wal)
         wal->gathered_bytes -= b->payload_bytes;
         MARK(gathered_records_fail_with_their_log);
         b->header.sequence = 0;
-        batch_deliver(wal, b, wal->refusal);
+        wal_deliver(wal, b, wal->refusal);
     }
 }
 
@@ -348,7 +329,7 @@ static void seal_record(struct wal *wal, struct wal_buffer *b, uint64_t record_b
 {
     /* The first one comes behind the header block. */
     uint64_t offset = wal->current->offset ? wal->current->offset : WAL_BLOCK_BYTES;
-    uint8_t *record = b->memory + RECORD_AT;
+    uint8_t *record = b->memory + WAL_RECORD_AT;
     uint64_t used = WAL_RECORD_HEADER_BYTES + (uint64_t)b->payload_bytes;
     memset(record + used, 0, record_bytes - used);
     b->header = (struct wal_record_header){
@@ -385,7 +366,7 @@ static void write_record(struct wal *wal, struct wal_buffer *b, uint64_t record_
     struct wal_segment *s = wal->current;
     uint64_t offset = s->offset;
     uint64_t bytes = record_bytes;
-    const uint8_t *from = b->memory + RECORD_AT;
+    const uint8_t *from = b->memory + WAL_RECORD_AT;
     seal_record(wal, b, record_bytes);
     if (offset == 0) {
         put_segment_header(wal, b);
@@ -477,7 +458,7 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
     if (b->item_count)
         wal->entries_durable = b->header.sequence;
     wal->failures_in_row = 0;
-    batch_deliver(wal, b, 0);
+    wal_deliver(wal, b, 0);
     idle_start(wal);
 }
 
@@ -508,7 +489,7 @@ static void fail_in_flight(struct wal *wal)
         list_push_back(&failed, link);
     wal->in_flight_count = 0;
     for (struct list *link; (link = list_pop_front(&failed));)
-        batch_deliver(wal, buffer_of(link), error);
+        wal_deliver(wal, buffer_of(link), error);
 }
 
 static void acknowledge(struct wal *wal)
@@ -583,6 +564,8 @@ static void options_complete(struct wal_options *o)
         o->gather_bytes_max = GATHER_BYTES_DEFAULT;
     if (!o->writes_in_flight_max)
         o->writes_in_flight_max = WRITES_IN_FLIGHT_DEFAULT;
+    if (!o->deliver_items_max)
+        o->deliver_items_max = DELIVER_ITEMS_DEFAULT;
     if (!o->spare_segments_max)
         o->spare_segments_max = SPARES_DEFAULT;
     if (!o->idle_ns)
@@ -641,6 +624,7 @@ static void lists_init(struct wal *wal)
     list_init(&wal->free);
     list_init(&wal->gathering);
     list_init(&wal->in_flight);
+    list_init(&wal->delivering);
     list_init(&wal->retired);
     list_init(&wal->holds);
     event_init(&wal->work);
@@ -708,13 +692,14 @@ int wal_open(struct reactor *r, const struct wal_options *options, struct wal_re
     return 0;
 }
 
-/* Waits: until nothing gathers and nothing is in flight. */
+/* Waits: until nothing gathers, nothing is in flight, and all tickets are back. */
 static void drain(struct wal *wal)
 {
     while (true) {
         event_init(&wal->progress);
         wal_submit(wal);
-        if (wal->in_flight_count == 0 && list_is_empty(&wal->gathering))
+        bool is_back = wal->in_flight_count == 0 && list_is_empty(&wal->delivering);
+        if (is_back && list_is_empty(&wal->gathering))
             return;
         int rc = event_wait(wal->reactor, &wal->progress, EVENT_FOREVER);
         ASSERT(rc == 0);

@@ -96,13 +96,14 @@ struct wal_item {
     bool is_answered; /* by wal_expire: its ticket is not to be handed back again */
 };
 
-/* One log record on its way back. Valid until on_durable returns. */
+/* One log record, or a portion of its items, on its way back. Valid until on_durable returns. */
 struct wal_batch {
     int result;           /* 0: durable. TORC_E_STORAGE, TORC_E_DISK_FULL: not, and not to be applied */
     uint64_t sequence;    /* meaningful when result is 0 */
-    struct slice payload; /* its entries, encoded, one after another */
+    struct slice payload; /* all its entries, encoded, one after another */
     const struct wal_item *items;
     uint32_t item_count; /* 0 for the log's own watermark records */
+    bool is_last;        /* with these all items of the log record are back */
     uint64_t log_bytes;  /* wal_bytes up to and including this one */
     uint64_t submitted_ns;
     uint64_t durable_ns;
@@ -114,6 +115,7 @@ struct wal_options {
     uint32_t batch_bytes_max;      /* payload of one log record; 0 means 2 MiB; no append is larger */
     uint32_t gather_bytes_max;     /* appended and not yet submitted; 0 means 16 MiB */
     uint32_t writes_in_flight_max; /* 0 means 2; at most WAL_WRITES_IN_FLIGHT_MAX */
+    uint32_t deliver_items_max;    /* given back in one go, between which other work has its turn; 0: 128 */
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
     const char
         *archive; /* directory, below two that are made: closed files are copied to it. Copied; null: no */

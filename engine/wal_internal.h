@@ -18,6 +18,8 @@
 enum {
     WAL_SPARES_MAX = 16,
     WAL_PATH_BYTES_MAX = 4096,
+    WAL_RECORD_AT = WAL_BLOCK_BYTES, /* in a buffer, behind the block for a segment header */
+    WAL_PAYLOAD_AT = WAL_RECORD_AT + WAL_RECORD_HEADER_BYTES,
 };
 
 /* One file that is open for writing. */
@@ -34,7 +36,7 @@ struct wal_segment {
 /* One log record from its first append until its tickets are back. `memory` holds a block for a segment
  * header, a record header, and the payload. */
 struct wal_buffer {
-    struct list link; /* in wal.free, gathering or in_flight */
+    struct list link; /* in wal.free, gathering, in_flight or delivering */
     struct file_operation op;
     struct wal *wal;
     uint8_t *memory;
@@ -49,8 +51,11 @@ struct wal_buffer {
     uint64_t log_bytes;
     uint64_t opened_ns;
     uint64_t submitted_ns;
-    uint64_t deadline_ns; /* no unanswered item has an earlier one; UINT64_MAX: none has one */
-    bool has_late;        /* an item was answered by wal_expire */
+    uint64_t durable_ns;
+    uint32_t delivered_count; /* items whose tickets are back */
+    int result;               /* what they come back with */
+    uint64_t deadline_ns;     /* no unanswered item has an earlier one; UINT64_MAX: none has one */
+    bool has_late;            /* an item was answered by wal_expire */
     bool is_done;
 };
 
@@ -74,6 +79,7 @@ struct wal {
     struct list free;
     struct list gathering;
     struct list in_flight;
+    struct list delivering; /* what became of them is known, their tickets are not all back; in order */
     uint32_t buffer_count;
     uint32_t buffer_count_max;
     uint32_t in_flight_count;
@@ -101,8 +107,9 @@ struct wal {
     struct wal_end end;        /* of what is acknowledged */
     uint64_t answered_entries; /* of counters.entries */
 
-    bool is_failing;  /* a write failed; the others in flight are awaited */
-    bool has_refused; /* an append was refused as OVERLOADED */
+    bool is_delivering; /* on_durable is being called */
+    bool is_failing;    /* a write failed; the others in flight are awaited */
+    bool has_refused;   /* an append was refused as OVERLOADED */
     bool is_retry_due;
     bool is_stopping;
     int refusal;
@@ -110,6 +117,7 @@ struct wal {
     int write_error;          /* of the write that failed */
     unsigned failures_in_row; /* without a durable write between */
 
+    struct timer deliver; /* runs while portions are left */
     struct timer idle;
     struct timer retry;
     struct event work;     /* the background task waits for it */
@@ -134,7 +142,15 @@ void wal_archive_wake(struct wal *wal);
 /* wal_extents.c: ids below are neither needed nor held. */
 uint64_t wal_droppable_below(const struct wal *wal);
 
+/* wal_delivery.c: gives back a record that is in no list any more. */
+void wal_deliver(struct wal *wal, struct wal_buffer *b, int result);
+
 /* wal.c */
+void wal_buffer_release(struct wal *wal, struct wal_buffer *b); /* it is free again; it is in no list */
+static inline const uint8_t *wal_buffer_payload(const struct wal_buffer *b)
+{
+    return b->memory + WAL_PAYLOAD_AT;
+}
 void wal_event(struct wal *wal, const char *event, const char *text);
 void wal_room(struct wal *wal);
 

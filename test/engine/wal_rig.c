@@ -24,7 +24,8 @@ static struct record record_number(uint32_t n, char *key, uint8_t *value, uint32
 static void on_durable(void *owner, const struct wal_batch *batch)
 {
     struct rig *rig = owner;
-    uint32_t consumed_all = 0;
+    if (rig->portions++ == 0)
+        rig->portion_items = rig->portion_bytes = 0;
     for (uint32_t i = 0; i < batch->item_count; i++) {
         uint32_t n = (uint32_t)batch->items[i].ticket.words[0];
         CU_ASSERT_EQUAL(n, rig->next_returned);
@@ -37,12 +38,17 @@ static void on_durable(void *owner, const struct wal_batch *batch)
         struct slice at = slice_of(batch->payload.data + offset, batch->payload.bytes - offset);
         CU_ASSERT_EQUAL(entry_decode(at, &record, &consumed), 0);
         CU_ASSERT_EQUAL(record.version.clock, n);
-        consumed_all += (uint32_t)consumed;
+        rig->portion_bytes += (uint32_t)consumed;
     }
-    CU_ASSERT_EQUAL(consumed_all, batch->payload.bytes);
-    if (batch->result == 0 && rig->batch_count < BATCHES_MAX) {
+    rig->portion_items += batch->item_count;
+    rig->portions_max = rig->portions > rig->portions_max ? rig->portions : rig->portions_max;
+    if (batch->is_last) {
+        CU_ASSERT_EQUAL(rig->portion_bytes, batch->payload.bytes);
+        rig->portions = 0;
+    }
+    if (batch->is_last && batch->result == 0 && rig->batch_count < BATCHES_MAX) {
         rig->batch_sequences[rig->batch_count] = batch->sequence;
-        rig->batch_items[rig->batch_count++] = batch->item_count;
+        rig->batch_items[rig->batch_count++] = rig->portion_items;
     }
     event_set(rig->reactor, &rig->returned_event, 0);
 }
@@ -118,6 +124,7 @@ void rig_open(struct rig *rig)
         .directory = rig->directory,
         .segment_bytes = SEGMENT_BYTES,
         .writes_in_flight_max = rig->writes_in_flight_max,
+        .deliver_items_max = rig->deliver_items_max,
         .on_prepared = on_prepared,
         .owner = rig,
         .retry_ns = 5 * 1000 * 1000,

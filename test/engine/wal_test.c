@@ -68,6 +68,73 @@ TEST_IN_REACTOR(wal_gathers_while_two_writes_are_in_flight)
     rig_free(rig);
 }
 
+TEST_IN_REACTOR(wal_gives_a_long_record_back_in_portions_with_other_work_between)
+{
+    enum { ITEMS = 200, PORTION = 16 };
+    struct rig *rig = rig_make(r);
+    rig->deliver_items_max = PORTION;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 1);
+    rig->holds = true;
+    for (uint32_t n = 1; n <= ITEMS; n++)
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+    wal_submit(rig->wal);
+    CU_ASSERT_EQUAL(rig_put(rig, ITEMS + 1), 0); /* becomes durable meanwhile, and comes back after them */
+    rig->holds = false;
+    uint32_t at_once_max = 0;
+    while (rig->returned < ITEMS + 2) {
+        uint32_t before = rig->returned;
+        task_yield(r);
+        at_once_max = rig->returned - before > at_once_max ? rig->returned - before : at_once_max;
+    }
+    CU_ASSERT(at_once_max >= PORTION / 2 && at_once_max <= 2 * PORTION);
+    CU_ASSERT(rig->portions_max >= ITEMS / PORTION);
+    CU_ASSERT_EQUAL(rig->batch_count, 3);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, ITEMS + 2));
+    rig_free(rig);
+}
+
+/* A value is not divided, but no more than one comes at a time. */
+TEST_IN_REACTOR(wal_gives_large_values_back_one_by_one)
+{
+    enum { ITEMS = 8 };
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 250 << 10;
+    rig_open(rig);
+    rig->holds = true;
+    for (uint32_t n = 0; n < ITEMS; n++)
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+    rig->holds = false;
+    while (rig->returned < ITEMS) {
+        uint32_t before = rig->returned;
+        task_yield(r);
+        CU_ASSERT(rig->returned - before <= 2);
+    }
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, ITEMS));
+    rig_free(rig);
+}
+
+/* Closed in the middle of it: all tickets come back first. */
+TEST_IN_REACTOR(wal_closes_when_the_last_portion_is_back)
+{
+    enum { ITEMS = 100 };
+    struct rig *rig = rig_make(r);
+    rig->deliver_items_max = 3;
+    rig_open(rig);
+    rig->holds = true;
+    for (uint32_t n = 0; n < ITEMS; n++)
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+    rig_close(rig);
+    CU_ASSERT_EQUAL(rig->returned, ITEMS);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, ITEMS));
+    rig_free(rig);
+}
+
 TEST_IN_REACTOR(wal_refuses_what_exceeds_its_bound_and_tells_when_there_is_room)
 {
     struct rig *rig = rig_make(r);

@@ -43,6 +43,7 @@ enum knob {
     KNOB_SCRUB,
     KNOB_ARCHIVE,
     KNOB_LIFE, /* and more, one a life */
+    KNOB_APPLY = KNOB_LIFE + PLAN_LIVES_MAX,
 };
 
 static struct sim_dice dice_of(const struct plan *p, unsigned knob)
@@ -97,6 +98,7 @@ static void draw_knobs(struct plan *p)
     static const uint64_t intervals_ms[] = {0, 100, 1000, 10000};
     k->scrub_interval_ms = intervals_ms[between(p, KNOB_SCRUB, 0, ARRAY_COUNT(intervals_ms) - 1)];
     k->archive = between(p, KNOB_ARCHIVE, 0, 3) == 0 ? "/archive" : NULL;
+    k->apply_at_once = (uint32_t)doubled(p, KNOB_APPLY, 1, 64);
 }
 
 static void draw_work(struct plan *p)
