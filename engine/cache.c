@@ -11,6 +11,8 @@
  * to the byte of the sums kept here. */
 #include "engine/cache.h"
 
+#include "reactor/base/mark.h"
+
 #include <string.h>
 
 enum {
@@ -19,6 +21,7 @@ enum {
     NONE = UINT32_MAX >> 1, /* of a frame or slab number */
     SLOTS_PER_FRAME = 2,    /* at least: the index is at most half full */
     LARGE_SHARE = 8,        /* a block above 1/8 of the budget is not kept: it would push out too much */
+    TRIM_SLABS = 8,         /* or large blocks, given back in one go */
     SWEEP_STEPS_MAX = 4096, /* then the hand takes a visited one too, so that no sweep stalls the core */
 };
 static_assert((int)CACHE_UNIT_BYTES == (int)FILE_ALIGNMENT, "a read goes straight into its frame");
@@ -65,6 +68,7 @@ struct slot {
 struct cache {
     struct reactor *r;
     uint64_t budget;
+    uint64_t budget_max;  /* the arrays are for so much */
     uint64_t fixed_bytes; /* this struct and its arrays */
     uint64_t block_bytes; /* slabs and large blocks */
     struct frame *frames;
@@ -301,24 +305,53 @@ static bool make_unit_room(struct cache *c)
     return true;
 }
 
+/* Gives the memory of the block under the hand back, with all of its slab. Returns: false when that is pinned
+ * or being read; the hand has moved on. */
+static bool give_back_some(struct cache *c)
+{
+    uint32_t victim = find_victim(c);
+    if (victim == NONE)
+        return false;
+    uint32_t slab = c->frames[victim].slab;
+    if (slab == NONE) {
+        evict(c, victim);
+        return true;
+    }
+    if (empty_slab(c, slab))
+        return true;
+    c->hand = c->frames[victim].newer;
+    return false;
+}
+
 /* Makes room for a large block in the sum of bytes. Ends: each step evicts something or counts as one of the
  * tries. */
 static bool make_large_room(struct cache *c, uint64_t bytes)
 {
     uint32_t tries = c->slab_count;
-    if (bytes > c->budget / LARGE_SHARE)
+    if (bytes > c->budget / LARGE_SHARE ||
+        c->block_bytes > c->budget) /* the budget was lowered: it is trimmed */
         return false;
-    while (c->fixed_bytes + c->block_bytes + bytes > c->budget) {
-        uint32_t victim = find_victim(c);
-        if (victim == NONE || tries == 0)
+    while (c->fixed_bytes + c->block_bytes + bytes > c->budget)
+        if (!give_back_some(c) && tries-- == 0)
             return false;
-        uint32_t slab = c->frames[victim].slab;
-        if (slab == NONE) {
-            evict(c, victim);
-        } else if (!empty_slab(c, slab)) {
-            c->hand = c->frames[victim].newer;
-            tries--;
-        }
+    return true;
+}
+
+void cache_resize(struct cache *c, uint64_t budget_bytes)
+{
+    uint64_t budget = budget_bytes < CACHE_BUDGET_BYTES_MIN ? CACHE_BUDGET_BYTES_MIN : budget_bytes;
+    budget = budget < c->fixed_bytes + SLAB_BYTES ? c->fixed_bytes + SLAB_BYTES : budget;
+    c->budget = budget < c->budget_max ? budget : c->budget_max;
+}
+
+bool cache_trim(struct cache *c)
+{
+    for (unsigned i = 0; i < TRIM_SLABS; i++) {
+        if (c->fixed_bytes + c->block_bytes <= c->budget)
+            return false;
+        MARK(block_cache_gives_memory_back);
+        if (!give_back_some(c) && c->queue_count == 0)
+            return false; /* all that is left is being read */
     }
     return true;
 }
@@ -384,7 +417,7 @@ int cache_open(struct reactor *r, uint64_t budget_bytes, struct cache **out)
     if (!c)
         return TORC_E_NO_MEMORY;
     c->r = r;
-    c->budget = budget;
+    c->budget = c->budget_max = budget;
     c->frame_count = (uint32_t)(budget / frame_bytes < NONE / 4 ? budget / frame_bytes : NONE / 4);
     c->slab_count = c->frame_count / SLAB_UNITS + 1;
     uint32_t slots = 16;

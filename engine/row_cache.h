@@ -1,14 +1,16 @@
 /* row_cache.h - records that were read from tables, kept in memory one by one.
  *
- *   index: open addressing, 8-byte slots {u32 tag, 1 bit visited, u31 place} --> ring of encoded entries
+ *   index: open addressing, 8-byte slots {u32 tag, 2 bits of uses, u30 place} --> encoded entries in:
  *
- *   ring:   | newest ...... | free | oldest ...............|      added at the head, gone at the tail
- *                          head   tail
+ *   small queue (a tenth) --read twice meanwhile--> main queue --read since it was looked at--+
+ *     |          ^                                    |     ^                                 |
+ *     |          +-- new                   forgotten <+     +---------------------------------+
+ *     +--> forgotten, but the tag is kept: when it comes again it goes to the main queue at once
  *
  * A block of a table holds some thirty records of which one may be read often; keeping that one alone makes
- * the same memory hold more of what is wanted, and finds it with one look. What leaves at the tail goes back
- * to the head once if it was read meanwhile (FIFO with reinsertion, also known as CLOCK): a hit only sets a
- * bit.
+ * the same memory hold more of what is wanted, and finds it with one look. S3-FIFO (Yang et al., "FIFO queues
+ * are all you need for cache eviction", SOSP 2023): most records are read once, and those leave soon. A hit
+ * only counts in the slot. docs/decisions/ has the figures.
  *
  * It holds only what is the newest version outside of the memtables. That stays so because the engine removes
  * every key of a memtable from here after it has become a table and before the memtable goes. */
@@ -25,8 +27,9 @@ enum {
 };
 #define ROW_CACHE_BUDGET_BYTES_MAX (8ull << 30)
 
-/* `budget_bytes` is taken into the range above; ring and index together stay below it. `seed`: of
- * memtable_hash, with which engine_key.hash was made. Returns: 0 or TORC_E_NO_MEMORY. */
+/* `budget_bytes` is taken into the range above; queues and index together stay below it. It is also the most
+ * that row_cache_resize can give. Memory is taken as it is needed. `seed`: of memtable_hash, with which
+ * engine_key.hash was made. Returns: 0 or TORC_E_NO_MEMORY. */
 MUST_CHECK int row_cache_open(struct reactor *r, uint64_t budget_bytes, uint64_t seed,
                               struct row_cache **out);
 void row_cache_close(struct row_cache *c); /* null is allowed */
@@ -39,6 +42,12 @@ void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct
 /* Removes the records whose hash begins with this tag (memtable_tag): the one meant, and rarely another. */
 void row_cache_remove(struct row_cache *c, uint32_t tag);
 
+/* Another budget, from now on; the index keeps its size. What is above it is given back by row_cache_trim, a
+ * little with each call. */
+void row_cache_resize(struct row_cache *c, uint64_t budget_bytes);
+/* Returns: there is more to give back. */
+MUST_CHECK bool row_cache_trim(struct row_cache *c);
+
 /* Both only hints, as engine_prefetch_slot and engine_prefetch_entry. */
 void row_cache_prefetch_slot(const struct row_cache *c, uint64_t hash);
 void row_cache_prefetch_entry(const struct row_cache *c, uint64_t hash);
@@ -48,7 +57,7 @@ struct row_cache_counters {
     uint64_t misses;
     uint64_t evictions;
     uint64_t entries; /* now */
-    uint64_t bytes;   /* of ring and index */
+    uint64_t bytes;   /* of memory now, all of it */
 };
 struct row_cache_counters row_cache_counters(const struct row_cache *c);
 

@@ -212,3 +212,33 @@ TEST_IN_REACTOR(a_read_that_fails_fails_for_all_and_is_not_kept)
     CU_ASSERT_EQUAL(s.loads, 2);
     cache_close(c);
 }
+
+TEST_IN_REACTOR(a_smaller_budget_is_reached_a_little_at_a_time)
+{
+    struct cache *c = NULL;
+    struct source s = {.r = r};
+    struct cache_pin pin;
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, 4 * BUDGET, &c), 0);
+    for (uint32_t i = 0; i < 2000; i++)
+        CU_ASSERT_EQUAL_FATAL(read_block(c, &s, i * 10, 1 + i % 50 / 49 * 3), 0);
+    CU_ASSERT_EQUAL(cache_read(c, block_at(5, 1), load, &s, &pin), 0);
+    CU_ASSERT(cache_counters(c).bytes > 3 * BUDGET);
+    cache_resize(c, BUDGET);
+    unsigned steps = 0;
+    for (uint64_t before = cache_counters(c).bytes; cache_trim(c); steps++) {
+        CU_ASSERT(before - cache_counters(c).bytes <= BUDGET);
+        before = cache_counters(c).bytes;
+        CU_ASSERT_EQUAL_FATAL(read_block(c, &s, 100000 + steps, 1), 0); /* used meanwhile */
+        CU_ASSERT_EQUAL_FATAL(read_block(c, &s, 200000 + steps * 10, 3), 0);
+    }
+    CU_ASSERT(steps > 2);
+    CU_ASSERT(cache_counters(c).bytes <= BUDGET);
+    CU_ASSERT_EQUAL(pin.data[0], 5);
+    cache_unpin(&pin);
+    cache_resize(c, 4 * BUDGET);
+    CU_ASSERT_FALSE(cache_trim(c));
+    for (uint32_t i = 0; i < 2000; i++)
+        CU_ASSERT_EQUAL_FATAL(read_block(c, &s, i * 10, 1), 0);
+    CU_ASSERT(cache_counters(c).bytes > 3 * BUDGET && cache_counters(c).bytes <= 4 * BUDGET);
+    cache_close(c);
+}

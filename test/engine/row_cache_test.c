@@ -120,3 +120,62 @@ TEST_IN_REACTOR(row_cache_passes_over_what_is_too_large)
     reactor_free(r, large);
     row_cache_close(f.cache);
 }
+
+TEST_IN_REACTOR(row_cache_shrinks_a_little_at_a_time_and_grows_again)
+{
+    enum { BUDGET = 4 << 20, SMALLER = 1 << 20 };
+    struct fixture f = {.random = 1};
+    char name[32];
+    struct record record, got;
+    struct engine_key k;
+    uint64_t before = reactor_counters(r).heap_bytes;
+    CU_ASSERT_EQUAL_FATAL(row_cache_open(r, BUDGET, SEED, &f.cache), 0);
+    for (unsigned i = 0; i < 4 * KEYS; i++) {
+        make(&f, i % KEYS, 1, name, &record, &k);
+        row_cache_add(f.cache, &k, &record);
+    }
+    CU_ASSERT(row_cache_counters(f.cache).bytes > BUDGET / 10 * 8);
+    row_cache_resize(f.cache, SMALLER);
+    unsigned steps = 0, wrong = 0;
+    for (uint64_t bytes = row_cache_counters(f.cache).bytes; row_cache_trim(f.cache); steps++) {
+        CU_ASSERT(bytes - row_cache_counters(f.cache).bytes <= 128 << 10);
+        bytes = row_cache_counters(f.cache).bytes;
+        make(&f, steps, 2, name, &record, &k);
+        row_cache_add(f.cache, &k, &record);
+        wrong += !row_cache_get(f.cache, &k, &got) || !is_as_made(&f, steps, 2, &got);
+    }
+    CU_ASSERT(steps > 10);
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT(row_cache_counters(f.cache).bytes <= SMALLER);
+    CU_ASSERT(reactor_counters(r).heap_bytes - before <= SMALLER + 65536);
+    row_cache_resize(f.cache, BUDGET);
+    for (unsigned i = 0; i < 4 * KEYS; i++) {
+        make(&f, i % KEYS, 3, name, &record, &k);
+        row_cache_add(f.cache, &k, &record);
+    }
+    CU_ASSERT(row_cache_counters(f.cache).bytes > BUDGET / 10 * 8);
+    CU_ASSERT(row_cache_counters(f.cache).bytes <= BUDGET);
+    row_cache_close(f.cache);
+}
+
+/* Records that are read once do not push out those that are read often. */
+TEST_IN_REACTOR(row_cache_keeps_the_often_read_while_many_are_read_once)
+{
+    enum { OFTEN = 200 };
+    struct fixture f = {.random = 1};
+    char name[32];
+    struct record record, got;
+    struct engine_key k;
+    CU_ASSERT_EQUAL_FATAL(row_cache_open(r, 1 << 20, SEED, &f.cache), 0);
+    unsigned misses = 0;
+    for (unsigned i = 0; i < 100000; i++) {
+        unsigned key = i % 2 ? OFTEN + i : i / 2 % OFTEN;
+        make(&f, key, 1, name, &record, &k);
+        bool is_hit = row_cache_get(f.cache, &k, &got);
+        if (!is_hit)
+            row_cache_add(f.cache, &k, &record);
+        misses += i > 5000 && key < OFTEN && !is_hit;
+    }
+    CU_ASSERT(misses < 1000); /* of 47500 */
+    row_cache_close(f.cache);
+}
