@@ -6,8 +6,8 @@
  * et al., "FIFO queues are all you need for cache eviction" (SOSP 2023), with a small queue of a tenth and as
  * many ghosts as the main queue holds. Things have one size; each trace is drawn again for each policy.
  *
- * Rows are read by gets. Blocks are read by gets that found no row, as they are scattered over the blocks, and
- * by scans. docs/decisions says what was chosen. */
+ * Rows are read by gets. Blocks are read by gets that found no row, as they are scattered over the blocks,
+ * and by scans. docs/decisions says what was chosen. */
 #include "bench/distribution.h"
 
 #include <stdbool.h>

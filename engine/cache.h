@@ -49,13 +49,13 @@ struct cache_pin {
     uint32_t frame;
 };
 
-/* `budget_bytes` below CACHE_BUDGET_BYTES_MIN is taken as that. It is also the most that cache_resize can give.
- */
+/* `budget_bytes` below CACHE_BUDGET_BYTES_MIN is taken as that. It is also the most that cache_resize can
+ * give. */
 MUST_CHECK int cache_open(struct reactor *r, uint64_t budget_bytes, struct cache **out);
 void cache_close(struct cache *c); /* Requires: nothing pinned, no read under way. Null is allowed. */
 
-/* Another budget, from now on; the index keeps its size. What is above it is given back by cache_trim, a little
- * with each call. */
+/* Another budget, from now on; the index keeps its size. What is above it is given back by cache_trim, a
+ * little with each call. */
 void cache_resize(struct cache *c, uint64_t budget_bytes);
 /* Outside of reads. Returns: there is more to give back. */
 MUST_CHECK bool cache_trim(struct cache *c);

@@ -27,6 +27,7 @@ enum {
     GATHER_BYTES_MAX = 16 << 20,
     IDLE_MERGE_RATE_DEFAULT = 128 << 20, /* bytes a second, of all cores */
     IDLE_MERGE_RATE_LEAST = 4 << 20,
+    PRESSED_SHARE = 4,               /* of its size at which a memtable is frozen while memory is short */
     TABLE_BYTES_MAX_LEAST = 8 << 10, /* more than an empty table has */
 };
 
@@ -94,7 +95,8 @@ static bool has_many_segments(const struct engine *e)
 
 static bool is_full(const struct engine *e, uint64_t log_bytes)
 {
-    if (memtable_used_bytes(e->active) >= e->options.memtable_bytes)
+    uint64_t limit = e->options.memtable_bytes / (e->is_pressed ? PRESSED_SHARE : 1);
+    if (memtable_used_bytes(e->active) >= limit)
         return true;
     bool is_log_long = log_bytes - e->active_log_begin >= e->options.log_bytes_max;
     return memtable_entries(e->active) > 0 && (is_log_long || has_many_segments(e));
@@ -571,6 +573,32 @@ struct disk *engine_disk(const struct engine *e)
     return e->disk;
 }
 
+/* ---- memory ---- */
+
+void engine_resize_caches(struct engine *e, uint64_t bytes)
+{
+    cache_resize(e->cache, bytes / 2);
+    row_cache_resize(e->rows, bytes / 2);
+}
+
+bool engine_trim(struct engine *e)
+{
+    bool has_more_rows = row_cache_trim(e->rows);
+    return cache_trim(e->cache) || has_more_rows;
+}
+
+void engine_press(struct engine *e, bool is_short)
+{
+    e->is_pressed = is_short;
+    if (is_short && e->wal)
+        engine_freeze_if_full(e);
+}
+
+uint64_t engine_cache_bytes(const struct engine *e)
+{
+    return cache_counters(e->cache).bytes + row_cache_counters(e->rows).bytes;
+}
+
 /* ---- counters ---- */
 
 static void count_tables(const struct engine *e, struct engine_counters *c)
@@ -623,6 +651,8 @@ struct engine_counters engine_counters(const struct engine *e)
     c.row_cache_hits = rows.hits;
     c.row_cache_misses = rows.misses;
     c.row_cache_entries = rows.entries;
+    c.row_cache_bytes = rows.bytes;
+    c.block_cache_bytes = cache.bytes;
     c.quarantined = manifest_state(e->manifest)->numbers.quarantine_count;
     c.merge_debt_bytes = e->pace.merge_debt.bytes;
     c.merge_debt_limit_bytes = e->pace.merge_debt.limit;

@@ -201,6 +201,18 @@ MUST_CHECK int engine_flush(struct engine *e);
 struct disk;
 struct disk *engine_disk(const struct engine *e);
 
+/* ---- memory ---- */
+
+/* The caches together shall have so much; options.cache_bytes is the most. What is above it goes with
+ * engine_trim. */
+void engine_resize_caches(struct engine *e, uint64_t bytes);
+/* Gives some of it back. Outside of any task. Returns: there is more. */
+MUST_CHECK bool engine_trim(struct engine *e);
+/* While memory is short the memtable is frozen at a quarter of its size. */
+void engine_press(struct engine *e, bool is_short);
+/* What caches have now. */
+uint64_t engine_cache_bytes(const struct engine *e);
+
 /* ---- what it says ---- */
 
 struct engine_counters {
@@ -214,6 +226,8 @@ struct engine_counters {
     uint64_t row_cache_hits; /* answered without asking a table */
     uint64_t row_cache_misses;
     uint64_t row_cache_entries; /* now */
+    uint64_t row_cache_bytes;   /* of memory now, as the next */
+    uint64_t block_cache_bytes;
     uint64_t log_writes;
     uint64_t log_bytes;         /* written, padding included */
     uint64_t log_records;       /* puts in them */

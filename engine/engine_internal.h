@@ -101,7 +101,8 @@ struct engine {
     uint64_t held_ingested; /* of pace.ingested, what the log was held back for */
     struct timer look_timer;
     uint64_t looked_ingested; /* pace.ingested at the last look */
-    bool is_idle; /* next to nothing was written for a while: what is below the trigger is merged, too */
+    bool is_idle;    /* next to nothing was written for a while: what is below the trigger is merged, too */
+    bool is_pressed; /* memory is short */
     bool is_out_of_room; /* the last flush found the disk full */
     struct event closed; /* close waits for the tasks */
 

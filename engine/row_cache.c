@@ -1,9 +1,9 @@
 /* row_cache.c - two queues of encoded entries and an index into them; see row_cache.h.
  *
- * A queue is a list of segments of memory. Entries are written one behind the other into the newest; when that
- * is full and the queue has as many as it may, the oldest is emptied: what is to be kept is copied, the rest
- * is forgotten, and the memory is used again or given back. So nothing is ever moved to fill a hole, and the
- * cache shrinks and grows segment by segment. */
+ * A queue is a list of segments of memory. Entries are written one behind the other into the newest; when
+ * that is full and the queue has as many as it may, the oldest is emptied: what is to be kept is copied, the
+ * rest is forgotten, and the memory is used again or given back. So nothing is ever moved to fill a hole, and
+ * the cache shrinks and grows segment by segment. */
 #include "engine/row_cache.h"
 
 #include "engine/entry.h"

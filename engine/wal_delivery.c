@@ -2,8 +2,9 @@
  *
  *   in flight --durable, or failed--> delivering --all its tickets are back--> free
  *
- * A full record holds thousands of entries, which take milliseconds to apply. So it is given back in portions,
- * one a turn: other work comes between, and whatever was durable or failed meanwhile queues behind it. */
+ * A full record holds thousands of entries, which take milliseconds to apply. So it is given back in
+ * portions, one a turn: other work comes between, and whatever was durable or failed meanwhile queues behind
+ * it. */
 #include "engine/wal_internal.h"
 #include "reactor/base/mark.h"
 

@@ -91,6 +91,10 @@ void *reactor_alloc_aligned(struct reactor *r, size_t bytes, size_t alignment);
 void *reactor_realloc(struct reactor *r, void *memory, size_t bytes); /* as realloc; not for aligned memory */
 void reactor_free(struct reactor *r, void *memory);                   /* null is allowed */
 
+/* The most that all cores of this process may have together: what the machine has, or less when the system
+ * limits the process (control groups, resource limits). Read now; for the start, not for each turn. */
+uint64_t reactor_memory_bytes(struct reactor *r);
+
 /* ---- tasks ----
  *
  *            spawn            its turn                 waits

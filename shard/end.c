@@ -81,8 +81,8 @@ void end_on_last(struct shard *s)
 
 static bool is_quiet(const struct shard *s)
 {
-    return s->jobs.task_count == 0 && s->sessions.open_count == 0 && admin_is_quiet(&s->admin) &&
-           views_are_quiet(&s->views);
+    return s->jobs.task_count == 0 && s->jobs.queue_count == 0 && s->sessions.open_count == 0 &&
+           admin_is_quiet(&s->admin) && views_are_quiet(&s->views);
 }
 
 static bool has_parted(const struct shard *s)
@@ -126,6 +126,7 @@ static void close_task(struct reactor *r, void *context)
 {
     struct shard *s = context;
     deadlines_stop(s);
+    memory_stop(s);
     sessions_close_all(s);
     views_stop(s);
     bool is_tidy = await(s, is_quiet, READS_POLLS_MAX);

@@ -149,13 +149,19 @@ static void run_job(struct shard *s, struct job *job)
         run_get(s, job);
 }
 
-/* Runs jobs until the queue is empty. */
+/* Whether another one may begin. When the node ends all do: they only answer that. */
+static bool has_room(const struct shard *s)
+{
+    return s->state == SHARD_CLOSING || !(s->memory.is_short || sessions_are_over_budget(s));
+}
+
+/* Runs jobs until the queue is empty, or must wait. */
 static void work(struct reactor *r, void *context)
 {
     (void)r;
     struct shard *s = context;
     struct list *link;
-    while ((link = list_pop_front(&s->jobs.queue)) != NULL) {
+    while (has_room(s) && (link = list_pop_front(&s->jobs.queue)) != NULL) {
         struct job *job = CONTAINER_OF(link, struct job, link);
         s->jobs.queue_count--;
         job->is_running = true;
@@ -188,7 +194,9 @@ static void fill_job(struct shard *s, struct job *job, const struct request *q)
 
 void jobs_add(struct shard *s, const struct request *q)
 {
-    struct job *job = s->jobs.queue_count < JOB_QUEUE_MAX ? acquire_job(s) : NULL;
+    s->memory.refusals += s->memory.is_short;
+    bool is_taken = s->jobs.queue_count < JOB_QUEUE_MAX && !s->memory.is_short;
+    struct job *job = is_taken ? acquire_job(s) : NULL;
     if (!job) {
         shard_reply_code(s, &q->reply, TORC_E_OVERLOADED);
         return;
@@ -201,7 +209,7 @@ void jobs_add(struct shard *s, const struct request *q)
         s->jobs.waiting_count++;
         deadlines_note(&s->deadlines, job->deadline_ns);
     }
-    if (s->jobs.task_count >= JOB_TASKS_MAX)
+    if (s->jobs.task_count >= s->memory.plan.jobs_at_once_max || !has_room(s))
         return;
     if (task_spawn(s->reactor, work, s) == 0) {
         s->jobs.task_count++;
@@ -211,5 +219,20 @@ void jobs_add(struct shard *s, const struct request *q)
         list_remove(&job->link);
         s->jobs.queue_count--;
         release_job(s, job);
+    }
+}
+
+void jobs_resume(struct shard *s)
+{
+    struct jobs *j = &s->jobs;
+    if (__builtin_expect(j->queue_count == 0 || j->task_count >= s->memory.plan.jobs_at_once_max, 1))
+        return;
+    if (!has_room(s))
+        return;
+    MARK(queued_jobs_begin_when_memory_has_room_again);
+    for (uint32_t i = j->task_count; i < s->memory.plan.jobs_at_once_max && i < j->queue_count; i++) {
+        if (task_spawn(s->reactor, work, s) != 0)
+            return; /* all tasks are taken: the next turn tries again */
+        j->task_count++;
     }
 }

@@ -5,6 +5,9 @@
  * full refuses. A job whose deadline passes is answered TIMEOUT: one in the queue goes, one that runs stays
  * with its task until the disk has answered, and what it says then is dropped.
  *
+ * Each may come back with the largest value, so no more run at once than memory has room for, and none begins
+ * while the answers of those before have not been sent (shard/memory.h).
+ *
  *   jobs_add --> queue --a task is free--> running --answered--> (gone)
  *                  |                          |                    ^
  *                  |  deadline: answered      |  deadline: answered, waits for the disk
@@ -53,6 +56,9 @@ void jobs_init(struct shard *s);
 void jobs_deinit(struct shard *s); /* Requires: none is left */
 /* Takes a request; answers it with an error when there is no room. */
 void jobs_add(struct shard *s, const struct request *request);
+
+/* Begins queued ones where memory has room for their answers again; in the turn hook. */
+void jobs_resume(struct shard *s);
 
 /* The answer of a job, unless it has one. Nothing of it is to be waited for afterwards. */
 void job_reply(struct shard *s, struct job *job, const struct answer *answer);

@@ -134,13 +134,16 @@ static void on_stop(void *context)
 
 bool shard_is_congested(const struct shard *s)
 {
-    return engine_is_congested(s->engine) || exchange_is_congested(s) || sessions_are_over_budget(s);
+    return engine_is_congested(s->engine) || exchange_is_congested(s) || sessions_are_over_budget(s) ||
+           s->memory.is_short;
 }
 
 static void on_turn(void *context)
 {
     struct shard *s = context;
     engine_submit(s->engine);
+    memory_turn(s);
+    jobs_resume(s);
     if (sessions_are_paused(s)) {
         sessions_resume(s);
         engine_submit(s->engine); /* their writes, too: no other turn may come for a while */
@@ -187,10 +190,10 @@ static struct engine_options engine_options_of(struct shard *s)
     const struct options *o = s->options;
     return (struct engine_options){
         .vnode_bits = s->vnode_bits,
-        .memtable_bytes = o->memtable_bytes,
+        .memtable_bytes = s->memory.plan.memtable_bytes,
         .log_bytes_max = o->log_bytes_max,
         .segment_bytes = o->segment_bytes,
-        .cache_bytes = o->cache_bytes / s->core_count,
+        .cache_bytes = s->memory.plan.cache_bytes,
         .table_bytes_max = s->sizes.table_bytes_max,
         .value_bytes_max = s->sizes.value_bytes_max,
         .value_log_bytes_min = (uint32_t)o->value_log_min,
@@ -359,6 +362,7 @@ int shard_main(struct reactor *r, void *context)
     s->scan_looked_max = c->scan_looked_max ? c->scan_looked_max : SCAN_LOOKED_MAX;
     if (s->sizes.value_bytes_max == 0)
         s->sizes.value_bytes_max = VALUE_BYTES_MAX;
+    memory_init(s);
     if (s->core == 0)
         c->has_started = true;
     reactor_set_message_handler(r, on_message, s);

@@ -22,6 +22,7 @@
 #include "shard/gather.h"
 #include "shard/hlc.h"
 #include "shard/jobs.h"
+#include "shard/memory.h"
 #include "shard/request.h"
 #include "shard/serve/log.h"
 #include "shard/serve/options.h"
@@ -81,6 +82,7 @@ struct shard {
     struct jobs jobs;
     struct admin admin;
     struct deadlines deadlines;
+    struct memory memory;
     uint64_t request_timeout_ns; /* of requests that say none; 0: none */
     struct stages stages;
     uint64_t in_flight; /* requests of this core's connections without an answer yet */

@@ -11,6 +11,8 @@
 
 #include <xxhash.h>
 
+#define MEMORY_BYTES (UINT64_C(2) << 30)
+
 enum {
     LOOK_NS_MIN = 20,
     LOOK_NS_MAX = 200,
@@ -65,6 +67,13 @@ uint64_t reactor_wall_ms(struct reactor *r)
         r->wall_turn = r->core.counters.turns;
     }
     return r->wall_ms;
+}
+
+/* Of any machine here. What a history limits, it limits by the server's options. */
+uint64_t reactor_memory_bytes(struct reactor *r)
+{
+    (void)r;
+    return MEMORY_BYTES;
 }
 
 /* ---- waking ---- */

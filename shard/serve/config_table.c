@@ -157,15 +157,29 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .max = HOUR_MS,
      .help = "When asked to end, give the requests in flight this long to be answered"},
 
+    {.name = "memory",
+     .section = section_storage,
+     .kind = OPTION_MEMORY,
+     FIELD(memory),
+     .argument = "BYTES",
+     .initial = "80%",
+     .min = 64 * MIB,
+     .max = 64 * TIB,
+     .help =
+         "Use so much memory, of the whole node, divided over its cores: bytes, or a percentage of what the "
+         "process may use, which is the machine's memory or the limit of its control group"},
     {.name = "memtable-bytes",
      .section = section_storage,
      .kind = OPTION_BYTES,
      FIELD(memtable_bytes),
      .argument = "BYTES",
-     .initial = "256M",
+     .initial = "auto",
+     .has_auto = true,
      .min = MIB,
      .max = 2 * GIB,
-     .help = "Write the memtable of a core to an SSTable when it has this size"},
+     .help = "Write the memtable of a core to an SSTable when it has this size; auto takes 1/32 of the "
+             "memory of a "
+             "core, at most 256M"},
     {.name = "log-bytes-max",
      .section = section_storage,
      .kind = OPTION_BYTES,
@@ -200,10 +214,13 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .kind = OPTION_BYTES,
      FIELD(cache_bytes),
      .argument = "BYTES",
-     .initial = "256M",
+     .initial = "auto",
+     .has_auto = true,
      .min = MIB,
      .max = 16 * TIB,
-     .help = "Memory for data read from disk, of the whole node, divided over its cores"},
+     .help = "Memory for data read from disk, of the whole node, divided over its cores, as long as memory "
+             "is not "
+             "short; auto takes what is left of it"},
     {.name = "scrub-interval",
      .section = section_storage,
      .kind = OPTION_DURATION,

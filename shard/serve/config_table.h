@@ -12,6 +12,7 @@ enum option_kind {
     OPTION_BOOL,     /* bool: true or false; as a flag without a value it is true */
     OPTION_NUMBER,   /* an integer of 1, 2 or 4 bytes; "auto" where the row says so is 0 */
     OPTION_BYTES,    /* uint64_t: 64M; K, M, G, T are powers of 1,024 */
+    OPTION_MEMORY,   /* uint64_t: as OPTION_BYTES, or a percentage such as 80% */
     OPTION_DURATION, /* uint64_t, milliseconds: 30s; ms, s, m, h */
     OPTION_WORD,     /* an enum: one of `words`, in its order */
 };

@@ -28,7 +28,7 @@ struct units {
 
 static struct units units_of(const struct option_row *row)
 {
-    if (row->kind == OPTION_BYTES)
+    if (row->kind == OPTION_BYTES || row->kind == OPTION_MEMORY)
         return (struct units){byte_units, ARRAY_COUNT(byte_units)};
     if (row->kind == OPTION_DURATION)
         return (struct units){time_units, ARRAY_COUNT(time_units)};
@@ -69,6 +69,19 @@ static int parse_scaled(const struct option_row *row, const char *text, int64_t 
         return *value >= row->min && *value <= row->max ? 0 : TORC_E_CONFIGURATION;
     }
     return TORC_E_CONFIGURATION;
+}
+
+enum { PERCENT_MIN = 1, PERCENT_MAX = 100 };
+
+/* A percentage is kept as the number it is: no number of bytes is so small. */
+static int parse_memory(const struct option_row *row, const char *text, int64_t *value)
+{
+    const char *end;
+    if (!strchr(text, '%'))
+        return parse_scaled(row, text, value);
+    int rc = parse_digits(text, value, &end);
+    bool is_percentage = rc == 0 && strcmp(end, "%") == 0 && *value >= PERCENT_MIN && *value <= PERCENT_MAX;
+    return is_percentage ? 0 : TORC_E_CONFIGURATION;
 }
 
 static int parse_word(const struct option_row *row, const char *text, int64_t *value)
@@ -156,6 +169,9 @@ int option_parse(struct options *o, const struct option_row *row, const char *te
     case OPTION_WORD:
         rc = parse_word(row, text, &value);
         break;
+    case OPTION_MEMORY:
+        rc = parse_memory(row, text, &value);
+        break;
     case OPTION_NUMBER:
     case OPTION_BYTES:
     case OPTION_DURATION:
@@ -221,6 +237,12 @@ void option_format(const struct options *o, const struct option_row *row, char t
     case OPTION_WORD:
         snprintf(text, OPTION_TEXT_BYTES, "%s", row->words[load_integer(o, row)]);
         break;
+    case OPTION_MEMORY:
+        if (load_integer(o, row) <= PERCENT_MAX)
+            snprintf(text, OPTION_TEXT_BYTES, "%" PRId64 "%%", load_integer(o, row));
+        else
+            format_scaled(row, load_integer(o, row), text, OPTION_TEXT_BYTES);
+        break;
     case OPTION_NUMBER:
     case OPTION_BYTES:
     case OPTION_DURATION:
@@ -270,6 +292,9 @@ void option_expected(const struct option_row *row, char text[OPTION_EXPECTED_BYT
         break;
     case OPTION_NUMBER:
         expected_range(row, "a number", text);
+        break;
+    case OPTION_MEMORY:
+        expected_range(row, "a percentage from 1% to 100%, or a number of bytes such as 8G,", text);
         break;
     case OPTION_BYTES:
         expected_range(row, "a number of bytes such as 64M,", text);

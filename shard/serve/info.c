@@ -15,6 +15,13 @@ struct info_core {
     uint64_t connections;
     uint64_t output_bytes;
     uint64_t jobs_queued;
+    uint64_t carry_bytes;
+    uint64_t memory_bytes_max; /* of the heaps, as struct memory */
+    uint64_t memory_highest;
+    uint64_t cache_target;
+    uint64_t memory_tights;
+    uint64_t memory_shorts;
+    uint64_t memory_refusals;
     struct histogram stages[STAGE_COUNT];
 };
 
@@ -44,6 +51,13 @@ void info_fill(struct shard *s, struct info_report *report)
     c->connections = s->sessions.open_count;
     c->output_bytes = s->sessions.outputs.bytes_in_use;
     c->jobs_queued = s->jobs.queue_count;
+    c->carry_bytes = s->sessions.carry_bytes;
+    c->memory_bytes_max = s->memory.plan.heap_bytes_max;
+    c->memory_highest = s->memory.heap_bytes_highest;
+    c->cache_target = s->memory.cache_target;
+    c->memory_tights = s->memory.tights;
+    c->memory_shorts = s->memory.shorts;
+    c->memory_refusals = s->memory.refusals;
     memcpy(c->stages, s->stages.histograms, sizeof c->stages);
 }
 
@@ -129,6 +143,13 @@ static void add_core(struct info_core *sum, const struct info_core *c)
     sum->connections += c->connections;
     sum->output_bytes += c->output_bytes;
     sum->jobs_queued += c->jobs_queued;
+    sum->carry_bytes += c->carry_bytes;
+    sum->memory_bytes_max += c->memory_bytes_max;
+    sum->memory_highest += c->memory_highest;
+    sum->cache_target += c->cache_target;
+    sum->memory_tights += c->memory_tights;
+    sum->memory_shorts += c->memory_shorts;
+    sum->memory_refusals += c->memory_refusals;
     for (int i = 0; i < STAGE_COUNT; i++)
         histogram_merge(&sum->stages[i], &c->stages[i]);
 }
@@ -264,6 +285,15 @@ static void write_memory(struct json *j, const struct info_core *c)
 {
     double operations = c->shard.operations ? (double)c->shard.operations : 1;
     json_number(j, "heap_bytes", c->reactor.heap_bytes);
+    json_number(j, "heap_bytes_max", c->memory_bytes_max);
+    json_number(j, "heap_bytes_highest", c->memory_highest);
+    json_number(j, "row_cache_bytes", c->engine.row_cache_bytes);
+    json_number(j, "block_cache_bytes", c->engine.block_cache_bytes);
+    json_number(j, "cache_target_bytes", c->cache_target);
+    json_number(j, "times_tight", c->memory_tights);
+    json_number(j, "times_short", c->memory_shorts);
+    json_number(j, "refusals", c->memory_refusals);
+    json_number(j, "carry_bytes", c->carry_bytes);
     json_number(j, "allocations", c->reactor.allocations);
     json_ratio(j, "allocations_per_operation", (double)c->reactor.allocations / operations);
     json_number(j, "output_bytes", c->output_bytes);

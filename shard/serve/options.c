@@ -293,6 +293,10 @@ static int check_together(const struct options *o, struct flags *f)
         return refuse(f,
                       "cores: expected at most one core a vnode, which are %u with vnode-bits %u, found %u",
                       1U << o->vnode_bits, o->vnode_bits, o->cores);
+    bool is_percentage = o->memory <= 100;
+    if (!is_percentage && o->memory / o->cores < OPTIONS_MEMORY_MIN)
+        return refuse(f, "memory: expected at least 64M for each of %u cores, found %llu", o->cores,
+                      (unsigned long long)o->memory);
     if (o->segment_bytes % 4096 != 0)
         return refuse(f, "segment-bytes: expected a multiple of 4K, found %llu",
                       (unsigned long long)o->segment_bytes);

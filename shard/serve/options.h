@@ -13,8 +13,11 @@
 enum {
     OPTIONS_PATH_BYTES = 1024,
     OPTIONS_WHY_BYTES = 512,
-    OPTIONS_COUNT = 25, /* rows of the table */
+    OPTIONS_COUNT = 26, /* rows of the table */
 };
+
+/* Of `memory`, for each core; with less it could not hold the largest values of a few requests. */
+#define OPTIONS_MEMORY_MIN (UINT64_C(64) << 20)
 
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
@@ -45,10 +48,11 @@ struct options {
     uint32_t cores;
     int pin_first_cpu; /* -1: cores are not pinned */
 
-    uint64_t memtable_bytes; /* of a core, as the next two */
+    uint64_t memory; /* of the node: to 100 it is a percentage of what the process may use, else bytes */
+    uint64_t memtable_bytes; /* of a core, as the next two; 0: a part of `memory` */
     uint64_t log_bytes_max;
     uint64_t segment_bytes;
-    uint64_t cache_bytes; /* of the node, divided over the cores */
+    uint64_t cache_bytes; /* of the node, divided over the cores; 0: what is left of `memory` */
     enum compression compression;
     uint64_t scrub_interval_ms;       /* 0: never */
     uint64_t value_log_min;           /* bytes of a value that goes to a value log; 0: as the engine says */

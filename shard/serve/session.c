@@ -239,7 +239,7 @@ void session_sample(struct shard *s, const struct reply *reply, uint64_t answere
 
 bool sessions_are_over_budget(const struct shard *s)
 {
-    return s->sessions.outputs.bytes_in_use > OUTPUT_BYTES_MAX;
+    return s->sessions.outputs.bytes_in_use > s->memory.plan.output_bytes_max;
 }
 
 bool sessions_are_settled(const struct shard *s)

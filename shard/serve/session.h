@@ -33,8 +33,8 @@ enum {
     SESSION_IN_FLIGHT_MAX = 65536,
     /* Reads that wait for a disk or another core: each may come back with a value of 1 MiB. */
     SESSION_READS_MAX = 128,
-    /* With more unsent in all connections of a core none is read, and those that do not move for a second
-     * are closed. */
+    /* With more unsent in all connections of a core (or memory_plan.output_bytes_max, which is less where
+     * memory is little) none is read, and those that do not move for a second are closed. */
     OUTPUT_BYTES_MAX = 256 << 20,
 };
 
@@ -85,6 +85,7 @@ struct session_table {
     struct output_pool outputs;
     uint8_t *carries; /* free pooled carry buffers, linked through their first bytes */
     uint32_t carry_count;
+    uint64_t carry_bytes; /* of the buffers that connections hold */
 };
 
 /* A connection on its way to the core that its client asked for. Made by one core, freed by the other. */
@@ -116,7 +117,7 @@ uint64_t sessions_deadline_ns(const struct shard *s);
 void sessions_sweep(struct shard *s); /* closes the stuck and the idle, frees buffers; once a second */
 void sessions_close_all(struct shard *s);
 bool sessions_are_paused(const struct shard *s); /* at least one */
-/* More than OUTPUT_BYTES_MAX is unsent. */
+/* More than memory_plan.output_bytes_max is unsent. */
 bool sessions_are_over_budget(const struct shard *s);
 /* No connection has answers to send or is on its way to another core. */
 bool sessions_are_settled(const struct shard *s);

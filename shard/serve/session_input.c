@@ -17,6 +17,7 @@ enum { CARRY_KEPT_MAX = 1024 };
 void carry_release(struct session *session)
 {
     struct session_table *t = &session->shard->sessions;
+    t->carry_bytes -= session->carry_capacity;
     if (session->carry_capacity == CARRY_POOLED_BYTES && t->carry_count < CARRY_KEPT_MAX) {
         memcpy(session->carry, &t->carries, sizeof t->carries);
         t->carries = session->carry;
@@ -35,6 +36,10 @@ static int carry_reserve(struct session *session, size_t bytes)
     if (session->carry_capacity >= bytes)
         return 0;
     size_t capacity = bytes <= CARRY_POOLED_BYTES ? CARRY_POOLED_BYTES : bytes;
+    if (t->carry_bytes + capacity > session->shard->memory.plan.carry_bytes_max) {
+        session->shard->memory.refusals++;
+        return TORC_E_OVERLOADED;
+    }
     uint8_t *memory = t->carries;
     if (capacity == CARRY_POOLED_BYTES && memory) {
         memcpy(&t->carries, memory, sizeof t->carries);
@@ -53,6 +58,7 @@ static int carry_reserve(struct session *session, size_t bytes)
     session->carry_bytes = kept;
     session->first_bytes = first;
     session->carry_capacity = (uint32_t)capacity;
+    t->carry_bytes += capacity;
     return 0;
 }
 

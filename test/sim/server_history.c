@@ -12,9 +12,10 @@ enum {
     CLIENT_NODES_MAX = 3,
     CORES_MAX = 4, /* of a server, another number with some starts */
     NS_PER_MS = 1000000,
-    HEAP_BYTES_MAX = 48 << 20, /* of a core */
-    CONNECTIONS_MANY = 64,     /* server_node_init's */
-    ENDS_PER_MILLION = 60000,  /* asked to end, each opportunity */
+    HEAP_BYTES_MAX = 48 << 20,  /* of a core */
+    MEMORY_BYTES_MIN = 8 << 20, /* of a core */
+    CONNECTIONS_MANY = 64,      /* server_node_init's */
+    ENDS_PER_MILLION = 60000,   /* asked to end, each opportunity */
 };
 
 static const uint64_t SECOND_NS = 1000000000ull;
@@ -74,6 +75,8 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     o->memtable_bytes = (uint64_t)(32 << 10) << sim_dice_below(d, 3);
     o->compression = sim_dice_below(d, 2) ? COMPRESSION_ZSTD : COMPRESSION_NONE;
     o->value_log_min = (uint64_t)64 << sim_dice_below(d, 7);
+    if (sim_dice_below(d, 3) == 0) /* hardly enough */
+        o->memory = (MEMORY_BYTES_MIN << sim_dice_below(d, 4)) * o->cores;
     s->server.reactor.channel_capacity = 2u << 3 * sim_dice_below(d, 4);
     s->server.reactor.receive_buffer_bytes = 512u << sim_dice_below(d, 6);
     s->server.sizes.log_writes_in_flight = 1 + (uint32_t)sim_dice_below(d, 4);

@@ -229,7 +229,7 @@ TEST(printed_values_are_a_file_that_gives_the_same_values)
     CU_ASSERT_EQUAL(
         read_text(&printed, "data = /d\ncores = 2\nnode-id = 5\nlisten = [::1]:1\nconnections-max = 1\n"
                             "memtable-bytes = 5M\nlog-bytes-max = 8M\nsegment-bytes = 4M\ncache-bytes = 1G\n"
-                            "value-log-min = 64K"),
+                            "value-log-min = 64K\nmemory = 3G"),
         0);
     char *text = page_of(print_printed);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "; :3\n"));
@@ -237,6 +237,7 @@ TEST(printed_values_are_a_file_that_gives_the_same_values)
     CU_ASSERT_EQUAL(read_text(&again, text), 0);
     CU_ASSERT_EQUAL(again.cores, 2);
     CU_ASSERT_EQUAL(again.memtable_bytes, 5u << 20);
+    CU_ASSERT_EQUAL(again.memory, UINT64_C(3) << 30);
     CU_ASSERT_STRING_EQUAL(again.listen.host, "::1");
     CU_ASSERT_STRING_EQUAL(again.data, "/d");
     free(text);

@@ -1,0 +1,143 @@
+/* memory_pressure_test.c - a server of little memory, whose clients want more than it has. */
+#include "test/sim/server_rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    VALUE_BYTES = 200 << 10,
+    VALUES = 60, /* together more than the memtable and the caches hold */
+    CLIENTS = 24,
+    GETS = 64,
+    ANSWERED_MIN = CLIENTS * GETS / 4,
+};
+#define SERVER_MEMORY_BYTES (UINT64_C(32) << 20)
+
+static const uint64_t SECOND_NS = 1000000000ull;
+
+struct crowd {
+    struct client clients[CLIENTS];
+    unsigned answered;
+    unsigned refused; /* with OVERLOADED or TIMEOUT */
+    unsigned others;
+};
+
+static void on_frame(void *owner, const struct frame *frame)
+{
+    struct crowd *crowd = owner;
+    int code = error_of_status(frame->flags);
+    if (frame->op == FRAME_HELLO)
+        return;
+    crowd->answered += code == 0 && frame->value.bytes == VALUE_BYTES;
+    crowd->refused += code == TORC_E_OVERLOADED || code == TORC_E_TIMEOUT;
+    crowd->others += code != 0 && code != TORC_E_OVERLOADED && code != TORC_E_TIMEOUT;
+}
+
+static void on_end(void *owner, int reason)
+{
+    (void)owner;
+    (void)reason;
+}
+
+static const struct client_handlers handlers = {.on_frame = on_frame, .on_end = on_end};
+
+static const char *key_of(unsigned i)
+{
+    static char key[32];
+    snprintf(key, sizeof key, "large-%u", i % VALUES);
+    return key;
+}
+
+static void put_all(struct server_rig *rig)
+{
+    uint8_t *value = calloc(1, VALUE_BYTES);
+    ASSERT(value);
+    for (unsigned i = 0; i < VALUES; i++) {
+        struct rig_request q = {.op = FRAME_PUT, .key = key_of(i), .value = slice_of(value, VALUE_BYTES)};
+        CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    }
+    free(value);
+}
+
+static void ask_all(struct client *c, unsigned from)
+{
+    for (unsigned i = 0; i < GETS; i++) {
+        struct frame_parts parts = {.op = FRAME_GET, .request_id = i + 1};
+        parts.key = slice_of_string(key_of(from + i * 7));
+        parts.record_checksum = checksum_record(parts.key, parts.value);
+        client_send(c, &parts);
+    }
+}
+
+/* The number behind a name in the JSON of INFO. */
+static uint64_t number_of(const struct rig_answer *a, const char *name)
+{
+    char text[RIG_VALUE_BYTES_MAX + 1], wanted[64];
+    CU_ASSERT_FATAL(a->value_bytes < sizeof a->value);
+    memcpy(text, a->value, a->value_bytes);
+    text[a->value_bytes] = '\0';
+    snprintf(wanted, sizeof wanted, "\"%s\":", name);
+    const char *at = strstr(text, wanted);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    return strtoull(at + strlen(wanted), NULL, 10);
+}
+
+static void check_memory(struct server_rig *rig)
+{
+    struct rig_request q = {.op = FRAME_INFO, .key = "memory"};
+    unsigned place = rig_ask(rig, &q);
+    rig_await(rig);
+    const struct rig_answer *a = &rig->answers[place];
+    uint64_t max = number_of(a, "heap_bytes_max"), highest = number_of(a, "heap_bytes_highest");
+    CU_ASSERT(highest <= max && highest > max / 4);
+    CU_ASSERT(max < SERVER_MEMORY_BYTES);
+}
+
+/* Every fourth does not read for some seconds, or ever. */
+static void crowd_in(struct server_rig *rig)
+{
+    struct crowd *crowd = calloc(1, sizeof *crowd);
+    ASSERT(crowd);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct client *c = &crowd->clients[i];
+        client_init(c, rig->reactor, &handlers, crowd);
+        CU_ASSERT_EQUAL_FATAL(client_open(c, &rig->server.address, SECOND_NS), 0);
+        client_send_hello(c, 1, FRAME_CORE_ANY);
+        task_sleep(rig->reactor, SECOND_NS / 100);
+        if (i % 4 == 0)
+            client_pause(c);
+        ask_all(c, i);
+    }
+    task_sleep(rig->reactor, 3 * SECOND_NS);
+    for (unsigned i = 0; i < CLIENTS; i += 8)
+        client_resume(&crowd->clients[i]);
+    task_sleep(rig->reactor, 20 * SECOND_NS);
+    CU_ASSERT(crowd->answered >= ANSWERED_MIN);
+    CU_ASSERT_EQUAL(crowd->others, 0);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        client_close(&crowd->clients[i]);
+        client_deinit(&crowd->clients[i]);
+    }
+    check_memory(rig);
+    struct rig_request q = {.op = FRAME_PUT, .key = "small", .value = slice_of_string("value")};
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0); /* it serves on */
+    free(crowd);
+}
+
+TEST(server_keeps_within_its_memory_when_many_want_large_values_and_some_do_not_read)
+{
+    struct server_rig rig;
+    server_rig_open(&rig, 1);
+    rig.server.options.memory = SERVER_MEMORY_BYTES;
+    rig.server.options.cache_bytes = 0;
+    rig.server.options.memtable_bytes = 0;
+    rig.server.options.segment_bytes = 4 << 20;
+    rig.server.options.log_bytes_max = 16 << 20;
+    rig.server.sizes.value_bytes_max = 256 << 10;
+    rig.server.sizes.table_bytes_max = 4 << 20;
+    server_rig_start(&rig);
+    server_rig_run(&rig, put_all);
+    server_rig_run(&rig, crowd_in);
+    server_rig_stop(&rig);
+    server_rig_close(&rig);
+}
