@@ -18,7 +18,8 @@
 enum {
     SLAB_UNITS = 32,
     SLAB_BYTES = SLAB_UNITS * CACHE_UNIT_BYTES,
-    NONE = UINT32_MAX >> 1, /* of a frame or slab number */
+    NONE = 0, /* of a frame or slab number: what is zeroed is empty, so a large cache is made at no cost */
+    FRAMES_MAX = UINT32_MAX >> 3,
     SLOTS_PER_FRAME = 2,    /* at least: the index is at most half full */
     LARGE_SHARE = 8,        /* a block above 1/8 of the budget is not kept: it would push out too much */
     TRIM_SLABS = 8,         /* or large blocks, given back in one go */
@@ -73,12 +74,14 @@ struct cache {
     uint64_t block_bytes; /* slabs and large blocks */
     struct frame *frames;
     uint32_t frame_count;
-    uint32_t frame_free;
+    uint32_t frame_free;  /* the first of those that were used before */
+    uint32_t frame_fresh; /* from here on none was ever used */
     struct slot *slots;
     uint32_t slot_mask;
     struct slab *slabs;
     uint32_t slab_count;
-    uint32_t slab_unused;
+    uint32_t slab_unused; /* as frame_free */
+    uint32_t slab_fresh;
     uint32_t slab_with_room;
     uint32_t newest;
     uint32_t oldest;
@@ -150,15 +153,18 @@ static void slab_unlist(struct cache *c, uint32_t slab)
 
 static bool slab_open(struct cache *c)
 {
-    uint32_t slab = c->slab_unused;
-    if (slab == NONE || c->fixed_bytes + c->block_bytes + SLAB_BYTES > c->budget)
+    uint32_t slab = c->slab_unused != NONE ? c->slab_unused : c->slab_fresh;
+    if (slab == c->slab_count || c->fixed_bytes + c->block_bytes + SLAB_BYTES > c->budget)
         return false;
     struct slab *s = &c->slabs[slab];
     uint32_t next = s->next_with_room;
     s->memory = reactor_alloc_aligned(c->r, SLAB_BYTES, FILE_ALIGNMENT);
     if (!s->memory)
         return false;
-    c->slab_unused = next;
+    if (slab == c->slab_fresh)
+        c->slab_fresh++;
+    else
+        c->slab_unused = next;
     s->free_mask = SLAB_ALL_FREE;
     c->block_bytes += SLAB_BYTES;
     slab_list(c, slab);
@@ -362,8 +368,8 @@ static uint32_t frame_acquire(struct cache *c, struct cache_block block)
     uint64_t bytes = (uint64_t)block.units * CACHE_UNIT_BYTES;
     if (block.units == 1 ? !make_unit_room(c) : !make_large_room(c, bytes))
         return NONE;
-    uint32_t frame = c->frame_free;
-    ASSERT(frame != NONE); /* there is one for each unit that the budget holds */
+    uint32_t frame = c->frame_free != NONE ? c->frame_free : c->frame_fresh;
+    ASSERT(frame < c->frame_count); /* there is one for each unit that the budget holds */
     struct frame *f = &c->frames[frame];
     uint32_t next = f->newer;
     if (block.units == 1) {
@@ -375,7 +381,10 @@ static uint32_t frame_acquire(struct cache *c, struct cache_block block)
             return NONE;
         c->block_bytes += bytes;
     }
-    c->frame_free = next;
+    if (frame == c->frame_fresh)
+        c->frame_fresh++;
+    else
+        c->frame_free = next;
     f->table = block.table;
     f->position = block.position;
     f->units = block.units;
@@ -394,19 +403,9 @@ static bool allocate_arrays(struct cache *c)
     uint64_t slab_bytes = (uint64_t)c->slab_count * sizeof(struct slab);
     c->fixed_bytes = sizeof *c + frame_bytes + slot_bytes + slab_bytes;
     c->frames = reactor_alloc_zeroed(c->r, frame_bytes);
-    c->slots = reactor_alloc(c->r, slot_bytes);
+    c->slots = reactor_alloc_zeroed(c->r, slot_bytes);
     c->slabs = reactor_alloc_zeroed(c->r, slab_bytes);
     return c->frames && c->slots && c->slabs;
-}
-
-static void link_free(struct cache *c)
-{
-    for (uint32_t i = 0; i < c->frame_count; i++)
-        c->frames[i].newer = i + 1 < c->frame_count ? i + 1 : NONE;
-    for (uint32_t i = 0; i < c->slab_count; i++)
-        c->slabs[i].next_with_room = i + 1 < c->slab_count ? i + 1 : NONE;
-    for (uint32_t i = 0; i <= c->slot_mask; i++)
-        c->slots[i].frame = NONE;
 }
 
 int cache_open(struct reactor *r, uint64_t budget_bytes, struct cache **out)
@@ -418,19 +417,19 @@ int cache_open(struct reactor *r, uint64_t budget_bytes, struct cache **out)
         return TORC_E_NO_MEMORY;
     c->r = r;
     c->budget = c->budget_max = budget;
-    c->frame_count = (uint32_t)(budget / frame_bytes < NONE / 4 ? budget / frame_bytes : NONE / 4);
+    c->frame_count = (uint32_t)(budget / frame_bytes < FRAMES_MAX ? budget / frame_bytes : FRAMES_MAX);
     c->slab_count = c->frame_count / SLAB_UNITS + 1;
     uint32_t slots = 16;
     while (slots < c->frame_count * SLOTS_PER_FRAME)
         slots *= 2;
     c->slot_mask = slots - 1;
-    c->slab_with_room = NONE;
-    c->newest = c->oldest = c->hand = NONE;
+    c->frame_count++; /* number 0 is none */
+    c->slab_count++;
+    c->frame_fresh = c->slab_fresh = 1;
     if (!allocate_arrays(c)) {
         cache_close(c);
         return TORC_E_NO_MEMORY;
     }
-    link_free(c);
     *out = c;
     return 0;
 }
@@ -439,12 +438,12 @@ void cache_close(struct cache *c)
 {
     if (!c)
         return;
-    for (uint32_t i = 0; c->frames && i < c->frame_count; i++) {
+    for (uint32_t i = 1; c->frames && i < c->frame_fresh; i++) {
         ASSERT(c->frames[i].pins == 0 && c->frames[i].state != FRAME_LOADING);
         if (c->frames[i].state == FRAME_READY && c->frames[i].slab == NONE)
             reactor_free(c->r, c->frames[i].data);
     }
-    for (uint32_t i = 0; c->slabs && i < c->slab_count; i++)
+    for (uint32_t i = 1; c->slabs && i < c->slab_fresh; i++)
         reactor_free(c->r, c->slabs[i].memory);
     reactor_free(c->r, c->slabs);
     reactor_free(c->r, c->slots);
