@@ -339,6 +339,20 @@ static int merge_table(struct engine *e, const struct place *p)
 
 /* ---- the task ---- */
 
+void engine_suspect_table(struct engine *e, uint64_t number)
+{
+    for (uint32_t i = 0; i < e->tables->count; i++)
+        if (e->tables->tables[i]->number == number)
+            e->tables->tables[i]->is_suspect = true;
+}
+
+/* Between two merges: nothing counts on their runs. */
+static void believe_suspicions(struct engine *e)
+{
+    for (uint32_t i = 0; i < e->tables->count; i++)
+        e->tables->tables[i]->is_damaged |= e->tables->tables[i]->is_suspect;
+}
+
 /* Takes a table that cannot be read whole out of a run of many, so that the others go on. Returns: 1 when
  * there was one, 0, or an error. */
 static int separate_damaged(struct engine *e)
@@ -363,6 +377,7 @@ static int compact_once(struct engine *e)
 {
     struct tier tier;
     struct place place;
+    believe_suspicions(e);
     int rc = separate_damaged(e);
     if (rc == 0)
         rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor));

@@ -54,6 +54,18 @@ static const struct table_run *find_bottom(const struct table_set *set)
     return NULL;
 }
 
+/* A run of the round with a table that is still to be taken out of it: the whole would be passed over, and
+ * its other tables removed unmerged. */
+static bool is_torn(const struct engine *e, const struct merging *m)
+{
+    for (uint32_t i = 0; i < m->set->run_count; i++) {
+        const struct table_run *run = &m->set->runs[i];
+        if (run->count > 1 && is_of_round(&e->round, run) && compaction_is_damaged(run))
+            return true;
+    }
+    return false;
+}
+
 /* ---- when ---- */
 
 bool round_is_due(const struct engine *e)
@@ -273,6 +285,8 @@ static int merge_stretch(struct engine *e, struct merging *m)
 {
     struct stretch s = find_stretch(e, m);
     cut_stretch(e, m, &s);
+    if (is_torn(e, m))
+        return TORC_E_CANCELLED;
     plan_stretch(e, m, &s);
     struct build build = {
         .level = TABLE_LEVEL_BOTTOM,
@@ -296,6 +310,8 @@ int round_merge_fragment(struct engine *e)
     struct merging m;
     struct build nothing = {.level = TABLE_LEVEL_BOTTOM};
     int rc = merging_init(e, &m);
+    if (rc == 0 && is_torn(e, &m))
+        rc = TORC_E_CANCELLED;
     if (rc == 0)
         rc = find_first_key(e, &m);
     if (rc == 1) {

@@ -609,7 +609,7 @@ static void count_tables(const struct engine *e, struct engine_counters *c)
         const struct table *t = e->tables->tables[i]->table;
         struct table_counters tc = table_counters(t);
         c->table_bytes += table_summary(t)->bytes;
-        c->tables_damaged += e->tables->tables[i]->is_damaged;
+        c->tables_damaged += e->tables->tables[i]->is_damaged || e->tables->tables[i]->is_suspect;
         c->table_pinned_bytes += table_pinned_bytes(t);
         c->table_block_reads += tc.block_reads;
         c->corruptions += tc.corruptions;

@@ -134,6 +134,9 @@ void engine_wake_flush(struct engine *e);
 void engine_wake_compaction(struct engine *e);
 /* Starts the timer that looks whether anything is written, if it does not run. */
 void engine_look_later(struct engine *e);
+/* The table has a bad block. Merges leave it alone from the next one on: the one under way has planned with
+ * it, and a run that were damaged in the midst of that would be passed over as a whole. */
+void engine_suspect_table(struct engine *e, uint64_t number);
 /* pace.merge_debt after the tables or the round have changed. */
 void compaction_refresh_debt(struct engine *e);
 

@@ -50,7 +50,7 @@ static struct table_ref *find_next(const struct engine *e, uint64_t number)
     struct table_ref *next = NULL;
     for (uint32_t i = 0; i < e->tables->count; i++) {
         struct table_ref *t = e->tables->tables[i];
-        if (!t->is_damaged && t->number >= number && (!next || t->number < next->number))
+        if (!t->is_damaged && !t->is_suspect && t->number >= number && (!next || t->number < next->number))
             next = t;
     }
     return next;
@@ -96,14 +96,6 @@ static int look_at_record(void *owner, const struct record *record, bool is_soun
     return 0;
 }
 
-/* No merge can read it. */
-static void set_aside(struct engine *e, uint64_t number)
-{
-    struct table_ref *ref = find(e, number);
-    if (ref)
-        ref->is_damaged = true;
-}
-
 /* Blocks from *block on, about PIECE_BYTES. Returns: the bytes read. */
 static uint64_t look_at_piece(struct pass *p, uint32_t *block, uint32_t count)
 {
@@ -120,7 +112,7 @@ static uint64_t look_at_piece(struct pass *p, uint32_t *block, uint32_t count)
                      (unsigned long long)p->visit.offset, (unsigned long long)p->visit.bytes,
                      error_sentence(rc));
             tell(p, text);
-            set_aside(e, p->number);
+            engine_suspect_table(e, p->number);
         }
     }
     add_bytes(e, bytes);

@@ -47,7 +47,7 @@ static int check_whole(const struct engine *e)
     if (e->quarantine_clock != 0)
         return TORC_E_UNKNOWN;
     for (uint32_t i = 0; i < e->tables->count; i++)
-        if (e->tables->tables[i]->is_damaged)
+        if (e->tables->tables[i]->is_damaged || e->tables->tables[i]->is_suspect)
             return TORC_E_CORRUPT;
     if (values_totals(e->values).files_damaged > 0)
         return TORC_E_CORRUPT;
