@@ -241,7 +241,7 @@ static void let_go(struct engine *e, struct table_ref *const *tables, uint32_t c
 {
     for (uint32_t i = 0; i < count; i++) {
         ASSERT(tables[i]->references == 0);
-        tables[i]->is_obsolete = is_obsolete;
+        tables[i]->is_obsolete = tables[i]->is_unnamed = is_obsolete;
         list_push_back(&e->graveyard, &tables[i]->link);
     }
     engine_wake_burial(e);

@@ -384,10 +384,8 @@ static int write_first(struct manifest *m, int first, const struct manifest_imag
     bool is_begun = false;
     for (int i = 0; i < WRITE_TRIES; i++) {
         int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
-        if (rc == TORC_E_DISK_FULL && !is_begun) {
-            MARK(manifest_finds_the_disk_full);
+        if (rc == TORC_E_DISK_FULL && !is_begun)
             return rc;
-        }
         is_begun |= rc == 0;
         rc = rc ? rc : write_copy(m, first, image);
         if (rc == 0)
@@ -403,7 +401,15 @@ static int write_both(struct manifest *m, const struct manifest_image *image)
 {
     int first = older_copy(m);
     int second = COPIES - 1 - first;
-    int rc = write_first(m, first, image);
+    /* A full disk between the two would stay full: what the change drops may go with the second one only. One
+     * that is not whole yet must not be there before the first. */
+    int rc = m->copies[second].state == MANIFEST_COPY_WHOLE
+                 ? manifest_file_reserve(m->reactor, &m->copies[second], image)
+                 : 0;
+    if (rc != TORC_E_DISK_FULL) /* any other error: the change may rest on one copy */
+        rc = write_first(m, first, image);
+    if (rc == TORC_E_DISK_FULL)
+        MARK(manifest_finds_the_disk_full);
     if (rc)
         return rc;
     /* The change is made. Without the second copy it rests on one, until the next change. */

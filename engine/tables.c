@@ -188,13 +188,17 @@ static void keep_counters(struct engine *e, const struct table *t)
 /* What an older copy of the manifest still names stays until both copies are of the new generation. */
 static struct table_ref *next_to_bury(struct engine *e)
 {
-    if (list_is_empty(&e->graveyard))
-        return NULL;
-    if (manifest_copies(e->manifest) < 2) {
-        MARK(replaced_table_is_kept_for_the_older_manifest_copy);
-        return NULL;
+    bool is_named_by_none = manifest_copies(e->manifest) == 2;
+    for (struct list *at = e->graveyard.next; at != &e->graveyard; at = at->next) {
+        struct table_ref *ref = CONTAINER_OF(at, struct table_ref, link);
+        if (is_named_by_none || ref->is_unnamed) {
+            list_remove(&ref->link);
+            return ref;
+        }
     }
-    return CONTAINER_OF(list_pop_front(&e->graveyard), struct table_ref, link);
+    if (!list_is_empty(&e->graveyard))
+        MARK(replaced_table_is_kept_for_the_older_manifest_copy);
+    return NULL;
 }
 
 static void bury(struct reactor *r, void *context)

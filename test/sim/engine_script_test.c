@@ -4,6 +4,7 @@
  * disk is touched. Keys are numbers, values follow from them. */
 #include "engine/engine.h"
 #include "engine/entry.h"
+#include "engine/manifest.h"
 #include "engine/wal_format.h"
 #include "reactor/sim/sim.h"
 #include "test/test.h"
@@ -381,6 +382,56 @@ TEST(full_disk_refuses_puts_and_takes_deletes_until_there_is_room)
     struct script *s = script_new(&(struct sim_world_options){.seed = 2});
     run_and_lose_power(s, fill_the_disk);
     run_to_the_end(s, look_after_full);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
+/* ---- a full disk between two copies of the manifest ---- */
+
+/* Of more than a block in the manifest. */
+static int add_table(struct manifest *m)
+{
+    static const uint8_t values[MANIFEST_VALUES_BYTES_MAX];
+    struct manifest_table table = {
+        .number = manifest_next_number(m),
+        .smallest = {.key = slice_of_string("a")},
+        .largest = {.key = slice_of_string("b")},
+        .values = slice_of(values, sizeof values),
+    };
+    return manifest_commit(m, &(struct manifest_change){.added = &table, .added_count = 1});
+}
+
+static void grow_manifest_on_a_full_disk(struct script *s)
+{
+    enum { ROOM_MAX = 6, BLOCK_BYTES = 4096 };
+    struct sim_disk *disk = sim_node_disk(s->node);
+    char why[256];
+    struct manifest *m;
+    unsigned full = 0;
+    task_sleep(s->r, 100 * MS); /* until the log has its files */
+    CU_ASSERT_EQUAL(directory_create(s->r, "other"), 0);
+    CU_ASSERT_EQUAL_FATAL(manifest_open(s->r, "other", NULL, &m, why, sizeof why), 0);
+    CU_ASSERT_EQUAL(add_table(m), 0);
+    for (uint64_t room = 0; room < ROOM_MAX; room++) {
+        uint64_t generation = manifest_state(m)->generation;
+        sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + room * BLOCK_BYTES);
+        int rc = add_table(m);
+        CU_ASSERT(rc == 0 || rc == TORC_E_DISK_FULL);
+        CU_ASSERT_EQUAL(manifest_state(m)->generation, generation + (rc == 0));
+        CU_ASSERT_EQUAL(manifest_copies(m), 2); /* or no file may be removed, and the disk stays full */
+        full += rc != 0;
+    }
+    CU_ASSERT(full > 0 && full < ROOM_MAX);
+    sim_disk_set_capacity(disk, UINT64_C(1) << 30);
+    CU_ASSERT_EQUAL(add_table(m), 0);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
+    manifest_close(m);
+}
+
+TEST(full_disk_is_found_before_one_copy_of_the_manifest_is_ahead)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 8});
+    run_to_the_end(s, grow_manifest_on_a_full_disk);
     CU_ASSERT_EQUAL(s->opened, 0);
     script_free(s);
 }
