@@ -228,7 +228,8 @@ int values_hold(struct engine *e, struct slice references, uint64_t made, struct
     for (int i = 0; i < count; i++) {
         int rc = hold_one(e, references.data + (size_t)i * VALUE_REFERENCE_BYTES, made, &out->uses[i]);
         if (rc) {
-            values_release(e, out, false);
+            values_release(e, out,
+                           made != 0); /* what a table holds that counts stays; else the start needs it */
             return rc;
         }
         out->count++;

@@ -330,6 +330,27 @@ TEST_IN_REACTOR(a_table_points_into_a_bounded_number_of_files)
     end(rig);
 }
 
+TEST_IN_REACTOR(a_new_value_log_that_is_not_there_leaves_others_as_they_were)
+{
+    struct engine_rig *rig = begin(r, 0);
+    flush_some(rig, 100, 1);
+    struct value_file *f = values_find_next(rig->engine->values, 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    uint8_t row[2 * VALUE_REFERENCE_BYTES];
+    const struct value_reference known = {.file = f->number, .bytes = 8, .file_bytes = f->bytes};
+    const struct value_reference made = {.file = UINT64_MAX, .bytes = 8, .file_bytes = 8};
+    value_reference_encode(row, &known);
+    value_reference_encode(row + VALUE_REFERENCE_BYTES, &made);
+    uint32_t references = f->references;
+    struct value_refs refs;
+    int rc = values_hold(rig->engine, slice_of(row, sizeof row), made.file, &refs);
+    CU_ASSERT_EQUAL(rc, TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(f->references, references);
+    CU_ASSERT(!f->is_kept); /* it goes with the last table that points into it */
+    CU_ASSERT_PTR_NULL(values_find(rig->engine->values, made.file));
+    end(rig);
+}
+
 TEST_IN_REACTOR(a_value_log_that_nothing_names_is_removed_at_the_start)
 {
     struct engine_rig *rig = begin(r, 0);
