@@ -378,9 +378,9 @@ static int compact_once(struct engine *e)
     struct tier tier;
     struct place place;
     believe_suspicions(e);
-    int rc = separate_damaged(e);
+    int rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor)); /* first: it makes room */
     if (rc == 0)
-        rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor));
+        rc = separate_damaged(e);
     if (rc)
         return rc;
     if (pick_tier(e, &tier)) {
