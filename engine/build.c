@@ -16,10 +16,15 @@ enum {
 
 /* ---- one table ---- */
 
+/* A table that cannot be read has no filter to ask, but it has bounds. */
 static bool may_be_in(const struct table_run *run, const struct record *record, uint64_t hash)
 {
     const struct table_ref *t = table_run_find(run, &record->key);
-    return t && t->clock_min <= record->version.clock && table_may_contain(t->table, hash);
+    if (!t || t->clock_min > record->version.clock || !table_may_contain(t->table, hash))
+        return false;
+    const struct table_summary *s = table_summary(t->table);
+    return record_key_compare(&s->smallest, &record->key) <= 0 &&
+           record_key_compare(&record->key, &s->largest) <= 0;
 }
 
 /* Would an older version of the key come to light without this record? */
