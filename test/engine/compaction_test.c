@@ -310,6 +310,22 @@ static void damage(struct reactor *r, const struct engine_rig *rig, uint64_t num
     file_close(r, f);
 }
 
+/* Writes over the table's footer. */
+static void spoil_footer(struct reactor *r, const struct engine_rig *rig, uint64_t number)
+{
+    char path[512];
+    struct file *f;
+    uint64_t bytes = 0;
+    uint8_t block[512];
+    snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_size(r, f, &bytes), 0);
+    CU_ASSERT_FATAL(bytes > sizeof block);
+    memset(block, 0x5a, sizeof block);
+    CU_ASSERT_EQUAL(file_write(r, f, block, sizeof block, bytes - sizeof block, false), 0);
+    file_close(r, f);
+}
+
 static uint32_t count_answers(struct engine_rig *rig, uint32_t first, uint32_t count, int wanted)
 {
     uint32_t answers = 0;
@@ -347,6 +363,42 @@ TEST_IN_REACTOR(compaction_leaves_a_damaged_table_alone)
     CU_ASSERT(count_answers(rig, 0, 500, ENGINE_FOUND) > 200); /* its other blocks are served */
     for (uint32_t key = 1000; key < 1500; key++)
         CU_ASSERT(engine_rig_check(rig, key));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* Keys behind all of those that flush_with writes, when all are of one vnode. */
+static uint32_t key_behind(uint32_t i)
+{
+    return 2001 + 21 * i; /* of the higher namespace */
+}
+
+TEST_IN_REACTOR(unreadable_table_keeps_no_tombstone_outside_of_its_range)
+{
+    struct engine_rig *rig = engine_rig_make();
+    rig->is_one_vnode = true;
+    engine_rig_open(rig, r);
+    flush_with(rig, 0);
+    uint64_t number = rig->engine->tables->tables[0]->number;
+    engine_rig_close(rig);
+    spoil_footer(r, rig, number);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL_FATAL(engine_counters(rig->engine).tables_damaged, 1);
+    for (uint32_t i = 0; i < 40; i++)
+        put(rig, key_behind(i), 100);
+    flush_with(rig, 1000);
+    for (uint32_t i = 0; i < 40; i++)
+        erase(rig, key_behind(i));
+    flush_with(rig, 1000);
+    CU_ASSERT_EQUAL(totals(rig).tombstones, 40); /* the table before holds the keys still */
+    uint64_t compactions = engine_counters(rig->engine).compactions;
+    for (uint32_t i = 0; i < 40 && engine_counters(rig->engine).compactions == compactions; i++)
+        flush_with(rig, 1000);
+    engine_rig_settle(rig);
+    CU_ASSERT(engine_counters(rig->engine).compactions > compactions);
+    CU_ASSERT_EQUAL(totals(rig).tombstones, 0);
+    for (uint32_t i = 0; i < 40; i++)
+        CU_ASSERT(engine_rig_check(rig, key_behind(i)));
     engine_rig_close(rig);
     engine_rig_free(rig);
 }
