@@ -49,6 +49,18 @@ static bool hides_nothing(struct engine *e, const struct table_set *set, const s
     return true;
 }
 
+/* From where the last look ended: many that hide something must not keep the others from their turn. */
+static void gather(struct engine *e, const struct table_set *set, struct candidates *c, uint64_t now_ms)
+{
+    uint32_t first = e->expired_place < set->count ? e->expired_place : 0;
+    for (uint32_t i = 0; i < set->count && c->count < DROPPED_AT_ONCE; i++) {
+        uint32_t place = (first + i) % set->count;
+        if (is_expired(set->tables[place], now_ms))
+            c->tables[c->count++] = set->tables[place];
+        e->expired_place = place + 1;
+    }
+}
+
 /* Leaves those that hide nothing, or only one another. Waits sometimes. */
 static void thin_out(struct engine *e, const struct table_set *set, struct candidates *c)
 {
@@ -66,9 +78,7 @@ int compaction_drop_expired(struct engine *e, uint64_t now_ms)
     struct table_set *set = e->tables;
     if (e->quarantine_clock != 0) /* writes are missing: it is what is known of its keys */
         return 0;
-    for (uint32_t i = 0; i < set->count && c.count < DROPPED_AT_ONCE; i++)
-        if (is_expired(set->tables[i], now_ms))
-            c.tables[c.count++] = set->tables[i];
+    gather(e, set, &c, now_ms);
     if (c.count == 0)
         return 0;
     table_set_hold(set);

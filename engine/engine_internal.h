@@ -94,6 +94,7 @@ struct engine {
     struct background flushing;
     struct background compacting;
     struct round round;
+    uint32_t expired_place; /* among the tables: where the last look for expired ones ended */
     uint64_t flushed_entry_bytes; /* the usual length of an entry in the last flush; 0: not known */
     struct pace pace;
     struct timer hold_timer; /* wakes the loop when the log is held back no more */
