@@ -294,8 +294,8 @@ struct place {
     uint32_t table;
 };
 
-/* The table that holds most of what is to leave value logs that are collected: with nothing else to do it is
- * written again where it stands, and its values move. */
+/* The table that holds most of what is to leave value logs that are collected: it is written again where it
+ * stands, and its values move. */
 static bool pick_for_values(const struct engine *e, struct place *p)
 {
     uint64_t most = 0;
@@ -372,15 +372,28 @@ static int separate_damaged(struct engine *e)
     return 0;
 }
 
+/* With nothing else to do, and once after each round, so that logs are collected under load, too. Returns: as
+ * compact_once. */
+static int merge_for_values(struct engine *e)
+{
+    struct place place;
+    e->is_values_turn = false;
+    if (!pick_for_values(e, &place))
+        return 0;
+    int rc = merge_table(e, &place);
+    return rc ? rc : 1;
+}
+
 /* Does one thing. Returns: 1 when there was something to do, 0, or an error. */
 static int compact_once(struct engine *e)
 {
     struct tier tier;
-    struct place place;
     believe_suspicions(e);
     int rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor)); /* first: it makes room */
     if (rc == 0)
         rc = separate_damaged(e);
+    if (rc == 0 && e->is_values_turn)
+        rc = merge_for_values(e);
     if (rc)
         return rc;
     if (pick_tier(e, &tier)) {
@@ -393,10 +406,7 @@ static int compact_once(struct engine *e)
         rc = round_merge_fragment(e);
         return rc ? rc : 1;
     }
-    if (!pick_for_values(e, &place))
-        return 0;
-    rc = merge_table(e, &place);
-    return rc ? rc : 1;
+    return merge_for_values(e);
 }
 
 static void compact(struct reactor *r, void *context)

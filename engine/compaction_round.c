@@ -112,6 +112,12 @@ uint64_t round_bytes_left(const struct engine *e)
     return bytes;
 }
 
+static void end_round(struct engine *e)
+{
+    e->round.is_active = false;
+    e->is_values_turn = true;
+}
+
 /* ---- where ---- */
 
 /* Waits. Moves the position to the first upper key not below it. Returns: 1; 0 when none is left; or an
@@ -301,7 +307,7 @@ static int merge_stretch(struct engine *e, struct merging *m)
     if (s.end)
         set_position(&e->round, s.end);
     else
-        e->round.is_active = false;
+        end_round(e);
     return 0;
 }
 
@@ -318,7 +324,7 @@ int round_merge_fragment(struct engine *e)
         rc = merge_stretch(e, &m);
     } else if (rc == 0) {
         plan_rest(e, &m);
-        e->round.is_active = false;
+        end_round(e);
         if (m.removed_count > 0)
             rc = compaction_merge(e, &m, &nothing);
     }

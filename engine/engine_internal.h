@@ -94,6 +94,7 @@ struct engine {
     struct background flushing;
     struct background compacting;
     struct round round;
+    bool is_values_turn;    /* a round has ended: one table is merged for its values before the next thing */
     uint32_t expired_place; /* among the tables: where the last look for expired ones ended */
     uint64_t flushed_entry_bytes; /* the usual length of an entry in the last flush; 0: not known */
     struct pace pace;
