@@ -75,7 +75,7 @@ uint64_t memtable_index_bytes(const struct memtable *m)
 uint64_t memtable_bytes(const struct memtable *m)
 {
     uint64_t list_bytes = m->sorted ? m->sorted->bytes : 0;
-    list_bytes += m->kept.pairs ? (m->kept.mask + 1) * sizeof(uint64_t) : 0;
+    list_bytes += memtable_kept_bytes(m);
     return sizeof *m + m->arena_bytes + m->chunk_capacity * sizeof(uint8_t *) + m->index_bytes + list_bytes;
 }
 

@@ -44,7 +44,9 @@ struct partition {
 /* Versions that were overwritten: pairs of units, newer << 32 | older (memtable_kept.c). */
 struct memtable_kept {
     uint64_t *pairs; /* null: none */
-    uint32_t mask;
+    uint64_t *older; /* the table before this one, while its pairs come over; else null */
+    uint32_t bits;   /* 2^bits places in pairs, half as many in older */
+    uint32_t moved;  /* so many places of older have come over */
     uint32_t count;
     uint32_t keepers; /* views */
 };
@@ -89,6 +91,7 @@ struct memtable_list {
 /* Room for one more. */
 MUST_CHECK bool memtable_kept_reserve(struct memtable *m);
 void memtable_kept_add(struct memtable *m, uint32_t unit, uint32_t older);
+uint64_t memtable_kept_bytes(const struct memtable *m); /* of memory */
 void memtable_kept_deinit(struct memtable *m);
 void memtable_list_release(struct reactor *r, struct memtable_list *list); /* null is allowed */
 

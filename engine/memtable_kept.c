@@ -4,10 +4,13 @@
  *
  * While a view keeps a memtable, a newer version never takes the place of the older one: it goes to a place
  * of its own, and the table here leads from it to the one before. Both are units of the arena. The table goes
- * with the last view; the arena keeps the bytes until the memtable is flushed, which they bring nearer. */
+ * with the last view; the arena keeps the bytes until the memtable is flushed, which they bring nearer.
+ *
+ * When the table is full one of twice its places takes over, and with each new pair some of the old ones come
+ * over: no put waits for all of them. */
 #include "engine/memtable_internal.h"
 
-enum { KEPT_FIRST = 64 };
+enum { KEPT_BITS_FIRST = 6, MOVED_AT_ONCE = 16 };
 
 void memtable_keep(struct memtable *m)
 {
@@ -17,6 +20,7 @@ void memtable_keep(struct memtable *m)
 static void forget(struct memtable *m)
 {
     reactor_free(m->reactor, m->kept.pairs);
+    reactor_free(m->reactor, m->kept.older);
     m->kept = (struct memtable_kept){.keepers = m->kept.keepers};
 }
 
@@ -32,49 +36,78 @@ void memtable_kept_deinit(struct memtable *m)
     forget(m);
 }
 
-/* The place of a unit, or the free one for it. */
-static uint64_t *find(const struct memtable_kept *k, uint32_t unit)
+uint64_t memtable_kept_bytes(const struct memtable *m)
 {
-    uint32_t i = unit * 0x9e3779b1u & k->mask;
-    while (k->pairs[i] && k->pairs[i] >> 32 != unit) /* ends: a quarter is free */
-        i = (i + 1) & k->mask;
-    return &k->pairs[i];
+    const struct memtable_kept *k = &m->kept;
+    uint64_t places = k->pairs ? UINT64_C(1) << k->bits : 0;
+    return (k->older ? places + places / 2 : places) * sizeof *k->pairs;
+}
+
+/* Among 2^bits places, that of a unit, or the free one for it. */
+static uint64_t *find(uint64_t *pairs, uint32_t bits, uint32_t unit)
+{
+    uint32_t mask = (UINT32_C(1) << bits) - 1;
+    uint32_t i = unit * UINT32_C(0x9e3779b1) >> (32 - bits); /* multiplied, the high bits are mixed best */
+    while (pairs[i] && pairs[i] >> 32 != unit)               /* ends: a quarter is free */
+        i = (i + 1) & mask;
+    return &pairs[i];
 }
 
 static bool grow(struct memtable *m)
 {
-    struct memtable_kept old = m->kept;
-    uint32_t capacity = old.pairs ? 2 * (old.mask + 1) : KEPT_FIRST;
-    uint64_t *pairs = reactor_alloc_zeroed(m->reactor, capacity * sizeof *pairs);
+    struct memtable_kept *k = &m->kept;
+    uint32_t bits = k->pairs ? k->bits + 1 : KEPT_BITS_FIRST;
+    ASSERT(!k->older && bits < 32); /* the last one came over long ago; there are fewer units */
+    uint64_t *pairs = reactor_alloc_zeroed(m->reactor, sizeof *pairs << bits);
     if (!pairs)
         return false;
-    m->kept.pairs = pairs;
-    m->kept.mask = capacity - 1;
-    for (uint32_t i = 0; old.pairs && i <= old.mask; i++)
-        if (old.pairs[i])
-            *find(&m->kept, (uint32_t)(old.pairs[i] >> 32)) = old.pairs[i];
-    reactor_free(m->reactor, old.pairs);
+    k->older = k->pairs;
+    k->pairs = pairs;
+    k->bits = bits;
+    k->moved = 0;
     return true;
+}
+
+static void move_some(struct memtable *m)
+{
+    struct memtable_kept *k = &m->kept;
+    uint32_t places = UINT32_C(1) << (k->bits - 1);
+    for (uint32_t i = 0; i < MOVED_AT_ONCE && k->moved < places; i++) {
+        uint64_t pair = k->older[k->moved++];
+        if (pair)
+            *find(k->pairs, k->bits, (uint32_t)(pair >> 32)) = pair;
+    }
+    if (k->moved < places)
+        return;
+    reactor_free(m->reactor, k->older);
+    k->older = NULL;
 }
 
 bool memtable_kept_reserve(struct memtable *m)
 {
     struct memtable_kept *k = &m->kept;
-    return (k->pairs && (k->count + 1) * 4 <= (k->mask + 1) * 3) || grow(m);
+    return (k->pairs && (k->count + UINT64_C(1)) * 4 <= (UINT64_C(1) << k->bits) * 3) || grow(m);
 }
 
 void memtable_kept_add(struct memtable *m, uint32_t unit, uint32_t older)
 {
-    uint64_t *pair = find(&m->kept, unit);
+    struct memtable_kept *k = &m->kept;
+    if (k->older)
+        move_some(m);
+    uint64_t *pair = find(k->pairs, k->bits, unit);
     ASSERT(*pair == 0);
     *pair = (uint64_t)unit << 32 | older;
-    m->kept.count++;
+    k->count++;
 }
 
 /* Returns: 0 when there is none. */
 static uint32_t older_of(const struct memtable *m, uint32_t unit)
 {
-    return m->kept.pairs ? (uint32_t)*find(&m->kept, unit) : 0;
+    const struct memtable_kept *k = &m->kept;
+    uint64_t pair = k->pairs ? *find(k->pairs, k->bits, unit) : 0;
+    if (!pair && k->older)
+        pair = *find(k->older, k->bits - 1, unit);
+    return (uint32_t)pair;
 }
 
 bool memtable_run_get_until(const struct memtable_run *run, const struct memtable *m, uint32_t place,

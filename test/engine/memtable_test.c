@@ -80,6 +80,43 @@ TEST_IN_REACTOR(memtable_keeps_the_newest_version)
     memtable_release(m);
 }
 
+/* Every version of the vnode's only key, as of its clock. */
+static void check_versions(struct memtable *m, uint64_t clock_max)
+{
+    struct memtable_run run = {.count = 0};
+    struct record found;
+    CU_ASSERT_EQUAL_FATAL(memtable_run_fill(&run, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL_FATAL(run.count, 1);
+    for (uint64_t clock = 1; clock <= clock_max; clock += clock < clock_max - 100 ? 97 : 1) {
+        CU_ASSERT(memtable_run_get_until(&run, m, 0, clock, &found));
+        CU_ASSERT_EQUAL(found.version.clock, clock);
+    }
+    CU_ASSERT(!memtable_run_get_until(&run, m, 0, 0, &found));
+    memtable_run_deinit(&run, m->reactor);
+}
+
+TEST_IN_REACTOR(memtable_keeps_all_versions_for_a_view_while_their_table_grows)
+{
+    struct memtable *m = begin(r);
+    uint32_t seen_growing = 0;
+    CU_ASSERT_EQUAL(put(m, 1, 0, 1, 20), 0);
+    memtable_keep(m);
+    for (uint64_t clock = 2; clock <= 5000; clock++) {
+        CU_ASSERT_EQUAL_FATAL(put(m, 1, 0, clock, 20), 0);
+        if (m->kept.older && seen_growing < clock / 500) {
+            seen_growing++;
+            check_versions(m, clock);
+        }
+    }
+    CU_ASSERT(seen_growing > 2);
+    check_versions(m, 5000);
+    CU_ASSERT(memtable_kept_bytes(m) >= 5000 * sizeof(uint64_t));
+    memtable_keep_end(m);
+    CU_ASSERT_EQUAL(memtable_kept_bytes(m), 0);
+    CU_ASSERT_EQUAL(held(m, 1, 0), 5000);
+    memtable_release(m);
+}
+
 TEST_IN_REACTOR(memtable_writes_over_what_has_room)
 {
     struct memtable *m = begin(r);
