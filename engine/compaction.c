@@ -127,17 +127,27 @@ void compaction_set_aside(struct engine *e, const struct merge *merge, int code)
                 error_sentence(code));
 }
 
-/* While the log or a flush waits for room a merge takes none of it: what it may write, and a file of the log,
- * must both find a place. Waits. */
-static bool leaves_room(struct engine *e, const struct merging *m)
+uint64_t compaction_bytes_of(const struct engine *e, const struct table_run *run)
 {
-    if (!e->is_out_of_room && !wal_is_out_of_room(e->wal))
-        return true;
+    uint64_t bytes = run->bytes;
+    for (uint32_t i = 0; i < run->count; i++)
+        bytes += values_collectable_bytes(e, &run->tables[i]->values);
+    return bytes;
+}
+
+/* A merge that does not fit would fill the disk, fail, and do so again. While the log or a flush waits for
+ * room a merge takes none of it: what it may write, and a file of the log, must both find a place. */
+bool compaction_fits(struct engine *e, const struct merging *m)
+{
+    bool is_wanted = e->is_out_of_room || wal_is_out_of_room(e->wal);
     uint64_t free_bytes = 0;
     int rc = directory_free_bytes(e->reactor, e->directory, &free_bytes);
-    if (rc == 0 && free_bytes >= e->options.segment_bytes + m->bytes)
+    if (rc)
+        return !is_wanted; /* not known: the merge finds out */
+    if (free_bytes >= m->bytes + (is_wanted ? e->options.segment_bytes : 0))
         return true;
-    MARK(merge_leaves_the_room_to_the_log);
+    if (is_wanted)
+        MARK(merge_leaves_the_room_to_the_log);
     return false;
 }
 
@@ -186,7 +196,7 @@ int compaction_merge(struct engine *e, struct merging *m, struct build *b)
 {
     int rc = 0;
     if (m->input_count > 0)
-        rc = leaves_room(e, m) ? build_tables(e, m, b) : TORC_E_OVERLOADED;
+        rc = compaction_fits(e, m) ? build_tables(e, m, b) : TORC_E_OVERLOADED;
     if (rc == 0) {
         uint64_t bytes = build_bytes(b);
         rc = engine_change_tables(e, &(struct tables_change){
@@ -258,7 +268,7 @@ static bool is_picked(const struct tier *t, const struct table_run *run)
     return false;
 }
 
-static void plan_tier(struct merging *m, const struct tier *t)
+static void plan_tier(const struct engine *e, struct merging *m, const struct tier *t)
 {
     for (uint32_t i = 0; i < m->set->run_count; i++) {
         const struct table_run *run = &m->set->runs[i];
@@ -267,7 +277,7 @@ static void plan_tier(struct merging *m, const struct tier *t)
             continue;
         }
         m->inputs[m->input_count++] = *run;
-        m->bytes += run->bytes;
+        m->bytes += compaction_bytes_of(e, run);
         for (uint32_t j = 0; j < run->count; j++)
             m->removed[m->removed_count++] = run->tables[j];
     }
@@ -279,7 +289,7 @@ static int merge_tier(struct engine *e, const struct tier *t)
     struct build build = {.level = t->tier + 1};
     int rc = merging_init(e, &m);
     if (rc == 0) {
-        plan_tier(&m, t);
+        plan_tier(e, &m, t);
         pace_plan(&e->pace, m.bytes, TIER_ROOM_MEMTABLES * e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
@@ -312,14 +322,14 @@ static bool pick_for_values(const struct engine *e, struct place *p)
 }
 
 /* No other table of the run can have its keys. */
-static void plan_table(struct merging *m, const struct place *p)
+static void plan_table(const struct engine *e, struct merging *m, const struct place *p)
 {
     for (uint32_t i = 0; i < m->set->run_count; i++)
         if (&m->set->runs[i] != p->run)
             m->older[m->older_count++] = m->set->runs[i];
     m->inputs[m->input_count++] = merging_part(p->run, p->table, p->table + 1);
     m->removed[m->removed_count++] = p->run->tables[p->table];
-    m->bytes = m->inputs[0].bytes + table_run_full_bytes(&m->inputs[0]);
+    m->bytes = compaction_bytes_of(e, &m->inputs[0]);
 }
 
 static int merge_table(struct engine *e, const struct place *p)
@@ -329,7 +339,7 @@ static int merge_table(struct engine *e, const struct place *p)
     struct build build = {.level = ref->level, .run = ref->run};
     int rc = merging_init(e, &m);
     if (rc == 0) {
-        plan_table(&m, p);
+        plan_table(e, &m, p);
         pace_plan(&e->pace, m.bytes, e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }

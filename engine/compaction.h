@@ -48,9 +48,13 @@ void merging_deinit(struct engine *e, struct merging *m);
 /* The tables of the run from `first` to before `end` as a run; `count` 0 when there are none. */
 struct table_run merging_part(const struct table_run *run, uint32_t first, uint32_t end);
 
+/* What a merge of the run writes at most, about: its tables, and the values that leave logs with them. */
+uint64_t compaction_bytes_of(const struct engine *e, const struct table_run *run);
+/* Waits. Is there room on the disk for what the merge writes, and for the log while that waits for some? */
+bool compaction_fits(struct engine *e, const struct merging *m);
 /* Waits. Merges into b's tables and changes what counts. With no input only tables are removed. Returns: 0;
  * TORC_E_CANCELLED also for an input that cannot be read, when it was set aside; TORC_E_OVERLOADED while the
- * log or a flush waits for the room that it would take; an error of the disk. */
+ * disk has no room for it, or the log or a flush waits for that room; an error of the disk. */
 MUST_CHECK int compaction_merge(struct engine *e, struct merging *m, struct build *b);
 /* The table that the merge stands at cannot be read whole: it is told of, and not merged any more. */
 void compaction_set_aside(struct engine *e, const struct merge *merge, int code);

@@ -23,6 +23,7 @@ struct stretch {
     uint32_t first;                 /* its tables from this one */
     uint32_t last;                  /* to before this one */
     const struct record_key *end;   /* null: to the end of all keys */
+    uint64_t bytes_max;             /* of bottom tables, or of upper ones between two of them; one at least */
 };
 
 static void set_position(struct round *round, const struct record_key *key)
@@ -154,13 +155,13 @@ static const struct record_key *smallest_of(const struct table_run *run, uint32_
 }
 
 /* Bottom tables worth a table's size, and up to the next one. */
-static struct stretch find_stretch(const struct engine *e, const struct merging *m)
+static struct stretch find_stretch(const struct engine *e, const struct merging *m, uint64_t bytes_max)
 {
-    struct stretch s = {.bottom = find_bottom(m->set)};
+    struct stretch s = {.bottom = find_bottom(m->set), .bytes_max = bytes_max};
     if (!s.bottom)
         return s;
     s.first = s.last = table_run_seek(s.bottom, &e->round.position);
-    for (uint64_t bytes = 0; s.last < s.bottom->count && bytes < e->options.table_bytes_max; s.last++)
+    for (uint64_t bytes = 0; s.last < s.bottom->count && bytes < bytes_max; s.last++)
         bytes += s.bottom->tables[s.last]->bytes;
     if (s.last < s.bottom->count)
         s.end = smallest_of(s.bottom, s.last);
@@ -207,8 +208,7 @@ static void cut_stretch(struct engine *e, const struct merging *m, struct stretc
                 continue;
             if (s->end && record_key_compare(key, s->end) >= 0)
                 break;
-            if (!is_between_bottom_tables(s, key) ||
-                upper_bytes_before(e, m, key) < e->options.table_bytes_max)
+            if (!is_between_bottom_tables(s, key) || upper_bytes_before(e, m, key) < s->bytes_max)
                 continue;
             MARK(stretch_of_a_round_ends_at_an_upper_table);
             s->end = key;
@@ -237,7 +237,8 @@ static void plan_upper(const struct engine *e, struct merging *m, const struct s
         m->inputs[m->input_count++] = merging_part(run, first, run->count);
     if (stays < run->count)
         m->older[m->older_count++] = merging_part(run, stays, run->count);
-    m->bytes += merging_part(run, first, stays > first ? stays : first).bytes;
+    struct table_run part = merging_part(run, first, stays > first ? stays : first);
+    m->bytes += compaction_bytes_of(e, &part);
 }
 
 static void plan_stretch(const struct engine *e, struct merging *m, const struct stretch *s)
@@ -255,7 +256,7 @@ static void plan_stretch(const struct engine *e, struct merging *m, const struct
         return;
     remove_tables(m, s->bottom, s->first, s->last);
     m->inputs[m->input_count] = merging_part(s->bottom, s->first, s->last);
-    m->bytes += m->inputs[m->input_count++].bytes;
+    m->bytes += compaction_bytes_of(e, &m->inputs[m->input_count++]);
 }
 
 /* Nothing is left: what is still there of the upper runs goes. */
@@ -287,13 +288,27 @@ static uint64_t room_left(const struct engine *e)
     return trigger > taken + least ? trigger - taken : least;
 }
 
-static int merge_stretch(struct engine *e, struct merging *m)
+/* Waits sometimes. Returns: 0, or TORC_E_CANCELLED when a table of the round was found damaged meanwhile. */
+static int plan(struct engine *e, struct merging *m, struct stretch *s, uint64_t bytes_max)
 {
-    struct stretch s = find_stretch(e, m);
-    cut_stretch(e, m, &s);
+    *s = find_stretch(e, m, bytes_max);
+    cut_stretch(e, m, s);
     if (is_torn(e, m))
         return TORC_E_CANCELLED;
-    plan_stretch(e, m, &s);
+    m->input_count = m->older_count = m->removed_count = 0;
+    m->bytes = 0;
+    plan_stretch(e, m, s);
+    return 0;
+}
+
+static int merge_stretch(struct engine *e, struct merging *m)
+{
+    struct stretch s;
+    int rc = plan(e, m, &s, e->options.table_bytes_max);
+    if (rc == 0 && !compaction_fits(e, m))
+        rc = plan(e, m, &s, 1); /* as little as can be */
+    if (rc)
+        return rc;
     struct build build = {
         .level = TABLE_LEVEL_BOTTOM,
         .run = TABLE_RUN_BOTTOM,
@@ -301,7 +316,7 @@ static int merge_stretch(struct engine *e, struct merging *m)
         .end = s.end,
     };
     pace_plan(&e->pace, round_bytes_left(e), room_left(e));
-    int rc = compaction_merge(e, m, &build);
+    rc = compaction_merge(e, m, &build);
     if (rc)
         return rc;
     if (s.end)
