@@ -146,23 +146,9 @@ static void on_hold_over(struct timer *t)
     (void)t; /* the turn that it makes submits */
 }
 
-/* Writers are slowed: each batch is followed by a pause. Returns: it is not over. */
-static bool is_slowed(struct engine *e)
+/* How long the log rests after so many bytes. */
+static uint64_t pause_behind(const struct engine *e, uint64_t bytes)
 {
-    uint64_t now_ns = reactor_now_ns(e->reactor);
-    if (now_ns >= e->hold_until_ns || e->is_closing)
-        return false;
-    if (e->hold_timer.heap_index != 0)
-        return true;
-    return timer_start(e->reactor, &e->hold_timer, e->hold_until_ns - now_ns, on_hold_over) == 0;
-}
-
-/* How long the log rests after what was written since the last time. */
-static void slow_down(struct engine *e)
-{
-    uint64_t bytes = e->pace.ingested - e->held_ingested;
-    if (bytes == 0)
-        return;
     struct pace_debt flush_debt = {
         .bytes = e->frozen_count * e->options.memtable_bytes + memtable_used_bytes(e->active),
         .limit = (FROZEN_KEPT_MAX + 1) * e->options.memtable_bytes,
@@ -170,14 +156,46 @@ static void slow_down(struct engine *e)
     };
     uint64_t flush_ns = pace_delay_ns(&flush_debt, bytes);
     uint64_t merge_ns = pace_delay_ns(&e->pace.merge_debt, bytes);
-    uint64_t delay_ns = flush_ns > merge_ns ? flush_ns : merge_ns;
+    return flush_ns > merge_ns ? flush_ns : merge_ns;
+}
+
+static void hold_a_piece(struct engine *e, uint64_t now_ns)
+{
+    uint64_t piece_ns = e->hold_owed_ns < PACE_PIECE_NS ? e->hold_owed_ns : PACE_PIECE_NS;
+    e->hold_owed_ns -= piece_ns;
+    e->hold_until_ns = now_ns + piece_ns;
+    e->counters.write_delay_ns += piece_ns;
+}
+
+/* Writers are slowed: each batch is followed by a pause. Returns: it is not over. */
+static bool is_slowed(struct engine *e)
+{
+    uint64_t now_ns = reactor_now_ns(e->reactor);
+    if (now_ns >= e->hold_until_ns && e->hold_owed_ns > 0) {
+        if (pause_behind(e, GATHER_BYTES_MAX) == 0)
+            e->hold_owed_ns = 0; /* the debt is gone */
+        hold_a_piece(e, now_ns);
+    }
+    if (now_ns >= e->hold_until_ns || e->is_closing)
+        return false;
+    if (e->hold_timer.heap_index != 0)
+        return true;
+    return timer_start(e->reactor, &e->hold_timer, e->hold_until_ns - now_ns, on_hold_over) == 0;
+}
+
+/* Behind what was written since the last time. */
+static void slow_down(struct engine *e)
+{
+    uint64_t bytes = e->pace.ingested - e->held_ingested;
+    if (bytes == 0)
+        return;
     e->held_ingested = e->pace.ingested;
-    if (delay_ns == 0)
+    e->hold_owed_ns = pause_behind(e, bytes);
+    if (e->hold_owed_ns == 0)
         return;
     MARK(writers_are_slowed_by_debt);
-    e->hold_until_ns = reactor_now_ns(e->reactor) + delay_ns;
     e->counters.write_delays++;
-    e->counters.write_delay_ns += delay_ns;
+    hold_a_piece(e, reactor_now_ns(e->reactor));
 }
 
 /* ---- applying ---- */

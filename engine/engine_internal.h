@@ -99,8 +99,9 @@ struct engine {
     uint64_t flushed_entry_bytes; /* the usual length of an entry in the last flush; 0: not known */
     struct pace pace;
     struct timer hold_timer; /* wakes the loop when the log is held back no more */
-    uint64_t hold_until_ns;
-    uint64_t held_ingested; /* of pace.ingested, what the log was held back for */
+    uint64_t hold_until_ns;  /* the piece of a pause that goes on */
+    uint64_t hold_owed_ns;   /* pieces to come */
+    uint64_t held_ingested;  /* of pace.ingested, what the log was held back for */
     struct timer look_timer;
     uint64_t looked_ingested; /* pace.ingested at the last look */
     bool is_idle;    /* next to nothing was written for a while: what is below the trigger is merged, too */

@@ -53,8 +53,9 @@ uint64_t pace_earn(struct pace *p, uint64_t now_ns);
 
 void pace_flushed(struct pace *p, uint64_t bytes, uint64_t took_ns);
 
-/* The pause behind a batch of so many bytes; PACE_DELAY_MAX_NS at most. */
-enum { PACE_DELAY_MAX_NS = 20 * 1000 * 1000 };
+/* The pause behind a batch of so many bytes; PACE_DELAY_MAX_NS at most. It is made in pieces: between two of
+ * them the debt may have gone, and with it the rest of the pause. */
+enum { PACE_DELAY_MAX_NS = 1000 * 1000 * 1000, PACE_PIECE_NS = 20 * 1000 * 1000 };
 uint64_t pace_delay_ns(const struct pace_debt *debt, uint64_t bytes);
 
 #endif

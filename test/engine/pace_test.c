@@ -77,6 +77,10 @@ TEST(writers_are_slowed_from_half_of_the_limit_on)
     CU_ASSERT(delay > 95 * MS / 100 && delay < MS);
     debt.bytes = 100 * debt.limit;
     CU_ASSERT_EQUAL(pace_delay_ns(&debt, MIB), PACE_DELAY_MAX_NS); /* and never stopped */
+    /* A batch of large values rests for all its bytes. */
+    debt = (struct pace_debt){.bytes = 100 * MIB, .limit = 100 * MIB, .rate = 128 * MIB};
+    CU_ASSERT_EQUAL(pace_delay_ns(&debt, 16 * MIB), 16 * pace_delay_ns(&debt, MIB));
+    CU_ASSERT(pace_delay_ns(&debt, MIB) > PACE_PIECE_NS);
 }
 
 TEST(rates_are_those_that_were_measured)
