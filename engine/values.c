@@ -304,10 +304,11 @@ void values_count(struct engine *e, const struct value_refs *refs, bool is_added
     }
 }
 
-/* Requires: bytes > 0. */
+/* Rounded down, and nothing else: of some files one has at least the share of them all, so there is always
+ * one to collect. Requires: bytes > 0; part < 2^54, which no disk holds. */
 static uint64_t per_mille(uint64_t part, uint64_t bytes)
 {
-    return bytes >= 1000 ? part / (bytes / 1000) : part * 1000 / bytes;
+    return part * 1000 / bytes;
 }
 
 /* The files with at least the average share of garbage are where most is won for what is moved (as segments

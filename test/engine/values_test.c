@@ -294,6 +294,26 @@ TEST_IN_REACTOR(garbage_is_collected_and_its_files_are_removed)
     end(rig);
 }
 
+/* None of them has less than the average, however it is rounded. */
+TEST_IN_REACTOR(files_with_equal_shares_of_garbage_are_collected)
+{
+    struct engine_rig *rig = begin(r, 0);
+    char path[512];
+    struct value_file files[] = {{.number = 1, .bytes = 100000}, {.number = 2, .bytes = 900}};
+    struct value_use uses[] = {{&files[0], 10000}, {&files[1], 90}};
+    struct value_refs refs = {.uses = uses, .count = ARRAY_COUNT(uses)};
+    snprintf(path, sizeof path, "%s/MANIFEST-A", rig->options.directory);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ, &files[0].file), 0);
+    files[1].file = files[0].file;
+    values_count(rig->engine, &refs, true);
+    CU_ASSERT(values_is_collected(rig->engine, &files[0]));
+    CU_ASSERT(values_is_collected(rig->engine, &files[1]));
+    CU_ASSERT_EQUAL(values_collectable_bytes(rig->engine, &refs), 10090);
+    values_count(rig->engine, &refs, false);
+    file_close(r, files[0].file);
+    end(rig);
+}
+
 TEST_IN_REACTOR(a_file_whose_tables_are_gone_is_removed)
 {
     struct engine_rig *rig = begin(r, 0);
