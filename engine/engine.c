@@ -544,6 +544,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
         .gather_bytes_max = e->gather_bytes_max,
         .writes_in_flight_max = e->options.log_writes_in_flight,
         .deliver_items_max = e->options.apply_at_once,
+        .shard = e->options.vnode_first + 1u,
         .owner = e,
         .on_durable = on_durable,
         .on_late = on_late,

@@ -223,6 +223,7 @@ static int replay_log(struct engine *e, struct wal_recovery *recovery, char *why
         .replay = replay_record,
         .owner = &replay,
         .named = manifest_state(e->manifest)->numbers.log_files,
+        .shard = e->options.vnode_first + 1u,
     };
     uint64_t begin_ns = reactor_clock_ns(e->reactor);
     int rc = wal_recover(e->reactor, &options, recovery, why, why_bytes);

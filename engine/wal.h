@@ -45,6 +45,7 @@ struct wal_recovery_options {
     void *owner;
     struct wal_named named; /* files that must be there, unless they are before the start */
     bool is_read_only;      /* nothing is written again: what is read is not served */
+    uint32_t shard;         /* whose log it is, as in wal_format.h */
 };
 
 struct wal_segment_info {
@@ -122,6 +123,7 @@ struct wal_options {
     struct disk *disk; /* whose share copies have; null: without limits */
     uint64_t idle_ns;  /* after so long without writes the watermark is written; 0 means 10 ms */
     uint64_t retry_ns; /* how often a full disk is looked at again; 0 means 1 s */
+    uint32_t shard;    /* whose log it is, as in wal_format.h */
     void *owner;
     /* In the order of the appends; may not wait, may call wal_append. Outside of any task, but
      * for what wal_close fails. */

@@ -36,7 +36,7 @@ enum {
 
 struct wal_segment_header {
     uint64_t id;    /* as in the name */
-    uint64_t epoch; /* random, of this use of the file */
+    uint64_t epoch; /* of this use of the file: random, and wal_epoch_is_of the shard */
     uint64_t first_sequence;
     uint64_t continues_sequence;
     uint64_t continues_checksum; /* 0 when that record is unknown */
@@ -65,6 +65,18 @@ enum wal_header_state {
 void wal_segment_header_encode(uint8_t *to, const struct wal_segment_header *h);
 /* Of another format version only out->id may be used: checksum, version and id keep their places. */
 enum wal_header_state wal_segment_header_decode(const uint8_t *from, struct wal_segment_header *out);
+
+/* An epoch whose low bits say whose log it is. `shard`: 1 + the first vnode of the shard; 0: any. Files of
+ * shards have the same names, and their records the same places: a write that the disk made in another
+ * shard's file is known by this. */
+static inline uint64_t wal_epoch_of(uint64_t random, uint32_t shard)
+{
+    return shard ? (random & ~(uint64_t)UINT16_MAX) | (uint16_t)(shard - 1) : random;
+}
+static inline bool wal_epoch_is_of(uint64_t epoch, uint32_t shard)
+{
+    return epoch == wal_epoch_of(epoch, shard);
+}
 
 /* Does the record stand where it was written to? */
 static inline bool wal_record_is_in_place(const struct wal_record_header *h, uint64_t offset)

@@ -167,7 +167,7 @@ static enum found look(struct walk *w, struct wal_record_header *h)
 {
     wal_reader_need(&w->reader, w->offset + WAL_BLOCK_BYTES);
     const uint8_t *record = w->reader.buffer + w->offset;
-    if (!wal_record_header_decode(record, h) || !wal_survey_owns(segment_of(w), h))
+    if (!wal_record_header_decode(record, h) || !wal_survey_owns(&w->survey, segment_of(w), h))
         return FOUND_NOTHING;
     if (!wal_record_is_in_place(h, w->offset)) {
         MARK(log_record_written_elsewhere_is_not_taken);
@@ -332,7 +332,7 @@ static bool is_untouched(struct walk *w, uint32_t index, uint64_t offset)
     bool is_whole = wal_record_header_decode(w->survey.scratch, &h);
     if (s->has_header)
         return h.epoch != s->header.epoch;
-    return offset == WAL_BLOCK_BYTES && !(is_whole && wal_survey_owns(s, &h));
+    return offset == WAL_BLOCK_BYTES && !(is_whole && wal_survey_owns(&w->survey, s, &h));
 }
 
 /* Can the missing record have been where the disk cannot read? It begins at the present place or at the
@@ -602,7 +602,7 @@ int wal_recover(struct reactor *r, const struct wal_recovery_options *options, s
     w->next = options->start.sequence;
     w->last_sequence = options->start.sequence - 1;
     wal_reader_init(&w->reader, r);
-    int rc = wal_survey_take(&w->survey, r, options->directory, options->start, why, why_bytes);
+    int rc = wal_survey_take(&w->survey, r, options, why, why_bytes);
     if (rc == 0) {
         w->has_first_file = has_first_file(w);
         rc = walk_all(w);

@@ -284,7 +284,7 @@ static int prepare_segment(struct wal *wal)
         return rc;
     }
     list_init(&s->link);
-    s->epoch = reactor_random(wal->reactor);
+    s->epoch = wal_epoch_of(reactor_random(wal->reactor), wal->options.shard);
     s->bytes = wal->options.segment_bytes;
     wal->next = s;
     return 0;

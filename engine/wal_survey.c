@@ -2,7 +2,8 @@
  * wal_survey.h.
  *
  * A record counts as evidence when its header is whole, names this segment and, if the segment's own header
- * is whole, this use of it. What an earlier use left behind has another epoch. */
+ * is whole, this use of it. What an earlier use left behind has another epoch; that of another shard's record
+ * says so. */
 #include "engine/wal_survey.h"
 
 #include "engine/wal_reader.h"
@@ -21,9 +22,10 @@ const char *wal_survey_path(struct wal_survey *s, uint32_t index)
     return s->path;
 }
 
-bool wal_survey_owns(const struct wal_survey_segment *segment, const struct wal_record_header *h)
+bool wal_survey_owns(const struct wal_survey *s, const struct wal_survey_segment *segment,
+                     const struct wal_record_header *h)
 {
-    return h->segment_id == segment->id &&
+    return h->segment_id == segment->id && wal_epoch_is_of(h->epoch, s->shard) &&
            (!segment->has_header ||
             (h->epoch == segment->header.epoch && h->sequence >= segment->header.first_sequence));
 }
@@ -62,7 +64,8 @@ static int read_header(struct wal_survey *s, uint32_t index, char *why, size_t w
         (void)wal_read_blocks(s->reactor, file, s->scratch, WAL_BLOCK_BYTES, 0); /* else: a damaged header */
         enum wal_header_state state = wal_segment_header_decode(s->scratch, &segment->header);
         bool is_own = state != WAL_HEADER_BAD && segment->header.id == segment->id;
-        segment->has_header = is_own && state == WAL_HEADER_VALID;
+        segment->has_header =
+            is_own && state == WAL_HEADER_VALID && wal_epoch_is_of(segment->header.epoch, s->shard);
         if (is_own && state == WAL_HEADER_OTHER_VERSION)
             rc = TORC_E_DATA_FORMAT;
     }
@@ -89,21 +92,21 @@ static void mark_dropped(struct wal_survey *s)
     }
 }
 
-int wal_survey_take(struct wal_survey *s, struct reactor *r, const char *directory, struct wal_start start,
+int wal_survey_take(struct wal_survey *s, struct reactor *r, const struct wal_recovery_options *options,
                     char *why, size_t why_bytes)
 {
-    *s = (struct wal_survey){.reactor = r, .directory = directory};
+    *s = (struct wal_survey){.reactor = r, .directory = options->directory, .shard = options->shard};
     s->scratch = reactor_alloc_aligned(r, WAL_READ_BYTES, FILE_ALIGNMENT);
     s->path = reactor_alloc(r, WAL_PATH_BYTES);
     if (!s->scratch || !s->path) {
         snprintf(why, why_bytes, "%s", error_sentence(TORC_E_NO_MEMORY));
         return TORC_E_NO_MEMORY;
     }
-    int rc = directory_list(r, directory, add_file, s);
+    int rc = directory_list(r, s->directory, add_file, s);
     if (rc)
-        snprintf(why, why_bytes, "%s: cannot list the log: %s", directory, error_sentence(rc));
+        snprintf(why, why_bytes, "%s: cannot list the log: %s", s->directory, error_sentence(rc));
     for (uint32_t i = 0; rc == 0 && i < s->count; i++) {
-        s->segments[i].is_needed = s->segments[i].id >= start.segment;
+        s->segments[i].is_needed = s->segments[i].id >= options->start.segment;
         rc = read_header(s, i, why, why_bytes);
     }
     if (rc == 0)
@@ -123,7 +126,7 @@ static void look_at(struct wal_survey *s, const struct wal_survey_segment *segme
                     size_t at, struct wal_lookahead *look)
 {
     struct wal_record_header h;
-    if (!wal_record_header_decode(s->scratch + at, &h) || !wal_survey_owns(segment, &h))
+    if (!wal_record_header_decode(s->scratch + at, &h) || !wal_survey_owns(s, segment, &h))
         return;
     if (h.sequence > s->sequence_seen_max)
         s->sequence_seen_max = h.sequence;

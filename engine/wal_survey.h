@@ -28,6 +28,7 @@ struct wal_survey_segment {
 struct wal_survey {
     struct reactor *reactor;
     const char *directory;
+    uint32_t shard;                      /* whose log it is */
     struct wal_survey_segment *segments; /* by id */
     uint32_t count;
     uint32_t capacity;
@@ -37,15 +38,16 @@ struct wal_survey {
 };
 
 /* Waits. *s needs wal_survey_deinit in every case. */
-MUST_CHECK int wal_survey_take(struct wal_survey *s, struct reactor *r, const char *directory,
-                               struct wal_start start, char *why, size_t why_bytes);
+MUST_CHECK int wal_survey_take(struct wal_survey *s, struct reactor *r,
+                               const struct wal_recovery_options *options, char *why, size_t why_bytes);
 void wal_survey_deinit(struct wal_survey *s);
 
 /* The path of a segment; valid until the next call. */
 const char *wal_survey_path(struct wal_survey *s, uint32_t index);
 
 /* Are these header fields those of a record of this use of this segment? */
-bool wal_survey_owns(const struct wal_survey_segment *segment, const struct wal_record_header *h);
+bool wal_survey_owns(const struct wal_survey *s, const struct wal_survey_segment *segment,
+                     const struct wal_record_header *h);
 
 struct wal_lookahead {
     /* asked */

@@ -33,6 +33,7 @@ int check_log(struct check_shard *s)
         .owner = s,
         .named = s->state->numbers.log_files,
         .is_read_only = true,
+        .shard = s->shard.vnode_first + 1u,
     };
     int rc = wal_recover(s->check->reactor, &options, &found, why, sizeof why);
     if (rc == TORC_E_DATA_FORMAT || rc == TORC_E_CORRUPT) {

@@ -332,6 +332,53 @@ TEST_IN_REACTOR(wal_with_a_rotten_segment_header_loses_nothing)
     }
 }
 
+static void copy_bytes(const struct place *from, const struct place *to, uint64_t offset, uint64_t bytes)
+{
+    uint8_t *copy = malloc(bytes);
+    ASSERT(copy);
+    int in = open(from->path, O_RDONLY), out = open(to->path, O_WRONLY);
+    CU_ASSERT_EQUAL(pread(in, copy, bytes, (off_t)offset), (ssize_t)bytes);
+    CU_ASSERT_EQUAL(pwrite(out, copy, bytes, (off_t)offset), (ssize_t)bytes);
+    close(in);
+    close(out);
+    free(copy);
+}
+
+/* A log whose records are numbered from `first`, one in each block. Returns: where the fourth is. */
+static struct place fill_for_shard(struct rig *rig, uint32_t shard, uint32_t first)
+{
+    rig->shard = shard;
+    rig_open(rig);
+    rig_put_singly(rig, first, 8);
+    struct place place = rig_place_of(rig, rig->batch_sequences[3]);
+    rig_close(rig);
+    return place;
+}
+
+/* The same file name, the same place and the same sequence: only the epoch tells whose it is, and the header
+ * that says which epoch counts may be gone, or be that of the other shard, too. */
+TEST_IN_REACTOR(wal_takes_nothing_of_another_shard)
+{
+    for (int is_header_too = 0; is_header_too < 2; is_header_too++) {
+        struct rig *rig = rig_make(r), *other = rig_make(r);
+        struct place own = fill_for_shard(rig, 1, 0), foreign = fill_for_shard(other, 17, 100);
+        CU_ASSERT_EQUAL_FATAL(own.offset, foreign.offset);
+        copy_bytes(&foreign, &own, own.offset, WAL_BLOCK_BYTES);
+        if (is_header_too)
+            copy_bytes(&foreign, &own, 0, WAL_BLOCK_BYTES);
+        else
+            overwrite(own.path, 0, WAL_BLOCK_BYTES, 0);
+        rig_look(rig);
+        CU_ASSERT(rig_has_replayed(rig, 0, 3));
+        CU_ASSERT(rig_has_replayed(rig, 4, 4));
+        CU_ASSERT_EQUAL(rig->replayed_count, 7);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+        CU_ASSERT_EQUAL(rig->recovery.damaged_offset, own.offset);
+        rig_free(rig);
+        rig_free(other);
+    }
+}
+
 TEST_IN_REACTOR(wal_finds_the_last_record_behind_a_rotten_segment_header)
 {
     struct rig *rig = rig_make(r);
@@ -406,7 +453,7 @@ TEST_IN_REACTOR(wal_of_another_format_version_is_refused)
     CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
     close(fd);
     char why[256] = "";
-    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig, rig->named, false};
+    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig, rig->named, false, 0};
     CU_ASSERT_EQUAL(wal_recover(r, &options, &rig->recovery, why, sizeof why), TORC_E_DATA_FORMAT);
     CU_ASSERT(why[0] != '\0');
     rig_free(rig);

@@ -102,7 +102,8 @@ int rig_recover(struct rig *rig)
     char why[256];
     memset(rig->replayed, 0, sizeof rig->replayed);
     rig->replayed_count = 0;
-    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig, rig->named, false};
+    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig,
+                                           rig->named,     false,      rig->shard};
     int rc = wal_recover(rig->reactor, &options, &rig->recovery, why, sizeof why);
     if (rc)
         fprintf(stderr, "wal_recover: %s\n", why);
@@ -129,6 +130,7 @@ void rig_open(struct rig *rig)
         .owner = rig,
         .retry_ns = 5 * 1000 * 1000,
         .idle_ns = rig->idle_ns,
+        .shard = rig->shard,
         .on_durable = on_durable,
         .on_room = on_room,
     };
