@@ -436,6 +436,39 @@ TEST(full_disk_is_found_before_one_copy_of_the_manifest_is_ahead)
     script_free(s);
 }
 
+static void put_below(struct script *s, uint32_t count)
+{
+    for (uint32_t key = 0; key < count; key++)
+        put(s, key);
+}
+
+/* The bottom cannot be written anew in what is left, but flushes and the log find their place in it. */
+static void merge_without_room(struct script *s)
+{
+    struct sim_disk *disk = sim_node_disk(s->node);
+    put_below(s, 16000);
+    task_sleep(s->r, 20000 * MS); /* until all is in the bottom */
+    uint64_t compactions = engine_counters(s->engine).compactions;
+    sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + (3300 << 10));
+    put_below(s, 3000);
+    task_sleep(s->r, 4000 * MS);
+    CU_ASSERT_EQUAL(engine_counters(s->engine).compactions, compactions);
+    CU_ASSERT_EQUAL(s->failed, 0);
+    CU_ASSERT(!has_event(s, "compaction")); /* it was not tried in vain */
+    sim_disk_set_capacity(disk, UINT64_C(1) << 30);
+    task_sleep(s->r, 20000 * MS);
+    CU_ASSERT(engine_counters(s->engine).compactions > compactions);
+    CU_ASSERT_EQUAL(answer_of(s, 2000), ENGINE_FOUND);
+}
+
+TEST(merge_that_does_not_fit_on_the_disk_waits_for_room)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    run_to_the_end(s, merge_without_room);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
 /* ---- bad sectors ---- */
 
 static const char first_file[] = "shard/wal-0000000000000001.log";
