@@ -104,6 +104,8 @@ int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const s
         return rc == -ENOSPC || rc == -EDQUOT ? TORC_E_DISK_FULL : rc;
     uint64_t bytes = 0;
     rc = file_size(r, f, &bytes);
+    if (rc == 0 && bytes > MANIFEST_BYTES_MAX) /* the next start would not read it */
+        rc = file_truncate(r, f, image->padded);
     if (rc == 0 && bytes < image->padded)
         rc = file_allocate(r, f, bytes, image->padded - bytes);
     if (rc == -EOPNOTSUPP)

@@ -263,6 +263,54 @@ TEST_IN_REACTOR(manifest_of_another_version_does_not_start)
     }
 }
 
+/* Returns: how many copies are whole after one of two is as `damage` leaves it. */
+static unsigned copies_after(struct reactor *r, void (*damage)(const char *path))
+{
+    const char *directory = test_directory();
+    struct manifest *m = open_it(r, directory);
+    add_table(m);
+    manifest_close(m);
+    damage(file_in(directory, "MANIFEST-B"));
+    m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 1);
+    unsigned copies = manifest_copies(m);
+    add_table(m);
+    manifest_close(m);
+    m = open_it(r, directory);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
+    manifest_close(m);
+    return copies;
+}
+
+static void say_it_is_longer(const char *path)
+{
+    uint8_t header[MANIFEST_HEADER_BYTES];
+    int fd = open(path, O_RDWR);
+    CU_ASSERT_EQUAL(pread(fd, header, sizeof header, 0), sizeof header);
+    store_u64le(header + 16, 10 * MANIFEST_BLOCK_BYTES); /* of content */
+    store_u64le(header + MANIFEST_HEADER_BYTES - 8, checksum_bytes(header, MANIFEST_HEADER_BYTES - 8));
+    CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
+    close(fd);
+}
+
+static void make_it_too_large(const char *path)
+{
+    CU_ASSERT_EQUAL(truncate(path, (off_t)MANIFEST_BYTES_MAX + 1), 0);
+}
+
+TEST_IN_REACTOR(manifest_copy_that_is_longer_than_it_can_be_is_bad_and_repaired)
+{
+    CU_ASSERT_EQUAL(copies_after(r, say_it_is_longer), 1);
+    CU_ASSERT_EQUAL(copies_after(r, make_it_too_large), 1);
+}
+
+TEST_IN_REACTOR(manifest_that_cannot_be_opened_is_not_a_new_shard)
+{
+    const char *directory = test_directory();
+    CU_ASSERT_EQUAL(mkdir(file_in(directory, "MANIFEST-A"), 0777), 0);
+    CU_ASSERT_EQUAL(open_error(r, directory), -EISDIR);
+}
+
 /* Two shards give out numbers in the same directory over time: none is ever like another. */
 TEST_IN_REACTOR(manifest_gives_out_numbers_that_name_the_shard)
 {
