@@ -318,7 +318,7 @@ static bool can_be_dead(const struct model_write *w, const struct model_question
 bool model_may_be_lost(const struct model *m, uint32_t number)
 {
     const struct model_write *w = &m->writes[number];
-    if (w->state == WRITE_RECOVERED)
+    if (w->state == WRITE_RECOVERED || w->sequence == 0) /* seen, never answered: where is it in the log? */
         return m->lie_count > 0;
     for (uint32_t i = 0; i < m->lie_count; i++)
         if (w->sequence + 2 > m->lies[i].watermark && number <= m->lies[i].count_until)
