@@ -24,6 +24,7 @@
 
 enum {
     LOAD_DRAIN_MS = 10000,   /* how long after the end answers are waited for */
+    LOAD_WALK_MS = 3600000,  /* the same for a walk over all keys, which begins once and takes its time */
     LOAD_POLL_MAX_MS = 10,   /* no poll sleeps longer, so seconds end on time */
     LOAD_RETRIES_MAX = 1000, /* of one put of the load phase that was refused for want of room */
     /* A request that was sent this much after it was due, though a slot was free, is the client's fault. */
