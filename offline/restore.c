@@ -53,30 +53,45 @@ static int take_files(struct reactor *r, const struct restore *restore, unsigned
     return rc;
 }
 
-static bool has_archive_file(struct reactor *r, const char *directory, uint64_t id)
+static int is_name(void *context, const char *name)
 {
-    char path[DATADIR_PATH_MAX];
-    struct file *f;
-    snprintf(path, sizeof path, "%.4000s/wal-%016" PRIx64 ".log", directory, id);
-    if (file_open(r, path, FILE_READ, &f) != 0)
-        return false;
-    file_close(r, f);
-    return true;
+    (void)context;
+    (void)name;
+    return 1;
 }
 
-/* The archive of this shard, when it goes on from the backup. */
-static const char *find_archive(struct reactor *r, const struct restore *restore, unsigned shard,
-                                char directory[DATADIR_PATH_MAX])
+static int tell_no_archive(const struct restore *restore, const char *directory, int code)
+{
+    char moment[SOURCE_TIME_BYTES];
+    const char *of = source_time(restore->source->catalogue.clock, moment);
+    return offline_complain("%s: %s: the archive of the log is not there, and the backup is of %s; name the "
+                            "archive with --archive, or restore the backup alone, without --to and --archive",
+                            directory, error_sentence(code), of);
+}
+
+/* The archive of this shard, when it has to go on from the backup: then that it is there, and a file of it that
+ * is missing is found when it is read. One to which nothing was ever written has none. */
+static int find_archive(struct reactor *r, const struct restore *restore, unsigned shard,
+                        char directory[DATADIR_PATH_MAX])
 {
     const struct catalogue_shard *s = &restore->source->catalogue.shards[shard];
+    directory[0] = '\0';
     if (!restore->archive || restore->clock <= restore->source->catalogue.clock)
-        return NULL;
-    int length =
-        snprintf(directory, DATADIR_PATH_MAX, "%s/log/%016" PRIx64, restore->archive, s->log_history);
-    if (length < 0 || length >= DATADIR_PATH_MAX)
-        return NULL;
-    uint64_t first = s->end_segment ? s->end_segment : 1;
-    return has_archive_file(r, directory, first) ? directory : NULL;
+        return 0;
+    int length = snprintf(directory, DATADIR_PATH_MAX, "%s/log", restore->archive);
+    if (length < 0 || length >= DATADIR_PATH_MAX - 32)
+        return offline_complain("%s: the path is too long", restore->archive);
+    int rc = directory_list(r, directory, is_name, NULL);
+    if (rc < 0)
+        return tell_no_archive(restore, directory, rc);
+    snprintf(directory + length, (size_t)(DATADIR_PATH_MAX - length), "/%016" PRIx64, s->log_history);
+    rc = directory_list(r, directory, is_name, NULL);
+    if (rc >= 0)
+        return 0;
+    if (rc != -ENOENT || s->end_segment != 0)
+        return tell_no_archive(restore, directory, rc);
+    directory[0] = '\0';
+    return 0;
 }
 
 static int restore_shard(struct reactor *r, struct restore *restore, unsigned shard)
@@ -96,16 +111,18 @@ static int restore_shard(struct reactor *r, struct restore *restore, unsigned sh
         .options = &options,
         .manifest = manifest,
         .log = log,
-        .archive = find_archive(r, restore, shard, archive),
         .start_segment = s->start_segment,
         .start_sequence = s->start_sequence,
         .end_segment = s->end_segment,
         .end_sequence = s->end_sequence,
         .clock_max = restore->clock,
     };
-    int rc = directory_create(r, directory);
-    if (rc)
-        rc = offline_complain("%s: %s", directory, error_sentence(rc));
+    int rc = find_archive(r, restore, shard, archive);
+    one.archive = rc == 0 && archive[0] ? archive : NULL;
+    if (rc == 0) {
+        rc = directory_create(r, directory);
+        rc = rc ? offline_complain("%s: %s", directory, error_sentence(rc)) : 0;
+    }
     if (rc == 0)
         rc = take_files(r, restore, shard, directory);
     if (rc == 0 && engine_restore(r, &one) != 0)
@@ -139,13 +156,6 @@ int restore_run(struct reactor *r, struct restore *restore)
 }
 
 /* ---- the command ---- */
-
-static int is_name(void *context, const char *name)
-{
-    (void)context;
-    (void)name;
-    return 1;
-}
 
 /* Nothing may be there: an empty directory at most. */
 static int check_free(struct reactor *r, const char *data, const char *work)
