@@ -176,10 +176,15 @@ int snapshots_create(struct admin_job *job)
         return rc;
     path_of(job, job->argument, "", directory);
     path_of(job, job->argument, "/CATALOGUE", catalogue);
-    if (catalogue_read(job->shard->reactor, catalogue, &found) == 0) {
+    rc = catalogue_read(job->shard->reactor, catalogue, &found);
+    if (rc == 0) {
         catalogue_deinit(job->shard->reactor, &found);
         return say(job, -EEXIST, "there is a snapshot of that name; delete it first or choose another name");
     }
+    if (rc != -ENOENT)
+        return fail(job, rc,
+                    "there is a snapshot of that name whose CATALOGUE cannot be read; delete it first "
+                    "or choose another name");
     rc = directory_remove_all(job->shard->reactor, directory); /* one that was cut short */
     if (rc)
         return fail(job, rc, directory);
