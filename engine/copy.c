@@ -145,12 +145,12 @@ int copy_or_link(struct reactor *r, const struct copy_options *options)
 static int write_aside(struct reactor *r, struct slice bytes, const char *path)
 {
     struct file *f;
-    int rc = file_open(r, path, FILE_WRITE | FILE_CREATE, &f);
+    int rc = file_remove(r, path); /* of a try that was cut short; never written to, it may be a link */
+    if (rc == 0 || rc == -ENOENT)
+        rc = file_open(r, path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE, &f);
     if (rc)
         return rc;
-    rc = file_truncate(r, f, 0);
-    if (rc == 0)
-        rc = file_write(r, f, bytes.data, bytes.bytes, 0, false);
+    rc = file_write(r, f, bytes.data, bytes.bytes, 0, false);
     if (rc == 0)
         rc = file_sync(r, f);
     file_close(r, f);

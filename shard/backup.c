@@ -5,6 +5,7 @@
  * The backup before stays as it is, whatever becomes of this one: files are added, none is changed, and a
  * directory without a catalogue is no backup. It is removed by the next one. */
 #include "shard/backup_files.h"
+#include "shard/backup_place.h"
 #include "shard/shard.h"
 
 #include "engine/copy.h"
@@ -14,7 +15,7 @@
 #include <stdio.h>
 
 enum {
-    BACKUPS_FORMAT = 1,
+    BACKUPS_FORMAT = 2,
     BACKUPS_BYTES_MAX = 256,
     NAME_BYTES = 32,
     CLOCK_COUNTER_BITS = 16,
@@ -26,6 +27,7 @@ struct backup {
     char name[NAME_BYTES];
     char snapshot[DATADIR_PATH_MAX];
     char path[DATADIR_PATH_MAX];
+    bool is_made; /* the directory of this backup, by this job */
 };
 
 static int say(struct admin_job *job, int code, const char *what)
@@ -40,6 +42,12 @@ static const char *path_of(struct backup *b, const char *name, const char *file)
 {
     snprintf(b->path, sizeof b->path, "%s/%s%s", b->job->argument, name, file);
     return b->path;
+}
+
+static int make(struct backup *b, const char *path)
+{
+    int rc = directory_create(b->job->shard->reactor, path);
+    return rc == -EEXIST ? 0 : rc;
 }
 
 /* ---- the target ---- */
@@ -72,6 +80,34 @@ static int adopt_target(struct backup *b, const char *text)
     return rc ? say(job, rc, "cannot write to") : 0;
 }
 
+/* Waits. What tells this data directory from every other, made at the first backup. */
+static int data_id(struct backup *b, uint64_t *id)
+{
+    struct admin_job *job = b->job;
+    struct reactor *r = job->shard->reactor;
+    char text[32];
+    uint8_t *found;
+    size_t bytes;
+    snprintf(b->path, sizeof b->path, "%s/snapshots", job->shard->options->data);
+    int rc = make(b, b->path);
+    if (rc == 0)
+        rc = directory_sync_parent(r, b->path);
+    if (rc)
+        return rc;
+    snprintf(b->path, sizeof b->path, "%s/snapshots/.id", job->shard->options->data);
+    rc = copy_file_to_bytes(r, b->path, sizeof text, &found, &bytes);
+    if (rc == 0) {
+        rc = sscanf((const char *)found, "%16" SCNx64, id) == 1 ? 0 : TORC_E_CORRUPT;
+        reactor_free(r, found);
+        return rc;
+    }
+    if (rc != -ENOENT)
+        return rc;
+    *id = reactor_random(r);
+    snprintf(text, sizeof text, "%016" PRIx64 "\n", *id);
+    return copy_bytes_to_file(r, slice_of_string(text), b->path);
+}
+
 /* The file that says whose backups they are is there and right, or nothing else is. */
 static int check_target(struct backup *b)
 {
@@ -80,9 +116,13 @@ static int check_target(struct backup *b)
     char text[BACKUPS_BYTES_MAX];
     uint8_t *found;
     size_t bytes;
-    snprintf(text, sizeof text, "torc backups\nformat %d\nnode %u\nvnode-bits %u\n", BACKUPS_FORMAT,
-             job->shard->options->node_id, job->shard->vnode_bits);
-    int rc = copy_file_to_bytes(r, path_of(b, "BACKUPS", ""), BACKUPS_BYTES_MAX, &found, &bytes);
+    uint64_t id;
+    int rc = data_id(b, &id);
+    if (rc)
+        return say(job, rc, "cannot read or write DATA/snapshots/.id for a backup to");
+    snprintf(text, sizeof text, "torc backups\nformat %d\nnode %u\nvnode-bits %u\ndata %016" PRIx64 "\n",
+             BACKUPS_FORMAT, job->shard->options->node_id, job->shard->vnode_bits, id);
+    rc = copy_file_to_bytes(r, path_of(b, "BACKUPS", ""), BACKUPS_BYTES_MAX, &found, &bytes);
     if (rc == -ENOENT)
         return adopt_target(b, text);
     if (rc)
@@ -92,15 +132,19 @@ static int check_target(struct backup *b)
     if (is_ours)
         return 0;
     snprintf(job->why, sizeof job->why,
-             "%.300s has the backups of another node or of another format; name another directory",
+             "%.300s has the backups of another data directory or of another format; name another directory",
              job->argument);
     return TORC_E_CONFIGURATION;
 }
 
-static int make(struct backup *b, const char *path)
+static bool is_backup_name(const char *name)
 {
-    int rc = directory_create(b->job->shard->reactor, path);
-    return rc == -EEXIST ? 0 : rc;
+    char again[NAME_BYTES];
+    uint64_t clock;
+    if (sscanf(name, "backup-%16" SCNx64, &clock) != 1)
+        return false;
+    snprintf(again, sizeof again, "backup-%016" PRIx64, clock);
+    return strcmp(name, again) == 0;
 }
 
 /* A backup that was cut short. */
@@ -109,7 +153,7 @@ static int remove_unfinished(void *context, const char *name)
     struct backup *b = context;
     struct reactor *r = b->job->shard->reactor;
     struct catalogue c;
-    if (strncmp(name, "backup-", 7) != 0)
+    if (!is_backup_name(name))
         return 0;
     if (catalogue_read(r, path_of(b, name, "/CATALOGUE"), &c) != -ENOENT) {
         catalogue_deinit(r, &c);
@@ -122,12 +166,10 @@ static int prepare_target(struct backup *b)
 {
     struct admin_job *job = b->job;
     struct reactor *r = job->shard->reactor;
-    if (job->argument[0] != '/') {
-        snprintf(job->why, sizeof job->why,
-                 "a backup goes to a directory of the server's machine, named from the root: /backups/torc");
-        return TORC_E_MALFORMED;
-    }
-    int rc = make(b, job->argument);
+    int rc = backup_place_check(job);
+    if (rc)
+        return rc;
+    rc = make(b, job->argument);
     if (rc == 0)
         rc = directory_sync_parent(r, job->argument);
     if (rc == -EACCES)
@@ -148,7 +190,13 @@ static int prepare_target(struct backup *b)
 static int make_directories(struct backup *b)
 {
     struct shard *s = b->job->shard;
-    int rc = make(b, path_of(b, b->name, ""));
+    int rc = directory_create(s->reactor, path_of(b, b->name, ""));
+    if (rc == -EEXIST) {
+        snprintf(b->job->why, sizeof b->job->why, "%.300s has a %s already; do it again", b->job->argument,
+                 b->name);
+        return rc;
+    }
+    b->is_made = rc == 0;
     for (unsigned core = 0; rc == 0 && core < s->core_count; core++) {
         char shard[NAME_BYTES];
         snprintf(shard, sizeof shard, "/shard-%03u", core);
@@ -172,7 +220,7 @@ static int bring_all(struct backup *b)
         rc = admin_ask_all(job, ADMIN_COPY, b->snapshot);
     if (rc == 0)
         rc = snapshots_write_catalogue(job, path_of(b, b->name, ""), b->clock);
-    if (rc && directory_remove_all(s->reactor, path_of(b, b->name, "")) != 0)
+    if (rc && b->is_made && directory_remove_all(s->reactor, path_of(b, b->name, "")) != 0)
         return say(job, rc, "the backup was cut short and is removed by the next one, in");
     return rc ? say(job, rc, "cannot write the backup to") : 0;
 }

@@ -209,6 +209,15 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .help =
          "Copy files of the log to DIR/log as they fill, before they are used again, so that `torc restore "
          "--to TIME` can go to any time; best the directory of the backups"},
+    {.name = "backup-root",
+     .section = section_storage,
+     .kind = OPTION_PATH,
+     FIELD(backup_root),
+     .argument = "DIR",
+     .initial = "",
+     .help =
+         "Let `torc backup` write to DIR and to directories below it, and nowhere else; without it backups "
+         "are refused"},
     {.name = "cache-bytes",
      .section = section_storage,
      .kind = OPTION_BYTES,

@@ -13,7 +13,7 @@
 enum {
     OPTIONS_PATH_BYTES = 1024,
     OPTIONS_WHY_BYTES = 512,
-    OPTIONS_COUNT = 26, /* rows of the table */
+    OPTIONS_COUNT = 27, /* rows of the table */
 };
 
 /* Of `memory`, for each core; with less it could not hold the largest values of a few requests. */
@@ -57,6 +57,7 @@ struct options {
     uint64_t scrub_interval_ms;       /* 0: never */
     uint64_t value_log_min;           /* bytes of a value that goes to a value log; 0: as the engine says */
     char archive[OPTIONS_PATH_BYTES]; /* of the log; empty: none */
+    char backup_root[OPTIONS_PATH_BYTES]; /* where backups may be made; empty: nowhere */
 
     enum log_level log_level;
     enum log_format log_format;

@@ -6,15 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { KEYS = 2000, KEY_BYTES = 32, VALUE_BYTES = 400, TOOL_MS = 60000, TIME_BYTES = 40 };
 
 static const char *const options[] = {"--cores", "2", "--memtable-bytes", "1M", "--segment-bytes",
                                       "4M",      NULL};
 
-/* Runs torc. Returns: its exit code; *out is what it wrote, freed by the caller. */
-static int torc(const struct server *s, const char *const *arguments, char **out)
+/* Runs torc. Returns: its exit code; *out is what it wrote and *errors what it complained of, freed by the
+ * caller. */
+static int torc_complaining(const struct server *s, const char *const *arguments, char **out, char **errors)
 {
     const char *argv[16];
     char path[PROCESS_PATH_BYTES];
@@ -26,11 +29,20 @@ static int torc(const struct server *s, const char *const *arguments, char **out
     for (size_t i = 0; arguments[i]; i++)
         argv[count++] = arguments[i];
     argv[count] = NULL;
-    *out = NULL;
+    *out = *errors = NULL;
     if (!process_start(&p, &(struct process_options){.argv = argv, .directory = test_directory()}))
         return -1;
     int code = process_end(&p, TOOL_MS);
     *out = process_read_file(p.out, NULL);
+    *errors = process_read_file(p.err, NULL);
+    return code;
+}
+
+static int torc(const struct server *s, const char *const *arguments, char **out)
+{
+    char *errors;
+    int code = torc_complaining(s, arguments, out, &errors);
+    free(errors);
     return code;
 }
 
@@ -40,6 +52,23 @@ static bool run(const struct server *s, const char *const *arguments)
     int code = torc(s, arguments, &out);
     free(out);
     return code == 0;
+}
+
+/* Does it fail, and say why? */
+static bool is_refused(const struct server *s, const char *const *arguments, const char *why)
+{
+    char *out, *errors;
+    int code = torc_complaining(s, arguments, &out, &errors);
+    bool is_said = code > 0 && errors && strstr(errors, why);
+    free(out);
+    free(errors);
+    return is_said;
+}
+
+static bool is_backup_refused(const struct server *s, const char *target, const char *why)
+{
+    const char *const backup[] = {"backup", target, NULL};
+    return is_refused(s, backup, why);
 }
 
 /* The number before `word` in what a command wrote. */
@@ -106,25 +135,31 @@ static bool start_restored(const struct server *from, struct server *s, const ch
     return server_start(s);
 }
 
+/* Named from the root. */
+static void target_path(char target[600])
+{
+    char *root = realpath(test_directory(), NULL);
+    snprintf(target, 600, "%s/backups", root ? root : "");
+    free(root);
+}
+
 TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
 {
     struct server s, restored;
-    char target[600], data[600], between[TIME_BYTES], *out;
+    char target[600], data[600], place[600], between[TIME_BYTES], *out;
     const char *arguments[16];
-    snprintf(target, sizeof target, "%s/backups", test_directory());
-    if (target[0] != '/') {
-        char *root = realpath(".", NULL);
-        snprintf(target, sizeof target, "%s/%s/backups", root, test_directory());
-        free(root);
-    }
+    target_path(target);
     snprintf(data, sizeof data, "%s/restored", test_directory());
     size_t count = 0;
     for (; options[count]; count++)
         arguments[count] = options[count];
     arguments[count++] = "--archive";
     arguments[count++] = target;
+    arguments[count++] = "--backup-root";
+    arguments[count++] = target;
     arguments[count] = NULL;
-    server_init(&s, NULL, arguments);
+    snprintf(place, sizeof place, "%s/data", test_directory());
+    server_init(&s, place, arguments);
     if (!server_start(&s))
         return;
     put_all(&s, 'a', 0, KEYS);
@@ -138,7 +173,12 @@ TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
     struct timespec moment = {.tv_nsec = 3000000}; /* the next write is of a later millisecond */
     nanosleep(&moment, NULL);
     put_all(&s, 'c', 0, KEYS / 4);
+    char mine[700], unfinished[700];
+    snprintf(mine, sizeof mine, "%s/backup-of-mine", target);
+    snprintf(unfinished, sizeof unfinished, "%s/backup-00000000000000ff", target);
+    CU_ASSERT(mkdir(mine, 0777) == 0 && mkdir(unfinished, 0777) == 0);
     CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
+    CU_ASSERT(access(mine, F_OK) == 0 && access(unfinished, F_OK) != 0);
     CU_ASSERT(number_before(out, " new files") < number_before(out, " files") ||
               number_before(out, " new bytes") > 0);
     free(out);
@@ -146,6 +186,9 @@ TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
 
     const char *const verify[] = {"backup", "verify", target, NULL};
     CU_ASSERT(run(&s, verify));
+    const char *const astray[] = {"restore", target,   "--to", between, "--archive",
+                                  s.data,    "--data", data,   NULL};
+    CU_ASSERT(!run(&s, astray)); /* and not the backup alone */
     const char *const restore[] = {"restore", target, "--to", between, "--data", data, NULL};
     if (start_restored(&s, &restored, restore, data)) {
         check_all(&restored, 'b', 0, KEYS / 2);
@@ -182,9 +225,65 @@ TEST(a_snapshot_is_made_listed_restored_and_deleted)
         server_stop(&restored);
     }
     CU_ASSERT(run(&s, delete));
+    const char *const again[] = {"snapshot", "create", "two", NULL};
+    const char *const delete_two[] = {"snapshot", "delete", "two", NULL};
+    CU_ASSERT(run(&s, again));
+    snprintf(snapshot, sizeof snapshot, "%s/snapshots/two/CATALOGUE", s.data);
+    CU_ASSERT_EQUAL(truncate(snapshot, 20), 0);
+    CU_ASSERT(is_refused(&s, again, "cannot be read"));
+    CU_ASSERT(run(&s, delete_two));
     CU_ASSERT_EQUAL(torc(&s, list, &out), 0);
     CU_ASSERT(out && out[0] == '\0');
     free(out);
     check_all(&s, 'b', 0, KEYS + 100);
     server_stop(&s);
+}
+
+TEST(a_backup_goes_to_the_directory_of_the_configuration_or_below_and_nowhere_else)
+{
+    struct server s, other;
+    char target[600], path[700], place[600], data[600];
+    target_path(target);
+    snprintf(place, sizeof place, "%s/data", test_directory());
+    server_init(&s, place, options);
+    if (!server_start(&s))
+        return;
+    CU_ASSERT(is_backup_refused(&s, target, "--backup-root"));
+    server_stop(&s);
+    const char *const rooted[] = {"--cores", "2", "--backup-root", target, NULL};
+    server_init(&s, place, rooted);
+    if (!server_start(&s))
+        return;
+    snprintf(path, sizeof path, "%s-other", target);
+    CU_ASSERT(is_backup_refused(&s, path, "does not lie below"));
+    snprintf(path, sizeof path, "%s/../backups", target);
+    CU_ASSERT(is_backup_refused(&s, path, "named from the root"));
+    const char *const backup[] = {"backup", target, NULL};
+    CU_ASSERT(run(&s, backup));
+    CU_ASSERT(run(&s, backup)); /* again, by the same server */
+    snprintf(data, sizeof data, "%s/other", test_directory());
+    server_init(&other, data, rooted);
+    if (server_start(&other)) {
+        CU_ASSERT(is_backup_refused(&other, target, "another data directory"));
+        server_stop(&other);
+    }
+    server_stop(&s);
+}
+
+TEST(backups_and_the_data_directory_do_not_lie_in_each_other)
+{
+    struct server s;
+    char *root = realpath(test_directory(), NULL);
+    char data[600], path[700];
+    snprintf(data, sizeof data, "%s/data", root ? root : "");
+    const char *const rooted[] = {"--backup-root", root, NULL};
+    server_init(&s, data, rooted);
+    if (server_start(&s)) {
+        CU_ASSERT(is_backup_refused(&s, root, "the data directory lies in it"));
+        CU_ASSERT(is_backup_refused(&s, data, "the data directory lies in it"));
+        snprintf(path, sizeof path, "%s/snapshots", data);
+        CU_ASSERT(is_backup_refused(&s, path, "in a data directory"));
+        server_stop(&s);
+    }
+    free(root);
 }
