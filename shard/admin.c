@@ -55,6 +55,7 @@ static int write_snapshot(struct shard *s, struct admin_part *part)
     struct listing listing = {s, part};
     if (!s->admin.snapshot)
         return TORC_E_CANCELLED;
+    hlc_observe(&s->clock, part->moment); /* also when the time of day has gone backwards */
     int rc = engine_snapshot_write(s->admin.snapshot, part->path, &s->admin.is_stopping, &part->facts);
     if (rc == 0)
         rc = catalogue_add_shard(s->reactor, &part->lines, s->core, &part->facts);
@@ -132,7 +133,8 @@ void admin_run_part(struct shard *s, struct admin_part *part)
         break;
     case ADMIN_WRITE:
     case ADMIN_COPY:
-        rc = s->engine ? task_spawn(s->reactor, part_task, part) : TORC_E_SHUTTING_DOWN;
+        rc = s->admin.is_stopping || !s->engine ? TORC_E_SHUTTING_DOWN
+                                                : task_spawn(s->reactor, part_task, part);
         if (rc == 0) {
             s->admin.task_count++;
             return;

@@ -136,6 +136,8 @@ int snapshots_make(struct admin_job *job, const char *directory, uint64_t *clock
     if (rc)
         return rc;
     *clock = choose_moment(s);
+    for (unsigned core = 0; core < s->core_count; core++)
+        s->admin.parts[core].moment = *clock;
     rc = make_directory(s, parent);
     if (rc == 0)
         rc = make_directory(s, directory);
