@@ -569,7 +569,7 @@ void engine_task_over(struct engine *e)
         event_set(e->reactor, &e->closed, 0);
 }
 
-void engine_close(struct engine *e)
+bool engine_close(struct engine *e)
 {
     e->is_closing = true;
     disk_stop(e->disk);
@@ -582,9 +582,10 @@ void engine_close(struct engine *e)
         int rc = event_wait(e->reactor, &e->closed, EVENT_FOREVER);
         ASSERT(rc == 0 && !has_tasks(e));
     }
-    wal_close(e->wal);
+    bool is_archived = wal_close(e->wal);
     e->wal = NULL;
     free_engine(e);
+    return is_archived;
 }
 
 struct disk *engine_disk(const struct engine *e)

@@ -720,7 +720,7 @@ int wal_begin(struct wal *wal)
     return 0;
 }
 
-void wal_close(struct wal *wal)
+bool wal_close(struct wal *wal)
 {
     drain(wal);
     if (watermark_is_owed(wal) && !wal->refusal && buffer_open(wal))
@@ -732,5 +732,7 @@ void wal_close(struct wal *wal)
     ASSERT(rc == 0);
     timer_stop(wal->reactor, &wal->retry);
     stop_archive(wal);
+    bool is_archived = !wal->archive || wal->is_archived;
     wal_free(wal);
+    return is_archived;
 }

@@ -201,7 +201,8 @@ void wal_archive_run(struct reactor *r, void *argument)
         rc = event_wait(r, &wal->archive_work, rc ? RETRY_NS : EVENT_FOREVER);
         ASSERT(rc == 0 || rc == TORC_E_TIMEOUT);
     }
-    if (archive_closed(wal) != 0)
+    wal->is_archived = archive_closed(wal) == 0;
+    if (!wal->is_archived)
         MARK(rest_of_the_log_is_archived_by_the_next_start);
     event_set(r, &wal->archive_ended, 0);
 }

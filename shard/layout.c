@@ -39,7 +39,7 @@ static void on_durable(void *owner, const struct engine_ticket *ticket, int resu
     ASSERT(!"nothing is put while the layout changes");
 }
 
-/* All that the log of a core holds becomes tables. */
+/* All that the log of a core holds becomes tables, and is in the archive. */
 static int flush_core(struct change *c, unsigned core)
 {
     struct reshard_source *s = &c->sources[core];
@@ -59,7 +59,15 @@ static int flush_core(struct change *c, unsigned core)
     if (rc)
         snprintf(c->why, c->why_bytes, "%s cannot be flushed: %s", s->directory, error_sentence(rc));
     s->clock_max = engine_version_clock_max(e);
-    engine_close(e);
+    bool is_archived = engine_close(e);
+    if (rc == 0 && !is_archived) {
+        snprintf(
+            c->why, c->why_bytes,
+            "%s: files of the log cannot be copied to the archive %s, and a change of cores would remove "
+            "them; mend the archive, or start once with the old number of cores",
+            s->directory, options.archive);
+        rc = TORC_E_STORAGE;
+    }
     return rc;
 }
 

@@ -15,6 +15,7 @@ enum {
     PAGE_BYTES = 4096,
     NS_PER_S = 1000000000,
 };
+#define REFUSAL_NS (UINT64_C(5) * 1000 * 1000 * 1000)
 
 /* What the keys hold: of generation 0 nothing. */
 struct expected {
@@ -109,6 +110,29 @@ TEST(layout_follows_the_number_of_cores_and_loses_nothing)
         else
             server_rig_stop(&l.server);
     }
+    server_rig_close(&l.server);
+}
+
+TEST(layout_stays_while_the_archive_misses_a_part_of_the_log)
+{
+    struct layout_rig l = {.wrong = 0};
+    server_rig_open(&l.server, 2);
+    struct options *o = &l.server.server.options;
+    snprintf(o->archive, sizeof o->archive, "/absent/archive"); /* its parent is not there */
+    start_with(&l, 2);
+    server_rig_run(&l.server, put_generation);
+    server_rig_stop(&l.server);
+    o->cores = 1;
+    server_node_start(&l.server.server);
+    server_rig_sleep(&l.server, REFUSAL_NS);
+    CU_ASSERT_FALSE(sim_node_is_up(l.server.server.node));
+    start_with(&l, 2);
+    server_rig_run(&l.server, check_all);
+    server_rig_stop(&l.server);
+    o->archive[0] = '\0'; /* given up */
+    start_with(&l, 1);
+    server_rig_run(&l.server, check_all);
+    server_rig_stop(&l.server);
     server_rig_close(&l.server);
 }
 
