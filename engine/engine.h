@@ -73,8 +73,8 @@ struct engine_options {
  * -errno, with one line in `why`. Nothing is changed on disk when it fails. */
 MUST_CHECK int engine_open(struct reactor *r, const struct engine_options *options, struct engine **out,
                            char *why, size_t why_bytes);
-/* Waits: until all that was put is durable and its tickets are back. Tables in the making are dropped. Returns:
- * has the archive all of the log? Also when there is none. */
+/* Waits: until all that was put is durable and its tickets are back. Tables in the making are dropped.
+ * Returns: has the archive all of the log? True without one. */
 bool engine_close(struct engine *e);
 
 /* The highest version clock found on disk; a new stamp must be above it. */

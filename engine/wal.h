@@ -145,8 +145,8 @@ struct wal_options {
 MUST_CHECK int wal_open(struct reactor *r, const struct wal_options *options, struct wal_recovery *recovery,
                         struct wal **out);
 
-/* Waits: submits what has gathered, until all is back through on_durable; writes the watermark; frees. Returns:
- * has the archive all of the log? Also when there is none. */
+/* Waits: submits what has gathered, until all is back through on_durable; writes the watermark; frees.
+ * Returns: has the archive all of the log? True without one. */
 bool wal_close(struct wal *wal);
 
 /* Copies the record into the gathering buffer. Returns: 0; TORC_E_OVERLOADED (on_room will tell);

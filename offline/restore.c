@@ -69,8 +69,8 @@ static int tell_no_archive(const struct restore *restore, const char *directory,
                             directory, error_sentence(code), of);
 }
 
-/* The archive of this shard, when it has to go on from the backup: it has to be there, and a file of it that is
- * missing is found when it is read. A shard to which nothing was ever written has none. */
+/* The archive of this shard, when it has to go on from the backup: it has to be there, and a file of it that
+ * is missing is found when it is read. A shard to which nothing was ever written has none. */
 static int find_archive(struct reactor *r, const struct restore *restore, unsigned shard,
                         char directory[DATADIR_PATH_MAX])
 {

@@ -35,8 +35,8 @@ struct admin_part {
     enum admin_step step;
     unsigned core;
     int result;
-    uint64_t clock;  /* BEGIN answers it */
-    uint64_t moment; /* WRITE: new versions of the core are above it from then on */
+    uint64_t clock;              /* BEGIN answers it */
+    uint64_t moment;             /* WRITE: new versions of the core are above it from then on */
     char path[DATADIR_PATH_MAX]; /* of the snapshot */
     struct catalogue_text lines; /* of the heap that made it; core 0 frees it */
     uint64_t files;
