@@ -5,6 +5,7 @@
 #include "engine/reshard.h"
 
 #include "engine/manifest.h"
+#include "engine/reshard_values.h"
 #include "engine/values_format.h"
 #include "reactor/base/mark.h"
 
@@ -43,6 +44,7 @@ struct reshard {
     uint32_t capacity;
     struct run *runs; /* no more than tables */
     uint32_t run_count;
+    struct reshard_values values; /* that its tables point into */
     uint64_t file_counter;
     uint64_t clock_max;
     uint64_t quarantine_clock;
@@ -250,9 +252,10 @@ static int write_manifest(struct reshard *h, char *why, size_t why_bytes)
     return rc;
 }
 
-static int link_file(struct reshard *h, char *why, size_t why_bytes)
+static int link_file(struct reshard *h, bool *is_linked, char *why, size_t why_bytes)
 {
     int rc = file_link(h->reactor, h->from, h->to);
+    *is_linked = rc == 0;
     if (rc == -ENOENT) /* it was lost before; the manifest names it, so nothing is silently absent */
         return 0;
     if (rc)
@@ -267,20 +270,12 @@ static int link_table(struct reshard *h, uint32_t i, char *why, size_t why_bytes
              (unsigned long long)h->origins[i].number);
     snprintf(h->to, sizeof h->to, "%s/table-%016llx.sst", h->target->directory,
              (unsigned long long)h->tables[i].number);
-    return link_file(h, why, why_bytes);
+    bool is_linked;
+    return link_file(h, &is_linked, why, why_bytes);
 }
 
-/* Is it linked already, for a table before? Its number is the same in every shard. */
-static bool has_values(const struct reshard *h, uint32_t count, uint64_t file)
-{
-    for (uint32_t i = 0; i < count; i++)
-        for (size_t at = 0; at < h->tables[i].values.bytes; at += VALUE_REFERENCE_BYTES)
-            if (value_reference_decode(h->tables[i].values.data + at).file == file)
-                return true;
-    return false;
-}
-
-/* The value logs that a table points into. */
+/* The value logs that a table points into. Their numbers are the same in every shard: one is linked once, and
+ * one that this source has lost may come from another. */
 static int link_values(struct reshard *h, uint32_t i, char *why, size_t why_bytes)
 {
     struct slice values = h->tables[i].values;
@@ -288,12 +283,15 @@ static int link_values(struct reshard *h, uint32_t i, char *why, size_t why_byte
     int count = value_reference_count(values);
     for (int j = 0; j < count; j++) {
         struct value_reference v = value_reference_decode(values.data + (size_t)j * VALUE_REFERENCE_BYTES);
-        if (has_values(h, i, v.file))
+        struct reshard_value_log *log = reshard_values_at(&h->values, v.file);
+        if (!log)
+            return TORC_E_NO_MEMORY;
+        if (log->is_linked)
             continue;
         snprintf(h->from, sizeof h->from, "%s/values-%016llx.log", directory, (unsigned long long)v.file);
         snprintf(h->to, sizeof h->to, "%s/values-%016llx.log", h->target->directory,
                  (unsigned long long)v.file);
-        int rc = link_file(h, why, why_bytes);
+        int rc = link_file(h, &log->is_linked, why, why_bytes);
         if (rc)
             return rc;
     }
@@ -325,6 +323,7 @@ static void reshard_free(struct reshard *h)
     reactor_free(r, h->tables);
     reactor_free(r, h->origins);
     reactor_free(r, h->runs);
+    reshard_values_deinit(&h->values);
     reactor_free(r, h);
 }
 
@@ -337,7 +336,7 @@ int reshard_make(struct reactor *r, const struct reshard_target *target, const s
         snprintf(why, why_bytes, "%s", error_sentence(TORC_E_NO_MEMORY));
         return TORC_E_NO_MEMORY;
     }
-    h->reactor = r;
+    h->reactor = h->values.reactor = r;
     h->target = target;
     h->sources = sources;
     h->source_count = count;

@@ -372,3 +372,25 @@ TEST_IN_REACTOR(reshard_does_not_hide_a_table_that_is_lost)
     }
     rig_free(rig);
 }
+
+static int remove_values(void *context, const char *name)
+{
+    struct rig *rig = context;
+    char path[PATH_BYTES + 64];
+    if (strncmp(name, "values-", 7) != 0)
+        return 0;
+    snprintf(path, sizeof path, "%s/%s", rig->paths[0], name);
+    CU_ASSERT_EQUAL(file_remove(rig->reactor, path), 0);
+    return 0;
+}
+
+TEST_IN_REACTOR(reshard_takes_a_value_log_from_the_shard_that_still_has_it)
+{
+    struct rig *rig = rig_new(r, 1);
+    put_all(rig, 0, is_any);
+    reshard(rig, 2);
+    CU_ASSERT_EQUAL(directory_list(r, rig->paths[0], remove_values, rig), 0);
+    reshard(rig, 1);
+    check_all(rig);
+    rig_free(rig);
+}
