@@ -78,8 +78,11 @@ static int add_record(struct engine *e, struct build *b, struct table_writer *w,
 static void pay(struct engine *e, struct build *b)
 {
     uint64_t begun_ns = reactor_clock_ns(e->reactor);
-    uint64_t pause_ns = pace_spend(b->pace, b->unpaid_bytes, begun_ns - b->resumed_ns, begun_ns);
-    b->unpaid_bytes = 0;
+    uint64_t moved = b->values.moved_bytes - b->paid_moves;
+    pace_note_values(b->pace, b->pointed_bytes, moved);
+    uint64_t pause_ns = pace_spend(b->pace, b->unpaid_bytes + moved, begun_ns - b->resumed_ns, begun_ns);
+    b->unpaid_bytes = b->pointed_bytes = 0;
+    b->paid_moves += moved;
     b->resumed_ns = begun_ns;
     while (pause_ns && !e->is_closing) { /* ends: the idle rate pays at last */
         engine_pause(e, &e->compaction_wake, pause_ns);
@@ -89,15 +92,23 @@ static void pay(struct engine *e, struct build *b)
     e->counters.compaction_pause_ns += b->resumed_ns - begun_ns;
 }
 
+static uint64_t pointed_bytes(const struct record *record)
+{
+    struct value_pointer p;
+    bool is_pointer = (record->flags & RECORD_SEPARATED) && value_pointer_decode(record->value, &p) == 0;
+    return is_pointer ? value_stored_bytes(p.bytes) : 0;
+}
+
 /* Returns: as merge_next; 0 at the end of the keys that are asked for, too. Waits until it is paid for. */
 static int next_record(struct engine *e, struct build *b, struct record *record)
 {
-    if (b->pace && b->unpaid_bytes >= PAY_BYTES)
+    if (b->pace && b->unpaid_bytes + b->values.moved_bytes - b->paid_moves >= PAY_BYTES)
         pay(e, b);
     int rc = merge_next(b->merge, record);
     if (rc == 1 && b->end && record_key_compare(&record->key, b->end) >= 0)
         return 0;
     b->unpaid_bytes += rc == 1 ? entry_bytes(record) : 0;
+    b->pointed_bytes += rc == 1 ? pointed_bytes(record) : 0;
     return rc;
 }
 
@@ -276,7 +287,7 @@ static int build_again(struct engine *e, struct build *b)
 
 int engine_build_tables(struct engine *e, struct build *b)
 {
-    values_build_init(&b->values, e);
+    values_build_init(&b->values, e, share_of(e, b));
     const struct record_key first = first_key(e, b);
     b->now_ms = reactor_wall_ms(e->reactor);
     merge_use_disk(b->merge, share_of(e, b));

@@ -30,8 +30,10 @@ struct build {
     uint32_t count;
     uint32_t capacity;
     uint64_t now_ms;
-    uint64_t unpaid_bytes; /* of the merge */
-    uint64_t resumed_ns;   /* when it began, or its last pause ended */
+    uint64_t unpaid_bytes;  /* of the merge */
+    uint64_t pointed_bytes; /* of the values that those records point to */
+    uint64_t paid_moves;    /* of values.moved_bytes */
+    uint64_t resumed_ns;    /* when it began, or its last pause ended */
     bool is_at_end;
     bool is_made_again;         /* the merge may give out the last record of the table before once more */
     struct values_build values; /* of the table in the making */

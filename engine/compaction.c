@@ -71,7 +71,7 @@ void compaction_refresh_debt(struct engine *e)
 {
     uint64_t trigger = compaction_trigger_bytes(e), bottom = 0;
     for (uint32_t i = 0; i < e->tables->run_count; i++)
-        bottom += table_run_is_bottom(&e->tables->runs[i]) ? e->tables->runs[i].bytes : 0;
+        bottom += table_run_is_bottom(&e->tables->runs[i]) ? table_run_full_bytes(&e->tables->runs[i]) : 0;
     double share = (double)trigger / (double)(trigger + bottom);
     e->pace.merge_debt = (struct pace_debt){
         .bytes = compaction_fresh_bytes(e),

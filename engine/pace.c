@@ -49,6 +49,12 @@ uint64_t pace_earn(struct pace *p, uint64_t now_ns)
     return pause < PAUSE_MIN_NS ? PAUSE_MIN_NS : pause > PAUSE_MAX_NS ? PAUSE_MAX_NS : (uint64_t)pause;
 }
 
+void pace_note_values(struct pace *p, uint64_t pointed, uint64_t moved)
+{
+    p->busy_bytes += pointed > moved ? pointed - moved : 0;
+    p->work += moved;
+}
+
 uint64_t pace_spend(struct pace *p, uint64_t bytes, uint64_t took_ns, uint64_t now_ns)
 {
     p->busy_ns += took_ns;

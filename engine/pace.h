@@ -46,6 +46,10 @@ struct pace {
 void pace_resume(struct pace *p, uint64_t now_ns);
 /* A merge begins: `work` bytes are left of it and what belongs to it, until `room` more are written. */
 void pace_plan(struct pace *p, uint64_t work, uint64_t room);
+/* Before pace_spend: what was merged points to so many bytes in value logs, and moved some of them. A debt
+ * counts them, so the rate does. Those that were moved are work that the plan did not know of; they are to be
+ * spent, too. */
+void pace_note_values(struct pace *p, uint64_t pointed, uint64_t moved);
 /* So many bytes were merged, in so much time without pauses. Returns: how long to pause; 0: go on. */
 uint64_t pace_spend(struct pace *p, uint64_t bytes, uint64_t took_ns, uint64_t now_ns);
 /* What was written and what time has passed meanwhile is granted. Returns: how long to pause still. */

@@ -16,9 +16,9 @@ enum {
 
 static const uint8_t zeros[VALUE_UNIT_BYTES];
 
-void values_build_init(struct values_build *b, struct engine *e)
+void values_build_init(struct values_build *b, struct engine *e, struct disk_share share)
 {
-    *b = (struct values_build){.engine = e};
+    *b = (struct values_build){.engine = e, .share = share};
     value_reader_init(&b->reader, e, DISK_COMPACTION);
 }
 
@@ -112,7 +112,9 @@ static int begin_file(struct values_build *b)
         return 0;
     values_path(b->engine, b->number, path);
     b->has_file = b->has_output = true;
-    return table_output_init(&b->output, b->engine->reactor, path);
+    int rc = table_output_init(&b->output, b->engine->reactor, path);
+    b->output.share = b->share;
+    return rc;
 }
 
 /* Waits. */
@@ -160,6 +162,7 @@ int values_build_take(struct values_build *b, struct record *record, bool *is_ch
             return rc;
         MARK(value_is_moved_out_of_a_collected_log);
         e->counters.value_bytes_moved += record->value.bytes;
+        b->moved_bytes += record->value.bytes;
     }
     if (record->value.bytes < e->options.value_log_bytes_min)
         return 0;

@@ -19,14 +19,16 @@ struct values_build {
     uint32_t count;
     uint32_t latest; /* in the row: most pointers follow one into the same file */
     bool has_file;
-    bool has_output; /* it is being written */
-    uint64_t bytes;  /* of the own file in use */
+    bool has_output;         /* it is being written */
+    uint64_t bytes;          /* of the own file in use */
+    uint64_t moved_bytes;    /* of values, ever */
+    struct disk_share share; /* that the own file is written in */
     struct table_output output;
     struct value_reader reader;           /* of values that are moved */
     uint8_t pointer[VALUE_POINTER_BYTES]; /* of the record taken last */
 };
 
-void values_build_init(struct values_build *b, struct engine *e);
+void values_build_init(struct values_build *b, struct engine *e, struct disk_share share);
 void values_build_deinit(struct values_build *b); /* Waits. Removes a file that no table came to own. */
 
 /* Waits. For a new table; what the one before has left is dropped. */

@@ -256,6 +256,21 @@ TEST_IN_REACTOR(a_value_that_has_expired_is_not_read)
 
 /* ---- merges and garbage ---- */
 
+TEST_IN_REACTOR(values_are_written_in_the_share_of_the_disk_of_their_table)
+{
+    enum { KEYS = 100, ROUNDS = 8 };
+    struct engine_rig *rig = begin(r, 0);
+    for (uint32_t i = 0; i < ROUNDS * KEYS; i++)
+        put(rig, (uint32_t)engine_rig_random(rig, KEYS), LARGE);
+    engine_rig_settle(rig);
+    struct engine_counters c = engine_counters(rig->engine);
+    struct disk_counters d = disk_counters(rig->engine->disk);
+    CU_ASSERT(c.value_bytes_moved > 0);
+    CU_ASSERT(d.bytes[DISK_FLUSH] >= c.value_bytes_written - c.value_bytes_moved);
+    CU_ASSERT(d.bytes[DISK_COMPACTION] >= 2 * c.value_bytes_moved); /* read and written */
+    end(rig);
+}
+
 TEST_IN_REACTOR(merges_copy_pointers_and_leave_values_where_they_are)
 {
     struct engine_rig *rig = begin(r, 0);
