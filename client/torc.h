@@ -80,7 +80,8 @@ enum torc_code {
     TORC_CLOSED = -1028,
     TORC_UNSUPPORTED = -1029,
     TORC_CONFIGURATION = -1030,
-    TORC_VIEW_ENDED = -1031
+    TORC_VIEW_ENDED = -1031,
+    TORC_SHARD_FULL = -1032
 };
 
 /* A sentence for people, "done" for 0; never null, static or the C library's. */

@@ -59,8 +59,8 @@ struct tables_change {
     void (*edit)(void *context, struct manifest_numbers *numbers); /* as in manifest_change */
     void *context;
 };
-/* Waits. Returns: 0; TORC_E_DISK_FULL and TORC_E_NO_MEMORY: nothing was changed; TORC_E_STORAGE: the engine
- * has failed. The log that is not needed any more goes. */
+/* Waits. Returns: 0; TORC_E_DISK_FULL, TORC_E_SHARD_FULL and TORC_E_NO_MEMORY: nothing was changed;
+ * TORC_E_STORAGE: the engine has failed. The log that is not needed any more goes. */
 MUST_CHECK int engine_change_tables(struct engine *e, const struct tables_change *change);
 
 /* Waits. The table leaves its run and is one of its own. Returns: as engine_change_tables. */

@@ -297,6 +297,21 @@ static uint32_t merge_tables(const struct manifest *m, const struct manifest_cha
     return count;
 }
 
+static int encode(struct reactor *r, const struct manifest_state *next, struct manifest_image *image)
+{
+    image->bytes = manifest_encoded_bytes(next);
+    image->padded = (image->bytes + MANIFEST_BLOCK_BYTES - 1) / MANIFEST_BLOCK_BYTES * MANIFEST_BLOCK_BYTES;
+    if (image->padded > MANIFEST_BYTES_MAX) /* no start would take it */
+        return TORC_E_SHARD_FULL;
+    /* The second half is what is read back into: once the first is written, memory may not be wanting. */
+    image->data = reactor_alloc_aligned(r, 2 * image->padded, FILE_ALIGNMENT);
+    if (!image->data)
+        return TORC_E_NO_MEMORY;
+    memset(image->data + image->bytes, 0, image->padded - image->bytes);
+    manifest_encode(image->data, next);
+    return 0;
+}
+
 static int make_image(struct manifest *m, const struct manifest_change *change, struct manifest_image *image)
 {
     uint32_t room = m->state.table_count + change->added_count;
@@ -306,7 +321,6 @@ static int make_image(struct manifest *m, const struct manifest_change *change, 
     struct manifest_state next = m->state;
     next.tables = tables;
     next.table_count = merge_tables(m, change, tables);
-    ASSERT(next.table_count <= MANIFEST_TABLES_MAX);
     if (change->edit)
         change->edit(change->context, &next.numbers);
     ASSERT(next.numbers.log_start.sequence >= m->state.numbers.log_start.sequence);
@@ -314,16 +328,9 @@ static int make_image(struct manifest *m, const struct manifest_change *change, 
         if (next.generation < m->copies[i].generation)
             next.generation = m->copies[i].generation;
     next.generation++;
-    image->bytes = manifest_encoded_bytes(&next);
-    image->padded = (image->bytes + MANIFEST_BLOCK_BYTES - 1) / MANIFEST_BLOCK_BYTES * MANIFEST_BLOCK_BYTES;
-    /* The second half is what is read back into: once the first is written, memory may not be wanting. */
-    image->data = reactor_alloc_aligned(m->reactor, 2 * image->padded, FILE_ALIGNMENT);
-    if (image->data) {
-        memset(image->data + image->bytes, 0, image->padded - image->bytes);
-        manifest_encode(image->data, &next);
-    }
+    int rc = next.table_count <= MANIFEST_TABLES_MAX ? encode(m->reactor, &next, image) : TORC_E_SHARD_FULL;
     reactor_free(m->reactor, tables);
-    return image->data ? 0 : TORC_E_NO_MEMORY;
+    return rc;
 }
 
 /* ---- commit ---- */

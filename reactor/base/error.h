@@ -41,7 +41,8 @@
     X(CLOSED, 28, "the peer closed the connection")                                                          \
     X(UNSUPPORTED, 29, "this system lacks what torc needs")                                                  \
     X(CONFIGURATION, 30, "the configuration is wrong")                                                       \
-    X(VIEW_ENDED, 31, "the snapshot of this scan has ended: unused, or too much in memory; begin it anew")
+    X(VIEW_ENDED, 31, "the snapshot of this scan has ended: unused, or too much in memory; begin it anew")   \
+    X(SHARD_FULL, 32, "the shard has as many tables as it can name; merges may make room, or more cores")
 
 enum torc_error {
 #define TORC_ERROR_ENUM(name, number, sentence) TORC_E_##name = -(1000 + (number)),

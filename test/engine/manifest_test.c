@@ -461,6 +461,38 @@ TEST_IN_REACTOR(manifest_commits_of_several_tasks_do_not_undo_each_other)
     manifest_close(m);
 }
 
+/* Returns: what a commit of so many tables does, each with as many bytes as may be, or few. */
+static int add_many(struct manifest *m, uint32_t count, bool is_long)
+{
+    static const uint8_t bytes[MANIFEST_VALUES_BYTES_MAX];
+    struct manifest_table *tables = calloc(count, sizeof *tables);
+    struct slice key = slice_of(bytes, is_long ? KEY_BYTES_MAX : 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(tables);
+    for (uint32_t i = 0; i < count; i++)
+        tables[i] = (struct manifest_table){
+            .number = manifest_next_number(m),
+            .smallest = {.key = key, .subkey = key},
+            .largest = {.key = key, .subkey = key},
+            .values = slice_of(bytes, is_long ? sizeof bytes : 0),
+        };
+    int rc = manifest_commit(m, &(struct manifest_change){.added = tables, .added_count = count});
+    free(tables);
+    return rc;
+}
+
+TEST_IN_REACTOR(manifest_takes_no_more_than_a_start_does)
+{
+    struct manifest *m = open_it(r, test_directory());
+    add_table(m);
+    CU_ASSERT_EQUAL(add_many(m, MANIFEST_TABLES_MAX, false), TORC_E_SHARD_FULL);
+    CU_ASSERT_EQUAL(add_many(m, MANIFEST_TABLES_MAX / 2, true), TORC_E_SHARD_FULL);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 1);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
+    add_table(m); /* nothing has failed */
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2);
+    manifest_close(m);
+}
+
 TEST_IN_REACTOR(manifest_that_cannot_be_written_says_so)
 {
     const char *directory = test_directory();
