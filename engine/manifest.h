@@ -19,7 +19,7 @@
 #include "reactor/reactor.h"
 
 enum {
-    MANIFEST_FORMAT_VERSION = 3,
+    MANIFEST_FORMAT_VERSION = 4,
     MANIFEST_VALUES_BYTES_MAX = 4096,
     MANIFEST_TABLES_MAX = 1 << 16,
 };
@@ -115,9 +115,9 @@ struct manifest_change {
 };
 
 /* Waits; one at a time, others wait their turn. When it returns 0, one copy at least is durable
- * (manifest_copies tells) and the state is the new one. Returns: TORC_E_DISK_FULL, and TORC_E_SHARD_FULL when
- * there would be more tables or bytes than a manifest may have: nothing was changed. TORC_E_STORAGE: the disk may hold the old or the new generation, so files of neither may be
- * removed; every later commit fails too. TORC_E_NO_MEMORY. */
+ * (manifest_copies tells) and the state is the new one. Returns: TORC_E_DISK_FULL, TORC_E_SHARD_FULL (more
+ * tables or bytes than a start takes): nothing was changed. TORC_E_STORAGE: the disk may hold the old or the
+ * new generation, so files of neither may be removed; every later commit fails too. TORC_E_NO_MEMORY. */
 MUST_CHECK int manifest_commit(struct manifest *m, const struct manifest_change *change);
 
 unsigned manifest_copies(const struct manifest *m); /* whole ones on disk, 0 to 2 */

@@ -21,6 +21,7 @@ enum { PATH_BYTES = 4096, PIECES_FIRST = 16 };
 struct origin {
     uint32_t source;
     uint64_t number;
+    uint8_t *values; /* its row in the target */
 };
 
 /* A run of a source, as far as the target has tables of it. */
@@ -109,6 +110,24 @@ static bool is_taken(const struct reshard *h, uint64_t number)
     return false;
 }
 
+static uint16_t higher(uint16_t a, uint16_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint16_t lower(uint16_t a, uint16_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How many vnodes of the table's keys are among these. */
+static uint32_t count_vnodes(const struct manifest_table *t, uint16_t first, uint16_t last)
+{
+    first = higher(first, t->smallest.vnode);
+    last = lower(last, t->largest.vnode);
+    return first <= last ? (uint32_t)last - first + 1 : 0;
+}
+
 static void note_run(struct reshard *h, uint32_t source, const struct manifest_table *t)
 {
     uint32_t i = 0;
@@ -120,31 +139,44 @@ static void note_run(struct reshard *h, uint32_t source, const struct manifest_t
         h->runs[i].clock_max = t->clock_max;
 }
 
-static uint16_t higher(uint16_t a, uint16_t b)
+/* The row of what it points into, as far as it is the target's. */
+static int take_values(struct reshard *h, struct reshard_values *values, struct reshard_part vnodes,
+                       struct manifest_table *t, uint8_t **out)
 {
-    return a > b ? a : b;
-}
-
-static uint16_t lower(uint16_t a, uint16_t b)
-{
-    return a < b ? a : b;
+    uint8_t *row = reactor_alloc(h->reactor, t->values.bytes + 1);
+    if (!row)
+        return TORC_E_NO_MEMORY;
+    int rc = reshard_values_take(&h->values, values, vnodes, t->values, row);
+    if (rc) {
+        reactor_free(h->reactor, row);
+        return rc;
+    }
+    t->values.data = *out = row;
+    return 0;
 }
 
 /* Takes the table with those vnodes of it that count in the source and are the target's, if it may have keys
  * of them. */
-static int add_table(struct reshard *h, uint32_t source, const struct manifest_table *t)
+static int add_table(struct reshard *h, uint32_t source, struct reshard_values *values,
+                     const struct manifest_table *t)
 {
     const struct reshard_source *s = &h->sources[source];
     const struct reshard_target *n = h->target;
-    uint16_t first = higher(higher(s->vnode_first, n->vnode_first), t->vnode_first);
-    uint16_t last = lower((uint16_t)(s->vnode_first + s->vnode_count - 1),
-                          (uint16_t)(n->vnode_first + n->vnode_count - 1));
-    last = lower(last, t->vnode_last);
-    if (higher(first, t->smallest.vnode) > lower(last, t->largest.vnode))
+    uint16_t first = higher(s->vnode_first, t->vnode_first);
+    uint16_t last = lower((uint16_t)(s->vnode_first + s->vnode_count - 1), t->vnode_last);
+    struct reshard_part vnodes = {.whole = count_vnodes(t, first, last)};
+    first = higher(first, n->vnode_first);
+    last = lower(last, (uint16_t)(n->vnode_first + n->vnode_count - 1));
+    vnodes.part = first <= last ? count_vnodes(t, first, last) : 0;
+    if (vnodes.part == 0)
         return 0;
     if (!has_room(h))
         return TORC_E_NO_MEMORY;
     struct manifest_table copy = *t;
+    uint8_t *row;
+    int rc = take_values(h, values, vnodes, &copy, &row);
+    if (rc)
+        return rc;
     copy.vnode_first = first;
     copy.vnode_last = last;
     copy.order = t->order ? t->order : t->number;
@@ -153,9 +185,21 @@ static int add_table(struct reshard *h, uint32_t source, const struct manifest_t
         copy.number = next_number(h);
     }
     note_run(h, source, &copy);
-    h->origins[h->count] = (struct origin){source, t->number};
+    h->origins[h->count] = (struct origin){source, t->number, row};
     h->tables[h->count++] = copy;
     return 0;
+}
+
+static int add_tables(struct reshard *h, uint32_t source, const struct manifest_state *state)
+{
+    struct reshard_values values = {.reactor = h->reactor}; /* of the source */
+    int rc = 0;
+    for (uint32_t i = 0; rc == 0 && i < state->table_count; i++)
+        rc = reshard_values_add(&values, state->tables[i].values);
+    for (uint32_t i = 0; rc == 0 && i < state->table_count; i++)
+        rc = add_table(h, source, &values, &state->tables[i]);
+    reshard_values_deinit(&values);
+    return rc;
 }
 
 static int add_source(struct reshard *h, uint32_t source, char *why, size_t why_bytes)
@@ -175,8 +219,7 @@ static int add_source(struct reshard *h, uint32_t source, char *why, size_t why_
     if (m->quarantine_clock > h->quarantine_clock)
         h->quarantine_clock = m->quarantine_clock;
     h->quarantine_count += m->quarantine_count;
-    for (uint32_t i = 0; rc == 0 && i < state->table_count; i++)
-        rc = add_table(h, source, &state->tables[i]);
+    rc = add_tables(h, source, state);
     if (rc)
         snprintf(why, why_bytes, "%s", error_sentence(rc));
     return rc;
@@ -235,6 +278,8 @@ static void edit_numbers(void *context, struct manifest_numbers *n)
 static int write_manifest(struct reshard *h, char *why, size_t why_bytes)
 {
     struct manifest *m;
+    for (uint32_t i = 0; i < h->count; i++)
+        reshard_values_set_shares(&h->values, h->origins[i].values, h->tables[i].values.bytes);
     struct manifest_change change = {
         .added = h->tables,
         .added_count = h->count,
@@ -320,6 +365,8 @@ static void reshard_free(struct reshard *h)
     for (uint32_t i = 0; h->manifests && i < h->source_count; i++)
         manifest_close(h->manifests[i]);
     reactor_free(r, h->manifests);
+    for (uint32_t i = 0; i < h->count; i++)
+        reactor_free(r, h->origins[i].values);
     reactor_free(r, h->tables);
     reactor_free(r, h->origins);
     reactor_free(r, h->runs);

@@ -1,6 +1,8 @@
 /* reshard_values.c - value logs in an array by number; see reshard_values.h. */
 #include "engine/reshard_values.h"
 
+#include "engine/values_format.h"
+
 #include <string.h>
 
 enum { LOGS_FIRST = 64 };
@@ -42,6 +44,54 @@ struct reshard_value_log *reshard_values_at(struct reshard_values *v, uint64_t n
     v->logs[place] = (struct reshard_value_log){.number = number};
     v->count++;
     return &v->logs[place];
+}
+
+int reshard_values_add(struct reshard_values *v, struct slice row)
+{
+    int count = value_reference_count(row);
+    for (int i = 0; i < count; i++) {
+        struct value_reference reference =
+            value_reference_decode(row.data + (size_t)i * VALUE_REFERENCE_BYTES);
+        struct reshard_value_log *log = reshard_values_at(v, reference.file);
+        if (!log)
+            return TORC_E_NO_MEMORY;
+        log->bytes += reference.bytes;
+    }
+    return count < 0 ? count : 0;
+}
+
+int reshard_values_take(struct reshard_values *v, struct reshard_values *source, struct reshard_part vnodes,
+                        struct slice row, uint8_t *to)
+{
+    ASSERT(vnodes.part > 0 && vnodes.part <= vnodes.whole);
+    int count = value_reference_count(row);
+    for (int i = 0; i < count; i++) {
+        size_t at = (size_t)i * VALUE_REFERENCE_BYTES;
+        struct value_reference reference = value_reference_decode(row.data + at);
+        const struct reshard_value_log *all = reshard_values_at(source, reference.file);
+        struct reshard_value_log *log = reshard_values_at(v, reference.file);
+        if (!all || !log)
+            return TORC_E_NO_MEMORY;
+        reference.bytes = (reference.bytes * vnodes.part + vnodes.whole - 1) / vnodes.whole;
+        log->bytes += reference.bytes;
+        if (all->bytes > 0)
+            log->share +=
+                (uint64_t)((double)reference.share_bytes * (double)reference.bytes / (double)all->bytes);
+        value_reference_encode(to + at, &reference);
+    }
+    return count < 0 ? count : 0;
+}
+
+void reshard_values_set_shares(struct reshard_values *v, uint8_t *row, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += VALUE_REFERENCE_BYTES) {
+        struct value_reference reference = value_reference_decode(row + at);
+        const struct reshard_value_log *log = reshard_values_at(v, reference.file);
+        ASSERT(log); /* it was taken, so nothing is allocated */
+        uint64_t share = log->share > log->bytes ? log->share : log->bytes;
+        reference.share_bytes = share < reference.file_bytes ? share : reference.file_bytes;
+        value_reference_encode(row + at, &reference);
+    }
 }
 
 void reshard_values_deinit(struct reshard_values *v)

@@ -22,7 +22,7 @@ struct values {
     struct value_file **files; /* by number */
     uint32_t count;
     uint32_t capacity;
-    uint64_t counted_bytes; /* of files that tables of the present set point into */
+    uint64_t counted_bytes; /* share_bytes of files that tables of the present set point into */
     uint64_t garbage_bytes; /* of them */
 };
 
@@ -190,6 +190,7 @@ static int make_known(struct engine *e, const struct value_reference *reference,
         return TORC_E_NO_MEMORY;
     f->number = reference->file;
     f->bytes = reference->file_bytes;
+    f->share_bytes = reference->share_bytes;
     int rc = is_made ? open_made(e, f) : open_file(e, f);
     if (rc == 0)
         rc = insert(e->values, f);
@@ -276,6 +277,7 @@ void value_refs_encode(uint8_t *to, const struct value_refs *refs)
             .file = f->number,
             .bytes = refs->uses[i].bytes,
             .file_bytes = f->bytes,
+            .share_bytes = f->share_bytes,
         };
         value_reference_encode(to + (size_t)i * VALUE_REFERENCE_BYTES, &reference);
     }
@@ -283,10 +285,10 @@ void value_refs_encode(uint8_t *to, const struct value_refs *refs)
 
 /* ---- garbage ---- */
 
-/* None when no table points into it: then it is about to go, or to come. */
+/* Of what is this shard's. None when no table points into it: then it is about to go, or to come. */
 static uint64_t garbage_of(const struct value_file *f)
 {
-    return f->live_bytes > 0 && f->live_bytes < f->bytes ? f->bytes - f->live_bytes : 0;
+    return f->live_bytes > 0 && f->live_bytes < f->share_bytes ? f->share_bytes - f->live_bytes : 0;
 }
 
 void values_count(struct engine *e, const struct value_refs *refs, bool is_added)
@@ -297,10 +299,10 @@ void values_count(struct engine *e, const struct value_refs *refs, bool is_added
         uint64_t bytes = refs->uses[i].bytes;
         ASSERT(is_added || f->live_bytes >= bytes);
         v->garbage_bytes -= garbage_of(f);
-        v->counted_bytes -= f->live_bytes > 0 ? f->bytes : 0;
+        v->counted_bytes -= f->live_bytes > 0 ? f->share_bytes : 0;
         f->live_bytes = is_added ? f->live_bytes + bytes : f->live_bytes - bytes;
         v->garbage_bytes += garbage_of(f);
-        v->counted_bytes += f->live_bytes > 0 ? f->bytes : 0;
+        v->counted_bytes += f->live_bytes > 0 ? f->share_bytes : 0;
     }
 }
 
@@ -320,7 +322,8 @@ bool values_is_collected(const struct engine *e, const struct value_file *f)
     if (!f->file || f->is_damaged || v->garbage_bytes < e->options.memtable_bytes / MEMTABLE_PART)
         return false;
     uint64_t overall = per_mille(v->garbage_bytes, v->counted_bytes);
-    return overall > GARBAGE_PER_MILLE && garbage_of(f) > 0 && per_mille(garbage_of(f), f->bytes) >= overall;
+    return overall > GARBAGE_PER_MILLE && garbage_of(f) > 0 &&
+           per_mille(garbage_of(f), f->share_bytes) >= overall;
 }
 
 uint64_t values_collectable_bytes(const struct engine *e, const struct value_refs *refs)

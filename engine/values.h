@@ -23,12 +23,13 @@ struct values;
 
 struct value_file {
     uint64_t number;
-    uint64_t bytes;      /* in use */
-    uint64_t live_bytes; /* that tables of the present set point to; one value may count twice for a while */
-    struct file *file;   /* null: it cannot be opened, and stays so until the next start */
-    uint32_t references; /* of table_refs */
-    bool is_damaged;     /* a value of it could not be read: it is not collected any more */
-    bool is_kept;        /* the manifest may name it, though nobody here does */
+    uint64_t bytes;       /* in use */
+    uint64_t share_bytes; /* of them, this shard's */
+    uint64_t live_bytes;  /* that tables of the present set point to; one value may count twice for a while */
+    struct file *file;    /* null: it cannot be opened, and stays so until the next start */
+    uint32_t references;  /* of table_refs */
+    bool is_damaged;      /* a value of it could not be read: it is not collected any more */
+    bool is_kept;         /* the manifest may name it, though nobody here does */
 };
 
 /* What a table points into, by number; and how many bytes of it. */

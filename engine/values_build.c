@@ -14,6 +14,9 @@ enum {
     TABLES_PER_FILE = 4,                  /* the own file ends at so many times table_bytes_max */
 };
 
+static_assert(VALUE_REFERENCES_MAX * VALUE_REFERENCE_BYTES <= MANIFEST_VALUES_BYTES_MAX,
+              "the manifest has room for what a table points into");
+
 static const uint8_t zeros[VALUE_UNIT_BYTES];
 
 void values_build_init(struct values_build *b, struct engine *e, struct disk_share share)
@@ -69,7 +72,8 @@ static struct value_reference *refer(struct values_build *b, const struct value_
     if (b->count >= count_max)
         return NULL;
     b->latest = b->count++;
-    b->row[b->latest] = (struct value_reference){.file = f->number, .file_bytes = f->bytes};
+    b->row[b->latest] =
+        (struct value_reference){.file = f->number, .file_bytes = f->bytes, .share_bytes = f->share_bytes};
     return &b->row[b->latest];
 }
 
@@ -208,8 +212,10 @@ int values_build_attach(struct values_build *b, struct value_refs *out)
     uint8_t row[VALUE_REFERENCES_MAX * VALUE_REFERENCE_BYTES];
     ASSERT(!b->has_output);
     if (b->has_file)
-        b->row[b->count++] =
-            (struct value_reference){.file = b->number, .bytes = b->bytes, .file_bytes = b->bytes};
+        b->row[b->count++] = (struct value_reference){.file = b->number,
+                                                      .bytes = b->bytes,
+                                                      .file_bytes = b->bytes,
+                                                      .share_bytes = b->bytes};
     sort_row(b);
     for (uint32_t i = 0; i < b->count; i++)
         value_reference_encode(row + (size_t)i * VALUE_REFERENCE_BYTES, &b->row[i]);

@@ -10,7 +10,7 @@ static_assert((int)AT_CHECK == (int)VALUE_POINTER_BYTES, "a header is a pointer 
 static_assert(AT_CHECK + 8 == VALUE_HEADER_BYTES, "the header has no gaps");
 static_assert(VALUE_HEADER_BYTES % VALUE_STEP_BYTES == 0, "an empty value takes whole steps");
 static_assert(VALUE_UNIT_BYTES % VALUE_STEP_BYTES == 0, "a unit holds whole steps");
-static_assert(VALUE_REFERENCE_BYTES == 3 * 8, "a reference has no gaps");
+static_assert(VALUE_REFERENCE_BYTES == 4 * 8, "a reference has no gaps");
 
 void value_pointer_encode(uint8_t to[VALUE_POINTER_BYTES], const struct value_pointer *p)
 {
@@ -65,6 +65,7 @@ void value_reference_encode(uint8_t to[VALUE_REFERENCE_BYTES], const struct valu
     store_u64le(to, v->file);
     store_u64le(to + 8, v->bytes);
     store_u64le(to + 16, v->file_bytes);
+    store_u64le(to + 24, v->share_bytes);
 }
 
 struct value_reference value_reference_decode(const uint8_t from[VALUE_REFERENCE_BYTES])
@@ -73,6 +74,7 @@ struct value_reference value_reference_decode(const uint8_t from[VALUE_REFERENCE
         .file = load_u64le(from),
         .bytes = load_u64le(from + 8),
         .file_bytes = load_u64le(from + 16),
+        .share_bytes = load_u64le(from + 24),
     };
 }
 
@@ -84,7 +86,7 @@ int value_reference_count(struct slice values)
     for (size_t i = 0; i < count; i++) {
         const uint8_t *at = values.data + i * VALUE_REFERENCE_BYTES;
         struct value_reference v = value_reference_decode(at);
-        if (v.bytes > v.file_bytes || v.file_bytes > VALUE_FILE_BYTES_MAX ||
+        if (v.bytes > v.file_bytes || v.share_bytes > v.file_bytes || v.file_bytes > VALUE_FILE_BYTES_MAX ||
             (i > 0 && v.file <= load_u64le(at - VALUE_REFERENCE_BYTES)))
             return TORC_E_CORRUPT;
     }

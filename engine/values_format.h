@@ -21,7 +21,7 @@ enum {
     VALUE_UNIT_BYTES = 4096, /* a file is whole units, and they are what is read */
     VALUE_HEADER_BYTES = 24,
     VALUE_POINTER_BYTES = 16,
-    VALUE_REFERENCE_BYTES = 24,
+    VALUE_REFERENCE_BYTES = 32,
     VALUE_REFERENCES_MAX = 128, /* files that one table may point into */
 };
 #define VALUE_FILE_BYTES_MAX (UINT64_C(8) << 32) /* that places can name; a build stops far below it */
@@ -63,6 +63,9 @@ struct value_reference {
     uint64_t file;
     uint64_t bytes;      /* of it that the table points to, as value_stored_bytes */
     uint64_t file_bytes; /* that the file has in use, padding at its end not counted */
+    /* Of those, this shard's: all in the shard that wrote the file. Where it was linked into several, each
+     * has its part, and its part of the garbage that there was. */
+    uint64_t share_bytes;
 };
 void value_reference_encode(uint8_t to[VALUE_REFERENCE_BYTES], const struct value_reference *v);
 struct value_reference value_reference_decode(const uint8_t from[VALUE_REFERENCE_BYTES]);

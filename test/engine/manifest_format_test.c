@@ -189,11 +189,12 @@ TEST(references_of_a_table_that_are_not_in_order_or_too_large_are_corrupt)
         struct value_reference first, second;
         int count;
     } rows[] = {
-        {{1, 10, 20}, {2, 20, 20}, 2},
-        {{2, 10, 20}, {1, 10, 20}, TORC_E_CORRUPT},
-        {{1, 10, 20}, {1, 10, 20}, TORC_E_CORRUPT},
-        {{1, 21, 20}, {2, 10, 20}, TORC_E_CORRUPT}, /* more than the file has */
-        {{1, 10, 20}, {2, 10, VALUE_FILE_BYTES_MAX + 1}, TORC_E_CORRUPT},
+        {{1, 10, 20, 0}, {2, 20, 20, 0}, 2},
+        {{2, 10, 20, 0}, {1, 10, 20, 0}, TORC_E_CORRUPT},
+        {{1, 10, 20, 0}, {1, 10, 20, 0}, TORC_E_CORRUPT},
+        {{1, 21, 20, 0}, {2, 10, 20, 0}, TORC_E_CORRUPT},  /* more than the file has */
+        {{1, 10, 20, 21}, {2, 10, 20, 0}, TORC_E_CORRUPT}, /* a share of more than that */
+        {{1, 10, 20, 0}, {2, 10, VALUE_FILE_BYTES_MAX + 1, 0}, TORC_E_CORRUPT},
     };
     uint8_t bytes[2 * VALUE_REFERENCE_BYTES];
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {

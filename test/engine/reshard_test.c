@@ -4,6 +4,7 @@
 
 #include "engine/entry.h"
 #include "engine/manifest.h"
+#include "engine/values_format.h"
 #include "test/test.h"
 
 #include <stdio.h>
@@ -391,6 +392,77 @@ TEST_IN_REACTOR(reshard_takes_a_value_log_from_the_shard_that_still_has_it)
     reshard(rig, 2);
     CU_ASSERT_EQUAL(directory_list(r, rig->paths[0], remove_values, rig), 0);
     reshard(rig, 1);
+    check_all(rig);
+    rig_free(rig);
+}
+
+struct shares {
+    uint64_t file_bytes;
+    uint64_t share_bytes;
+};
+
+/* Of the first value log, as the shard's manifest has it. */
+static struct shares shares_of(struct rig *rig, unsigned shard, uint64_t *file)
+{
+    struct manifest *m;
+    char why[256];
+    struct shares found = {0, 0};
+    CU_ASSERT_EQUAL_FATAL(manifest_open(rig->reactor, rig->paths[shard], NULL, &m, why, sizeof why), 0);
+    for (uint32_t i = 0; i < manifest_state(m)->table_count; i++) {
+        struct slice row = manifest_state(m)->tables[i].values;
+        for (size_t at = 0; at < row.bytes; at += VALUE_REFERENCE_BYTES) {
+            struct value_reference v = value_reference_decode(row.data + at);
+            *file = *file ? *file : v.file;
+            if (v.file == *file)
+                found = (struct shares){v.file_bytes, v.share_bytes};
+        }
+    }
+    manifest_close(m);
+    return found;
+}
+
+TEST_IN_REACTOR(reshard_gives_each_shard_its_share_of_a_value_log)
+{
+    struct rig *rig = rig_new(r, 1);
+    uint64_t file = 0, sum = 0;
+    put_all(rig, 0, is_any);
+    struct shares whole = shares_of(rig, 0, &file);
+    CU_ASSERT(whole.file_bytes > 4000 && whole.share_bytes == whole.file_bytes);
+    reshard(rig, 3);
+    for (unsigned s = 0; s < 3; s++) {
+        struct shares part = shares_of(rig, s, &file);
+        CU_ASSERT_EQUAL(part.file_bytes, whole.file_bytes);
+        CU_ASSERT(part.share_bytes > whole.file_bytes / 6 && part.share_bytes < whole.file_bytes / 2);
+        sum += part.share_bytes;
+    }
+    CU_ASSERT(sum + sum / 50 > whole.file_bytes && sum - sum / 50 < whole.file_bytes);
+    reshard(rig, 1);
+    struct shares again = shares_of(rig, 0, &file);
+    CU_ASSERT(again.share_bytes + 100 > sum && again.share_bytes < sum + 100);
+    check_all(rig);
+    rig_free(rig);
+}
+
+/* Most of what a shard merges then is in files of which it has a part only. */
+TEST_IN_REACTOR(reshard_makes_no_value_look_like_garbage)
+{
+    struct rig *rig = rig_new(r, 1);
+    put_all(rig, 0, is_any);
+    reshard(rig, 3);
+    for (unsigned s = 0; s < 3; s++) {
+        open_shard(rig, s);
+        for (unsigned round = 0; round < 12; round++) {
+            for (unsigned i = 0; i < KEYS; i += 3) /* small ones */
+                if (is_of(rig, s, i)) {
+                    put(rig, i, 0);
+                    await(rig);
+                }
+            CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+        }
+        CU_ASSERT(engine_counters(rig->engine).compactions > 0);
+        CU_ASSERT_EQUAL(engine_counters(rig->engine).value_bytes_moved, 0);
+        close_shard(rig);
+    }
     check_all(rig);
     rig_free(rig);
 }

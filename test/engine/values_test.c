@@ -314,7 +314,8 @@ TEST_IN_REACTOR(files_with_equal_shares_of_garbage_are_collected)
 {
     struct engine_rig *rig = begin(r, 0);
     char path[512];
-    struct value_file files[] = {{.number = 1, .bytes = 100000}, {.number = 2, .bytes = 900}};
+    struct value_file files[] = {{.number = 1, .bytes = 100000, .share_bytes = 100000},
+                                 {.number = 2, .bytes = 900, .share_bytes = 900}};
     struct value_use uses[] = {{&files[0], 10000}, {&files[1], 90}};
     struct value_refs refs = {.uses = uses, .count = ARRAY_COUNT(uses)};
     snprintf(path, sizeof path, "%s/MANIFEST-A", rig->options.directory);
