@@ -11,8 +11,6 @@
  * to the byte of the sums kept here. */
 #include "engine/cache.h"
 
-#include "reactor/base/mark.h"
-
 #include <string.h>
 
 enum {
@@ -355,7 +353,6 @@ bool cache_trim(struct cache *c)
     for (unsigned i = 0; i < TRIM_SLABS; i++) {
         if (c->fixed_bytes + c->block_bytes <= c->budget)
             return false;
-        MARK(block_cache_gives_memory_back);
         if (!give_back_some(c) && c->queue_count == 0)
             return false; /* all that is left is being read */
     }

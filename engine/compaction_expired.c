@@ -4,7 +4,6 @@
  * and may be older at any of them. So a set of keys that all live equally long, in tables that follow each
  * other in time, costs no merging at all at its end. What is in memtables is newer. */
 #include "engine/compaction.h"
-#include "reactor/base/mark.h"
 
 enum { DROPPED_AT_ONCE = 64 };
 
@@ -87,7 +86,6 @@ int compaction_drop_expired(struct engine *e, uint64_t now_ms)
     if (c.count > 0) {
         rc = engine_change_tables(e, &(struct tables_change){.removed = c.tables, .removed_count = c.count});
         if (rc == 0) {
-            MARK(expired_tables_are_dropped_unread);
             e->counters.expired_tables += c.count;
             rc = 1;
         }

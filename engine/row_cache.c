@@ -425,7 +425,6 @@ bool row_cache_trim(struct row_cache *c)
     for (unsigned i = 0; i < TRIM_SEGMENTS; i++) {
         if (c->small.count <= c->small.count_max && c->main.count <= c->main.count_max)
             return false;
-        MARK(row_cache_gives_memory_back);
         drop_segment(c);
     }
     return true;
