@@ -76,7 +76,7 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     o->compression = sim_dice_below(d, 2) ? COMPRESSION_ZSTD : COMPRESSION_NONE;
     o->value_log_min = (uint64_t)64 << sim_dice_below(d, 7);
     if (sim_dice_below(d, 3) == 0) /* hardly enough */
-        o->memory = (MEMORY_BYTES_MIN << sim_dice_below(d, 4)) * o->cores;
+        o->memory = ((uint64_t)MEMORY_BYTES_MIN << sim_dice_below(d, 4)) * o->cores;
     s->server.reactor.channel_capacity = 2u << 3 * sim_dice_below(d, 4);
     s->server.reactor.receive_buffer_bytes = 512u << sim_dice_below(d, 6);
     s->server.sizes.log_writes_in_flight = 1 + (uint32_t)sim_dice_below(d, 4);
