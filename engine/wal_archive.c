@@ -15,10 +15,9 @@
 
 enum { RETRY_NS = 1000000000, NEW_BYTES = 4, LOOKS_MAX = 2 };
 
-static int path_of(const struct wal *wal, const char *directory, uint64_t id, char path[WAL_PATH_BYTES_MAX])
+static int path_of(const char *directory, uint64_t id, char path[WAL_PATH_BYTES_MAX])
 {
     char name[WAL_NAME_BYTES];
-    (void)wal;
     wal_segment_name(name, id);
     int length = snprintf(path, WAL_PATH_BYTES_MAX - NEW_BYTES, "%s/%s", directory, name);
     return length > 0 && length < WAL_PATH_BYTES_MAX - NEW_BYTES ? 0 : -ENAMETOOLONG;
@@ -74,7 +73,7 @@ static int store(struct wal *wal, const struct wal_extent *x, const char *path)
     struct copied copied;
     int length = snprintf(aside, sizeof aside, "%s.new", path);
     ASSERT(length > 0 && (size_t)length < sizeof aside);
-    int rc = path_of(wal, wal->directory, x->id, from);
+    int rc = path_of(wal->directory, x->id, from);
     if (rc == 0)
         rc = file_remove(wal->reactor, aside);
     rc = rc == -ENOENT ? 0 : rc;
@@ -106,7 +105,7 @@ static int archive_one(struct wal *wal, const struct wal_extent *x)
     if (rc == 0 && !wal->has_archive_directory)
         rc = make_directories(wal);
     if (rc == 0)
-        rc = path_of(wal, wal->archive, x->id, path);
+        rc = path_of(wal->archive, x->id, path);
     if (rc == 0)
         rc = is_there(wal, path, &is_stored);
     if (rc == 0 && !is_stored)
@@ -153,7 +152,7 @@ static bool is_unreadable(struct wal *wal, const struct wal_extent *x)
 {
     char from[WAL_PATH_BYTES_MAX];
     struct copied copied;
-    int rc = path_of(wal, wal->directory, x->id, from);
+    int rc = path_of(wal->directory, x->id, from);
     struct copy_options options = {.from = from, .bytes_max = x->bytes};
     for (int i = 0; rc == 0 && i < LOOKS_MAX; i++) {
         rc = copy_file(wal->reactor, &options, &copied);
