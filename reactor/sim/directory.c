@@ -10,6 +10,19 @@ struct lock {
     struct disk_inode *directory;
 };
 
+/* What a listing holds on to. A core may end in the middle of one, and its tasks are not unwound. */
+struct listing {
+    struct list link;
+    struct disk_names *names;
+};
+
+static void listing_release(struct listing *l)
+{
+    list_remove(&l->link);
+    disk_names_release(l->names);
+    sim_free(l);
+}
+
 int directory_create(struct reactor *r, const char *path)
 {
     struct disk_operation *o = disk_operation_new(r, NULL, DISK_DRAW_DIRECTORY_CREATE);
@@ -40,10 +53,12 @@ int directory_list(struct reactor *r, const char *path, int (*each)(void *contex
     if (rc)
         return rc;
     /* Held on to: `each` may wait, and the directory may change meanwhile. */
-    struct disk_names *names = disk_names_acquire(directory->cached_names);
+    struct listing *listing = sim_alloc(sizeof *listing);
+    struct disk_names *names = listing->names = disk_names_acquire(directory->cached_names);
+    list_push_back(&r->listings, &listing->link);
     for (uint32_t i = 0; rc == 0 && names && i < names->count; i++)
         rc = each(context, names->entries[i].name->text);
-    disk_names_release(names);
+    listing_release(listing);
     return rc;
 }
 
@@ -67,6 +82,8 @@ void disk_locks_release(struct reactor *r)
         lock->directory->is_locked = false;
         sim_free(lock);
     }
+    while (!list_is_empty(&r->listings))
+        listing_release(CONTAINER_OF(r->listings.next, struct listing, link));
 }
 
 int directory_free_bytes(struct reactor *r, const char *path, uint64_t *bytes)

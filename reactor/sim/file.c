@@ -159,6 +159,7 @@ void files_init(struct reactor *r)
 {
     list_init(&r->files);
     list_init(&r->locks);
+    list_init(&r->listings);
 }
 
 uint64_t files_on_end(struct reactor *r)

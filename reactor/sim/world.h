@@ -134,6 +134,7 @@ struct reactor {
     struct sim_dice wake_dice; /* how long it takes to wake up */
     struct list files;         /* file.c: every struct file that is open */
     struct list locks;         /* directory.c */
+    struct list listings;      /* directory.c */
     struct list sockets;       /* socket.c: every struct socket */
     struct list listeners;     /* listener.c */
 };
