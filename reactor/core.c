@@ -28,6 +28,7 @@ int core_init(struct reactor_core *c, const struct core_options *options)
     c->task_count_max = options->task_count_max ? options->task_count_max : TASK_COUNT_DEFAULT;
     c->stack_bytes = options->task_stack_bytes ? options->task_stack_bytes : TASK_STACK_BYTES_DEFAULT;
     c->stack_bytes = (c->stack_bytes + FILE_ALIGNMENT - 1) / FILE_ALIGNMENT * FILE_ALIGNMENT;
+    list_init(&c->spawned);
     list_init(&c->ready);
     list_init(&c->ready_lowered);
     list_init(&c->free_tasks);

@@ -35,7 +35,9 @@ struct reactor_core {
     struct task *tasks; /* task_count_max slots */
     unsigned task_count_max;
     size_t stack_bytes;
+    struct list spawned; /* ready, and not begun yet */
     struct list ready;
+    const struct list *last_ready; /* of those that may run in this turn; the list itself when none */
     struct list ready_lowered;
     struct list free_tasks;
     struct task *current;
@@ -90,11 +92,14 @@ static inline uint64_t core_next_due_ns(const struct reactor_core *c)
     return c->timer_count ? c->timers[0]->due_ns : UINT64_MAX;
 }
 
-/* Gives every task that is ready now one turn, and then one of those that are lowered. */
+/* A turn's first half: runs the tasks that have not begun yet. */
+void core_run_spawned_tasks(struct reactor_core *c);
+/* Its second: runs those that were ready before the first once, up to a bound, and one of those that are
+ * lowered. */
 void core_run_ready_tasks(struct reactor_core *c);
 static inline bool core_has_ready_tasks(const struct reactor_core *c)
 {
-    return !list_is_empty(&c->ready) || !list_is_empty(&c->ready_lowered);
+    return !list_is_empty(&c->spawned) || !list_is_empty(&c->ready) || !list_is_empty(&c->ready_lowered);
 }
 
 /* One slice begins, or ends and the next begins: longer ones than REACTOR_SLICE_NS are counted. */

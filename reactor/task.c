@@ -6,8 +6,10 @@
  * counts slices and looks at finished tasks. */
 #include "reactor/core.h"
 
+#include <limits.h>
 #include <string.h>
 
+enum { TURN_TASKS_MAX = 16 /* that are woken: their answers go out before the next run */ };
 /* task_yield_if_due gives way before the slice would be counted as a stall. */
 enum { SLICE_YIELD_NS = REACTOR_SLICE_NS / 2, LOWERED_SLICE_YIELD_NS = REACTOR_SLICE_NS / 4 };
 
@@ -37,7 +39,7 @@ int task_spawn(struct reactor *r, task_fn *run, void *argument)
     t->awaited = NULL;
     t->is_lowered = false;
     stack_context_prepare(&t->context, t->stack, c->stack_bytes, task_entry, t);
-    list_push_back(&c->ready, &t->link);
+    list_push_back(&c->spawned, &t->link);
     c->counters.tasks_spawned++;
     c->counters.tasks_alive++;
     return 0;
@@ -68,22 +70,27 @@ static void run_lowered_task(struct reactor_core *c)
     core_end_slice(c);
 }
 
-static void run_ready_tasks(struct reactor_core *c)
+/* Up to the link that is `last` now, and so many at most. */
+static void run_tasks(struct reactor_core *c, struct list *ready, const struct list *last, unsigned count_max)
 {
-    struct list round;
-    if (list_is_empty(&c->ready))
-        return;
-    list_push_back(&c->ready, &round); /* the sentinel takes over the whole list */
-    list_remove(&c->ready);
-    while (!list_is_empty(&round)) {
-        run_task(c, CONTAINER_OF(list_pop_front(&round), struct task, link));
+    const struct list *link = ready;
+    for (unsigned i = 0; i < count_max && link != last; i++) {
+        struct list *first = list_pop_front(ready);
+        run_task(c, CONTAINER_OF(first, struct task, link));
         core_end_slice(c);
+        link = first;
     }
+}
+
+void core_run_spawned_tasks(struct reactor_core *c)
+{
+    c->last_ready = c->ready.previous;
+    run_tasks(c, &c->spawned, c->spawned.previous, UINT_MAX);
 }
 
 void core_run_ready_tasks(struct reactor_core *c)
 {
-    run_ready_tasks(c);
+    run_tasks(c, &c->ready, c->last_ready, TURN_TASKS_MAX);
     run_lowered_task(c);
 }
 

@@ -199,6 +199,7 @@ static void take_turn(struct reactor *r)
     if (take_completions(r) + take_stop_requests(r) + channels_receive(r) > 0)
         core_end_slice(c);
     core_run_due_timers(c);
+    core_run_spawned_tasks(c);
     core_run_ready_tasks(c);
     if (c->turn_hook)
         c->turn_hook(c->turn_context);

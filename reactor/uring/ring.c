@@ -162,6 +162,12 @@ struct io_uring_sqe *ring_sqe(struct reactor *r)
     return &sq->sqes[sq->sqe_tail++ & sq->ring_mask];
 }
 
+void ring_submit(struct reactor *r)
+{
+    if (queued(r))
+        enter(r, 0, 0, 0);
+}
+
 bool ring_has_completions(const struct reactor *r)
 {
     return io_uring_smp_load_acquire(r->uring.cq.ktail) != *r->uring.cq.khead;

@@ -185,6 +185,9 @@ static void turn(struct reactor *r)
     if (ring_reap(r) + channels_receive(r) > 0)
         core_end_slice(c);
     core_run_due_timers(c);
+    core_run_spawned_tasks(c);
+    if (!list_is_empty(&c->ready)) /* the disk works while they run */
+        ring_submit(r);
     core_run_ready_tasks(c);
     if (c->turn_hook)
         c->turn_hook(c->turn_context);

@@ -109,6 +109,8 @@ MUST_CHECK int32_t ring_await_fd(struct reactor *r, struct io_uring_sqe *sqe);
 /* Takes the completions that have come and calls their owners. Returns: how many. */
 unsigned ring_reap(struct reactor *r);
 bool ring_has_completions(const struct reactor *r);
+/* Submits what is queued, without a look at completions. */
+void ring_submit(struct reactor *r);
 /* Submits what is queued and, when `may_sleep`, waits for a completion, at most `timeout_ns`. At most one
  * enter. */
 void ring_turn(struct reactor *r, bool may_sleep, uint64_t timeout_ns);

@@ -73,6 +73,64 @@ TEST_IN_REACTOR(spawn_beyond_the_bound_is_refused_and_harms_nobody)
     CU_ASSERT_EQUAL(ended, spawned);
 }
 
+/* ---- turns ---- */
+
+struct sleeper {
+    unsigned *ended;
+    struct event wake;
+};
+
+static void wait_and_end(struct reactor *r, void *argument)
+{
+    struct sleeper *s = argument;
+    CU_ASSERT_EQUAL(event_wait(r, &s->wake, EVENT_FOREVER), 0);
+    ++*s->ended;
+}
+
+/* What the turns of a test have done. */
+struct turns {
+    unsigned woken;
+    unsigned fresh;
+    unsigned woken_before;
+    unsigned woken_most; /* in one turn */
+    unsigned fresh_in_first;
+};
+
+static void note_turn(void *context)
+{
+    struct turns *t = context;
+    unsigned woken = t->woken - t->woken_before;
+    if (t->woken_before == 0 && woken > 0)
+        t->fresh_in_first = t->fresh;
+    t->woken_most = woken > t->woken_most ? woken : t->woken_most;
+    t->woken_before = t->woken;
+}
+
+/* So that what new tasks ask of the disk is under way, and answers go out, before all have run. */
+TEST_IN_REACTOR(a_turn_runs_all_new_tasks_and_a_bounded_number_of_woken_ones)
+{
+    enum { COUNT = 100 };
+    struct turns t = {0};
+    struct sleeper sleepers[COUNT];
+    for (unsigned i = 0; i < COUNT; i++) {
+        sleepers[i] = (struct sleeper){.ended = &t.woken};
+        CU_ASSERT_EQUAL_FATAL(task_spawn(r, wait_and_end, &sleepers[i]), 0);
+    }
+    task_yield(r);
+    reactor_set_turn_hook(r, note_turn, &t);
+    for (unsigned i = 0; i < COUNT; i++) {
+        event_set(r, &sleepers[i].wake, 0);
+        CU_ASSERT_EQUAL_FATAL(task_spawn(r, count_and_end, &t.fresh), 0);
+    }
+    for (unsigned turn = 0; turn < COUNT && t.woken < COUNT; turn++)
+        task_yield(r);
+    task_yield(r);
+    reactor_set_turn_hook(r, NULL, NULL);
+    CU_ASSERT_EQUAL(t.woken, COUNT);
+    CU_ASSERT_EQUAL(t.fresh_in_first, COUNT);
+    CU_ASSERT(t.woken_most <= COUNT / 4);
+}
+
 static void use_stack_and_numbers(struct reactor *r, void *argument)
 {
     volatile char deep[16 * 1024];
