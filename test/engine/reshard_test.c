@@ -2,10 +2,9 @@
  * dropped. */
 #include "engine/reshard.h"
 
-#include "engine/entry.h"
 #include "engine/manifest.h"
 #include "engine/values_format.h"
-#include "test/test.h"
+#include "test/engine/shard_rig.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +21,7 @@ enum {
 /* One engine at a time, and what its keys must answer. */
 struct rig {
     struct reactor *reactor;
-    struct engine *engine;
-    uint32_t waiting;
-    struct event progress;
+    struct shard_rig shard; /* that is open */
     uint64_t clock;
     char parent[PARENT_BYTES];
     char paths[SHARDS_MAX][PATH_BYTES];
@@ -34,23 +31,6 @@ struct rig {
     uint8_t flags[KEYS];
 };
 
-static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
-                       const struct engine_write_times *times)
-{
-    struct rig *rig = owner;
-    (void)ticket, (void)times;
-    CU_ASSERT_EQUAL(result, 0);
-    if (--rig->waiting == 0)
-        event_set(rig->reactor, &rig->progress, 0);
-}
-
-static void on_turn(void *context)
-{
-    struct rig *rig = context;
-    if (rig->engine)
-        engine_submit(rig->engine);
-}
-
 static uint16_t first_of(const struct rig *rig, unsigned shard)
 {
     return (uint16_t)(VNODES * shard / rig->shards);
@@ -58,7 +38,6 @@ static uint16_t first_of(const struct rig *rig, unsigned shard)
 
 static void open_shard(struct rig *rig, unsigned shard)
 {
-    char why[256] = "";
     struct engine_options options = {
         .directory = rig->paths[shard],
         .vnode_bits = VNODE_BITS,
@@ -70,21 +49,10 @@ static void open_shard(struct rig *rig, unsigned shard)
         .value_bytes_max = 4096,
         .value_log_bytes_min = 100,
         .table_bytes_max = 16 << 10,
-        .on_durable = on_durable,
-        .owner = rig,
     };
-    int rc = engine_open(rig->reactor, &options, &rig->engine, why, sizeof why);
-    CU_ASSERT_STRING_EQUAL(why, "");
-    CU_ASSERT_EQUAL_FATAL(rc, 0);
-    uint64_t clock = engine_version_clock_max(rig->engine);
+    shard_rig_open(&rig->shard, rig->reactor, &options);
+    uint64_t clock = engine_version_clock_max(rig->shard.engine);
     rig->clock = clock > rig->clock ? clock : rig->clock;
-}
-
-static void close_shard(struct rig *rig)
-{
-    struct engine *e = rig->engine;
-    engine_close(e);
-    rig->engine = NULL;
 }
 
 static struct record_key key_of(unsigned i, char to[32])
@@ -100,7 +68,7 @@ static bool is_of(const struct rig *rig, unsigned shard, unsigned i)
 }
 
 /* Of two in three: so large that it goes to a value log. */
-static size_t value_bytes(unsigned i)
+static uint32_t value_bytes(unsigned i)
 {
     return i % 3 ? 200 : 50;
 }
@@ -108,28 +76,18 @@ static size_t value_bytes(unsigned i)
 static void put(struct rig *rig, unsigned i, uint8_t flags)
 {
     char key[32];
-    uint8_t value[200];
     rig->written[i] = ++rig->clock;
     rig->flags[i] = flags;
-    memset(value, (int)(rig->clock % 251), sizeof value);
-    struct record record = {
-        .key = key_of(i, key),
-        .version = {.clock = rig->clock, .node = 1},
-        .flags = flags,
-        .expiry_ms = flags & RECORD_EXPIRING ? reactor_wall_ms(rig->reactor) + (i % 2 ? 1 : 3600000) : 0,
-        .value = slice_of(value, flags & RECORD_TOMBSTONE ? 0 : value_bytes(i)),
-    };
-    record.checksum = entry_checksum(&record.key, record.value);
-    rig->waiting++;
-    CU_ASSERT_EQUAL(engine_put(rig->engine, &record, &(struct engine_ticket){.words = {i}}), 0);
-}
-
-static void await(struct rig *rig)
-{
-    while (rig->waiting > 0) {
-        event_init(&rig->progress);
-        CU_ASSERT_EQUAL_FATAL(event_wait(rig->reactor, &rig->progress, UINT64_C(10000000000)), 0);
-    }
+    shard_rig_put(&rig->shard,
+                  &(struct shard_put){
+                      .key = key_of(i, key),
+                      .clock = rig->clock,
+                      .flags = flags,
+                      .expiry_ms =
+                          flags & RECORD_EXPIRING ? reactor_wall_ms(rig->reactor) + (i % 2 ? 1 : 3600000) : 0,
+                      .fill = (uint8_t)(rig->clock % 251),
+                      .value_bytes = flags & RECORD_TOMBSTONE ? 0 : value_bytes(i),
+                  });
 }
 
 /* Every key of each shard that `chosen` takes. */
@@ -138,12 +96,10 @@ static void put_all(struct rig *rig, uint8_t flags, bool (*chosen)(unsigned i))
     for (unsigned s = 0; s < rig->shards; s++) {
         open_shard(rig, s);
         for (unsigned i = 0; i < KEYS; i++)
-            if (is_of(rig, s, i) && chosen(i)) {
+            if (is_of(rig, s, i) && chosen(i))
                 put(rig, i, flags);
-                await(rig);
-            }
-        CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
-        close_shard(rig);
+        CU_ASSERT_EQUAL(engine_flush(rig->shard.engine), 0);
+        shard_rig_close(&rig->shard);
     }
 }
 
@@ -174,8 +130,8 @@ static unsigned count_wrong(struct rig *rig, unsigned shard)
         struct record_key key = key_of(i, text);
         if (!is_of(rig, shard, i))
             continue;
-        engine_key_init(rig->engine, &k, &key);
-        int answer = engine_get_wait(rig->engine, &k, now_ms, &record, &buffer);
+        engine_key_init(rig->shard.engine, &k, &key);
+        int answer = engine_get_wait(rig->shard.engine, &k, now_ms, &record, &buffer);
         bool is_gone = (rig->flags[i] & RECORD_TOMBSTONE) || ((rig->flags[i] & RECORD_EXPIRING) && i % 2);
         wrong += is_gone ? answer != ENGINE_ABSENT
                          : answer != ENGINE_FOUND || record.version.clock != rig->written[i] ||
@@ -192,7 +148,7 @@ static unsigned count_scanned(struct rig *rig, unsigned shard)
     struct record record;
     struct engine_cursor *c;
     uint16_t vnode = first_of(rig, shard);
-    int rc = engine_cursor_open(rig->engine, &(struct record_key){.vnode = vnode},
+    int rc = engine_cursor_open(rig->shard.engine, &(struct record_key){.vnode = vnode},
                                 reactor_wall_ms(rig->reactor) + 1000, &c);
     CU_ASSERT_EQUAL_FATAL(rc, 0);
     while ((rc = engine_cursor_next(c, &record)) == 1) {
@@ -220,7 +176,7 @@ static void check_all(struct rig *rig)
         open_shard(rig, s);
         wrong += count_wrong(rig, s);
         scanned += count_scanned(rig, s);
-        close_shard(rig);
+        shard_rig_close(&rig->shard);
     }
     CU_ASSERT_EQUAL(wrong, 0);
     CU_ASSERT_EQUAL(scanned, count_live(rig));
@@ -272,14 +228,7 @@ static struct rig *rig_new(struct reactor *r, unsigned shards)
     rig->reactor = r;
     snprintf(rig->parent, sizeof rig->parent, "%s", test_directory());
     name_shards(rig, shards);
-    reactor_set_turn_hook(r, on_turn, rig);
     return rig;
-}
-
-static void rig_free(struct rig *rig)
-{
-    reactor_set_turn_hook(rig->reactor, NULL, NULL);
-    free(rig);
 }
 
 TEST_IN_REACTOR(reshard_keeps_puts_deletes_and_expiry)
@@ -296,7 +245,7 @@ TEST_IN_REACTOR(reshard_keeps_puts_deletes_and_expiry)
             put_all(rig, 0, is_fifth);
         check_all(rig);
     }
-    rig_free(rig);
+    free(rig);
 }
 
 /* One of two shards has merged away what it deleted; the other still has the file with the old records of
@@ -311,18 +260,17 @@ TEST_IN_REACTOR(reshard_brings_back_nothing_that_a_shard_has_dropped)
         for (unsigned i = 0; i < KEYS; i++)
             if (is_of(rig, 1, i)) {
                 put(rig, i, RECORD_TOMBSTONE);
-                await(rig);
                 if (i % 16 == 0)
-                    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+                    CU_ASSERT_EQUAL(engine_flush(rig->shard.engine), 0);
             }
-    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
-    CU_ASSERT(engine_counters(rig->engine).compactions > 0);
-    close_shard(rig);
+    CU_ASSERT_EQUAL(engine_flush(rig->shard.engine), 0);
+    CU_ASSERT(engine_counters(rig->shard.engine).compactions > 0);
+    shard_rig_close(&rig->shard);
     reshard(rig, 1);
     check_all(rig);
     reshard(rig, 2);
     check_all(rig);
-    rig_free(rig);
+    free(rig);
 }
 
 static void set_quarantine(void *context, struct manifest_numbers *n)
@@ -344,11 +292,11 @@ TEST_IN_REACTOR(reshard_keeps_what_may_be_lost_unknown)
     reshard(rig, 4);
     for (unsigned s = 0; s < 4; s++) {
         open_shard(rig, s);
-        CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, s < 2 ? 0 : 3);
+        CU_ASSERT_EQUAL(engine_counters(rig->shard.engine).quarantined, s < 2 ? 0 : 3);
         CU_ASSERT(s < 2 ? count_wrong(rig, s) == 0 : count_wrong(rig, s) > 0);
-        close_shard(rig);
+        shard_rig_close(&rig->shard);
     }
-    rig_free(rig);
+    free(rig);
 }
 
 TEST_IN_REACTOR(reshard_does_not_hide_a_table_that_is_lost)
@@ -367,11 +315,11 @@ TEST_IN_REACTOR(reshard_does_not_hide_a_table_that_is_lost)
     reshard(rig, 2);
     for (unsigned s = 0; s < 2; s++) {
         open_shard(rig, s);
-        CU_ASSERT(engine_counters(rig->engine).tables_damaged > 0);
+        CU_ASSERT(engine_counters(rig->shard.engine).tables_damaged > 0);
         CU_ASSERT(count_wrong(rig, s) > 0);
-        close_shard(rig);
+        shard_rig_close(&rig->shard);
     }
-    rig_free(rig);
+    free(rig);
 }
 
 static int remove_values(void *context, const char *name)
@@ -393,7 +341,7 @@ TEST_IN_REACTOR(reshard_takes_a_value_log_from_the_shard_that_still_has_it)
     CU_ASSERT_EQUAL(directory_list(r, rig->paths[0], remove_values, rig), 0);
     reshard(rig, 1);
     check_all(rig);
-    rig_free(rig);
+    free(rig);
 }
 
 struct shares {
@@ -440,7 +388,7 @@ TEST_IN_REACTOR(reshard_gives_each_shard_its_share_of_a_value_log)
     struct shares again = shares_of(rig, 0, &file);
     CU_ASSERT(again.share_bytes + 100 > sum && again.share_bytes < sum + 100);
     check_all(rig);
-    rig_free(rig);
+    free(rig);
 }
 
 /* Most of what a shard merges then is in files of which it has a part only. */
@@ -453,16 +401,14 @@ TEST_IN_REACTOR(reshard_makes_no_value_look_like_garbage)
         open_shard(rig, s);
         for (unsigned round = 0; round < 12; round++) {
             for (unsigned i = 0; i < KEYS; i += 3) /* small ones */
-                if (is_of(rig, s, i)) {
+                if (is_of(rig, s, i))
                     put(rig, i, 0);
-                    await(rig);
-                }
-            CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+            CU_ASSERT_EQUAL(engine_flush(rig->shard.engine), 0);
         }
-        CU_ASSERT(engine_counters(rig->engine).compactions > 0);
-        CU_ASSERT_EQUAL(engine_counters(rig->engine).value_bytes_moved, 0);
-        close_shard(rig);
+        CU_ASSERT(engine_counters(rig->shard.engine).compactions > 0);
+        CU_ASSERT_EQUAL(engine_counters(rig->shard.engine).value_bytes_moved, 0);
+        shard_rig_close(&rig->shard);
     }
     check_all(rig);
-    rig_free(rig);
+    free(rig);
 }

@@ -1,74 +1,42 @@
 /* scrub_test.c - tables are read again within the interval, and what is damaged in them is told. */
-#include "engine/engine.h"
-#include "engine/entry.h"
-#include "test/test.h"
+#include "test/engine/shard_rig.h"
 
 #include <stdio.h>
 
 enum { VNODES = 16, KEYS = 300, VALUE_BYTES = 300, LARGE_BYTES = 3000, PATH_BYTES = 300, INTERVAL_MS = 400 };
 
 struct rig {
-    struct reactor *reactor;
-    struct engine *engine;
-    uint32_t waiting;
-    struct event progress;
+    struct shard_rig shard;
     uint32_t told;
     const char *directory;
     const char *prefix;
     char path[PATH_BYTES];
 };
 
-static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
-                       const struct engine_write_times *times)
-{
-    struct rig *rig = owner;
-    (void)ticket, (void)times;
-    CU_ASSERT_EQUAL(result, 0);
-    if (--rig->waiting == 0)
-        event_set(rig->reactor, &rig->progress, 0);
-}
-
 static void on_event(void *owner, const char *event, const char *text)
 {
-    struct rig *rig = owner;
+    struct rig *rig = CONTAINER_OF(owner, struct rig, shard);
     if (strcmp(event, "scrub_found_damage") == 0) {
         rig->told++;
         CU_ASSERT(strstr(text, "table-") || strstr(text, "values-"));
     }
 }
 
-static void on_turn(void *context)
-{
-    struct rig *rig = context;
-    if (rig->engine)
-        engine_submit(rig->engine);
-}
-
 static void put(struct rig *rig, unsigned i, uint64_t clock)
 {
     char key[32];
-    uint8_t value[LARGE_BYTES];
-    size_t bytes = i % 7 == 0 ? LARGE_BYTES : VALUE_BYTES;
     snprintf(key, sizeof key, "key-%04u", i);
-    memset(value, (int)(i % 251), bytes);
-    struct record record = {
-        .key = {.vnode = (uint16_t)(i % VNODES), .key = slice_of_string(key)},
-        .version = {.clock = clock, .node = 1},
-        .value = slice_of(value, bytes),
-    };
-    record.checksum = entry_checksum(&record.key, record.value);
-    rig->waiting++;
-    CU_ASSERT_EQUAL(engine_put(rig->engine, &record, &(struct engine_ticket){.words = {i}}), 0);
-    while (rig->waiting > 0) {
-        event_init(&rig->progress);
-        CU_ASSERT_EQUAL_FATAL(event_wait(rig->reactor, &rig->progress, UINT64_C(10000000000)), 0);
-    }
+    shard_rig_put(&rig->shard, &(struct shard_put){
+                                   .key = {.vnode = (uint16_t)(i % VNODES), .key = slice_of_string(key)},
+                                   .clock = clock,
+                                   .fill = (uint8_t)(i % 251),
+                                   .value_bytes = i % 7 == 0 ? LARGE_BYTES : VALUE_BYTES,
+                               });
 }
 
 static void open_rig(struct rig *rig, struct reactor *r, uint64_t interval_ms)
 {
-    char why[256] = "";
-    *rig = (struct rig){.reactor = r, .directory = test_directory()};
+    *rig = (struct rig){.directory = test_directory()};
     struct engine_options options = {
         .directory = rig->directory,
         .vnode_bits = 4,
@@ -76,24 +44,14 @@ static void open_rig(struct rig *rig, struct reactor *r, uint64_t interval_ms)
         .segment_bytes = 1 << 20,
         .value_bytes_max = 4096,
         .scrub_interval_ms = interval_ms,
-        .on_durable = on_durable,
         .on_event = on_event,
-        .owner = rig,
     };
-    reactor_set_turn_hook(r, on_turn, rig);
-    CU_ASSERT_EQUAL_FATAL(engine_open(r, &options, &rig->engine, why, sizeof why), 0);
+    shard_rig_open(&rig->shard, r, &options);
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < KEYS; i++)
             put(rig, i, round * KEYS + i + 1);
-        CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+        CU_ASSERT_EQUAL(engine_flush(rig->shard.engine), 0);
     }
-}
-
-static void close_rig(struct rig *rig)
-{
-    engine_close(rig->engine);
-    rig->engine = NULL;
-    reactor_set_turn_hook(rig->reactor, NULL, NULL);
 }
 
 /* The last one whose name begins with the prefix. */
@@ -108,7 +66,7 @@ static int note_file(void *context, const char *name)
 static void find_file(struct rig *rig, const char *prefix)
 {
     rig->prefix = prefix;
-    CU_ASSERT_EQUAL(directory_list(rig->reactor, rig->directory, note_file, rig), 0);
+    CU_ASSERT_EQUAL(directory_list(rig->shard.reactor, rig->directory, note_file, rig), 0);
     CU_ASSERT_FATAL(rig->path[0] != '\0');
 }
 
@@ -116,20 +74,20 @@ static void flip(struct rig *rig, uint64_t offset)
 {
     struct file *f = NULL;
     uint8_t byte = 0;
-    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, rig->path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(rig->reactor, f, &byte, 1, offset), 1);
+    CU_ASSERT_EQUAL_FATAL(file_open(rig->shard.reactor, rig->path, FILE_READ | FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_read(rig->shard.reactor, f, &byte, 1, offset), 1);
     byte ^= 0x20;
-    CU_ASSERT_EQUAL(file_write(rig->reactor, f, &byte, 1, offset, true), 0);
-    file_close(rig->reactor, f);
+    CU_ASSERT_EQUAL(file_write(rig->shard.reactor, f, &byte, 1, offset, true), 0);
+    file_close(rig->shard.reactor, f);
 }
 
 /* Waits for a pass, or for damage, no longer than the interval with some patience. */
 static void await(struct rig *rig, uint64_t passes)
 {
-    uint64_t end_ns = reactor_clock_ns(rig->reactor) + 4 * UINT64_C(1000000) * INTERVAL_MS;
-    while (reactor_clock_ns(rig->reactor) < end_ns && rig->told == 0 &&
-           engine_counters(rig->engine).scrub_passes < passes)
-        task_sleep(rig->reactor, 2 * 1000 * 1000);
+    uint64_t end_ns = reactor_clock_ns(rig->shard.reactor) + 4 * UINT64_C(1000000) * INTERVAL_MS;
+    while (reactor_clock_ns(rig->shard.reactor) < end_ns && rig->told == 0 &&
+           engine_counters(rig->shard.engine).scrub_passes < passes)
+        task_sleep(rig->shard.reactor, 2 * 1000 * 1000);
 }
 
 TEST_IN_REACTOR(scrub_reads_good_tables_again_and_again_and_finds_nothing)
@@ -137,12 +95,12 @@ TEST_IN_REACTOR(scrub_reads_good_tables_again_and_again_and_finds_nothing)
     struct rig rig;
     open_rig(&rig, r, INTERVAL_MS);
     await(&rig, 2);
-    struct engine_counters c = engine_counters(rig.engine);
+    struct engine_counters c = engine_counters(rig.shard.engine);
     CU_ASSERT(c.scrub_passes >= 2);
     CU_ASSERT(c.scrubbed_bytes > KEYS * VALUE_BYTES);
     CU_ASSERT_EQUAL(c.scrub_damages, 0);
     CU_ASSERT_EQUAL(c.corruptions, 0);
-    close_rig(&rig);
+    shard_rig_close(&rig.shard);
 }
 
 TEST_IN_REACTOR(scrub_finds_a_changed_byte_that_nobody_reads)
@@ -152,10 +110,10 @@ TEST_IN_REACTOR(scrub_finds_a_changed_byte_that_nobody_reads)
     find_file(&rig, "table-");
     flip(&rig, 3 * FILE_ALIGNMENT + 77);
     await(&rig, UINT64_MAX);
-    struct engine_counters c = engine_counters(rig.engine);
+    struct engine_counters c = engine_counters(rig.shard.engine);
     CU_ASSERT(rig.told > 0 && c.scrub_damages > 0);
     CU_ASSERT_EQUAL(c.tables_damaged, 1);
-    close_rig(&rig);
+    shard_rig_close(&rig.shard);
 }
 
 TEST_IN_REACTOR(scrub_finds_a_changed_byte_in_a_value_log)
@@ -165,8 +123,8 @@ TEST_IN_REACTOR(scrub_finds_a_changed_byte_in_a_value_log)
     find_file(&rig, "values-");
     flip(&rig, 2 * FILE_ALIGNMENT + 77);
     await(&rig, UINT64_MAX);
-    CU_ASSERT(rig.told > 0 && engine_counters(rig.engine).scrub_damages > 0);
-    close_rig(&rig);
+    CU_ASSERT(rig.told > 0 && engine_counters(rig.shard.engine).scrub_damages > 0);
+    shard_rig_close(&rig.shard);
 }
 
 TEST_IN_REACTOR(scrub_finds_a_table_that_is_gone)
@@ -177,7 +135,7 @@ TEST_IN_REACTOR(scrub_finds_a_table_that_is_gone)
     CU_ASSERT_EQUAL(file_remove(r, rig.path), 0);
     await(&rig, UINT64_MAX);
     CU_ASSERT(rig.told > 0);
-    close_rig(&rig);
+    shard_rig_close(&rig.shard);
 }
 
 TEST_IN_REACTOR(scrub_is_off_without_an_interval)
@@ -185,6 +143,6 @@ TEST_IN_REACTOR(scrub_is_off_without_an_interval)
     struct rig rig;
     open_rig(&rig, r, 0);
     task_sleep(r, 20 * 1000 * 1000);
-    CU_ASSERT_EQUAL(engine_counters(rig.engine).scrubbed_bytes, 0);
-    close_rig(&rig);
+    CU_ASSERT_EQUAL(engine_counters(rig.shard.engine).scrubbed_bytes, 0);
+    shard_rig_close(&rig.shard);
 }

@@ -1,94 +1,57 @@
 /* check_test.c - a shard is checked: nothing is found in a good one, and every kind of damage is. */
 #include "offline/check.h"
 
-#include "engine/engine.h"
-#include "engine/entry.h"
-#include "test/test.h"
+#include "test/engine/shard_rig.h"
 
 #include <stdio.h>
 
 enum { VNODES = 16, KEYS = 300, VALUE_BYTES = 200, LARGE_BYTES = 3000, PATH_BYTES = 300 };
 
 struct rig {
-    struct reactor *reactor;
-    struct engine *engine;
-    uint32_t waiting;
-    struct event progress;
+    struct shard_rig shard;
     const char *directory;
     char path[PATH_BYTES];
 };
 
 static const struct manifest_shard shard = {.vnode_bits = 4, .vnode_count = VNODES};
 
-static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
-                       const struct engine_write_times *times)
-{
-    struct rig *rig = owner;
-    (void)ticket, (void)times;
-    CU_ASSERT_EQUAL(result, 0);
-    if (--rig->waiting == 0)
-        event_set(rig->reactor, &rig->progress, 0);
-}
-
-static void on_turn(void *context)
-{
-    struct rig *rig = context;
-    if (rig->engine)
-        engine_submit(rig->engine);
-}
-
 static void put(struct rig *rig, unsigned i, uint64_t clock)
 {
     char key[32];
-    uint8_t value[LARGE_BYTES];
-    size_t bytes = i % 7 == 0 ? LARGE_BYTES : VALUE_BYTES;
     snprintf(key, sizeof key, "key-%04u", i);
-    memset(value, (int)(i % 251), bytes);
-    struct record record = {
-        .key = {.vnode = (uint16_t)(i % VNODES), .key = slice_of_string(key)},
-        .version = {.clock = clock, .node = 1},
-        .flags = i % 10 == 0 ? RECORD_EXPIRING : 0,
-        .expiry_ms = i % 10 == 0 ? UINT64_C(1) << 50 : 0,
-        .value = slice_of(value, bytes),
-    };
-    record.checksum = entry_checksum(&record.key, record.value);
-    rig->waiting++;
-    CU_ASSERT_EQUAL(engine_put(rig->engine, &record, &(struct engine_ticket){.words = {i}}), 0);
-    while (rig->waiting > 0) {
-        event_init(&rig->progress);
-        CU_ASSERT_EQUAL_FATAL(event_wait(rig->reactor, &rig->progress, UINT64_C(10000000000)), 0);
-    }
+    shard_rig_put(&rig->shard, &(struct shard_put){
+                                   .key = {.vnode = (uint16_t)(i % VNODES), .key = slice_of_string(key)},
+                                   .clock = clock,
+                                   .flags = i % 10 == 0 ? RECORD_EXPIRING : 0,
+                                   .expiry_ms = i % 10 == 0 ? UINT64_C(1) << 50 : 0,
+                                   .fill = (uint8_t)(i % 251),
+                                   .value_bytes = i % 7 == 0 ? LARGE_BYTES : VALUE_BYTES,
+                               });
 }
 
 /* One table, and a log with some records behind it. */
 static void make_shard(struct rig *rig, struct reactor *r)
 {
-    char why[256] = "";
-    *rig = (struct rig){.reactor = r, .directory = test_directory()};
+    *rig = (struct rig){.directory = test_directory()};
     struct engine_options options = {
         .directory = rig->directory,
         .vnode_bits = 4,
         .vnode_count = VNODES,
         .segment_bytes = 4 << 20,
         .value_bytes_max = 4096,
-        .on_durable = on_durable,
-        .owner = rig,
     };
-    reactor_set_turn_hook(r, on_turn, rig);
-    CU_ASSERT_EQUAL_FATAL(engine_open(r, &options, &rig->engine, why, sizeof why), 0);
+    shard_rig_open(&rig->shard, r, &options);
     for (unsigned i = 0; i < KEYS; i++)
         put(rig, i, i + 1);
-    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    CU_ASSERT_EQUAL(engine_flush(rig->shard.engine), 0);
     for (unsigned i = 0; i < 10; i++)
         put(rig, i, KEYS + i + 1);
-    engine_close(rig->engine);
-    rig->engine = NULL;
-    reactor_set_turn_hook(r, NULL, NULL);
+    shard_rig_close(&rig->shard);
 }
 
 static struct check check(struct rig *rig)
 {
-    struct check c = {.reactor = rig->reactor, .is_silent = true};
+    struct check c = {.reactor = rig->shard.reactor, .is_silent = true};
     CU_ASSERT_EQUAL(check_shard(&c, rig->directory, &shard), 0);
     return c;
 }
@@ -107,7 +70,7 @@ static int find_name(void *context, const char *name)
 static const char *file_of(struct rig *rig, const char *prefix)
 {
     snprintf(rig->path, sizeof rig->path, "%s", prefix);
-    CU_ASSERT_EQUAL_FATAL(directory_list(rig->reactor, rig->directory, find_name, rig), 1);
+    CU_ASSERT_EQUAL_FATAL(directory_list(rig->shard.reactor, rig->directory, find_name, rig), 1);
     return rig->path;
 }
 
@@ -115,9 +78,9 @@ static uint64_t size_of(struct rig *rig, const char *path)
 {
     struct file *f = NULL;
     uint64_t bytes = 0;
-    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, path, FILE_READ, &f), 0);
-    CU_ASSERT_EQUAL(file_size(rig->reactor, f, &bytes), 0);
-    file_close(rig->reactor, f);
+    CU_ASSERT_EQUAL_FATAL(file_open(rig->shard.reactor, path, FILE_READ, &f), 0);
+    CU_ASSERT_EQUAL(file_size(rig->shard.reactor, f, &bytes), 0);
+    file_close(rig->shard.reactor, f);
     return bytes;
 }
 
@@ -125,11 +88,11 @@ static void flip(struct rig *rig, const char *path, uint64_t offset)
 {
     struct file *f = NULL;
     uint8_t byte = 0;
-    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(rig->reactor, f, &byte, 1, offset), 1);
+    CU_ASSERT_EQUAL_FATAL(file_open(rig->shard.reactor, path, FILE_READ | FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_read(rig->shard.reactor, f, &byte, 1, offset), 1);
     byte ^= 0x20;
-    CU_ASSERT_EQUAL(file_write(rig->reactor, f, &byte, 1, offset, true), 0);
-    file_close(rig->reactor, f);
+    CU_ASSERT_EQUAL(file_write(rig->shard.reactor, f, &byte, 1, offset, true), 0);
+    file_close(rig->shard.reactor, f);
 }
 
 TEST_IN_REACTOR(check_finds_nothing_in_a_good_shard_and_counts_it)
