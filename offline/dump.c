@@ -60,25 +60,38 @@ static enum kind kind_of_unit(const uint8_t *unit, bool is_last)
     return load_u32le(unit) == MANIFEST_MAGIC ? KIND_MANIFEST : KIND_UNKNOWN;
 }
 
-/* Looks into the file when its name says nothing. Returns: 0 or an error. */
-static int find_kind(struct reactor *r, const char *path, enum kind *kind)
+int dump_read_unit(struct reactor *r, const char *path, bool is_last, uint8_t *unit)
 {
     struct file *f = NULL;
     uint64_t bytes = 0;
-    uint8_t *unit = reactor_alloc_aligned(r, TABLE_UNIT_BYTES, FILE_ALIGNMENT);
-    int rc = unit ? file_open(r, path, FILE_READ, &f) : TORC_E_NO_MEMORY;
+    int rc = file_open(r, path, FILE_READ, &f);
     if (rc == 0)
         rc = file_size(r, f, &bytes);
-    *kind = rc == 0 ? kind_of_name(path) : KIND_UNKNOWN;
-    for (unsigned i = 0; rc == 0 && i < 2 && *kind == KIND_UNKNOWN && bytes >= TABLE_UNIT_BYTES; i++) {
-        int64_t got = file_read(r, f, unit, TABLE_UNIT_BYTES, i ? bytes - TABLE_UNIT_BYTES : 0);
-        if (got == TABLE_UNIT_BYTES)
-            *kind = kind_of_unit(unit, i == 1);
-        rc = got < 0 ? (int)got : 0;
+    if (rc == 0 && bytes < TABLE_UNIT_BYTES)
+        rc = TORC_E_CORRUPT;
+    if (rc == 0) {
+        int64_t got = file_read(r, f, unit, TABLE_UNIT_BYTES, is_last ? bytes - TABLE_UNIT_BYTES : 0);
+        rc = got == TABLE_UNIT_BYTES ? 0 : got < 0 ? (int)got : TORC_E_CORRUPT;
     }
     file_close(r, f);
-    reactor_free(r, unit);
     return rc;
+}
+
+/* Looks into the file when its name says nothing. Returns: 0 or an error. */
+static int find_kind(struct reactor *r, const char *path, enum kind *kind)
+{
+    *kind = kind_of_name(path);
+    if (*kind != KIND_UNKNOWN)
+        return 0;
+    uint8_t *unit = reactor_alloc_aligned(r, TABLE_UNIT_BYTES, FILE_ALIGNMENT);
+    int rc = unit ? 0 : TORC_E_NO_MEMORY;
+    for (unsigned i = 0; rc == 0 && i < 2 && *kind == KIND_UNKNOWN; i++) {
+        rc = dump_read_unit(r, path, i == 1, unit);
+        if (rc == 0)
+            *kind = kind_of_unit(unit, i == 1);
+    }
+    reactor_free(r, unit);
+    return rc == TORC_E_CORRUPT ? 0 : rc;
 }
 
 static int dump(struct reactor *r, void *context)

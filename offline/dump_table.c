@@ -12,21 +12,10 @@
 
 static int read_footer(struct reactor *r, const char *path, struct table_footer *footer)
 {
-    struct file *f = NULL;
-    uint64_t bytes = 0;
     uint8_t *unit = reactor_alloc_aligned(r, TABLE_UNIT_BYTES, FILE_ALIGNMENT);
-    int rc = unit ? file_open(r, path, FILE_READ, &f) : TORC_E_NO_MEMORY;
+    int rc = unit ? dump_read_unit(r, path, true, unit) : TORC_E_NO_MEMORY;
     if (rc == 0)
-        rc = file_size(r, f, &bytes);
-    if (rc == 0 && bytes < TABLE_UNIT_BYTES)
-        rc = TORC_E_CORRUPT;
-    if (rc == 0) {
-        int64_t got = file_read(r, f, unit, TABLE_UNIT_BYTES, bytes - TABLE_UNIT_BYTES);
-        rc = got < 0                   ? (int)got
-             : got == TABLE_UNIT_BYTES ? table_footer_decode(unit, footer)
-                                       : TORC_E_CORRUPT;
-    }
-    file_close(r, f);
+        rc = table_footer_decode(unit, footer);
     reactor_free(r, unit);
     return rc;
 }
