@@ -5,6 +5,7 @@
 #ifndef OFFLINE_OFFLINE_H
 #define OFFLINE_OFFLINE_H
 
+#include <stdarg.h>
 #include <stdint.h>
 
 enum offline_exit {
@@ -34,5 +35,9 @@ int offline_verify(const char *backup, const char *scratch);
 /* Reads all of a data directory that no server uses and says what is wrong with it. Returns: an enum
  * offline_exit. */
 int offline_check(const char *directory);
+
+/* How all of the command line says what keeps it from its work: "torc: ..." and a newline on standard
+ * error. */
+void offline_say(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));
 
 #endif

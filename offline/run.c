@@ -39,13 +39,18 @@ int offline_run(int (*run)(struct reactor *r, void *context), void *context)
     return job.code;
 }
 
+void offline_say(const char *format, va_list arguments)
+{
+    fputs("torc: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
 int offline_complain(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fputs("torc: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    offline_say(format, arguments);
     va_end(arguments);
     return OFFLINE_FAILED;
 }

@@ -9,7 +9,7 @@
  * did not start. */
 int offline_run(int (*run)(struct reactor *r, void *context), void *context);
 
-/* "torc: ..." and a newline on standard error. Returns: OFFLINE_FAILED. */
+/* offline_say of the sentence. Returns: OFFLINE_FAILED. */
 int offline_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* One line on standard output about a record at `offset` of its file. `is_sound`: its checksum holds. */

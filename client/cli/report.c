@@ -1,5 +1,6 @@
 /* report.c - what the command line says: output that may fail, errors in one sentence with a hint. */
 #include "client/cli/cli.h"
+#include "offline/offline.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -57,9 +58,7 @@ int cli_complain(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fputs("torc: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    offline_say(format, arguments);
     va_end(arguments);
     return CLI_ERROR;
 }
