@@ -280,10 +280,15 @@ static bool has_more_to_begin(const struct load *l, uint64_t now_ns)
     return l->plan.rate > 0.0 ? l->next_due_ns < l->end_ns : now_ns < l->end_ns;
 }
 
+uint32_t load_drain_ms(const struct workload *w)
+{
+    return w->walks_all ? LOAD_WALK_MS : LOAD_DRAIN_MS;
+}
+
 static uint64_t drain_end_ns(const struct load *l, uint64_t over_ns)
 {
     uint64_t from = l->end_ns == UINT64_MAX ? over_ns : l->end_ns;
-    return from + (l->plan.workload.walks_all ? LOAD_WALK_MS : LOAD_DRAIN_MS) * MS_NS;
+    return from + load_drain_ms(&l->plan.workload) * MS_NS;
 }
 
 /* Requests that were due but not sent when the time to drain had passed are told, or the omission would be

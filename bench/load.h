@@ -107,6 +107,9 @@ void load_deinit(struct load *l);
 /* Runs the phase to its end. Requires: l->driver. Returns: 0, or what the driver failed with. */
 MUST_CHECK int load_run(struct load *l);
 
+/* How long after the end of a phase of this workload answers are waited for. */
+uint32_t load_drain_ms(const struct workload *w);
+
 driver_reply_fn load_on_reply;
 
 #endif

@@ -412,6 +412,7 @@ int phase_run(struct phase *p, const struct options *o, bool is_loading, FILE *t
     *p = (struct phase){
         .name = is_loading ? "load" : "run",
         .is_open_loop = !is_loading && o->rate > 0.0,
+        .drain_ms = load_drain_ms(&o->workload),
         .server_cpu_share = -1.0,
         .server_wait_share = -1.0,
     };

@@ -50,6 +50,7 @@ struct phase {
     double server_wait_share; /* of all its threads; below 0: not known */
     enum phase_limit limit;
     uint64_t late_count, late_max_ns, blocked_count, unsent_count, unanswered_count;
+    uint32_t drain_ms; /* after the end, until what had no answer was unanswered */
     struct phase_stage stages[PHASE_STAGES_MAX];
     uint32_t stage_count;
     char stages_problem[160];

@@ -82,8 +82,8 @@ static void print_outcomes(FILE *to, const struct phase *p)
         fprintf(to, "%s puts found no room and were repeated\n",
                 format_count(count, (double)p->tally.retries));
     if (p->unanswered_count)
-        fprintf(to, "%s requests were not answered within %d s of the end\n",
-                format_count(count, (double)p->unanswered_count), LOAD_DRAIN_MS / 1000);
+        fprintf(to, "%s requests were not answered within %u s of the end\n",
+                format_count(count, (double)p->unanswered_count), p->drain_ms / 1000);
 }
 
 static void print_limit(FILE *to, const struct phase *p)

@@ -92,6 +92,23 @@ TEST(the_table_has_the_percentiles_and_the_errors_by_code)
     phase_close(p);
 }
 
+TEST(what_had_no_answer_is_told_with_the_time_that_it_had)
+{
+    struct options o = options_of_test();
+    struct phase *p = phase_of_test();
+    p->unanswered_count = 3;
+    p->drain_ms = load_drain_ms(&o.workload);
+    char *text = text_of(write_text, &(struct report){.options = &o, .phases = p, .phase_count = 1});
+    CU_ASSERT(strstr(text, "3 requests were not answered within 10 s of the end") != NULL);
+    free(text);
+    o.workload.walks_all = true;
+    p->drain_ms = load_drain_ms(&o.workload);
+    text = text_of(write_text, &(struct report){.options = &o, .phases = p, .phase_count = 1});
+    CU_ASSERT(strstr(text, "3 requests were not answered within 3600 s of the end") != NULL);
+    free(text);
+    phase_close(p);
+}
+
 TEST(the_json_is_whole_and_its_percentiles_are_those_of_the_values)
 {
     struct options o = options_of_test();
