@@ -138,7 +138,7 @@ SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(pat
 	cursor disk engine engine_damage engine_deadline engine_settings entry filter memtable merge pace reshard row_cache scrub table table_cursor table_damage \
 	copy manifest_format table_format table_visit \
 	values values_format) \
-	test/engine/engine_rig.c test/engine/shard_rig.c test/offline/check_test.c
+	$(patsubst %,test/engine/%.c,damage engine_rig shard_rig) test/offline/check_test.c
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
 SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_offline) $(SRC_client)
 FUZZ_TARGETS := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))

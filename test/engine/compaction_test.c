@@ -1,5 +1,6 @@
 /* compaction_test.c - what is left of tables after they were merged. */
 #include "engine/compaction.h"
+#include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
 #include <stdio.h>
@@ -296,34 +297,18 @@ TEST_IN_REACTOR(compaction_removes_the_files_it_has_replaced)
     engine_rig_free(rig);
 }
 
-/* Flips a byte in the middle of the table's first block. */
-static void damage(struct reactor *r, const struct engine_rig *rig, uint64_t number)
+/* Closes the engine and writes over the footer of its first table. */
+static void close_and_spoil_footer(struct reactor *r, struct engine_rig *rig)
 {
-    char path[512];
-    struct file *f;
-    uint8_t byte;
-    snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
-    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, 1000), 1);
-    byte ^= 0x10;
-    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, 1000, false), 0);
-    file_close(r, f);
-}
-
-/* Writes over the table's footer. */
-static void spoil_footer(struct reactor *r, const struct engine_rig *rig, uint64_t number)
-{
-    char path[512];
-    struct file *f;
-    uint64_t bytes = 0;
+    const struct table_ref *t = rig->engine->tables->tables[0];
+    char path[ENGINE_PATH_MAX];
     uint8_t block[512];
-    snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
-    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_size(r, f, &bytes), 0);
+    uint64_t bytes = table_summary(t->table)->bytes;
+    engine_table_path(rig->engine, t->number, path);
+    engine_rig_close(rig);
     CU_ASSERT_FATAL(bytes > sizeof block);
     memset(block, 0x5a, sizeof block);
-    CU_ASSERT_EQUAL(file_write(r, f, block, sizeof block, bytes - sizeof block, false), 0);
-    file_close(r, f);
+    damage_overwrite(r, path, bytes - sizeof block, slice_of(block, sizeof block));
 }
 
 static uint32_t count_answers(struct engine_rig *rig, uint32_t first, uint32_t count, int wanted)
@@ -347,9 +332,10 @@ TEST_IN_REACTOR(compaction_leaves_a_damaged_table_alone)
     struct engine_rig *rig = engine_rig_make();
     engine_rig_open(rig, r);
     flush_with(rig, 0);
-    uint64_t number = rig->engine->tables->tables[0]->number;
+    char path[ENGINE_PATH_MAX];
+    engine_table_path(rig->engine, rig->engine->tables->tables[0]->number, path);
     engine_rig_close(rig);
-    damage(r, rig, number);
+    damage_flip(r, path, 1000, 0x10); /* in the middle of its first block */
     engine_rig_open(rig, r);
     for (uint32_t i = 1; i < 8; i++)
         flush_with(rig, 1000);
@@ -379,9 +365,7 @@ TEST_IN_REACTOR(unreadable_table_keeps_no_tombstone_outside_of_its_range)
     rig->is_one_vnode = true;
     engine_rig_open(rig, r);
     flush_with(rig, 0);
-    uint64_t number = rig->engine->tables->tables[0]->number;
-    engine_rig_close(rig);
-    spoil_footer(r, rig, number);
+    close_and_spoil_footer(r, rig);
     engine_rig_open(rig, r);
     CU_ASSERT_EQUAL_FATAL(engine_counters(rig->engine).tables_damaged, 1);
     for (uint32_t i = 0; i < 40; i++)

@@ -3,6 +3,7 @@
  * Found by build/sim --seed 65: only the source that had failed was sought again, and gave out what the
  * others had passed over as deleted. */
 #include "engine/engine_internal.h"
+#include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
 #include <stdio.h>
@@ -19,30 +20,18 @@ static void await_flush(struct engine_rig *rig)
     CU_ASSERT_EQUAL_FATAL(engine_counters(rig->engine).flushes, end);
 }
 
-static void flip(struct reactor *r, const char *path, uint64_t offset)
-{
-    struct file *f;
-    uint8_t byte;
-    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, offset), 1);
-    byte ^= 0x10;
-    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, offset, false), 0);
-    file_close(r, f);
-}
-
 TEST_IN_REACTOR(scan_behind_an_error_gives_out_nothing_that_is_deleted)
 {
     struct engine_rig *rig = engine_rig_make();
     struct engine_cursor *c;
     struct record record;
-    char path[512];
+    char path[ENGINE_PATH_MAX];
     rig->is_one_vnode = true;
     engine_rig_open(rig, r);
     await_flush(rig);
-    snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->options.directory,
-             (unsigned long long)rig->engine->tables->runs[0].tables[0]->number);
+    engine_table_path(rig->engine, rig->engine->tables->runs[0].tables[0]->number, path);
     engine_rig_close(rig);
-    flip(r, path, BAD_BLOCK * BLOCK_BYTES + 700);
+    damage_flip(r, path, BAD_BLOCK * BLOCK_BYTES + 700, 0x10);
     engine_rig_open(rig, r);
     for (uint32_t key = 0; key < KEYS; key++)
         engine_rig_put(rig, &(struct rig_put){.key = key, .flags = RECORD_TOMBSTONE});

@@ -6,6 +6,7 @@
 #include "engine/entry.h"
 #include "engine/snapshot.h"
 #include "reactor/base/checksum.h"
+#include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
 #include <stdio.h>
@@ -16,30 +17,6 @@ enum { LOG_KEYS = 200, LOG_BLOCK_BYTES = 4096 };
 static void put(struct engine_rig *rig, uint32_t key, uint32_t value_bytes)
 {
     engine_rig_put(rig, &(struct rig_put){.key = key, .value_bytes = value_bytes});
-}
-
-static void overwrite(struct reactor *r, const char *path, uint64_t offset, const void *with, size_t bytes)
-{
-    struct file *f;
-    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_write(r, f, with, bytes, offset, false), 0);
-    file_close(r, f);
-}
-
-static void flip(struct reactor *r, const char *path, uint64_t offset)
-{
-    struct file *f;
-    uint8_t byte;
-    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, offset), 1);
-    byte ^= 0x10;
-    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, offset, false), 0);
-    file_close(r, f);
-}
-
-static void table_path(const struct engine_rig *rig, uint64_t number, char path[512])
-{
-    snprintf(path, 512, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
 }
 
 /* ---- the log ---- */
@@ -74,7 +51,7 @@ static void lose_a_stretch_of_log(struct engine_rig *rig, struct reactor *r)
     CU_ASSERT_EQUAL(directory_list(r, rig->options.directory, note_log, &files), 0);
     CU_ASSERT_FATAL(files.count > 0);
     snprintf(path, sizeof path, "%s/%s", rig->options.directory, files.names[0]);
-    overwrite(r, path, 80 * LOG_BLOCK_BYTES, noise, LOG_BLOCK_BYTES);
+    damage_overwrite(r, path, 80 * LOG_BLOCK_BYTES, slice_of(noise, LOG_BLOCK_BYTES));
     free(noise);
 }
 
@@ -231,14 +208,14 @@ static void flush_once(struct engine_rig *rig, uint32_t first)
 TEST_IN_REACTOR(scan_stays_at_a_bad_block_and_serves_nothing_older)
 {
     struct engine_rig *rig = engine_rig_make();
-    char path[512];
+    char path[ENGINE_PATH_MAX];
     engine_rig_open(rig, r);
     flush_once(rig, 0);
     flush_once(rig, 0);
-    table_path(rig, rig->engine->tables->runs[0].tables[0]->number, path);
+    engine_table_path(rig->engine, rig->engine->tables->runs[0].tables[0]->number, path);
     CU_ASSERT_EQUAL(rig->engine->tables->run_count, 2);
     engine_rig_close(rig);
-    flip(r, path, 3 * 4096 + 700);
+    damage_flip(r, path, 3 * 4096 + 700, 0x10);
     engine_rig_open(rig, r);
     struct engine_cursor *c;
     struct record record;
@@ -269,7 +246,7 @@ TEST_IN_REACTOR(scan_stays_at_a_bad_block_and_serves_nothing_older)
 /* Two runs of the same keys; the newer one is of several tables, of which the one in the middle is lost. */
 struct lost_table {
     struct engine_rig *rig;
-    char path[512];
+    char path[ENGINE_PATH_MAX];
     uint64_t bytes;
     uint64_t clock_max;
     struct record_key smallest;
@@ -300,12 +277,12 @@ static struct lost_table *lose_table(struct reactor *r, const char *how)
     keep_key(t->rig, &s->largest, &t->largest, t->keys[1]);
     t->bytes = s->bytes;
     t->clock_max = s->clock_max;
-    table_path(t->rig, s->number, t->path);
+    engine_table_path(t->rig->engine, s->number, t->path);
     engine_rig_close(t->rig);
     if (strcmp(how, "missing") == 0) {
         CU_ASSERT_EQUAL(file_remove(r, t->path), 0);
     } else {
-        flip(r, t->path, t->bytes - (strcmp(how, "footer") == 0 ? 4000 : 3 * 4096 - 8));
+        damage_flip(r, t->path, t->bytes - (strcmp(how, "footer") == 0 ? 4000 : 3 * 4096 - 8), 0x10);
     }
     return t;
 }
@@ -523,7 +500,7 @@ static void flip_manifests(const struct engine_rig *rig, struct reactor *r)
     char path[512];
     for (char copy = 'A'; copy <= 'B'; copy++) {
         snprintf(path, sizeof path, "%s/MANIFEST-%c", rig->options.directory, copy);
-        flip(r, path, 60);
+        damage_flip(r, path, 60, 0x10);
     }
 }
 

@@ -1,6 +1,7 @@
 /* engine_test.c - an engine from put to get: its answers, restarts and crashes, against a model of all
  * writes. */
 #include "engine/engine_internal.h"
+#include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
 #include <stdio.h>
@@ -358,16 +359,9 @@ static int note_log(void *context, const char *name)
 static void damage_log(struct reactor *r, uint64_t n)
 {
     char path[512], name[64] = "";
-    struct file *f;
-    uint8_t byte;
-    uint64_t at = 4096 * (n + 1) + 150;
     CU_ASSERT_EQUAL(directory_list(r, rig->options.directory, note_log, name), 0);
     snprintf(path, sizeof path, "%s/%s", rig->options.directory, name);
-    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, at), 1);
-    byte ^= 0x10;
-    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, at, true), 0);
-    file_close(r, f);
+    damage_flip(r, path, 4096 * (n + 1) + 150, 0x10);
 }
 
 TEST_IN_REACTOR(engine_answers_unknown_where_acknowledged_writes_are_lost)

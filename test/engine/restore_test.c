@@ -3,6 +3,7 @@
 
 #include "engine/engine_internal.h"
 #include "engine/snapshot.h"
+#include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
 #include <errno.h>
@@ -216,17 +217,6 @@ TEST_IN_REACTOR(a_restore_without_an_archive_is_of_the_snapshot)
     engine_rig_free(rig);
 }
 
-static void flip_manifest(struct reactor *r, const struct place *p, uint64_t at)
-{
-    struct file *f;
-    uint8_t byte;
-    CU_ASSERT_EQUAL_FATAL(file_open(r, p->manifest, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, at), 1);
-    byte ^= 1;
-    CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, at, false), 0);
-    file_close(r, f);
-}
-
 static void cut_manifest(struct reactor *r, const struct place *p, uint64_t bytes)
 {
     struct file *f;
@@ -255,9 +245,9 @@ TEST_IN_REACTOR(a_restore_of_a_manifest_that_is_damaged_or_missing_is_refused)
     take_snapshot(rig, &p, &facts);
     engine_rig_close(rig);
     for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
-        flip_manifest(r, &p, places[i]);
+        damage_flip(r, p.manifest, places[i], 1);
         check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);
-        flip_manifest(r, &p, places[i]);
+        damage_flip(r, p.manifest, places[i], 1);
     }
     cut_manifest(r, &p, 140);
     check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);

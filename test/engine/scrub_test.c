@@ -1,4 +1,5 @@
 /* scrub_test.c - tables are read again within the interval, and what is damaged in them is told. */
+#include "test/engine/damage.h"
 #include "test/engine/shard_rig.h"
 
 #include <stdio.h>
@@ -70,17 +71,6 @@ static void find_file(struct rig *rig, const char *prefix)
     CU_ASSERT_FATAL(rig->path[0] != '\0');
 }
 
-static void flip(struct rig *rig, uint64_t offset)
-{
-    struct file *f = NULL;
-    uint8_t byte = 0;
-    CU_ASSERT_EQUAL_FATAL(file_open(rig->shard.reactor, rig->path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(rig->shard.reactor, f, &byte, 1, offset), 1);
-    byte ^= 0x20;
-    CU_ASSERT_EQUAL(file_write(rig->shard.reactor, f, &byte, 1, offset, true), 0);
-    file_close(rig->shard.reactor, f);
-}
-
 /* Waits for a pass, or for damage, no longer than the interval with some patience. */
 static void await(struct rig *rig, uint64_t passes)
 {
@@ -108,7 +98,7 @@ TEST_IN_REACTOR(scrub_finds_a_changed_byte_that_nobody_reads)
     struct rig rig;
     open_rig(&rig, r, INTERVAL_MS);
     find_file(&rig, "table-");
-    flip(&rig, 3 * FILE_ALIGNMENT + 77);
+    damage_flip(r, rig.path, 3 * FILE_ALIGNMENT + 77, 0x20);
     await(&rig, UINT64_MAX);
     struct engine_counters c = engine_counters(rig.shard.engine);
     CU_ASSERT(rig.told > 0 && c.scrub_damages > 0);
@@ -121,7 +111,7 @@ TEST_IN_REACTOR(scrub_finds_a_changed_byte_in_a_value_log)
     struct rig rig;
     open_rig(&rig, r, INTERVAL_MS);
     find_file(&rig, "values-");
-    flip(&rig, 2 * FILE_ALIGNMENT + 77);
+    damage_flip(r, rig.path, 2 * FILE_ALIGNMENT + 77, 0x20);
     await(&rig, UINT64_MAX);
     CU_ASSERT(rig.told > 0 && engine_counters(rig.shard.engine).scrub_damages > 0);
     shard_rig_close(&rig.shard);

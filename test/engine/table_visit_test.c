@@ -5,6 +5,7 @@
 
 #include "engine/cache.h"
 #include "engine/table_format.h"
+#include "test/engine/damage.h"
 #include "test/engine/table_sample.h"
 #include "test/test.h"
 
@@ -73,17 +74,6 @@ static void visited_free(struct visited *v)
     reactor_free(v->r, v);
 }
 
-static void flip_byte(struct visited *v, uint64_t at)
-{
-    struct file *f = NULL;
-    uint8_t byte;
-    CU_ASSERT_EQUAL_FATAL(file_open(v->r, v->path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(v->r, f, &byte, 1, at), 1);
-    byte ^= 1;
-    CU_ASSERT_EQUAL(file_write(v->r, f, &byte, 1, at, false), 0);
-    file_close(v->r, f);
-}
-
 static int look(void *owner, const struct record *record, bool is_sound)
 {
     struct visited *v = owner;
@@ -140,7 +130,7 @@ TEST_IN_REACTOR(a_bad_block_is_told_and_the_others_are_visited)
     struct visited *v = visited_make(r, TABLE_COMPRESSION_NONE, COUNT);
     uint32_t last = table_visit_blocks(v->table) - 1;
     CU_ASSERT_EQUAL(table_visit_block(&v->visit, last, NULL, NULL), 0);
-    flip_byte(v, v->visit.offset + 100);
+    damage_flip(v->r, v->path, v->visit.offset + 100, 1);
     CU_ASSERT_EQUAL(visit_all(v), 1);
     CU_ASSERT(v->next > LARGE && v->next < COUNT && v->wrong == 0);
     CU_ASSERT_EQUAL(table_counters(v->table).corruptions, 1);

@@ -2,6 +2,7 @@
 #include "engine/values.h"
 
 #include "engine/engine_internal.h"
+#include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
 #include <stdio.h>
@@ -452,13 +453,10 @@ static void spoil(struct engine_rig *rig, uint64_t offset)
 {
     static const uint8_t noise[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     struct found_files files = files_of(rig);
-    struct file *f;
     char path[512];
     CU_ASSERT_FATAL(files.count > 0);
     path_of(rig, files.numbers[0], path);
-    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, path, FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_write(rig->reactor, f, noise, sizeof noise, offset, false), 0);
-    file_close(rig->reactor, f);
+    damage_overwrite(rig->reactor, path, offset, slice_of(noise, sizeof noise));
 }
 
 static void try_damage(struct reactor *r, uint64_t offset)

@@ -1,6 +1,7 @@
 /* check_test.c - a shard is checked: nothing is found in a good one, and every kind of damage is. */
 #include "offline/check.h"
 
+#include "test/engine/damage.h"
 #include "test/engine/shard_rig.h"
 
 #include <stdio.h>
@@ -84,17 +85,6 @@ static uint64_t size_of(struct rig *rig, const char *path)
     return bytes;
 }
 
-static void flip(struct rig *rig, const char *path, uint64_t offset)
-{
-    struct file *f = NULL;
-    uint8_t byte = 0;
-    CU_ASSERT_EQUAL_FATAL(file_open(rig->shard.reactor, path, FILE_READ | FILE_WRITE, &f), 0);
-    CU_ASSERT_EQUAL(file_read(rig->shard.reactor, f, &byte, 1, offset), 1);
-    byte ^= 0x20;
-    CU_ASSERT_EQUAL(file_write(rig->shard.reactor, f, &byte, 1, offset, true), 0);
-    file_close(rig->shard.reactor, f);
-}
-
 TEST_IN_REACTOR(check_finds_nothing_in_a_good_shard_and_counts_it)
 {
     struct rig rig;
@@ -115,9 +105,9 @@ TEST_IN_REACTOR(check_finds_a_changed_byte_anywhere_in_a_table)
     const char *path = file_of(&rig, "table-");
     uint64_t bytes = size_of(&rig, path);
     for (uint64_t unit = 0; unit < bytes; unit += FILE_ALIGNMENT) {
-        flip(&rig, path, unit + 40);
+        damage_flip(r, path, unit + 40, 0x20);
         CU_ASSERT(check(&rig).problems > 0);
-        flip(&rig, path, unit + 40);
+        damage_flip(r, path, unit + 40, 0x20);
     }
     CU_ASSERT_EQUAL(check(&rig).problems, 0);
 }
@@ -129,9 +119,9 @@ TEST_IN_REACTOR(check_finds_a_changed_byte_in_a_value_log)
     const char *path = file_of(&rig, "values-");
     uint64_t used = (KEYS + 6) / 7 * (uint64_t)LARGE_BYTES;
     for (uint64_t at = 5; at < used; at += 17 * 1000) {
-        flip(&rig, path, at);
+        damage_flip(r, path, at, 0x20);
         CU_ASSERT_EQUAL(check(&rig).problems, 1);
-        flip(&rig, path, at);
+        damage_flip(r, path, at, 0x20);
     }
     CU_ASSERT_EQUAL(check(&rig).problems, 0);
 }
@@ -144,14 +134,14 @@ TEST_IN_REACTOR(check_finds_a_changed_byte_in_each_copy_of_the_manifest)
     make_shard(&rig, r);
     for (unsigned i = 0; i < 2 * ARRAY_COUNT(offsets); i++) {
         const char *path = file_of(&rig, names[i % 2]);
-        flip(&rig, path, offsets[i / 2]);
+        damage_flip(r, path, offsets[i / 2], 0x20);
         struct check c = check(&rig);
         CU_ASSERT_EQUAL(c.problems, 1);
         CU_ASSERT_EQUAL(c.records, KEYS); /* by the other one */
-        flip(&rig, path, offsets[i / 2]);
+        damage_flip(r, path, offsets[i / 2], 0x20);
     }
-    flip(&rig, file_of(&rig, names[0]), 60);
-    flip(&rig, file_of(&rig, names[1]), 60);
+    damage_flip(r, file_of(&rig, names[0]), 60, 0x20);
+    damage_flip(r, file_of(&rig, names[1]), 60, 0x20);
     CU_ASSERT(check(&rig).problems > 2);
 }
 
@@ -163,11 +153,11 @@ TEST_IN_REACTOR(check_finds_damage_in_the_log_and_writes_nothing)
     uint64_t end = size_of(&rig, path), last = 0;
     struct check good = check(&rig);
     for (uint64_t block = FILE_ALIGNMENT; block < end && last == 0; block += FILE_ALIGNMENT) {
-        flip(&rig, path, block + 100);
+        damage_flip(r, path, block + 100, 0x20);
         struct check c = check(&rig);
         if (c.problems > 0)
             last = block;
-        flip(&rig, path, block + 100);
+        damage_flip(r, path, block + 100, 0x20);
     }
     CU_ASSERT(last > 0);
     struct check again = check(&rig);
