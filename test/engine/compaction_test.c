@@ -83,8 +83,7 @@ TEST_IN_REACTOR(compaction_drops_tombstones_with_what_they_shadow)
     CU_ASSERT_EQUAL(totals(rig).tombstones, 0);
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);
@@ -120,8 +119,7 @@ TEST_IN_REACTOR(merge_of_a_tier_keeps_tombstones_that_the_bottom_needs)
     CU_ASSERT_EQUAL(totals(rig).expiring, 1); /* it hides what the bottom has of its key */
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);
@@ -196,23 +194,34 @@ TEST_IN_REACTOR(keys_in_order_are_merged_without_what_is_there_already)
     engine_rig_free(rig);
 }
 
-TEST_IN_REACTOR(tables_of_expired_records_go_unread)
+static void put_expiring(struct engine_rig *rig, uint32_t keys, uint64_t expiry_ms)
 {
-    struct engine_rig *rig = engine_rig_make();
-    engine_rig_open(rig, r);
-    uint64_t expiry_ms = engine_rig_now_ms(rig) + 400;
-    for (uint32_t key = 0; key < 150; key++)
+    for (uint32_t key = 0; key < keys; key++)
         engine_rig_put(rig, &(struct rig_put){.key = key,
                                               .value_bytes = 1000,
                                               .flags = RECORD_EXPIRING,
                                               .expiry_ms = expiry_ms});
     engine_rig_await(rig);
-    engine_rig_settle(rig);
-    CU_ASSERT(totals(rig).expiring > 0);
+}
+
+/* Waits for that time, and for what the next flush has compaction do. */
+static void let_expire(struct engine_rig *rig, uint64_t expiry_ms)
+{
     for (int i = 0; engine_rig_now_ms(rig) <= expiry_ms && i < 1000; i++)
-        task_sleep(r, 1000000);
+        task_sleep(rig->reactor, 1000000);
     flush_with(rig, 1000);
     engine_rig_settle(rig);
+}
+
+TEST_IN_REACTOR(tables_of_expired_records_go_unread)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    uint64_t expiry_ms = engine_rig_now_ms(rig) + 400;
+    put_expiring(rig, 150, expiry_ms);
+    engine_rig_settle(rig);
+    CU_ASSERT(totals(rig).expiring > 0);
+    let_expire(rig, expiry_ms);
     CU_ASSERT_EQUAL(totals(rig).expiring, 0);
     CU_ASSERT(engine_counters(rig->engine).expired_tables > 0);
     CU_ASSERT_EQUAL(engine_counters(rig->engine).compacted_bytes, 0);
@@ -231,20 +240,11 @@ TEST_IN_REACTOR(table_of_expired_records_stays_while_it_hides_something)
         put(rig, key, 1000);
     engine_rig_await(rig);
     uint64_t expiry_ms = engine_rig_now_ms(rig) + 300;
-    for (uint32_t key = 0; key < 100; key++)
-        engine_rig_put(rig, &(struct rig_put){.key = key,
-                                              .value_bytes = 1000,
-                                              .flags = RECORD_EXPIRING,
-                                              .expiry_ms = expiry_ms});
-    engine_rig_await(rig);
-    for (int i = 0; engine_rig_now_ms(rig) <= expiry_ms && i < 1000; i++)
-        task_sleep(r, 1000000);
-    flush_with(rig, 1000);
-    engine_rig_settle(rig);
+    put_expiring(rig, 100, expiry_ms);
+    let_expire(rig, expiry_ms);
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);
@@ -261,14 +261,10 @@ TEST_IN_REACTOR(compaction_makes_one_run_of_disjoint_tables)
     struct totals t = totals(rig);
     CU_ASSERT_EQUAL(t.runs, 1);
     CU_ASSERT(t.tables >= 2);
-    const struct table_run *run = &rig->engine->tables->runs[0];
-    for (uint32_t i = 1; i < run->count; i++)
-        CU_ASSERT(record_key_compare(&table_summary(run->tables[i - 1]->table)->largest,
-                                     &table_summary(run->tables[i]->table)->smallest) < 0);
+    CU_ASSERT(is_sorted(&rig->engine->tables->runs[0]));
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT_EQUAL(totals(rig).runs, 1);
     CU_ASSERT_EQUAL(totals(rig).tables, t.tables);
     CU_ASSERT(engine_rig_check_all(rig));
@@ -314,16 +310,8 @@ static void close_and_spoil_footer(struct reactor *r, struct engine_rig *rig)
 static uint32_t count_answers(struct engine_rig *rig, uint32_t first, uint32_t count, int wanted)
 {
     uint32_t answers = 0;
-    for (uint32_t key = first; key < first + count; key++) {
-        char memory[RIG_KEY_BYTES_MAX];
-        struct record_key record_key = engine_rig_key(rig, key, memory);
-        struct engine_key k;
-        struct record record;
-        void *buffer = NULL;
-        engine_key_init(rig->engine, &k, &record_key);
-        answers += engine_get_wait(rig->engine, &k, 0, &record, &buffer) == wanted;
-        reactor_free(rig->reactor, buffer);
-    }
+    for (uint32_t key = first; key < first + count; key++)
+        answers += engine_rig_answer(rig, key) == wanted;
     return answers;
 }
 
@@ -437,8 +425,7 @@ TEST_IN_REACTOR(table_that_is_suspected_while_a_round_waits_takes_no_others_with
     CU_ASSERT_EQUAL(suspected, 3);
     CU_ASSERT_EQUAL(engine_counters(rig->engine).tables_damaged, 3);
     CU_ASSERT(engine_rig_check_scan(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);

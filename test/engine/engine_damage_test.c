@@ -102,8 +102,7 @@ TEST_IN_REACTOR(engine_answers_unknown_where_the_log_was_lost)
     CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
     fill_tables(rig); /* and now that log is not needed any more */
     CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT_EQUAL(engine_counters(rig->engine).quarantined, 1);
     CU_ASSERT_EQUAL(count_unknown(rig), unknown - 2);
     CU_ASSERT_EQUAL(engine_rig_answer(rig, 6), ENGINE_ABSENT); /* its tombstone was kept */

@@ -195,8 +195,7 @@ TEST_IN_REACTOR(flush_waits_for_a_disk_that_takes_no_table)
     CU_ASSERT_EQUAL(rig->events, 2);
     CU_ASSERT_EQUAL(rig->failed, 0);
     CU_ASSERT(engine_rig_check_all(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);

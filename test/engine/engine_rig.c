@@ -131,6 +131,12 @@ void engine_rig_close(struct engine_rig *rig)
     CU_ASSERT_EQUAL(rig->returned, rig->count);
 }
 
+void engine_rig_reopen(struct engine_rig *rig)
+{
+    engine_rig_close(rig);
+    engine_rig_open(rig, rig->reactor);
+}
+
 void engine_rig_crash(struct engine_rig *rig)
 {
     rig->engine = NULL;
@@ -204,6 +210,19 @@ void engine_rig_put(struct engine_rig *rig, const struct rig_put *put)
         rc = engine_put(rig->engine, &record, &ticket);
     }
     CU_ASSERT_EQUAL_FATAL(rc, 0);
+}
+
+void engine_rig_put_mix(struct engine_rig *rig, const struct rig_mix *mix, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct rig_put put = {.key = (uint32_t)engine_rig_random(rig, mix->keys),
+                              .value_bytes = (uint32_t)engine_rig_random(rig, mix->value_bytes_end)};
+        if (engine_rig_random(rig, mix->deleting_one_in) == 0)
+            put = (struct rig_put){.key = put.key, .flags = RECORD_TOMBSTONE};
+        engine_rig_put(rig, &put);
+        if (i % 16 == 0)
+            engine_rig_await(rig);
+    }
 }
 
 void engine_rig_await(struct engine_rig *rig)
@@ -281,15 +300,20 @@ static bool complain(const struct engine_rig *rig, const char *how, uint32_t key
     return false;
 }
 
-int engine_rig_answer(struct engine_rig *rig, uint32_t key)
+int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, void **buffer)
 {
     char memory[RIG_KEY_BYTES_MAX];
     struct record_key record_key = engine_rig_key(rig, key, memory);
     struct engine_key k;
+    engine_key_init(rig->engine, &k, &record_key);
+    return engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), record, buffer);
+}
+
+int engine_rig_answer(struct engine_rig *rig, uint32_t key)
+{
     struct record record;
     void *buffer = NULL;
-    engine_key_init(rig->engine, &k, &record_key);
-    int answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &buffer);
+    int answer = engine_rig_get(rig, key, &record, &buffer);
     reactor_free(rig->reactor, buffer);
     return answer;
 }

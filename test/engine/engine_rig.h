@@ -53,7 +53,8 @@ void engine_rig_open(struct engine_rig *rig, struct reactor *r);
 /* The same, when its clock may be above the last write: at most `clock_max`. */
 void engine_rig_open_at(struct engine_rig *rig, struct reactor *r, uint64_t clock_max);
 void engine_rig_close(struct engine_rig *rig);
-void engine_rig_crash(struct engine_rig *rig); /* forgets the engine; its core is about to stop */
+void engine_rig_reopen(struct engine_rig *rig); /* its next life, on the same reactor */
+void engine_rig_crash(struct engine_rig *rig);  /* forgets the engine; its core is about to stop */
 
 uint64_t engine_rig_random(struct engine_rig *rig, uint64_t below);
 
@@ -65,6 +66,15 @@ struct rig_put {
 };
 /* Waits while the log is full. Does not wait until it is durable. */
 void engine_rig_put(struct engine_rig *rig, const struct rig_put *put);
+
+struct rig_mix {
+    uint32_t keys;
+    uint32_t value_bytes_end; /* values are shorter */
+    uint32_t deleting_one_in;
+};
+/* So many random puts and deletes. Waits: now and then, not until the last are durable. */
+void engine_rig_put_mix(struct engine_rig *rig, const struct rig_mix *mix, uint32_t count);
+
 void engine_rig_await(struct engine_rig *rig);                         /* Waits: until every ticket is back */
 void engine_rig_await_flushes(struct engine_rig *rig, uint64_t count); /* Waits */
 void engine_rig_await_compactions(struct engine_rig *rig, uint64_t count); /* Waits */
@@ -76,7 +86,10 @@ enum { RIG_KEY_BYTES_MAX = 64 };
 struct record_key engine_rig_key(const struct engine_rig *rig, uint32_t key, char to[RIG_KEY_BYTES_MAX]);
 uint32_t engine_rig_key_number(const struct record_key *key);
 
-/* Waits. Returns: what engine_get_wait answers for the key. */
+/* Waits. Returns: what engine_get_wait answers for the key. Its record is in `buffer`, which the
+ * caller frees. */
+int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, void **buffer);
+/* Waits. The answer alone. */
 int engine_rig_answer(struct engine_rig *rig, uint32_t key);
 /* Waits. Gets the key and compares with the model. Returns: whether that holds. */
 bool engine_rig_check(struct engine_rig *rig, uint32_t key);

@@ -75,8 +75,7 @@ TEST_IN_REACTOR(engine_takes_what_larger_settings_have_left)
     engine_rig_settle(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);

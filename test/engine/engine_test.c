@@ -123,8 +123,7 @@ TEST_IN_REACTOR(engine_tells_a_writer_that_a_newer_version_is_held)
     CU_ASSERT_EQUAL(put_version(1, 1000), 0); /* the same write again */
     CU_ASSERT_EQUAL(put_version(1, 1001), 0);
     CU_ASSERT_EQUAL(put_version(2, 5), 0); /* versions are compared key by key */
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT_EQUAL(engine_version_clock_max(rig->engine), 1001);
     CU_ASSERT_EQUAL(put_version(1, 1000), TORC_E_SUPERSEDED);
     engine_rig_close(rig);
@@ -163,8 +162,7 @@ TEST_IN_REACTOR(engine_takes_the_largest_records_through_flushes)
     engine_rig_await_flushes(rig, 3);
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);

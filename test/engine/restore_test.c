@@ -20,15 +20,8 @@ static const char *path_of(char path[256], const char *name)
 
 static void write_some(struct engine_rig *rig, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct rig_put put = {.key = (uint32_t)engine_rig_random(rig, KEYS),
-                              .value_bytes = (uint32_t)engine_rig_random(rig, 4000)};
-        if (engine_rig_random(rig, 6) == 0)
-            put = (struct rig_put){.key = put.key, .flags = RECORD_TOMBSTONE};
-        engine_rig_put(rig, &put);
-        if (i % 16 == 0)
-            engine_rig_await(rig);
-    }
+    static const struct rig_mix mix = {.keys = KEYS, .value_bytes_end = 4000, .deleting_one_in = 6};
+    engine_rig_put_mix(rig, &mix, count);
     engine_rig_await(rig);
 }
 
@@ -109,17 +102,15 @@ static int restore(struct reactor *r, struct engine_rig *rig, const struct place
 static void check(struct reactor *r, struct engine_rig *rig, const struct place *p, const uint32_t *last)
 {
     struct engine_rig *copy = engine_rig_make();
-    char memory[RIG_KEY_BYTES_MAX], why[256] = "";
+    char why[256] = "";
+    copy->reactor = r;
     copy->options.directory = p->restored;
     CU_ASSERT_EQUAL_FATAL(engine_open(r, &copy->options, &copy->engine, why, sizeof why), 0);
     uint32_t wrong = 0;
     for (uint32_t key = 0; key < KEYS; key++) {
-        struct record_key k = engine_rig_key(rig, key, memory);
-        struct engine_key wanted;
         struct record record;
         void *buffer = NULL;
-        engine_key_init(copy->engine, &wanted, &k);
-        int answer = engine_get_wait(copy->engine, &wanted, engine_rig_now_ms(rig), &record, &buffer);
+        int answer = engine_rig_get(copy, key, &record, &buffer);
         bool is_dead = last[key] == 0 || rig->writes[last[key]].flags & RECORD_TOMBSTONE;
         if (is_dead)
             wrong += answer != ENGINE_ABSENT;
@@ -178,8 +169,7 @@ TEST_IN_REACTOR(an_idle_shard_is_copied_after_a_start_and_the_archive_goes_on_fr
     rig->options.archive = p.archive;
     engine_rig_open(rig, r);
     write_some(rig, 100);
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
+    engine_rig_reopen(rig);
     take_snapshot(rig, &p, &facts);
     write_some(rig, 100);
     uint32_t *last = remember(rig);

@@ -8,18 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Random writes of some hundred keys. */
+enum { KEYS = 400 };
+
 static void write_some(struct engine_rig *rig, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        struct rig_put put = {.key = (uint32_t)engine_rig_random(rig, 400),
-                              .value_bytes = (uint32_t)engine_rig_random(rig, 300)};
-        if (engine_rig_random(rig, 5) == 0)
-            put = (struct rig_put){.key = put.key, .flags = RECORD_TOMBSTONE};
-        engine_rig_put(rig, &put);
-        if (i % 16 == 0)
-            engine_rig_await(rig);
-    }
+    static const struct rig_mix mix = {.keys = KEYS, .value_bytes_end = 300, .deleting_one_in = 5};
+    engine_rig_put_mix(rig, &mix, count);
 }
 
 static void wait_for_all(struct engine_rig *rig)
@@ -39,17 +33,15 @@ static const char *path_of(char path[256], const char *name)
 static void check_snapshot(struct engine_rig *rig, const char *directory, const uint32_t *oldest)
 {
     struct engine_rig *copy = engine_rig_make();
-    char memory[RIG_KEY_BYTES_MAX], why[256] = "";
+    char why[256] = "";
+    copy->reactor = rig->reactor;
     copy->options.directory = directory;
     CU_ASSERT_EQUAL_FATAL(engine_open(rig->reactor, &copy->options, &copy->engine, why, sizeof why), 0);
     CU_ASSERT_EQUAL(engine_counters(copy->engine).quarantined, 0);
-    for (uint32_t key = 0; key < 400; key++) {
-        struct record_key k = engine_rig_key(rig, key, memory);
-        struct engine_key wanted;
+    for (uint32_t key = 0; key < KEYS; key++) {
         struct record record;
         void *buffer = NULL;
-        engine_key_init(copy->engine, &wanted, &k);
-        int answer = engine_get_wait(copy->engine, &wanted, engine_rig_now_ms(rig), &record, &buffer);
+        int answer = engine_rig_get(copy, key, &record, &buffer);
         CU_ASSERT_FATAL(answer == ENGINE_FOUND || answer == ENGINE_ABSENT);
         CU_ASSERT(engine_rig_allows(rig, key, answer == ENGINE_FOUND ? &record : NULL, oldest[key]));
         reactor_free(rig->reactor, buffer);

@@ -46,13 +46,6 @@ static void end(struct engine_rig *rig)
     engine_rig_free(rig);
 }
 
-static void reopen(struct engine_rig *rig)
-{
-    struct reactor *r = rig->reactor;
-    engine_rig_close(rig);
-    engine_rig_open(rig, r);
-}
-
 struct found_files {
     uint64_t numbers[FILES_MAX];
     uint32_t count;
@@ -95,7 +88,7 @@ TEST_IN_REACTOR(large_values_leave_the_table_when_a_memtable_is_flushed)
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
     CU_ASSERT(engine_counters(rig->engine).value_reads > 0);
-    reopen(rig);
+    engine_rig_reopen(rig);
     c = engine_counters(rig->engine);
     CU_ASSERT(c.value_files == files && c.value_live_bytes == c.value_bytes);
     CU_ASSERT(engine_rig_check_all(rig));
@@ -118,7 +111,7 @@ TEST_IN_REACTOR(a_value_read_twice_comes_from_the_row_cache)
     struct engine_rig *rig = begin(r, 0);
     put(rig, 1, LARGE);
     flush_some(rig, 200, 1);
-    reopen(rig);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check(rig, 1));
     uint64_t reads = engine_counters(rig->engine).value_reads;
     CU_ASSERT(engine_rig_check(rig, 1));
@@ -155,7 +148,7 @@ TEST_IN_REACTOR(the_largest_values_go_to_logs_and_come_back)
     CU_ASSERT(engine_counters(rig->engine).value_bytes > 8 * VALUE_BYTES_MAX);
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
-    reopen(rig);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_rig_check_all(rig));
     end(rig);
 }
@@ -245,7 +238,7 @@ TEST_IN_REACTOR(a_value_that_has_expired_is_not_read)
     for (uint32_t key = 2; key < 30; key++)
         put(rig, key, LARGE);
     engine_rig_settle(rig);
-    reopen(rig);
+    engine_rig_reopen(rig);
     CU_ASSERT(engine_counters(rig->engine).value_files > 0);
     CU_ASSERT_EQUAL(answer_at(rig, 1, expiry_ms), ENGINE_ABSENT);
     CU_ASSERT_EQUAL(engine_counters(rig->engine).value_reads, 0);
@@ -304,7 +297,7 @@ TEST_IN_REACTOR(garbage_is_collected_and_its_files_are_removed)
     CU_ASSERT(c.value_bytes - c.value_live_bytes < c.value_bytes / 5 + rig->options.memtable_bytes);
     CU_ASSERT_EQUAL(files_of(rig).count, c.value_files);
     CU_ASSERT(engine_rig_check_all(rig));
-    reopen(rig);
+    engine_rig_reopen(rig);
     CU_ASSERT_EQUAL(files_of(rig).count, engine_counters(rig->engine).value_files);
     CU_ASSERT(engine_rig_check_all(rig));
     end(rig);
@@ -477,7 +470,7 @@ static void try_damage(struct reactor *r, uint64_t offset)
             put(rig, key, LARGE);
     engine_rig_settle(rig);
     CU_ASSERT_EQUAL(count_corrupt(rig, 2 * KEYS), 1);
-    reopen(rig);
+    engine_rig_reopen(rig);
     CU_ASSERT_EQUAL(count_corrupt(rig, 2 * KEYS), 1);
     end(rig);
 }
