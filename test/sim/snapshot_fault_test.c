@@ -155,17 +155,6 @@ static int take_snapshot(struct subject *s)
     return rc;
 }
 
-static void judge(struct subject *s, int rc)
-{
-    s->whole += rc == 0;
-    s->refused += rc != 0;
-    if (rc == 0)
-        check_copy(s, "copy");
-    rc = directory_remove_all(s->r, "copy");
-    CU_ASSERT(rc == 0 || rc == -ENOENT);
-    CU_ASSERT_EQUAL(count_found(s, s->engine, VNODES), KEYS);
-}
-
 /* Until tables are made and merged: an allocation that fails is to be one of the snapshot's. */
 static void settle(struct subject *s)
 {
@@ -200,21 +189,83 @@ static void end(struct subject *s)
     reactor_set_turn_hook(s->r, NULL, NULL);
 }
 
-/* ---- with faults ---- */
+/* ---- what is made of a shard ---- */
+
+struct making {
+    uint32_t rate_per_million; /* of a fault */
+    void (*prepare)(struct subject *s);
+    int (*make)(struct subject *s);
+    void (*check)(struct subject *s); /* what is made */
+    void (*clean)(struct subject *s); /* whatever was left */
+};
+
+static void judge(struct subject *s, const struct making *making, int rc)
+{
+    s->whole += rc == 0;
+    s->refused += rc != 0;
+    if (rc == 0)
+        making->check(s);
+    making->clean(s);
+}
+
+static void make_with_faults(struct subject *s, struct rig *rig, const struct making *making)
+{
+    static const enum sim_fault faults[] = {SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR};
+    for (unsigned i = 0; i < ROUNDS * ARRAY_COUNT(faults); i++) {
+        struct sim_faults rates = {0};
+        rates.per_million[faults[i % ARRAY_COUNT(faults)]] = making->rate_per_million;
+        making->prepare(s);
+        sim_world_set_faults(rig->world, &rates);
+        int rc = making->make(s);
+        rig_set_fault(rig, SIM_FAULT_COUNT);
+        judge(s, making, rc);
+    }
+}
+
+static void make_without_memory(struct subject *s, const struct making *making)
+{
+    struct heap *heap = &core_of(s->r)->heap;
+    bool has_failed = true;
+    uint64_t k = 1;
+    for (; has_failed && k < ALLOCATIONS_MAX; k++) {
+        making->prepare(s);
+        heap->fails_in = k;
+        int rc = making->make(s);
+        has_failed = heap->fails_in == 0;
+        heap->fails_in = 0;
+        CU_ASSERT(has_failed || rc == 0);
+        judge(s, making, rc);
+    }
+    CU_ASSERT(k > ALLOCATIONS_MIN && k < ALLOCATIONS_MAX);
+}
+
+static void prepare_nothing(struct subject *s)
+{
+    (void)s; /* who makes it makes the directory */
+}
+
+/* ---- snapshots ---- */
+
+static void check_snapshot(struct subject *s)
+{
+    check_copy(s, "copy");
+}
+
+static void clean_snapshot(struct subject *s)
+{
+    int rc = directory_remove_all(s->r, "copy");
+    CU_ASSERT(rc == 0 || rc == -ENOENT);
+    CU_ASSERT_EQUAL(count_found(s, s->engine, VNODES), KEYS);
+}
+
+static const struct making copying = {RATE_PER_MILLION, prepare_nothing, take_snapshot, check_snapshot,
+                                      clean_snapshot};
 
 static void snapshots_with_faults(struct reactor *r, struct rig *rig)
 {
-    static const enum sim_fault faults[] = {SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR};
     struct subject *s = rig->context;
     begin(s, r);
-    for (unsigned i = 0; i < ROUNDS * ARRAY_COUNT(faults); i++) {
-        struct sim_faults rates = {0};
-        rates.per_million[faults[i % ARRAY_COUNT(faults)]] = RATE_PER_MILLION;
-        sim_world_set_faults(rig->world, &rates);
-        int rc = take_snapshot(s);
-        rig_set_fault(rig, SIM_FAULT_COUNT);
-        judge(s, rc);
-    }
+    make_with_faults(s, rig, &copying);
     end(s);
 }
 
@@ -238,24 +289,11 @@ TEST(a_snapshot_on_a_disk_that_fails_is_whole_or_says_that_it_is_not)
     CU_ASSERT(s.whole > SEEDS && s.refused > SEEDS);
 }
 
-/* ---- without memory ---- */
-
 static void snapshots_without_memory(struct reactor *r, struct rig *rig)
 {
-    struct heap *heap = &core_of(r)->heap;
     struct subject *s = rig->context;
-    bool has_failed = true;
-    uint64_t k = 1;
     begin(s, r);
-    for (; has_failed && k < ALLOCATIONS_MAX; k++) {
-        heap->fails_in = k;
-        int rc = take_snapshot(s);
-        has_failed = heap->fails_in == 0;
-        heap->fails_in = 0;
-        CU_ASSERT(has_failed || rc == 0);
-        judge(s, rc);
-    }
-    CU_ASSERT(k > ALLOCATIONS_MIN && k < ALLOCATIONS_MAX);
+    make_without_memory(s, &copying);
     end(s);
 }
 
@@ -269,8 +307,6 @@ TEST(a_snapshot_without_memory_says_so_and_harms_nothing)
     CU_ASSERT(s.whole >= 1 && s.refused >= ALLOCATIONS_MIN);
 }
 
-/* ---- without room ---- */
-
 static void snapshot_without_room(struct reactor *r, struct rig *rig)
 {
     struct subject *s = rig->context;
@@ -278,7 +314,7 @@ static void snapshot_without_room(struct reactor *r, struct rig *rig)
     sim_disk_set_capacity(rig->disk, sim_disk_used_bytes(rig->disk));
     int rc = take_snapshot(s);
     CU_ASSERT(rc != 0);
-    judge(s, rc);
+    judge(s, &copying, rc);
     end(s);
 }
 
@@ -292,7 +328,7 @@ TEST(a_snapshot_without_room_for_its_log_says_so)
     CU_ASSERT_EQUAL(s.refused, 1);
 }
 
-/* ---- restores, and shards divided anew ---- */
+/* ---- restores, and shards divided anew, in the directory "made" ---- */
 
 static int link_file(void *context, const char *name)
 {
@@ -304,13 +340,6 @@ static int link_file(void *context, const char *name)
     snprintf(to, sizeof to, "made/%.200s", name);
     return file_link(s->r, from, to);
 }
-
-/* What is made of the snapshot, or of the shard when it is closed, in the directory "made". */
-struct making {
-    void (*prepare)(struct subject *s);
-    int (*make)(struct subject *s);
-    void (*check)(struct subject *s);
-};
 
 static void prepare_restore(struct subject *s)
 {
@@ -339,11 +368,6 @@ static void check_restore(struct subject *s)
     check_copy(s, "made");
 }
 
-static void prepare_half(struct subject *s)
-{
-    (void)s; /* reshard_make makes the directory */
-}
-
 /* The first half of its vnodes. */
 static int make_half(struct subject *s)
 {
@@ -368,17 +392,15 @@ static void check_half(struct subject *s)
     engine_close(half);
 }
 
-static const struct making restoring = {prepare_restore, make_restore, check_restore};
-static const struct making halving = {prepare_half, make_half, check_half};
-
-static void judge_made(struct subject *s, const struct making *making, int rc)
+static void clean_made(struct subject *s)
 {
-    s->whole += rc == 0;
-    s->refused += rc != 0;
-    if (rc == 0)
-        making->check(s);
     CU_ASSERT_EQUAL(directory_remove_all(s->r, "made"), 0);
 }
+
+static const struct making restoring = {RATE_PER_MILLION / 2, prepare_restore, make_restore, check_restore,
+                                        clean_made};
+static const struct making halving = {RATE_PER_MILLION / 2, prepare_nothing, make_half, check_half,
+                                      clean_made};
 
 static void begin_making(struct subject *s, struct reactor *r)
 {
@@ -386,37 +408,6 @@ static void begin_making(struct subject *s, struct reactor *r)
     CU_ASSERT_EQUAL_FATAL(take_snapshot(s), 0);
     CU_ASSERT_EQUAL(engine_flush(s->engine), 0);
     end(s);
-}
-
-static void make_with_faults(struct subject *s, struct rig *rig, const struct making *making)
-{
-    static const enum sim_fault faults[] = {SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR};
-    for (unsigned i = 0; i < ROUNDS * ARRAY_COUNT(faults); i++) {
-        struct sim_faults rates = {0};
-        rates.per_million[faults[i % ARRAY_COUNT(faults)]] = RATE_PER_MILLION / 2;
-        making->prepare(s);
-        sim_world_set_faults(rig->world, &rates);
-        int rc = making->make(s);
-        rig_set_fault(rig, SIM_FAULT_COUNT);
-        judge_made(s, making, rc);
-    }
-}
-
-static void make_without_memory(struct subject *s, const struct making *making)
-{
-    struct heap *heap = &core_of(s->r)->heap;
-    bool has_failed = true;
-    uint64_t k = 1;
-    for (; has_failed && k < ALLOCATIONS_MAX; k++) {
-        making->prepare(s);
-        heap->fails_in = k;
-        int rc = making->make(s);
-        has_failed = heap->fails_in == 0;
-        heap->fails_in = 0;
-        CU_ASSERT(has_failed || rc == 0);
-        judge_made(s, making, rc);
-    }
-    CU_ASSERT(k > ALLOCATIONS_MIN && k < ALLOCATIONS_MAX);
 }
 
 static void restore_and_halve(struct reactor *r, struct rig *rig)
