@@ -95,6 +95,21 @@ static void start_with(struct layout_rig *l, unsigned cores)
     server_rig_start(&l->server);
 }
 
+/* A start that may be refused, or take longer than that. */
+static void start_for(struct layout_rig *l, unsigned cores, uint64_t ns)
+{
+    l->server.server.options.cores = cores;
+    server_node_start(&l->server.server);
+    server_rig_sleep(&l->server, ns);
+}
+
+static void live(struct layout_rig *l, unsigned cores, void (*body)(struct server_rig *rig))
+{
+    start_with(l, cores);
+    server_rig_run(&l->server, body);
+    server_rig_stop(&l->server);
+}
+
 TEST(layout_follows_the_number_of_cores_and_loses_nothing)
 {
     static const unsigned cores[] = {1, 2, 4, 3, 1, 2, 3, 3, 5, 1};
@@ -119,20 +134,12 @@ TEST(layout_stays_while_the_archive_misses_a_part_of_the_log)
     server_rig_open(&l.server, 2);
     struct options *o = &l.server.server.options;
     snprintf(o->archive, sizeof o->archive, "/absent/archive"); /* its parent is not there */
-    start_with(&l, 2);
-    server_rig_run(&l.server, put_generation);
-    server_rig_stop(&l.server);
-    o->cores = 1;
-    server_node_start(&l.server.server);
-    server_rig_sleep(&l.server, REFUSAL_NS);
+    live(&l, 2, put_generation);
+    start_for(&l, 1, REFUSAL_NS);
     CU_ASSERT_FALSE(sim_node_is_up(l.server.server.node));
-    start_with(&l, 2);
-    server_rig_run(&l.server, check_all);
-    server_rig_stop(&l.server);
+    live(&l, 2, check_all);
     o->archive[0] = '\0'; /* given up */
-    start_with(&l, 1);
-    server_rig_run(&l.server, check_all);
-    server_rig_stop(&l.server);
+    live(&l, 1, check_all);
     server_rig_close(&l.server);
 }
 
@@ -148,18 +155,14 @@ static bool cut_off(unsigned before, unsigned cores, uint64_t after_ns, bool dro
     server_rig_stop(&l.server);
     if (drops_names)
         server_rig_set_fault(&l.server, SIM_DROPPED_NAME, ALWAYS);
-    l.server.server.options.cores = cores;
-    server_node_start(&l.server.server);
-    server_rig_sleep(&l.server, after_ns);
+    start_for(&l, cores, after_ns);
     sim_node_kill(l.server.server.node, SIM_END_POWER);
     bool is_again = after_ns / STEP_NS % 2;
     start_with(&l, is_again ? cores : before);
     server_rig_run(&l.server, check_all);
     server_rig_run(&l.server, put_generation);
     server_rig_stop(&l.server);
-    start_with(&l, cores);
-    server_rig_run(&l.server, check_all);
-    server_rig_stop(&l.server);
+    live(&l, cores, check_all);
     server_rig_close(&l.server);
     return l.wrong > 0;
 }
@@ -178,21 +181,15 @@ static bool killed_start(unsigned before, unsigned cores, uint64_t after_ns)
     struct layout_rig l = {.wrong = 0};
     server_rig_open(&l.server, cores);
     if (before > 0) {
-        start_with(&l, before);
-        server_rig_run(&l.server, put_generation);
-        server_rig_stop(&l.server);
+        live(&l, before, put_generation);
     }
     server_rig_set_fault(&l.server, SIM_DROPPED_NAME, ALWAYS);
-    l.server.server.options.cores = cores;
-    server_node_start(&l.server.server);
-    server_rig_sleep(&l.server, after_ns);
+    start_for(&l, cores, after_ns);
     sim_node_kill(l.server.server.node, SIM_END_KILL);
     start_with(&l, cores);
     server_rig_run(&l.server, put_generation);
     sim_node_kill(l.server.server.node, SIM_END_POWER);
-    start_with(&l, cores);
-    server_rig_run(&l.server, check_all);
-    server_rig_stop(&l.server);
+    live(&l, cores, check_all);
     server_rig_close(&l.server);
     return l.wrong > 0;
 }
@@ -210,16 +207,12 @@ TEST(leftover_layout_is_removed_from_a_full_disk)
 {
     struct layout_rig l = {.wrong = 0};
     server_rig_open(&l.server, 1);
-    start_with(&l, 1);
-    server_rig_run(&l.server, put_generation);
-    server_rig_stop(&l.server);
+    live(&l, 1, put_generation);
     struct sim_disk *disk = sim_node_disk(l.server.server.node);
     unsigned refused = 0;
     for (bool is_up = false; !is_up && refused < KILLS; refused += !is_up) {
         sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + refused * PAGE_BYTES);
-        l.server.server.options.cores = 2;
-        server_node_start(&l.server.server);
-        server_rig_sleep(&l.server, NS_PER_S);
+        start_for(&l, 2, NS_PER_S);
         is_up = sim_node_is_up(l.server.server.node);
         sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
         if (!is_up)
