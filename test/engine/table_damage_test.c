@@ -315,58 +315,65 @@ TEST_IN_REACTOR(a_block_of_another_table_in_the_same_place_is_detected)
     image_close(&other);
 }
 
+/* A cursor over a table with a bad block in the run. */
+struct bad_run {
+    struct image image;
+    struct cache *cache;
+    struct table *table;
+    struct table_cursor cursor;
+};
+
+static void bad_run_open(struct bad_run *b, struct reactor *r)
+{
+    struct image *m = &b->image;
+    image_open(m, r, NUMBER);
+    m->bytes[2 * TABLE_UNIT_BYTES + 100] ^= 1;
+    write_bytes(m, m->bytes, m->count);
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, 0, &b->cache), 0);
+    CU_ASSERT_EQUAL_FATAL(table_open(r, b->cache, m->path, NUMBER, &b->table), 0);
+    table_cursor_init(&b->cursor, b->table, TABLE_CURSOR_SCAN);
+}
+
+static void bad_run_close(struct bad_run *b)
+{
+    table_cursor_deinit(&b->cursor);
+    table_close(b->table);
+    cache_close(b->cache);
+    image_close(&b->image);
+}
+
 TEST_IN_REACTOR(a_cursor_stops_at_a_bad_block_and_goes_on_after_a_seek_past_it)
 {
-    struct image m;
-    struct cache *cache = NULL;
-    struct table *t = NULL;
-    struct table_cursor c;
+    struct bad_run b;
+    struct table_cursor *c = &b.cursor;
     struct sample s;
     struct record found;
-    image_open(&m, r, NUMBER);
-    m.bytes[2 * TABLE_UNIT_BYTES + 100] ^= 1; /* in the run */
-    write_bytes(&m, m.bytes, m.count);
-    CU_ASSERT_EQUAL_FATAL(cache_open(r, 0, &cache), 0);
-    CU_ASSERT_EQUAL_FATAL(table_open(r, cache, m.path, NUMBER, &t), 0);
-    table_cursor_init(&c, t, TABLE_CURSOR_SCAN);
+    bad_run_open(&b, r);
     for (unsigned i = 0; i < LARGE; i++)
-        CU_ASSERT_EQUAL(table_cursor_next(&c, &found), 1);
-    CU_ASSERT_EQUAL(table_cursor_next(&c, &found), TORC_E_CORRUPT);
-    CU_ASSERT_EQUAL(table_cursor_next(&c, &found), TORC_E_CORRUPT);
+        CU_ASSERT_EQUAL(table_cursor_next(c, &found), 1);
+    CU_ASSERT_EQUAL(table_cursor_next(c, &found), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(table_cursor_next(c, &found), TORC_E_CORRUPT);
     sample_fill(&s, LARGE + 1, values, VALUE_BYTES);
-    CU_ASSERT_EQUAL(table_cursor_seek(&c, &s.record.key), 0);
-    CU_ASSERT_EQUAL(table_cursor_next(&c, &found), 1);
+    CU_ASSERT_EQUAL(table_cursor_seek(c, &s.record.key), 0);
+    CU_ASSERT_EQUAL(table_cursor_next(c, &found), 1);
     CU_ASSERT_TRUE(sample_is_same(&s.record, &found));
-    table_cursor_deinit(&c);
-    table_close(t);
-    cache_close(cache);
-    image_close(&m);
+    bad_run_close(&b);
 }
 
 TEST_IN_REACTOR(a_backward_cursor_stops_at_a_bad_block)
 {
-    struct image m;
-    struct cache *cache = NULL;
-    struct table *t = NULL;
-    struct table_cursor c;
+    struct bad_run b;
+    struct table_cursor *c = &b.cursor;
     struct record found;
-    image_open(&m, r, NUMBER);
-    m.bytes[2 * TABLE_UNIT_BYTES + 100] ^= 1; /* in the run */
-    write_bytes(&m, m.bytes, m.count);
-    CU_ASSERT_EQUAL_FATAL(cache_open(r, 0, &cache), 0);
-    CU_ASSERT_EQUAL_FATAL(table_open(r, cache, m.path, NUMBER, &t), 0);
-    table_cursor_init(&c, t, TABLE_CURSOR_SCAN);
-    CU_ASSERT_EQUAL(table_cursor_seek_before(&c, NULL), 0);
+    bad_run_open(&b, r);
+    CU_ASSERT_EQUAL(table_cursor_seek_before(c, NULL), 0);
     for (unsigned i = COUNT; i > LARGE + 1; i--)
-        CU_ASSERT_EQUAL(table_cursor_previous(&c, &found), 1);
-    CU_ASSERT_EQUAL(table_cursor_previous(&c, &found), TORC_E_CORRUPT);
-    CU_ASSERT_EQUAL(table_cursor_next(&c, &found), TORC_E_CORRUPT);
-    CU_ASSERT_EQUAL(table_cursor_seek_before(&c, NULL), 0);
-    CU_ASSERT_EQUAL(table_cursor_previous(&c, &found), 1);
-    table_cursor_deinit(&c);
-    table_close(t);
-    cache_close(cache);
-    image_close(&m);
+        CU_ASSERT_EQUAL(table_cursor_previous(c, &found), 1);
+    CU_ASSERT_EQUAL(table_cursor_previous(c, &found), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(table_cursor_next(c, &found), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(table_cursor_seek_before(c, NULL), 0);
+    CU_ASSERT_EQUAL(table_cursor_previous(c, &found), 1);
+    bad_run_close(&b);
 }
 
 TEST_IN_REACTOR(a_table_that_was_not_finished_leaves_no_file)
