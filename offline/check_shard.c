@@ -1,6 +1,7 @@
 /* check_shard.c - a shard's manifest, and by it its tables and its log.
  *
  * The copies are read here and not by manifest_open, which writes what it reads once more. */
+#include "engine/copy.h"
 #include "engine/manifest_format.h"
 #include "offline/check.h"
 
@@ -36,22 +37,13 @@ static int decode(struct reactor *r, struct copy *copy, uint64_t bytes)
 /* Returns: 0 with is_there and is_whole set; an error that is no damage. */
 static int load(struct check *c, struct copy *copy)
 {
-    struct file *f = NULL;
-    uint64_t bytes = 0;
-    int rc = file_open(c->reactor, copy->path, FILE_READ, &f);
+    size_t bytes;
+    int rc = copy_file_to_bytes(c->reactor, copy->path, MANIFEST_BYTES_MAX, &copy->image, &bytes);
     if (rc == -ENOENT)
         return 0;
     copy->is_there = true;
     if (rc == 0)
-        rc = file_size(c->reactor, f, &bytes);
-    if (rc == 0 && bytes > MANIFEST_BYTES_MAX)
-        rc = TORC_E_CORRUPT;
-    if (rc == 0) {
-        copy->image = reactor_alloc(c->reactor, bytes + 1);
-        int64_t got = copy->image ? file_read(c->reactor, f, copy->image, bytes, 0) : TORC_E_NO_MEMORY;
-        rc = got < 0 ? (int)got : decode(c->reactor, copy, (uint64_t)got);
-    }
-    file_close(c->reactor, f);
+        rc = decode(c->reactor, copy, bytes);
     copy->is_whole = rc == 0;
     if (rc == 0 || rc == TORC_E_NO_MEMORY || rc == -EACCES)
         return rc;

@@ -19,6 +19,14 @@ struct look {
     bool is_damaged;
 };
 
+static bool is_zero_block(const uint8_t *block)
+{
+    for (size_t i = 0; i < WAL_BLOCK_BYTES; i += 8)
+        if (load_u64le(block + i) != 0)
+            return false;
+    return true;
+}
+
 static void print_header(struct look *l, const char *path)
 {
     wal_reader_need(&l->reader, WAL_BLOCK_BYTES);
@@ -31,24 +39,13 @@ static void print_header(struct look *l, const char *path)
                (unsigned long long)l->header.continues_sequence);
         return;
     }
-    bool is_unused = true;
-    for (size_t i = 0; i < WAL_BLOCK_BYTES && is_unused; i++)
-        is_unused = l->reader.buffer[i] == 0;
-    if (is_unused) {
+    if (is_zero_block(l->reader.buffer)) {
         printf("log: not used yet\n");
         return;
     }
     printf("%s: 0: DAMAGED: the header %s\n", path,
            state == WAL_HEADER_OTHER_VERSION ? "is of another format version" : "is not whole");
     l->is_damaged = true;
-}
-
-static bool is_zero_block(const uint8_t *block)
-{
-    for (size_t i = 0; i < WAL_BLOCK_BYTES; i += 8)
-        if (load_u64le(block + i) != 0)
-            return false;
-    return true;
 }
 
 static void end_passed(struct look *l, uint64_t offset)

@@ -4,6 +4,7 @@
 #include "engine/copy.h"
 #include "offline/offline.h"
 #include "offline/run.h"
+#include "shard/hlc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 const char *source_time(uint64_t clock, char to[SOURCE_TIME_BYTES])
 {
     struct tm parts;
-    uint64_t ms = clock >> SOURCE_CLOCK_COUNTER_BITS;
+    uint64_t ms = clock >> HLC_COUNTER_BITS;
     time_t seconds = (time_t)(ms / 1000);
     char date[32] = "?";
     if (gmtime_r(&seconds, &parts))
@@ -108,12 +109,17 @@ void source_deinit(struct reactor *r, struct source *s)
 
 /* ---- files ---- */
 
+int source_path(const struct source *s, const struct catalogue_file *file, char to[DATADIR_PATH_MAX])
+{
+    return join(to, s->directory, file->path, "");
+}
+
 int source_copy(struct reactor *r, const struct source *s, const struct catalogue_file *file, const char *to)
 {
     char from[DATADIR_PATH_MAX];
     struct copied copied;
     struct copy_options options = {.from = from, .to = to, .class = DISK_BACKUP};
-    int rc = join(from, s->directory, file->path, "");
+    int rc = source_path(s, file, from);
     if (rc == 0)
         rc = copy_file(r, &options, &copied);
     if (rc)

@@ -4,7 +4,7 @@
 
 #include "shard/catalogue.h"
 
-enum { SOURCE_TIME_BYTES = 48, SOURCE_CLOCK_COUNTER_BITS = 16 };
+enum { SOURCE_TIME_BYTES = 48 };
 
 struct source {
     char directory[DATADIR_PATH_MAX]; /* of its catalogue: paths in it begin there */
@@ -15,6 +15,10 @@ struct source {
  * `clock`. Returns: 0, and source_deinit is due; else an enum offline_exit after saying why. */
 MUST_CHECK int source_open(struct reactor *r, const char *path, uint64_t clock, struct source *out);
 void source_deinit(struct reactor *r, struct source *s);
+
+/* Returns: 0 or -ENAMETOOLONG. */
+MUST_CHECK int source_path(const struct source *s, const struct catalogue_file *file,
+                           char to[DATADIR_PATH_MAX]);
 
 /* Waits. Copies a file of the source and compares it with the catalogue; `to` null: only compares. Returns:
  * 0, or an enum offline_exit after saying why. */

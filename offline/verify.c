@@ -59,10 +59,7 @@ static const struct catalogue_file *find_file(const struct shard_files *f, const
 static int path_of(const struct shard_files *f, const char *name, char path[DATADIR_PATH_MAX])
 {
     const struct catalogue_file *file = find_file(f, name);
-    if (!file)
-        return -ENOENT;
-    int length = snprintf(path, DATADIR_PATH_MAX, "%s/%s", f->source->directory, file->path);
-    return length > 0 && length < DATADIR_PATH_MAX ? 0 : -ENAMETOOLONG;
+    return file ? source_path(f->source, file, path) : -ENOENT;
 }
 
 static int read_manifest(struct shard_files *f)
