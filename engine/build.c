@@ -291,6 +291,7 @@ int engine_build_tables(struct engine *e, struct build *b)
     const struct record_key first = first_key(e, b);
     b->now_ms = reactor_wall_ms(e->reactor);
     merge_use_disk(b->merge, share_of(e, b));
+    merge_read_until(b->merge, b->end);
     b->resumed_ns = reactor_clock_ns(e->reactor);
     int rc = merge_seek(b->merge, &first);
     b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;

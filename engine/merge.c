@@ -65,6 +65,12 @@ void merge_use_disk(struct merge *m, struct disk_share share)
         m->sources[i].share = m->sources[i].cursor.share = share;
 }
 
+void merge_read_until(struct merge *m, const struct record_key *end)
+{
+    for (uint32_t i = 0; i < m->count; i++)
+        m->sources[i].end = m->sources[i].cursor.end = end;
+}
+
 /* ---- the order of sources ---- */
 
 static int compare_whole(struct merge_source *a, struct merge_source *b)

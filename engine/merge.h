@@ -26,6 +26,7 @@ struct merge {
 };
 
 MUST_CHECK int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max);
+/* Waits where runs are read in bulk. */
 void merge_deinit(struct merge *m);
 /* From the largest key to the smallest. Before sources are added. */
 void merge_go_backward(struct merge *m);
@@ -39,6 +40,9 @@ void merge_add_memtable_until(struct merge *m, struct memtable *memtable, uint16
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
 /* The runs that are its sources now are read in this share of the disk. */
 void merge_use_disk(struct merge *m, struct disk_share share);
+/* Of the runs that are its sources now nothing behind the key is read ahead; it lives as long as the merge.
+ * Null: all of them is wanted. */
+void merge_read_until(struct merge *m, const struct record_key *end);
 
 /* Waits. All sources to their first record not below `to`, or backward to their last below it; sources that
  * are past it stay. After an error some sources have gone on and one has not: then all of them begin anew at

@@ -142,6 +142,7 @@ static void enter_table(struct merge_source *s, uint32_t table)
     s->table = table;
     table_cursor_init(&s->cursor, s->run->tables[table]->table, s->mode);
     s->cursor.share = s->share;
+    s->cursor.end = s->end;
 }
 
 /* At a table that cannot be read: the key it begins with stands in the way, so that what comes before it in

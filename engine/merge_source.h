@@ -40,6 +40,7 @@ struct merge_source {
     uint32_t table; /* that the cursor is in */
     enum table_cursor_mode mode;
     struct disk_share share;
+    const struct record_key *end; /* nothing behind it is read ahead; null: all is wanted */
     struct table_cursor cursor;
 };
 
@@ -48,6 +49,7 @@ void merge_source_of_memtable(struct merge_source *s, struct memtable *memtable,
                               uint32_t vnode_end);
 /* The caller holds the set that the run is of. Both want reactor and direction set afterwards. */
 void merge_source_of_run(struct merge_source *s, const struct table_run *run, enum table_cursor_mode mode);
+/* Waits where a bulk cursor reads ahead. */
 void merge_source_deinit(struct merge_source *s, struct reactor *r);
 
 /* Waits. Forward: to the first record not below `to`. Backward: to the last one below it. */

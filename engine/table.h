@@ -158,24 +158,41 @@ enum table_cursor_mode {
     TABLE_CURSOR_BULK, /* compaction, streaming, scrubbing: large reads from the start, past the cache */
 };
 
-/* Caller's memory. Its fields are the cursor's own. */
+/* Some blocks of a file, one after the other. All in units of CACHE_UNIT_BYTES. */
+struct table_window {
+    uint8_t *memory;
+    uint32_t capacity;
+    uint32_t position; /* in the file */
+    uint32_t units;
+};
+
+/* The window after it, being read; table_ahead.h. */
+struct table_ahead {
+    struct reactor *reactor;
+    struct disk_share share;
+    struct table_window window;
+    struct file_operation op;
+    struct event done;
+    bool is_reading;
+};
+
+/* Caller's memory, which does not move between the calls. Its fields are the cursor's own. */
 struct table_cursor {
     struct table *table;
     enum table_cursor_mode mode;
-    struct disk_share share;  /* set after init, if at all: of what is read past the cache */
-    uint8_t *window;          /* some blocks of the file, one after the other */
-    uint32_t window_capacity; /* all in units of CACHE_UNIT_BYTES */
-    uint32_t window_position; /* in the file */
-    uint32_t window_units;
-    uint32_t ahead_units; /* of the next read */
-    uint32_t block;       /* number of the current block */
-    uint32_t entry;       /* in it, the next to be given out by table_cursor_next */
-    uint32_t entry_count; /* in it; 0 when it is not there yet */
-    bool is_fresh;        /* the current block came from the disk for this cursor and was verified then */
-    const uint8_t *data;  /* the current block, as it is in memory */
+    struct disk_share share;      /* set after init, if at all: of what is read past the cache */
+    const struct record_key *end; /* the same; nothing behind it is read ahead. Null: all is wanted */
+    uint32_t end_units;           /* where the block of `end` ends; 0: not looked up yet */
+    struct table_window window;
+    struct table_ahead ahead; /* of TABLE_CURSOR_BULK */
+    uint32_t ahead_units;     /* of the next read */
+    uint32_t block;           /* number of the current block */
+    uint32_t entry;           /* in it, the next to be given out by table_cursor_next */
+    uint32_t entry_count;     /* in it; 0 when it is not there yet */
+    bool is_fresh;            /* the current block came from the disk for this cursor and was verified then */
+    const uint8_t *data;      /* the current block, as it is in memory */
     uint32_t data_units;
-    uint8_t *copy; /* memory for a block out of the cache or unpacked */
-    uint32_t copy_units;
+    struct table_window copy;        /* memory for a block out of the cache or unpacked */
     struct table_unpacker *unpacker; /* of a compressed table, once it was needed */
     struct slice latest;             /* the entry given out last */
     int error;                       /* sticks until a seek */
@@ -183,6 +200,7 @@ struct table_cursor {
 
 /* Stands before the first record. No I/O. */
 void table_cursor_init(struct table_cursor *c, struct table *t, enum table_cursor_mode mode);
+/* Waits, of TABLE_CURSOR_BULK: for what is being read. */
 void table_cursor_deinit(struct table_cursor *c);
 
 /* Waits. Stands before the first record whose key is not below `key`, wherever it stood. */

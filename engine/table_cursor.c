@@ -12,44 +12,42 @@
  *
  * A cursor stands between two records: c->entry of c->block is the one after it. Before the first block is
  * loaded, and behind the last one, entry and entry_count are 0. */
-#include "engine/table_internal.h"
+#include "engine/table_ahead.h"
 
 enum {
     AHEAD_UNITS_FIRST = 4,
     AHEAD_UNITS_MAX = 64, /* 256 KiB */
 };
 
+/* Of a small table a quarter, so that it is read ahead, too. */
+static uint32_t bulk_units(const struct table *t)
+{
+    uint32_t units = t->index.data_units / 4;
+    units = units > AHEAD_UNITS_FIRST ? units : AHEAD_UNITS_FIRST;
+    return units < AHEAD_UNITS_MAX ? units : AHEAD_UNITS_MAX;
+}
+
 void table_cursor_init(struct table_cursor *c, struct table *t, enum table_cursor_mode mode)
 {
     *c = (struct table_cursor){.table = t, .mode = mode};
-    c->ahead_units = mode == TABLE_CURSOR_BULK ? AHEAD_UNITS_MAX : AHEAD_UNITS_FIRST;
+    c->ahead_units = mode == TABLE_CURSOR_BULK ? bulk_units(t) : AHEAD_UNITS_FIRST;
 }
 
 void table_cursor_deinit(struct table_cursor *c)
 {
     struct reactor *r = c->table->r;
-    reactor_free(r, c->window);
-    reactor_free(r, c->copy);
+    table_ahead_deinit(&c->ahead, r);
+    reactor_free(r, c->window.memory);
+    reactor_free(r, c->copy.memory);
     table_unpacker_close(r, c->unpacker);
-    c->window = c->copy = NULL;
+    c->window = c->copy = (struct table_window){0};
     c->unpacker = NULL;
-}
-
-/* Makes room for so many units, for the window or a copy of a block; what was there is lost. */
-static int reserve(struct reactor *r, uint8_t **memory, uint32_t *capacity, uint32_t units)
-{
-    if (units <= *capacity)
-        return 0;
-    reactor_free(r, *memory);
-    *memory = reactor_alloc_aligned(r, (size_t)units * TABLE_UNIT_BYTES, FILE_ALIGNMENT);
-    *capacity = *memory ? units : 0;
-    return *memory ? 0 : TORC_E_NO_MEMORY;
 }
 
 static bool is_in_window(const struct table_cursor *c, struct table_place place)
 {
-    return place.block.position >= c->window_position &&
-           place.block.position + place.units <= c->window_position + c->window_units;
+    return place.block.position >= c->window.position &&
+           place.block.position + place.units <= c->window.position + c->window.units;
 }
 
 enum { LOAD_FORWARD = 0, LOAD_SEEK = 1, LOAD_BACKWARD = 2 }; /* flags of a load */
@@ -57,55 +55,100 @@ enum { LOAD_FORWARD = 0, LOAD_SEEK = 1, LOAD_BACKWARD = 2 }; /* flags of a load 
 static int copy_from_cache(struct table_cursor *c, struct table_place place)
 {
     struct cache_pin pin;
-    int rc = reserve(c->table->r, &c->copy, &c->copy_units, place.block.units);
+    int rc = table_window_reserve(&c->copy, c->table->r, place.block.units);
     if (rc == 0)
         rc = table_pin_block(c->table, place, &pin);
     if (rc)
         return rc;
-    memcpy(c->copy, pin.data, (size_t)place.block.units * TABLE_UNIT_BYTES);
+    memcpy(c->copy.memory, pin.data, (size_t)place.block.units * TABLE_UNIT_BYTES);
     cache_unpin(&pin);
-    c->data = c->copy;
+    c->data = c->copy.memory;
     c->is_fresh = false;
     return 0;
 }
 
-static int read_ahead(struct table_cursor *c, struct table_place place, unsigned load)
+/* Where reading ahead stops: behind the block with the end, or all blocks. */
+static uint32_t units_wanted(struct table_cursor *c)
+{
+    const struct table *t = c->table;
+    if (c->end_units == 0) {
+        c->end_units = t->index.data_units;
+        if (c->end && t->index.block_count > 0) {
+            struct table_place last = table_place_at(t, table_index_find(&t->index, c->end));
+            c->end_units = last.block.position + last.units;
+        }
+    }
+    return c->end_units;
+}
+
+/* Do all blocks have one length, so that one begins where a window of some of them ends? */
+static bool has_even_blocks(const struct table *t)
+{
+    return !t->index.units;
+}
+
+static void start_ahead(struct table_cursor *c)
 {
     struct table *t = c->table;
-    uint32_t begin = place.block.position;
-    bool is_backward = load & LOAD_BACKWARD;
-    uint32_t rest = is_backward ? begin + place.units : t->index.data_units - begin;
-    uint32_t units = c->ahead_units < rest ? c->ahead_units : rest;
-    units = units > place.units ? units : place.units;
-    uint32_t position = is_backward ? begin + place.units - units : begin;
-    c->window_units = 0; /* whatever was in it */
-    int rc = reserve(t->r, &c->window, &c->window_capacity, units);
+    uint32_t position = c->window.position + c->window.units, end = units_wanted(c);
+    uint32_t rest = position < end ? end - position : 0;
+    uint32_t units = c->ahead_units - c->ahead_units % t->index.block_units;
+    units = units < rest ? units : rest;
+    if (units > 0 && has_even_blocks(t))
+        table_ahead_start(&c->ahead, t, c->share, position, units);
+}
+
+static int read_window(struct table_cursor *c, uint32_t position, uint32_t units)
+{
+    struct table *t = c->table;
+    int rc = table_window_reserve(&c->window, t->r, units);
     uint32_t bytes = units * TABLE_UNIT_BYTES;
     if (rc == 0)
         rc = disk_acquire(c->share.disk, c->share.class, bytes);
     if (rc)
         return rc;
-    rc = table_read_units(t, c->window, position, units);
+    rc = table_read_units(t, c->window.memory, position, units);
     disk_release(c->share.disk, c->share.class, bytes);
     if (rc)
         return rc;
     t->counters.cursor_reads++;
     t->counters.cursor_read_bytes += bytes;
-    c->window_position = position;
-    c->window_units = units;
+    c->window.position = position;
+    c->window.units = units;
+    return 0;
+}
+
+/* Waits. Makes the window one with the block, and what lies in the direction of the load. */
+static int read_ahead(struct table_cursor *c, struct table_place place, unsigned load)
+{
+    uint32_t begin = place.block.position, wanted = units_wanted(c);
+    bool is_backward = load & LOAD_BACKWARD;
+    uint32_t rest = is_backward ? begin + place.units : wanted > begin ? wanted - begin : 0;
+    uint32_t units = c->ahead_units < rest ? c->ahead_units : rest;
+    units = units > place.units ? units : place.units;
+    if (has_even_blocks(c->table))
+        units -= units % c->table->index.block_units;
+    uint32_t position = is_backward ? begin + place.units - units : begin;
+    int rc = 0;
+    if (!table_ahead_take(&c->ahead, c->table, begin, &c->window))
+        rc = read_window(c, position, units);
+    if (rc)
+        return rc;
     c->ahead_units = c->ahead_units * 2 < AHEAD_UNITS_MAX ? c->ahead_units * 2 : AHEAD_UNITS_MAX;
+    if (c->mode == TABLE_CURSOR_BULK && !is_backward)
+        start_ahead(c);
     return 0;
 }
 
 static int unpack(struct table_cursor *c, const uint8_t *data, struct table_place place)
 {
     struct table *t = c->table;
-    int rc = reserve(t->r, &c->copy, &c->copy_units, place.block.units);
+    int rc = table_window_reserve(&c->copy, t->r, place.block.units);
     if (rc == 0 && !c->unpacker)
         rc = table_unpacker_open(t->r, 0, &c->unpacker);
     if (rc == 0)
-        rc = table_unpack_block(t, c->unpacker, data, place, c->copy);
-    c->data = c->copy;
+        rc = table_unpack_block(t, c->unpacker, data, place, c->copy.memory);
+    c->data = c->copy.memory;
     return rc;
 }
 
@@ -113,7 +156,8 @@ static int unpack(struct table_cursor *c, const uint8_t *data, struct table_plac
  * looks at the keys of some before that, so at all of them now. */
 static int take_from_window(struct table_cursor *c, struct table_place place, unsigned load)
 {
-    const uint8_t *data = c->window + (size_t)(place.block.position - c->window_position) * TABLE_UNIT_BYTES;
+    const uint8_t *data =
+        c->window.memory + (size_t)(place.block.position - c->window.position) * TABLE_UNIT_BYTES;
     int rc = table_check_block(c->table, data, place, !(load & LOAD_SEEK));
     c->data = data;
     c->is_fresh = true;

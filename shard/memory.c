@@ -10,7 +10,7 @@ enum {
     SPARE_SHARE = 16,
     TRANSIENT_SHARE = 32, /* what answers, requests and jobs may always have, and the fewest jobs beside */
     OUTSIDE_SHARE_MIN = 4,
-    MEMTABLE_SHARE = 32, /* five of them, with their indexes, are a sixth */
+    MEMTABLE_SHARE = 20, /* one is in use, as a rule, and five at most: a quarter */
     MEMTABLE_BYTES_MIN = 1 << 20,
     MEMTABLE_BYTES_MAX = 256 << 20,
     CACHE_BYTES_MIN = 2 << 20,
@@ -35,12 +35,11 @@ static uint64_t at_least(uint64_t a, uint64_t min)
     return a < min ? min : a;
 }
 
+/* The larger, the less often a byte is merged among upper runs. */
 static uint64_t memtable_bytes_of(uint64_t heap_bytes)
 {
-    uint64_t bytes = MEMTABLE_BYTES_MIN;
-    while (bytes * 2 <= heap_bytes / MEMTABLE_SHARE && bytes < MEMTABLE_BYTES_MAX)
-        bytes *= 2;
-    return bytes;
+    uint64_t bytes = heap_bytes / MEMTABLE_SHARE / MEMTABLE_BYTES_MIN * MEMTABLE_BYTES_MIN;
+    return least(at_least(bytes, MEMTABLE_BYTES_MIN), MEMTABLE_BYTES_MAX);
 }
 
 struct memory_plan memory_plan_of(const struct options *o, uint64_t process_bytes, uint32_t value_bytes_max)

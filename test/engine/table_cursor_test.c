@@ -209,6 +209,35 @@ TEST_IN_REACTOR(a_bulk_cursor_reads_large_pieces_past_the_cache)
     model_free(m);
 }
 
+/* Whatever the length of blocks, windows follow upon each other, and what is behind the end stays unread. */
+TEST_IN_REACTOR(a_bulk_cursor_reads_nothing_twice_and_little_behind_its_end)
+{
+    struct model *m = model_new();
+    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
+        struct sample s;
+        sample_fill(&s, i, values, 200);
+        model_add(m, s.record);
+    }
+    for (m->block_units = 1; m->block_units <= TABLE_BLOCK_UNITS_MAX; m->block_units++) {
+        struct table_cursor c;
+        unsigned middle = MODEL_MAX / 2;
+        model_write(m, r);
+        table_cursor_init(&c, m->table, TABLE_CURSOR_BULK);
+        c.end = &m->records[middle].key;
+        check_run(m, &c, 0, middle);
+        table_cursor_deinit(&c);
+        uint64_t half = table_counters(m->table).cursor_read_bytes;
+        CU_ASSERT(half > 0 && half < table_summary(m->table)->bytes * 11 / 20);
+        check_whole(m, TABLE_CURSOR_BULK);
+        CU_ASSERT(table_counters(m->table).cursor_read_bytes - half < table_summary(m->table)->bytes);
+        table_cursor_init(&c, m->table, TABLE_CURSOR_BULK); /* goes on behind the end when it is asked to */
+        c.end = &m->records[10].key;
+        check_run(m, &c, 0, MODEL_MAX);
+        table_cursor_deinit(&c);
+    }
+    model_free(m);
+}
+
 TEST_IN_REACTOR(values_of_every_size_around_the_edges_of_blocks_come_back)
 {
     struct model *m = model_new();
