@@ -32,13 +32,15 @@ static uint32_t *remember(const struct engine_rig *rig)
     return memcpy(last, rig->last, sizeof rig->last);
 }
 
-/* Where all that is made stands. */
+/* Where all that is made stands, and the facts of the snapshot. */
 struct place {
     char snapshot[256];
     char manifest[300];
     char archive[256];
     char history[300];
     char restored[256];
+    struct engine_snapshot_facts facts;
+    struct engine_options options; /* of the restored shard */
 };
 
 static void place_init(struct place *p)
@@ -49,15 +51,15 @@ static void place_init(struct place *p)
     snprintf(p->manifest, sizeof p->manifest, "%s/MANIFEST-A", p->snapshot);
 }
 
-static void take_snapshot(struct engine_rig *rig, struct place *p, struct engine_snapshot_facts *facts)
+static void take_snapshot(struct engine_rig *rig, struct place *p)
 {
     struct engine_snapshot *snapshot;
     uint64_t clock;
     CU_ASSERT_EQUAL_FATAL(engine_snapshot_begin(rig->engine, &snapshot, &clock), 0);
-    CU_ASSERT_EQUAL_FATAL(engine_snapshot_write(snapshot, p->snapshot, NULL, facts), 0);
+    CU_ASSERT_EQUAL_FATAL(engine_snapshot_write(snapshot, p->snapshot, NULL, &p->facts), 0);
     engine_snapshot_end(snapshot);
     snprintf(p->history, sizeof p->history, "%s/log/%016llx", p->archive,
-             (unsigned long long)facts->log_history);
+             (unsigned long long)p->facts.log_history);
 }
 
 struct linking {
@@ -77,24 +79,23 @@ static int link_table(void *context, const char *name)
 }
 
 /* Returns: what engine_restore did; the restored directory is there. */
-static int restore(struct reactor *r, struct engine_rig *rig, const struct place *p,
-                   const struct engine_snapshot_facts *facts, struct engine_restore *out)
+static int restore(struct reactor *r, const struct engine_rig *rig, struct place *p,
+                   struct engine_restore *out)
 {
     struct linking linking = {r, p};
-    static struct engine_options options; /* as the rig's: the tests run one by one */
-    options = rig->options;
-    options.directory = p->restored;
-    options.archive = NULL;
+    p->options = rig->options;
+    p->options.directory = p->restored;
+    p->options.archive = NULL;
     CU_ASSERT_EQUAL(directory_remove_all(r, p->restored), 0);
     CU_ASSERT_EQUAL(directory_create(r, p->restored), 0);
     CU_ASSERT_EQUAL(directory_list(r, p->snapshot, link_table, &linking), 0);
-    out->options = &options;
+    out->options = &p->options;
     out->manifest = p->manifest;
     out->log = p->snapshot;
-    out->start_segment = facts->start_segment;
-    out->start_sequence = facts->start_sequence;
-    out->end_segment = facts->end_segment;
-    out->end_sequence = facts->end_sequence;
+    out->start_segment = p->facts.start_segment;
+    out->start_sequence = p->facts.start_sequence;
+    out->end_segment = p->facts.end_segment;
+    out->end_sequence = p->facts.end_sequence;
     return engine_restore(r, out);
 }
 
@@ -127,7 +128,6 @@ TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
 {
     struct engine_rig *rig = engine_rig_make();
     struct place p;
-    struct engine_snapshot_facts facts;
     uint32_t *lasts[4];
     uint64_t clocks[4];
     place_init(&p);
@@ -136,7 +136,7 @@ TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
     write_some(rig, 3000);
     lasts[0] = remember(rig);
     clocks[0] = rig->count; /* the rig's versions are the numbers of its writes */
-    take_snapshot(rig, &p, &facts);
+    take_snapshot(rig, &p);
     for (int i = 1; i < 4; i++) {
         write_some(rig, 2500);
         if (i == 2) { /* another life of the same log */
@@ -151,7 +151,7 @@ TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
     engine_rig_close(rig); /* archives the rest */
     for (int i = 0; i < 4; i++) {
         struct engine_restore restored = {.archive = p.history, .clock_max = clocks[i]};
-        CU_ASSERT_EQUAL_FATAL(restore(r, rig, &p, &facts, &restored), 0);
+        CU_ASSERT_EQUAL_FATAL(restore(r, rig, &p, &restored), 0);
         CU_ASSERT(restored.is_reached);
         CU_ASSERT(restored.clock_reached <= clocks[i]);
         check(r, rig, &p, lasts[i]);
@@ -164,23 +164,22 @@ TEST_IN_REACTOR(an_idle_shard_is_copied_after_a_start_and_the_archive_goes_on_fr
 {
     struct engine_rig *rig = engine_rig_make();
     struct place p;
-    struct engine_snapshot_facts facts;
     place_init(&p);
     rig->options.archive = p.archive;
     engine_rig_open(rig, r);
     write_some(rig, 100);
     engine_rig_reopen(rig);
-    take_snapshot(rig, &p, &facts);
+    take_snapshot(rig, &p);
     write_some(rig, 100);
     uint32_t *last = remember(rig);
     engine_rig_close(rig);
     char file[400];
     struct file *f = NULL;
-    snprintf(file, sizeof file, "%s/wal-%016llx.log", p.history, (unsigned long long)facts.end_segment);
+    snprintf(file, sizeof file, "%s/wal-%016llx.log", p.history, (unsigned long long)p.facts.end_segment);
     CU_ASSERT_EQUAL(file_open(r, file, FILE_READ, &f), 0); /* what connects the two */
     file_close(r, f);
     struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
-    CU_ASSERT_EQUAL(restore(r, rig, &p, &facts, &restored), 0);
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), 0);
     check(r, rig, &p, last);
     free(last);
     engine_rig_free(rig);
@@ -190,17 +189,16 @@ TEST_IN_REACTOR(a_restore_without_an_archive_is_of_the_snapshot)
 {
     struct engine_rig *rig = engine_rig_make();
     struct place p;
-    struct engine_snapshot_facts facts;
     place_init(&p);
     engine_rig_open(rig, r);
     write_some(rig, 2000);
     uint32_t *last = remember(rig);
     uint64_t clock = rig->count;
-    take_snapshot(rig, &p, &facts);
+    take_snapshot(rig, &p);
     write_some(rig, 2000);
     engine_rig_close(rig);
     struct engine_restore restored = {.clock_max = clock};
-    CU_ASSERT_EQUAL_FATAL(restore(r, rig, &p, &facts, &restored), 0);
+    CU_ASSERT_EQUAL_FATAL(restore(r, rig, &p, &restored), 0);
     CU_ASSERT(!restored.is_reached);
     check(r, rig, &p, last);
     free(last);
@@ -215,11 +213,10 @@ static void cut_manifest(struct reactor *r, const struct place *p, uint64_t byte
     file_close(r, f);
 }
 
-static void check_refused(struct reactor *r, struct engine_rig *rig, const struct place *p,
-                          const struct engine_snapshot_facts *facts, int wanted)
+static void check_refused(struct reactor *r, const struct engine_rig *rig, struct place *p, int wanted)
 {
     struct engine_restore restored = {.clock_max = UINT64_MAX};
-    CU_ASSERT_EQUAL(restore(r, rig, p, facts, &restored), wanted);
+    CU_ASSERT_EQUAL(restore(r, rig, p, &restored), wanted);
     CU_ASSERT(restored.why[0] != '\0');
 }
 
@@ -228,23 +225,22 @@ TEST_IN_REACTOR(a_restore_of_a_manifest_that_is_damaged_or_missing_is_refused)
     static const uint64_t places[] = {0, 9, 40, 60, 130}; /* of header and content */
     struct engine_rig *rig = engine_rig_make();
     struct place p;
-    struct engine_snapshot_facts facts;
     place_init(&p);
     engine_rig_open(rig, r);
     write_some(rig, 2000);
-    take_snapshot(rig, &p, &facts);
+    take_snapshot(rig, &p);
     engine_rig_close(rig);
     for (size_t i = 0; i < ARRAY_COUNT(places); i++) {
         damage_flip(r, p.manifest, places[i], 1);
-        check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);
+        check_refused(r, rig, &p, TORC_E_CORRUPT);
         damage_flip(r, p.manifest, places[i], 1);
     }
     cut_manifest(r, &p, 140);
-    check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);
+    check_refused(r, rig, &p, TORC_E_CORRUPT);
     cut_manifest(r, &p, 20);
-    check_refused(r, rig, &p, &facts, TORC_E_CORRUPT);
+    check_refused(r, rig, &p, TORC_E_CORRUPT);
     CU_ASSERT_EQUAL(file_remove(r, p.manifest), 0);
-    check_refused(r, rig, &p, &facts, -ENOENT);
+    check_refused(r, rig, &p, -ENOENT);
     engine_rig_free(rig);
 }
 
@@ -252,14 +248,13 @@ TEST_IN_REACTOR(a_restore_into_a_shard_of_other_vnodes_is_refused)
 {
     struct engine_rig *rig = engine_rig_make();
     struct place p;
-    struct engine_snapshot_facts facts;
     place_init(&p);
     engine_rig_open(rig, r);
     write_some(rig, 200); /* in the log alone */
-    take_snapshot(rig, &p, &facts);
+    take_snapshot(rig, &p);
     engine_rig_close(rig);
     rig->options.vnode_first = RIG_VNODE_FIRST + 1;
-    check_refused(r, rig, &p, &facts, TORC_E_CONFIGURATION);
+    check_refused(r, rig, &p, TORC_E_CONFIGURATION);
     engine_rig_free(rig);
 }
 
@@ -280,21 +275,20 @@ TEST_IN_REACTOR(a_restore_finds_that_a_file_of_the_archive_is_missing)
 {
     struct engine_rig *rig = engine_rig_make();
     struct place p;
-    struct engine_snapshot_facts facts;
     struct oldest second = {0};
     char path[400];
     place_init(&p);
     rig->options.archive = p.archive;
     engine_rig_open(rig, r);
     write_some(rig, 100);
-    take_snapshot(rig, &p, &facts);
+    take_snapshot(rig, &p);
     write_some(rig, 12000);
     engine_rig_close(rig);
     CU_ASSERT_EQUAL_FATAL(directory_list(r, p.history, find_second, &second), 1);
     snprintf(path, sizeof path, "%s/%s", p.history, second.name);
     CU_ASSERT_EQUAL(file_remove(r, path), 0);
     struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
-    CU_ASSERT_EQUAL(restore(r, rig, &p, &facts, &restored), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), TORC_E_CORRUPT);
     CU_ASSERT(strstr(restored.why, "missing") != NULL);
     engine_rig_free(rig);
 }
