@@ -88,8 +88,7 @@ void reshard_values_set_shares(struct reshard_values *v, uint8_t *row, size_t by
         struct value_reference reference = value_reference_decode(row + at);
         const struct reshard_value_log *log = reshard_values_at(v, reference.file);
         ASSERT(log); /* it was taken, so nothing is allocated */
-        uint64_t share = log->share > log->bytes ? log->share : log->bytes;
-        reference.share_bytes = share < reference.file_bytes ? share : reference.file_bytes;
+        reference.share_bytes = log->share < reference.file_bytes ? log->share : reference.file_bytes;
         value_reference_encode(row + at, &reference);
     }
 }

@@ -3,8 +3,9 @@
  *   source   log 7: [ live, 60 of ours | live, 20 of others | garbage, 40 ]   shares: 90 ours, 30 the others'
  *
  * A log is linked into every shard that has tables with pointers into it, so each has a share of it: what its
- * own tables point to, and as much of the garbage. Else what the others point to would look like garbage. How
- * much a table points to within some of its vnodes is not known: it is taken to be spread evenly. */
+ * own tables point to, and as much of the garbage. Else what the others point to would look like garbage. A
+ * value that two tables point to, as when a round has passed an upper run, counts once in it. How much a
+ * table points to within some of its vnodes is not known: it is taken to be spread evenly. */
 #ifndef ENGINE_RESHARD_VALUES_H
 #define ENGINE_RESHARD_VALUES_H
 
