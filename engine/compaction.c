@@ -12,6 +12,7 @@ enum {
     TIERS_MAX = 16,
     CROWDED_RUNS = 24, /* with so many upper runs fewer are merged, too: */
     CROWDED_TIER_RUNS = 4,
+    IDLE_TIER_RUNS = 2, /* nothing is written: a get asks fewer filters */
     TRIGGER_MEMTABLES = 4,
     TRIGGER_PER_CENT = 15, /* of the bottom */
     DEBT_TRIGGERS = 2,     /* fresh upper runs never hold more than so many triggers */
@@ -231,6 +232,8 @@ static uint32_t tier_of(const struct engine *e, const struct table_run *run)
 
 static uint32_t runs_wanted(const struct engine *e)
 {
+    if (e->is_idle)
+        return IDLE_TIER_RUNS;
     return e->tables->run_count > CROWDED_RUNS ? CROWDED_TIER_RUNS : TIER_RUNS;
 }
 
@@ -406,12 +409,12 @@ static int compact_once(struct engine *e)
         rc = merge_for_values(e);
     if (rc)
         return rc;
+    if (!e->round.is_active && round_is_due(e)) /* before tiers: what it takes need not be merged twice */
+        round_begin(e);
     if (pick_tier(e, &tier)) {
         rc = merge_tier(e, &tier);
         return rc ? rc : 1;
     }
-    if (!e->round.is_active && round_is_due(e))
-        round_begin(e);
     if (e->round.is_active) {
         rc = round_merge_fragment(e);
         return rc ? rc : 1;
