@@ -61,6 +61,37 @@ static bool is_written(struct build *b, const struct record *record)
     return b->count > 0 && record_key_compare(&record->key, last_key(b)) <= 0;
 }
 
+static bool is_lost(const struct engine *e, const struct record *record)
+{
+    struct value_pointer p;
+    if (!(record->flags & RECORD_SEPARATED))
+        return false;
+    if (value_pointer_decode(record->value, &p) != 0)
+        return true;
+    const struct value_file *f = values_find(e->values, p.file);
+    return !f || value_file_is_lost(f);
+}
+
+/* Waits. Has another table the very same version, and not lost, since a merge moved its value while this
+ * table waited to be passed? Two that differ must not be left. */
+static bool is_held_elsewhere(const struct engine *e, const struct build *b, const struct record *record)
+{
+    uint64_t hash = table_key_hash(&record->key);
+    for (uint32_t i = 0; i < b->older_count; i++) {
+        struct record other;
+        struct cache_pin pin = {0};
+        if (!may_be_in(&b->older[i], record, hash))
+            continue;
+        const struct table_ref *t = table_run_find(&b->older[i], &record->key);
+        bool is_same = table_get(t->table, &record->key, hash, &other, &pin) == TABLE_FOUND &&
+                       version_compare(other.version, record->version) == 0 && !is_lost(e, &other);
+        cache_unpin(&pin);
+        if (is_same)
+            return true;
+    }
+    return false;
+}
+
 /* Waits sometimes. What comes out of a block was verified with it, and is copied as it is. */
 static int add_record(struct engine *e, struct build *b, struct table_writer *w, struct record *record)
 {
@@ -70,6 +101,8 @@ static int add_record(struct engine *e, struct build *b, struct table_writer *w,
     int rc = values_build_take(&b->values, record, &is_changed);
     if (rc)
         return rc;
+    if (is_changed && (record->flags & RECORD_TOMBSTONE) && is_held_elsewhere(e, b, record))
+        return 0;
     return is_changed ? table_writer_add(w, record)
                       : table_writer_add_entry(w, record, merge_entry(b->merge));
 }
@@ -288,6 +321,7 @@ static int build_again(struct engine *e, struct build *b)
 int engine_build_tables(struct engine *e, struct build *b)
 {
     values_build_init(&b->values, e, share_of(e, b));
+    b->values.gives_up = b->gives_up;
     const struct record_key first = first_key(e, b);
     b->now_ms = reactor_wall_ms(e->reactor);
     merge_use_disk(b->merge, share_of(e, b));

@@ -25,6 +25,7 @@ struct build {
     uint32_t older_count;
     uint64_t entry_bytes; /* the usual length of an entry; 0: not known */
     struct pace *pace;    /* that the merge is paid from; null: it need not be */
+    bool gives_up;        /* values that are lost, see values_build.h; then `older` has all other tables */
     /* Filled: */
     struct table_ref **tables; /* reactor_alloc'ed; references without a holder */
     uint32_t count;

@@ -77,7 +77,14 @@ MUST_CHECK int round_merge_fragment(struct engine *e);
 uint64_t round_bytes_left(const struct engine *e);
 
 /* compaction_expired.c. Tables of nothing but expired records that hide nothing: dropped without a read.
- * `now_ms` is the wall clock. Returns: 1 when there were some, 0, or an error of engine_change_tables. */
+ * `now_ms` is the wall clock. While lost values are given up, that comes first, here. Returns: 1 when
+ * there were some, 0, or an error of engine_change_tables or compaction_merge. */
 MUST_CHECK int compaction_drop_expired(struct engine *e, uint64_t now_ms);
+
+/* compaction_lost.c. Is there a table that can be read and points into a lost value log? */
+bool compaction_has_values_to_give_up(const struct engine *e);
+/* Waits. Merges one such table; in the task of compaction only. Returns: 1 when there was one, 0, or an error
+ * of compaction_merge. */
+MUST_CHECK int compaction_give_up_values(struct engine *e);
 
 #endif

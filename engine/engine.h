@@ -187,9 +187,11 @@ void engine_cursor_close(struct engine_cursor *c);
 /* The word of an operator that what was lost is given up: keys and scans that answered TORC_E_UNKNOWN for a
  * damaged log, or TORC_E_CORRUPT for a table that cannot be read, answer with what is left from now on; an
  * older version, or one that was deleted since, may be among it. Damaged blocks of other tables stay CORRUPT.
- * Waits: until memtables are flushed and the manifest has it. The caller closes the engine only when it is
- * back. Returns: 0, also when nothing was lost; TORC_E_OVERLOADED when it is under way already;
- * TORC_E_DISK_FULL, TORC_E_STORAGE, TORC_E_NO_MEMORY, TORC_E_CANCELLED. */
+ * Keys whose values were in a value log that is damaged or gone answer ABSENT, never with an older version.
+ * Waits: until all value logs are read, memtables and what is whole in damaged ones are in new files, and the
+ * manifest has it. The caller closes the engine only when it is back. Returns: 0, also when nothing was lost;
+ * TORC_E_OVERLOADED when it is under way already; TORC_E_DISK_FULL, TORC_E_STORAGE, TORC_E_NO_MEMORY,
+ * TORC_E_CANCELLED. */
 MUST_CHECK int engine_accept_loss(struct engine *e);
 
 /* ---- to be taken apart ---- */

@@ -90,7 +90,11 @@ struct engine {
     bool is_closing;
     uint32_t snapshot_count; /* begun and not ended */
     bool is_accepting;       /* engine_accept_loss is under way */
-    bool is_failed;          /* the manifest cannot be written any more: no flush, no compaction */
+    bool is_giving_up;       /* of it: compaction merges tables that point into lost value logs */
+    uint32_t give_up_fails;  /* in a row, of those merges */
+    int give_up_error;       /* of the last */
+    uint64_t values_given_up;
+    bool is_failed; /* the manifest cannot be written any more: no flush, no compaction */
     struct background flushing;
     struct background compacting;
     struct round round;

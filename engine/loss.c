@@ -2,11 +2,23 @@
  *
  * What is still in memtables came from the damaged log, in part saved from the very stretches that are
  * given up. It becomes tables first, and the log begins behind it: so no later start meets the same damage
- * again. */
-#include "engine/build.h"
+ * again.
+ *
+ * Value logs come last. All are read, since a start does not look into them, and those that are damaged or
+ * missing are emptied: the task of compaction merges each table that points into one by itself. What can be
+ * read moves, a record whose value cannot becomes a tombstone of its version, so nothing older comes to light
+ * and a crash between two tables leaves some for the next time. Then no table names the log, and it goes. */
+#include "engine/compaction.h"
+#include "engine/values_visit.h"
 #include "reactor/base/mark.h"
 
-enum { LOOK_NS = 10 * 1000 * 1000, FAILING_LOOKS_MAX = 1000 }; /* 10 s of flushes that fail */
+#include <errno.h>
+
+enum {
+    LOOK_NS = 10 * 1000 * 1000,
+    FAILING_LOOKS_MAX = 1000, /* 10 s of flushes that fail */
+    FAILING_MERGES_MAX = 10,  /* in a row, a second apart */
+};
 
 /* Waits: until all up to `sequence` is in tables. */
 static int flush_up_to(struct engine *e, uint64_t sequence)
@@ -101,16 +113,11 @@ static bool has_lost(const struct engine *e)
     return e->quarantine_clock != 0;
 }
 
-int engine_accept_loss(struct engine *e)
+static int accept_log_and_tables(struct engine *e)
 {
-    if (e->is_failed || !e->wal)
-        return TORC_E_STORAGE;
-    if (e->is_accepting)
-        return TORC_E_OVERLOADED;
+    uint64_t sequence;
     if (!has_lost(e))
         return 0;
-    uint64_t sequence;
-    e->is_accepting = true;
     int rc = e->quarantine_clock ? wal_begin(e->wal) : 0; /* else the next start meets the damage again */
     if (rc == 0)
         rc = flush_all(e, &sequence);
@@ -120,6 +127,110 @@ int engine_accept_loss(struct engine *e)
         rc = lost ? give_up(e, sequence, lost) : TORC_E_NO_MEMORY;
         reactor_free(e->reactor, lost);
     }
+    return rc;
+}
+
+/* ---- value logs ---- */
+
+/* Waits. Returns: 0 with *is_whole, or an error when that cannot be told. */
+static int look_at_values(struct engine *e, uint64_t number, uint64_t bytes, bool *is_whole)
+{
+    char path[ENGINE_PATH_MAX];
+    struct values_visit visit;
+    struct values_found found = {.is_sound = true};
+    values_path(e, number, path);
+    int rc = values_visit_open(&visit, e->reactor, path, number);
+    *is_whole = rc == 0 && visit.bytes >= bytes;
+    while (*is_whole && !e->is_closing && values_visit_next(&visit, &found) == 1)
+        *is_whole = found.is_sound;
+    values_visit_close(&visit);
+    return rc == TORC_E_NO_MEMORY || rc == -ENOMEM ? TORC_E_NO_MEMORY : 0;
+}
+
+/* Waits. Files come and go meanwhile: each is looked up again. */
+static int find_damaged_values(struct engine *e)
+{
+    struct value_file *f;
+    int rc = 0;
+    for (uint64_t next = 0; rc == 0 && (f = values_find_next(e->values, next)) != NULL;) {
+        uint64_t number = f->number;
+        bool is_whole = true;
+        next = number + 1;
+        if (!value_file_is_lost(f))
+            rc = look_at_values(e, number, f->bytes, &is_whole);
+        f = is_whole ? NULL : values_find(e->values, number);
+        if (f) {
+            MARK(damaged_value_log_is_found_before_it_is_given_up);
+            f->is_damaged = true;
+        }
+        if (e->is_closing)
+            rc = TORC_E_CANCELLED;
+    }
+    return rc;
+}
+
+/* Waits: until the compaction has merged all of them. */
+static int await_merges(struct engine *e)
+{
+    while (compaction_has_values_to_give_up(e)) {
+        if (e->is_closing)
+            return TORC_E_CANCELLED;
+        if (e->is_failed)
+            return TORC_E_STORAGE;
+        if (e->give_up_fails >= FAILING_MERGES_MAX)
+            return e->give_up_error == TORC_E_OVERLOADED ? TORC_E_DISK_FULL : e->give_up_error;
+        engine_wake_compaction(e);
+        task_sleep(e->reactor, LOOK_NS);
+    }
+    return 0;
+}
+
+static uint64_t bytes_in_lost_values(const struct engine *e)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < e->tables->count; i++)
+        bytes += value_refs_lost_bytes(&e->tables->tables[i]->values);
+    return bytes;
+}
+
+static int accept_values(struct engine *e)
+{
+    int rc = find_damaged_values(e);
+    uint64_t bytes = bytes_in_lost_values(e), before = e->values_given_up;
+    if (rc || bytes == 0)
+        return rc;
+    e->give_up_fails = 0;
+    e->is_giving_up = true;
+    rc = await_merges(e);
+    e->is_giving_up = false;
+    if (rc)
+        return rc;
+    MARK(lost_value_logs_are_given_up);
+    engine_tell(
+        e, "loss_accepted",
+        "%llu values of the %llu bytes in value logs that are damaged or gone are given up: their keys "
+        "answer as deleted",
+        (unsigned long long)(e->values_given_up - before), (unsigned long long)bytes);
+    bytes = bytes_in_lost_values(e);
+    if (bytes > 0)
+        engine_tell(
+            e, "loss_remains",
+            "%llu bytes in value logs that are damaged or gone are named by tables that cannot be read "
+            "whole: these stay as they are",
+            (unsigned long long)bytes);
+    return 0;
+}
+
+int engine_accept_loss(struct engine *e)
+{
+    if (e->is_failed || !e->wal)
+        return TORC_E_STORAGE;
+    if (e->is_accepting)
+        return TORC_E_OVERLOADED;
+    e->is_accepting = true;
+    int rc = accept_log_and_tables(e);
+    if (rc == 0)
+        rc = accept_values(e);
     e->is_accepting = false;
     return rc;
 }

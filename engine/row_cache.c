@@ -392,6 +392,12 @@ void row_cache_remove(struct row_cache *c, uint32_t tag)
         }
 }
 
+void row_cache_clear(struct row_cache *c)
+{
+    while (c->counters.entries > 0) /* ends: a segment may hold none of the index, but not all */
+        drop_segment(c);
+}
+
 void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct record *record)
 {
     struct record held;

@@ -41,6 +41,8 @@ bool row_cache_get(struct row_cache *c, const struct engine_key *k, struct recor
 void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct record *record);
 /* Removes the records whose hash begins with this tag (memtable_tag): the one meant, and rarely another. */
 void row_cache_remove(struct row_cache *c, uint32_t tag);
+/* All of them, at once: for what is rare. */
+void row_cache_clear(struct row_cache *c);
 
 /* Another budget, from now on; the index keeps its size. What is above it is given back by row_cache_trim, a
  * little with each call. */

@@ -46,11 +46,11 @@ static int check_whole(const struct engine *e)
         return TORC_E_CANCELLED;
     if (e->quarantine_clock != 0)
         return TORC_E_UNKNOWN;
-    for (uint32_t i = 0; i < e->tables->count; i++)
-        if (e->tables->tables[i]->is_damaged || e->tables->tables[i]->is_suspect)
+    for (uint32_t i = 0; i < e->tables->count; i++) {
+        const struct table_ref *t = e->tables->tables[i];
+        if (t->is_damaged || t->is_suspect || value_refs_lost_bytes(&t->values) > 0)
             return TORC_E_CORRUPT;
-    if (values_totals(e->values).files_damaged > 0)
-        return TORC_E_CORRUPT;
+    }
     if (m->table_count != e->tables->count)
         return TORC_E_OVERLOADED; /* a change is on its way to the readers */
     for (uint32_t i = 0; i < m->table_count; i++)

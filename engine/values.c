@@ -133,13 +133,14 @@ static void tell_lost(struct engine *e, const char *path, int rc)
                 error_sentence(rc));
 }
 
-static void check_length(struct engine *e, const struct value_file *f, const char *path)
+static void check_length(struct engine *e, struct value_file *f, const char *path)
 {
     uint64_t bytes = 0;
     int rc = file_size(e->reactor, f->file, &bytes);
     if (rc || bytes >= f->bytes) /* else reads will tell */
         return;
     MARK(value_log_is_shorter_than_it_was);
+    f->is_damaged = true;
     engine_tell(e, "values_unreadable",
                 "%s has %llu bytes of %llu; keys whose values are missing answer CORRUPT, unless a newer "
                 "version is held",
@@ -344,7 +345,7 @@ struct values_totals values_totals(const struct values *v)
         const struct value_file *f = v->files[i];
         t.bytes += f->bytes;
         t.live_bytes += f->live_bytes < f->bytes ? f->live_bytes : f->bytes;
-        t.files_damaged += !f->file || f->is_damaged;
+        t.files_damaged += value_file_is_lost(f);
     }
     return t;
 }

@@ -10,7 +10,9 @@
  * under the same rule: when both copies of the manifest are of a later generation and no reader holds it.
  *
  * A file is written once, by the build of one table, and has that table's number. One that is missing or
- * damaged keeps its place: keys with values in it answer CORRUPT, merges carry their pointers on. */
+ * damaged keeps its place: keys with values in it answer CORRUPT, merges carry their pointers on, until an
+ * operator gives up what is lost (loss.c): then the tables that point into it are merged one by one, values
+ * that can be read are moved, and a record whose value cannot becomes a tombstone of the same version. */
 #ifndef ENGINE_VALUES_H
 #define ENGINE_VALUES_H
 
@@ -28,8 +30,8 @@ struct value_file {
     uint64_t live_bytes;  /* that tables of the present set point to; one value may count twice for a while */
     struct file *file;    /* null: it cannot be opened, and stays so until the next start */
     uint32_t references;  /* of table_refs */
-    bool is_damaged;      /* a value of it could not be read: it is not collected any more */
-    bool is_kept;         /* the manifest may name it, though nobody here does */
+    bool is_damaged; /* it is too short, or a value of it could not be read: it is not collected any more */
+    bool is_kept;    /* the manifest may name it, though nobody here does */
 };
 
 /* What a table points into, by number; and how many bytes of it. */
@@ -41,6 +43,21 @@ struct value_refs {
     struct value_use *uses;
     uint32_t count;
 };
+
+/* It cannot be opened, or was found damaged: keys with values in it may answer CORRUPT. */
+static inline bool value_file_is_lost(const struct value_file *f)
+{
+    return !f->file || f->is_damaged;
+}
+
+/* Of what the table points to, the bytes in such files. */
+static inline uint64_t value_refs_lost_bytes(const struct value_refs *refs)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < refs->count; i++)
+        bytes += value_file_is_lost(refs->uses[i].file) ? refs->uses[i].bytes : 0;
+    return bytes;
+}
 
 static inline uint64_t value_refs_bytes(const struct value_refs *refs)
 {

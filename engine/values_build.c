@@ -12,6 +12,7 @@ enum {
     FILES_USUAL_MAX = VALUE_REFERENCES_MAX - DAMAGED_MAX - 1,
     FILES_MAX = VALUE_REFERENCES_MAX - 1, /* and the own one */
     TABLES_PER_FILE = 4,                  /* the own file ends at so many times table_bytes_max */
+    READ_TRIES = 3,                       /* before a value is given up */
 };
 
 static_assert(VALUE_REFERENCES_MAX * VALUE_REFERENCE_BYTES <= MANIFEST_VALUES_BYTES_MAX,
@@ -86,22 +87,48 @@ static bool copy_pointer(struct values_build *b, const struct value_file *f, con
     return reference != NULL;
 }
 
-/* Waits. *is_moved: the record has its value again; else its pointer is in the row. */
-static int take_pointer(struct values_build *b, struct record *record, bool *is_moved)
+/* Waits. Returns: as value_reader_resolve. */
+static int read_value(struct values_build *b, struct record *record)
+{
+    int rc = value_reader_resolve(&b->reader, record);
+    for (int i = 1; i < READ_TRIES && b->gives_up && rc == TORC_E_STORAGE; i++)
+        rc = value_reader_resolve(&b->reader, record);
+    return rc;
+}
+
+/* The version stays: so what is older stays hidden, wherever it is. */
+static void give_up(struct values_build *b, struct record *record)
+{
+    MARK(value_that_is_lost_is_given_up);
+    b->engine->values_given_up++;
+    record->value = slice_of(b->pointer, 0);
+    record->flags = RECORD_TOMBSTONE;
+    record->expiry_ms = 0;
+    record->checksum = entry_checksum(&record->key, record->value);
+}
+
+/* Waits. *is_changed: the record has its value again, or is a tombstone; else its pointer is in the row. */
+static int take_pointer(struct values_build *b, struct record *record, bool *is_changed)
 {
     struct engine *e = b->engine;
     struct value_pointer p;
     int rc = value_pointer_decode(record->value, &p);
     const struct value_file *f = rc ? NULL : values_find(e->values, p.file);
-    *is_moved = false;
+    *is_changed = false;
     if (!f)
         return TORC_E_CORRUPT;
-    if (!values_is_collected(e, f) && copy_pointer(b, f, &p, FILES_USUAL_MAX))
+    bool is_given_up = b->gives_up && value_file_is_lost(f);
+    if (!is_given_up && !values_is_collected(e, f) && copy_pointer(b, f, &p, FILES_USUAL_MAX))
         return 0;
-    rc = value_reader_resolve(&b->reader, record);
-    *is_moved = rc == 0;
+    rc = read_value(b, record);
+    *is_changed = rc == 0;
     if (rc != TORC_E_CORRUPT && rc != TORC_E_STORAGE)
         return rc;
+    if (is_given_up) {
+        give_up(b, record);
+        *is_changed = true;
+        return 0;
+    }
     MARK(value_that_cannot_be_moved_stays);
     return copy_pointer(b, f, &p, FILES_MAX) ? 0 : TORC_E_CORRUPT;
 }
@@ -162,7 +189,7 @@ int values_build_take(struct values_build *b, struct record *record, bool *is_ch
     }
     if (record->flags & RECORD_SEPARATED) {
         int rc = take_pointer(b, record, is_changed);
-        if (rc || !*is_changed)
+        if (rc || !*is_changed || (record->flags & RECORD_TOMBSTONE))
             return rc;
         MARK(value_is_moved_out_of_a_collected_log);
         e->counters.value_bytes_moved += record->value.bytes;

@@ -3,6 +3,7 @@
  *   record of a memtable, large value      -> value to the table's own file, pointer to the table
  *   pointer into a file that is collected  -> value read, then as above
  *   any other pointer                      -> as it is
+ *   with gives_up, into a lost file        -> value read, then as above; a tombstone where it cannot be
  *
  * One table points into VALUE_REFERENCES_MAX files at most: when it does, values of further files are moved,
  * too. So what the manifest keeps of a table is bounded, and values come together again by key. */
@@ -18,6 +19,7 @@ struct values_build {
     struct value_reference *row; /* what the table points into so far, its own file not counted */
     uint32_t count;
     uint32_t latest; /* in the row: most pointers follow one into the same file */
+    bool gives_up;   /* what is lost: no pointer into a lost file gets into the table */
     bool has_file;
     bool has_output;         /* it is being written */
     uint64_t bytes;          /* of the own file in use */
@@ -36,8 +38,8 @@ void values_build_begin(struct values_build *b, uint64_t number);
 
 /* Waits. Takes a record on its way into the table: its value may become a pointer, which lives until the next
  * call; then *is_changed, and its entry, where it has one, is not what goes into the table. A value that
- * cannot be read stays where it is. Returns: 0; TORC_E_CORRUPT when the table cannot hold any more of those;
- * an error of the own file. */
+ * cannot be read stays where it is; with gives_up its record becomes a tombstone of the same version.
+ * Returns: 0; TORC_E_CORRUPT when the table cannot hold any more of those; an error of the own file. */
 MUST_CHECK int values_build_take(struct values_build *b, struct record *record, bool *is_changed);
 bool values_build_is_full(const struct values_build *b); /* the table should end here */
 

@@ -1,7 +1,8 @@
 /* values_test.c - large values of an engine: where they are, when they move, and what becomes of damage. */
 #include "engine/values.h"
 
-#include "engine/engine_internal.h"
+#include "engine/build.h"
+#include "engine/snapshot.h"
 #include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
@@ -441,15 +442,209 @@ TEST_IN_REACTOR(a_missing_value_log_costs_its_own_keys_only)
     end(rig);
 }
 
-/* Overwrites some bytes of the first value log. */
-static void spoil(struct engine_rig *rig, uint64_t offset)
+static void overwrite_some(struct reactor *r, const char *path, uint64_t offset)
 {
     static const uint8_t noise[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    damage_overwrite(r, path, offset, slice_of(noise, sizeof noise));
+}
+
+/* Some bytes of the first value log. */
+static void spoil(struct engine_rig *rig, uint64_t offset)
+{
     struct found_files files = files_of(rig);
     char path[512];
     CU_ASSERT_FATAL(files.count > 0);
     path_of(rig, files.numbers[0], path);
-    damage_overwrite(rig->reactor, path, offset, slice_of(noise, sizeof noise));
+    overwrite_some(rig->reactor, path, offset);
+}
+
+static int begin_snapshot(struct engine_rig *rig)
+{
+    struct engine_snapshot *snapshot = NULL;
+    uint64_t clock;
+    int rc = engine_snapshot_begin(rig->engine, &snapshot, &clock);
+    engine_snapshot_end(snapshot);
+    return rc;
+}
+
+/* Keys that answered CORRUPT before answer as deleted, all others as ever; and so after a start. */
+static void check_given_up(struct engine_rig *rig, uint32_t keys, const bool *was_corrupt)
+{
+    for (int life = 0; life < 2; life++) {
+        for (uint32_t key = 0; key < keys; key++)
+            CU_ASSERT(was_corrupt[key] ? engine_rig_answer(rig, key) == ENGINE_ABSENT
+                                       : engine_rig_check(rig, key));
+        CU_ASSERT_EQUAL(begin_snapshot(rig), 0);
+        CU_ASSERT_EQUAL(engine_counters(rig->engine).value_files_damaged, 0);
+        engine_rig_reopen(rig);
+    }
+}
+
+static uint32_t note_corrupt(struct engine_rig *rig, uint32_t keys, bool *is_corrupt)
+{
+    uint32_t count = 0;
+    for (uint32_t key = 0; key < keys; key++) {
+        is_corrupt[key] = engine_rig_answer(rig, key) == TORC_E_CORRUPT;
+        count += is_corrupt[key];
+    }
+    return count;
+}
+
+TEST_IN_REACTOR(a_missing_value_log_is_given_up_and_nothing_older_comes_to_light)
+{
+    enum { KEYS = 60 };
+    bool is_corrupt[KEYS];
+    char path[512];
+    struct engine_rig *rig = begin(r, 0);
+    flush_some(rig, KEYS, 3); /* older versions of all keys */
+    put_all(rig, KEYS, LARGE);
+    engine_rig_settle(rig);
+    engine_rig_close(rig);
+    struct found_files files = files_of(rig);
+    CU_ASSERT_FATAL(files.count >= 3);
+    for (uint32_t i = 1; i <= 2; i++) {
+        path_of(rig, files.numbers[files.count - i], path);
+        CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    }
+    engine_rig_open(rig, r);
+    CU_ASSERT_FATAL(note_corrupt(rig, KEYS, is_corrupt) > 0);
+    CU_ASSERT_EQUAL(begin_snapshot(rig), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_accepted");
+    check_given_up(rig, KEYS, is_corrupt);
+    flush_some(rig, 1, 12); /* and merges */
+    is_corrupt[0] = false;
+    check_given_up(rig, KEYS, is_corrupt);
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_damaged_value_log_is_given_up_but_for_the_values_that_are_whole)
+{
+    enum { KEYS = 20 };
+    bool is_corrupt[KEYS];
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    engine_rig_settle(rig);
+    engine_rig_close(rig);
+    uint64_t spoilt = files_of(rig).numbers[0];
+    spoil(rig, 100);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(note_corrupt(rig, KEYS, is_corrupt), 1);
+    engine_rig_reopen(rig); /* nobody has met the damage in this life */
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_accepted");
+    check_given_up(rig, KEYS, is_corrupt);
+    struct found_files files = files_of(rig);
+    for (uint32_t i = 0; i < files.count; i++)
+        CU_ASSERT(files.numbers[i] != spoilt);
+    rig->last_event[0] = '\0';
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0); /* there is none any more */
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "");
+    end(rig);
+}
+
+TEST_IN_REACTOR(a_lost_value_log_stays_where_its_table_cannot_be_read)
+{
+    enum { KEYS = 8 };
+    char path[512];
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    engine_rig_settle(rig);
+    engine_rig_close(rig);
+    uint64_t number = files_of(rig).numbers[0]; /* that of its table, too */
+    path_of(rig, number, path);
+    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
+    overwrite_some(r, path, 100);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0); /* the rest is served */
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_remains");
+    CU_ASSERT_EQUAL(begin_snapshot(rig), TORC_E_CORRUPT);
+    CU_ASSERT(count_corrupt(rig, KEYS) > 0);
+    end(rig);
+}
+
+/* As when a round that moves values is cut short: two tables have all versions, in two value logs. */
+static void copy_newest_run(struct engine_rig *rig)
+{
+    struct engine *e = rig->engine;
+    struct table_set *set = e->tables;
+    struct value_file *f = set->runs[0].tables[0]->values.uses[0].file;
+    struct merge merge;
+    struct build build = {.merge = &merge, .gives_up = true};
+    table_set_hold(set);
+    CU_ASSERT_EQUAL_FATAL(merge_init(&merge, e->reactor, 1), 0);
+    merge_add_run(&merge, &set->runs[0], TABLE_CURSOR_BULK);
+    f->is_damaged = true;
+    CU_ASSERT_EQUAL(engine_build_tables(e, &build), 0);
+    f->is_damaged = false;
+    struct tables_change change = {.added = build.tables, .added_count = build.count};
+    CU_ASSERT_EQUAL(engine_change_tables(e, &change), 0);
+    build_deinit(e, &build);
+    merge_deinit(&merge);
+    table_set_release(set);
+}
+
+TEST_IN_REACTOR(a_value_that_another_table_has_is_not_given_up)
+{
+    enum { KEYS = 8 };
+    char path[512];
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    engine_rig_settle(rig);
+    copy_newest_run(rig);
+    engine_rig_close(rig);
+    struct found_files files = files_of(rig);
+    CU_ASSERT_FATAL(files.count >= 2);
+    path_of(rig, files.numbers[files.count - 2], path);
+    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    engine_rig_open(rig, r);
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_accepted");
+    for (int life = 0; life < 2; life++) {
+        CU_ASSERT(engine_rig_check_all(rig));
+        CU_ASSERT(engine_rig_check_scan(rig));
+        CU_ASSERT_EQUAL(begin_snapshot(rig), 0);
+        engine_rig_reopen(rig);
+    }
+    end(rig);
+}
+
+static int answer_at_once(struct engine_rig *rig, uint32_t key)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record_key record_key = engine_rig_key(rig, key, memory);
+    struct engine_key k;
+    struct record record;
+    engine_key_init(rig->engine, &k, &record_key);
+    return engine_get(rig->engine, &k, engine_rig_now_ms(rig), &record);
+}
+
+/* The row cache still has a value that the disk lost meanwhile. */
+TEST_IN_REACTOR(a_value_that_is_given_up_is_not_answered_from_memory)
+{
+    enum { KEYS = 4 };
+    struct engine_rig *rig = begin(r, 0);
+    put_all(rig, KEYS, LARGE);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    engine_rig_settle(rig);
+    for (uint32_t key = 0; key < KEYS; key++) {
+        CU_ASSERT_EQUAL(engine_rig_answer(rig, key), ENGINE_FOUND);
+        CU_ASSERT_EQUAL(answer_at_once(rig, key), ENGINE_FOUND);
+    }
+    spoil(rig, 100);
+    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
+    uint32_t absent = 0;
+    for (uint32_t key = 0; key < KEYS; key++) {
+        int at_once = answer_at_once(rig, key);
+        bool is_absent = engine_rig_answer(rig, key) == ENGINE_ABSENT;
+        CU_ASSERT(!is_absent || at_once != ENGINE_FOUND);
+        absent += is_absent;
+    }
+    CU_ASSERT_EQUAL(absent, 1);
+    end(rig);
 }
 
 static void try_damage(struct reactor *r, uint64_t offset)
