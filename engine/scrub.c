@@ -44,7 +44,8 @@ static struct table_ref *find(const struct engine *e, uint64_t number)
     return NULL;
 }
 
-/* The table with the lowest number not below `number` that is not known as damaged; null: none. */
+/* The table with the lowest number not below `number` that is not known as damaged; null: none. Looks at all:
+ * once a table that is read. */
 static struct table_ref *find_next(const struct engine *e, uint64_t number)
 {
     struct table_ref *next = NULL;
@@ -214,16 +215,35 @@ static void look_at_values(struct engine *e, uint64_t number)
 
 /* ---- all of them ---- */
 
-/* Where a pass that began with the interval would be now. */
+static uint64_t less(uint64_t bytes, uint64_t passed)
+{
+    return bytes > passed ? bytes - passed : 0;
+}
+
+uint64_t scrub_skip_tables(const struct manifest_table *tables, uint32_t count, uint64_t *bytes)
+{
+    uint64_t number = 0;
+    for (uint32_t i = 0; i<count && * bytes> 0; i++) {
+        ASSERT(tables[i].number >= number);
+        *bytes = less(*bytes, tables[i].bytes);
+        number = tables[i].number + 1;
+    }
+    return number;
+}
+
+/* Where a pass that began with the interval would be now: tables first, which the manifest has by number,
+ * then value logs. */
 static void begin(struct engine *e)
 {
+    const struct manifest_state *m = manifest_state(e->manifest);
     uint64_t into_ms = reactor_wall_ms(e->reactor) % e->options.scrub_interval_ms;
     double share = (double)into_ms / (double)e->options.scrub_interval_ms;
-    double skip = share * (double)all_bytes(e);
-    struct table_ref *t;
-    while ((t = find_next(e, e->scrub.next_number)) != NULL && skip > 0) {
-        skip -= (double)table_summary(t->table)->bytes;
-        e->scrub.next_number = t->number + 1;
+    uint64_t skip = (uint64_t)(share * (double)all_bytes(e));
+    const struct value_file *f;
+    e->scrub.next_number = scrub_skip_tables(m->tables, m->table_count, &skip);
+    while (skip > 0 && (f = values_find_next(e->values, e->scrub.next_values)) != NULL) {
+        skip = less(skip, f->bytes);
+        e->scrub.next_values = f->number + 1;
     }
     e->scrub.has_begun = true;
 }

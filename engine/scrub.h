@@ -23,6 +23,12 @@ struct scrub {
     uint64_t next_values; /* the same of value logs, which come after the tables */
 };
 
+struct manifest_table;
+/* Where a pass is when it has read so many bytes of tables, which come by their numbers, ascending. *bytes
+ * becomes what is left of them behind the last table. Returns: a number that all tables it has read are
+ * below; 0: it begins. */
+uint64_t scrub_skip_tables(const struct manifest_table *tables, uint32_t count, uint64_t *bytes);
+
 /* Starts the task if there is an interval and it does not run. */
 void engine_wake_scrub(struct engine *e);
 

@@ -1,8 +1,11 @@
 /* scrub_test.c - tables are read again within the interval, and what is damaged in them is told. */
+#include "engine/manifest.h"
+#include "engine/scrub.h"
 #include "test/engine/damage.h"
 #include "test/engine/shard_rig.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { VNODES = 16, KEYS = 300, VALUE_BYTES = 300, LARGE_BYTES = 3000, PATH_BYTES = 300, INTERVAL_MS = 400 };
 
@@ -126,6 +129,29 @@ TEST_IN_REACTOR(scrub_finds_a_table_that_is_gone)
     await(&rig, UINT64_MAX);
     CU_ASSERT(rig.told > 0);
     shard_rig_close(&rig.shard);
+}
+
+/* In one go through them: as many as a shard may have, from everywhere. */
+TEST(scrub_begins_at_the_table_that_its_time_has_come_to)
+{
+    enum { TABLES = MANIFEST_TABLES_MAX, BYTES = 1000, LOOKS = 64 };
+    struct manifest_table *tables = calloc(TABLES, sizeof *tables);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(tables);
+    for (uint64_t i = 0; i < TABLES; i++) {
+        tables[i].number = 7 + 3 * i;
+        tables[i].bytes = BYTES;
+    }
+    for (uint64_t look = 0; look < LOOKS; look++) {
+        uint64_t whole = look * TABLES / LOOKS, bytes = whole * BYTES;
+        CU_ASSERT_EQUAL(scrub_skip_tables(tables, TABLES, &bytes), whole ? 5 + 3 * whole : 0);
+        CU_ASSERT_EQUAL(bytes, 0);
+        bytes = whole * BYTES + 1; /* it is in the next one: that is read by the next pass */
+        CU_ASSERT_EQUAL(scrub_skip_tables(tables, TABLES, &bytes), 8 + 3 * whole);
+    }
+    uint64_t bytes = (uint64_t)TABLES * BYTES + 9; /* and on into value logs */
+    CU_ASSERT_EQUAL(scrub_skip_tables(tables, TABLES, &bytes), 5 + 3 * (uint64_t)TABLES);
+    CU_ASSERT_EQUAL(bytes, 9);
+    free(tables);
 }
 
 TEST_IN_REACTOR(scrub_is_off_without_an_interval)
