@@ -139,6 +139,8 @@ SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(pat
 	copy manifest_format table_format table_visit \
 	values values_format) \
 	$(patsubst %,test/engine/%.c,damage engine_rig shard_rig) test/offline/check_test.c
+# tools/sabotage asks for it, too.
+SIM_TEST_OBJECTS = $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_offline) $(SRC_sim_server))
 # A parser is fuzzed by test/fuzz/NAME_fuzz.c; replay.c has the main that runs the corpus, libfuzzer.c is for libFuzzer's.
 SRC_fuzz_shared := $(filter-out test/fuzz/replay.c test/fuzz/libfuzzer.c,$(call find_c,test/fuzz)) $(SRC_sim_server) $(SRC_offline) $(SRC_client)
 FUZZ_TARGETS := $(patsubst test/fuzz/%_fuzz.c,%,$(wildcard test/fuzz/*_fuzz.c))
@@ -265,7 +267,7 @@ $(SIM_PROGRAM): $(SIM_OBJECTS) $(OUT)/obj/lists
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
-$(SIM_TEST): $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_offline) $(SRC_sim_server)) $(OUT)/obj/lists
+$(SIM_TEST): $(SIM_TEST_OBJECTS) $(OUT)/obj/lists
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(LIBS)
