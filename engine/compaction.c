@@ -302,14 +302,9 @@ static int merge_tier(struct engine *e, const struct tier *t)
 
 /* ---- one table ---- */
 
-struct place {
-    const struct table_run *run;
-    uint32_t table;
-};
-
 /* The table that holds most of what is to leave value logs that are collected: it is written again where it
  * stands, and its values move. */
-static bool pick_for_values(const struct engine *e, struct place *p)
+static bool pick_for_values(const struct engine *e, struct compaction_place *p)
 {
     uint64_t most = 0;
     for (uint32_t i = 0; i < e->tables->run_count; i++)
@@ -319,13 +314,13 @@ static bool pick_for_values(const struct engine *e, struct place *p)
             if (bytes <= most)
                 continue;
             most = bytes;
-            *p = (struct place){&e->tables->runs[i], j};
+            *p = (struct compaction_place){&e->tables->runs[i], j};
         }
     return most > 0;
 }
 
 /* No other table of the run can have its keys. */
-static void plan_table(const struct engine *e, struct merging *m, const struct place *p)
+static void plan_table(const struct engine *e, struct merging *m, const struct compaction_place *p)
 {
     for (uint32_t i = 0; i < m->set->run_count; i++)
         if (&m->set->runs[i] != p->run)
@@ -335,14 +330,15 @@ static void plan_table(const struct engine *e, struct merging *m, const struct p
     m->bytes = compaction_bytes_of(e, &m->inputs[0]);
 }
 
-static int merge_table(struct engine *e, const struct place *p)
+int compaction_merge_table(struct engine *e, const struct compaction_place *p, bool gives_up)
 {
     const struct table_ref *ref = p->run->tables[p->table];
     struct merging m;
-    struct build build = {.level = ref->level, .run = ref->run};
+    struct build build = {.level = ref->level, .run = ref->run, .gives_up = gives_up};
     int rc = merging_init(e, &m);
     if (rc == 0) {
         plan_table(e, &m, p);
+        m.bytes += gives_up ? value_refs_lost_bytes(&ref->values) : 0;
         pace_plan(&e->pace, m.bytes, e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
@@ -389,11 +385,11 @@ static int separate_damaged(struct engine *e)
  * compact_once. */
 static int merge_for_values(struct engine *e)
 {
-    struct place place;
+    struct compaction_place place;
     e->is_values_turn = false;
     if (!pick_for_values(e, &place))
         return 0;
-    int rc = merge_table(e, &place);
+    int rc = compaction_merge_table(e, &place, false);
     return rc ? rc : 1;
 }
 
@@ -402,7 +398,9 @@ static int compact_once(struct engine *e)
 {
     struct tier tier;
     believe_suspicions(e);
-    int rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor)); /* first: it makes room */
+    int rc = e->is_giving_up ? compaction_give_up_values(e) : 0;
+    if (rc == 0)
+        rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor)); /* first: it makes room */
     if (rc == 0)
         rc = separate_damaged(e);
     if (rc == 0 && e->is_values_turn)

@@ -59,6 +59,14 @@ MUST_CHECK int compaction_merge(struct engine *e, struct merging *m, struct buil
 /* The table that the merge stands at cannot be read whole: it is told of, and not merged any more. */
 void compaction_set_aside(struct engine *e, const struct merge *merge, int code);
 
+/* One table of a run of the present set. */
+struct compaction_place {
+    const struct table_run *run;
+    uint32_t table;
+};
+/* Waits. Merges it by itself, where it stands; with gives_up as build.gives_up. Returns: as compaction_merge. */
+MUST_CHECK int compaction_merge_table(struct engine *e, const struct compaction_place *p, bool gives_up);
+
 bool compaction_is_damaged(const struct table_run *run);
 /* Can the run be merged in a tier, or taken into a round: is it neither the bottom, damaged, nor of the round
  * that goes on? */
@@ -77,8 +85,7 @@ MUST_CHECK int round_merge_fragment(struct engine *e);
 uint64_t round_bytes_left(const struct engine *e);
 
 /* compaction_expired.c. Tables of nothing but expired records that hide nothing: dropped without a read.
- * `now_ms` is the wall clock. While lost values are given up, that comes first, here. Returns: 1 when
- * there were some, 0, or an error of engine_change_tables or compaction_merge. */
+ * `now_ms` is the wall clock. Returns: 1 when there were some, 0, or an error of engine_change_tables. */
 MUST_CHECK int compaction_drop_expired(struct engine *e, uint64_t now_ms);
 
 /* compaction_lost.c. Is there a table that can be read and points into a lost value log? */

@@ -74,11 +74,6 @@ static void thin_out(struct engine *e, const struct table_set *set, struct candi
 int compaction_drop_expired(struct engine *e, uint64_t now_ms)
 {
     struct candidates c = {.count = 0};
-    if (e->is_giving_up) {
-        int given_up = compaction_give_up_values(e);
-        if (given_up)
-            return given_up;
-    }
     struct table_set *set = e->tables;
     if (e->quarantine_clock != 0) /* writes are missing: it is what is known of its keys */
         return 0;

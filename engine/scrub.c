@@ -223,7 +223,9 @@ static uint64_t less(uint64_t bytes, uint64_t passed)
 uint64_t scrub_skip_tables(const struct manifest_table *tables, uint32_t count, uint64_t *bytes)
 {
     uint64_t number = 0;
-    for (uint32_t i = 0; i<count && * bytes> 0; i++) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (*bytes == 0)
+            break;
         ASSERT(tables[i].number >= number);
         *bytes = less(*bytes, tables[i].bytes);
         number = tables[i].number + 1;
