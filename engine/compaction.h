@@ -64,7 +64,7 @@ struct compaction_place {
     const struct table_run *run;
     uint32_t table;
 };
-/* Waits. Merges it by itself, where it stands; with gives_up as build.gives_up. Returns: as compaction_merge. */
+/* Waits. Merges it by itself, where it stands; `gives_up` as in a build. Returns: as compaction_merge. */
 MUST_CHECK int compaction_merge_table(struct engine *e, const struct compaction_place *p, bool gives_up);
 
 bool compaction_is_damaged(const struct table_run *run);
