@@ -7,7 +7,7 @@
  * either, every call takes the reactor of its core, and no call may be made from another core than its
  * reactor's.
  *
- *   one turn:  completions -> messages of other cores -> due timers -> ready tasks
+ *   one turn:  completions -> messages of other cores -> due timers -> new tasks -> ready tasks, some at most
  *              -> turn hook (the shard: submit the log write, one send per dirty connection)
  *              -> publish outgoing messages -> submit to the kernel, and sleep only if nothing is ready
  *
