@@ -235,6 +235,15 @@ static int prepare(struct shard *s, const struct frame *frame)
     return job->said.text && s->admin.parts ? 0 : TORC_E_NO_MEMORY;
 }
 
+/* Above those of the process before this one, too: who waits for a job of that one must not be told of
+ * another. */
+static uint64_t next_number(struct shard *s)
+{
+    uint64_t now = reactor_wall_ms(s->reactor);
+    s->admin.job_number = s->admin.job_number < now ? now : s->admin.job_number + 1;
+    return s->admin.job_number;
+}
+
 static int begin_job(struct shard *s, const struct frame *frame)
 {
     if (s->admin.is_stopping)
@@ -251,7 +260,7 @@ static int begin_job(struct shard *s, const struct frame *frame)
         free_job(s);
         return rc;
     }
-    s->admin.job->number = ++s->admin.job_number;
+    s->admin.job->number = next_number(s);
     s->admin.task_count++;
     return 0;
 }

@@ -14,7 +14,6 @@
 #include <stdio.h>
 
 enum {
-    CLOCK_COUNTER_BITS = 16,
     MOMENT_LOOK_NS = 500000,
     MOMENT_LOOKS_MAX = 2000, /* then the time of day goes backwards, and clocks alone tell */
     BEGIN_TRIES = 100,
@@ -80,12 +79,12 @@ static int begin_all(struct admin_job *job, const char *directory)
 /* Waits: until new versions of every core are above it. */
 static uint64_t choose_moment(struct shard *s)
 {
-    uint64_t clock = reactor_wall_ms(s->reactor) << CLOCK_COUNTER_BITS | UINT16_MAX;
+    uint64_t clock = reactor_wall_ms(s->reactor) << HLC_COUNTER_BITS | UINT16_MAX;
     for (unsigned core = 0; core < s->core_count; core++)
         if (s->admin.parts[core].clock > clock)
             clock = s->admin.parts[core].clock | UINT16_MAX;
     for (unsigned i = 0; i < MOMENT_LOOKS_MAX && !s->admin.is_stopping; i++) {
-        if (reactor_wall_ms(s->reactor) > clock >> CLOCK_COUNTER_BITS)
+        if (reactor_wall_ms(s->reactor) > clock >> HLC_COUNTER_BITS)
             break;
         task_sleep(s->reactor, MOMENT_LOOK_NS);
     }
@@ -162,7 +161,7 @@ static void tell_made(struct admin_job *job, const char *name, uint64_t clock)
     }
     json_begin_object(&job->said, NULL);
     json_text(&job->said, "name", name);
-    json_number(&job->said, "time_ms", clock >> CLOCK_COUNTER_BITS);
+    json_number(&job->said, "time_ms", clock >> HLC_COUNTER_BITS);
     json_number(&job->said, "files", files);
     json_number(&job->said, "bytes", bytes);
     json_end(&job->said);
@@ -213,7 +212,7 @@ static int list_one(void *context, const char *name)
         bytes += c.files[i].bytes;
     json_begin_object(&job->said, NULL);
     json_text(&job->said, "name", name);
-    json_number(&job->said, "time_ms", c.clock >> CLOCK_COUNTER_BITS);
+    json_number(&job->said, "time_ms", c.clock >> HLC_COUNTER_BITS);
     json_number(&job->said, "files", c.file_count);
     json_number(&job->said, "bytes", bytes);
     json_end(&job->said);

@@ -1,4 +1,5 @@
 /* backup_test.c - snapshots, backups and restores of a real server, as an operator makes them. */
+#include "client/torc.h"
 #include "test/process/raw.h"
 #include "test/process/server.h"
 #include "test/test.h"
@@ -236,6 +237,44 @@ TEST(a_snapshot_is_made_listed_restored_and_deleted)
     CU_ASSERT(out && out[0] == '\0');
     free(out);
     check_all(&s, 'b', 0, KEYS + 100);
+    server_stop(&s);
+}
+
+/* Asks one thing of a server. Returns: the code; *job is the number in the answer, 0 when there is none. */
+static int ask(const struct server *s, const char *command, const char *argument, unsigned long long *job)
+{
+    torc_client *client;
+    char *json = NULL;
+    *job = 0;
+    if (torc_open(&(struct torc_options){.address = s->address}, &client) != 0)
+        return -1;
+    int rc = torc_admin(client, (torc_bytes){command, strlen(command)},
+                        (torc_bytes){argument, strlen(argument)}, &json);
+    if (rc == 0 && json)
+        sscanf(json, "{\"job\":%llu", job);
+    torc_free(json);
+    torc_close(client);
+    return rc;
+}
+
+TEST(a_job_of_a_server_that_was_started_anew_is_not_taken_for_another)
+{
+    struct server s;
+    unsigned long long before, after, same;
+    char number[32];
+    server_init(&s, NULL, options);
+    if (!server_start(&s))
+        return;
+    CU_ASSERT_EQUAL(ask(&s, "snapshot-list", "", &before), 0);
+    snprintf(number, sizeof number, "%llu", before);
+    CU_ASSERT_EQUAL(ask(&s, "job", number, &same), 0);
+    CU_ASSERT_EQUAL(same, before);
+    server_crash(&s);
+    if (!server_start(&s))
+        return;
+    CU_ASSERT_EQUAL(ask(&s, "snapshot-list", "", &after), 0);
+    CU_ASSERT(before > 0 && after > before);
+    CU_ASSERT_EQUAL(ask(&s, "job", number, &same), TORC_NOT_FOUND);
     server_stop(&s);
 }
 
