@@ -66,9 +66,7 @@ static bool is_lost(const struct engine *e, const struct record *record)
     struct value_pointer p;
     if (!(record->flags & RECORD_SEPARATED))
         return false;
-    if (value_pointer_decode(record->value, &p) != 0)
-        return true;
-    const struct value_file *f = values_find(e->values, p.file);
+    const struct value_file *f = values_find_pointed(e->values, record, &p);
     return !f || value_file_is_lost(f);
 }
 

@@ -91,6 +91,13 @@ struct value_file *values_find(const struct values *v, uint64_t number)
     return place < v->count && v->files[place]->number == number ? v->files[place] : NULL;
 }
 
+struct value_file *values_find_pointed(const struct values *v, const struct record *record,
+                                       struct value_pointer *p)
+{
+    ASSERT(record->flags & RECORD_SEPARATED);
+    return value_pointer_decode(record->value, p) == 0 ? values_find(v, p->file) : NULL;
+}
+
 static int insert(struct values *v, struct value_file *f)
 {
     if (v->count == v->capacity) {

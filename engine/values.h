@@ -103,6 +103,10 @@ struct values_totals values_totals(const struct values *v);
 struct value_file *values_find_next(const struct values *v, uint64_t number);
 /* A file by its number; null when it is not known. */
 struct value_file *values_find(const struct values *v, uint64_t number);
+/* The file that a record with RECORD_SEPARATED points into, and the pointer; null when that is not sound or
+ * the file not known. */
+struct value_file *values_find_pointed(const struct values *v, const struct record *record,
+                                       struct value_pointer *p);
 /* `path` has room for ENGINE_PATH_MAX bytes. */
 void values_path(const struct engine *e, uint64_t number, char *path);
 /* Takes a number out of a file's name. Returns: false when it is not the name of a value log. */

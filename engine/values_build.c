@@ -112,15 +112,14 @@ static int take_pointer(struct values_build *b, struct record *record, bool *is_
 {
     struct engine *e = b->engine;
     struct value_pointer p;
-    int rc = value_pointer_decode(record->value, &p);
-    const struct value_file *f = rc ? NULL : values_find(e->values, p.file);
+    const struct value_file *f = values_find_pointed(e->values, record, &p);
     *is_changed = false;
     if (!f)
         return TORC_E_CORRUPT;
     bool is_given_up = b->gives_up && value_file_is_lost(f);
     if (!is_given_up && !values_is_collected(e, f) && copy_pointer(b, f, &p, FILES_USUAL_MAX))
         return 0;
-    rc = read_value(b, record);
+    int rc = read_value(b, record);
     *is_changed = rc == 0;
     if (rc != TORC_E_CORRUPT && rc != TORC_E_STORAGE)
         return rc;

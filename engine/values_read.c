@@ -53,9 +53,7 @@ static int reserve(struct reactor *r, struct value_buffer *b, size_t bytes)
 static int find(const struct engine *e, const struct record *record, struct value_pointer *p,
                 struct value_file **out)
 {
-    ASSERT(record->flags & RECORD_SEPARATED);
-    int rc = value_pointer_decode(record->value, p);
-    *out = rc ? NULL : values_find(e->values, p->file);
+    *out = values_find_pointed(e->values, record, p);
     if (*out && (*out)->file)
         return 0;
     MARK(value_of_a_log_that_is_lost_is_asked_for);
