@@ -371,30 +371,21 @@ TEST_IN_REACTOR(table_that_is_missing_answers_corrupt_in_its_range)
     serve_without_table(r, "missing");
 }
 
-static int begin_snapshot(struct engine_rig *rig)
-{
-    struct engine_snapshot *snapshot = NULL;
-    uint64_t clock;
-    int rc = engine_snapshot_begin(rig->engine, &snapshot, &clock);
-    engine_snapshot_end(snapshot);
-    return rc;
-}
-
 TEST_IN_REACTOR(there_is_no_snapshot_of_a_shard_that_has_lost_something_until_that_is_accepted)
 {
     struct engine_rig *rig = engine_rig_make();
     lose_a_stretch_of_log(rig, r);
     engine_rig_open(rig, r);
-    CU_ASSERT_EQUAL(begin_snapshot(rig), TORC_E_UNKNOWN);
+    CU_ASSERT_EQUAL(engine_rig_try_snapshot(rig), TORC_E_UNKNOWN);
     CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
-    CU_ASSERT_EQUAL(begin_snapshot(rig), 0);
+    CU_ASSERT_EQUAL(engine_rig_try_snapshot(rig), 0);
     engine_rig_close(rig);
     engine_rig_free(rig);
     struct lost_table *t = lose_table(r, "missing");
     engine_rig_open(t->rig, r);
-    CU_ASSERT_EQUAL(begin_snapshot(t->rig), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(engine_rig_try_snapshot(t->rig), TORC_E_CORRUPT);
     CU_ASSERT_EQUAL(engine_accept_loss(t->rig->engine), 0);
-    CU_ASSERT_EQUAL(begin_snapshot(t->rig), 0);
+    CU_ASSERT_EQUAL(engine_rig_try_snapshot(t->rig), 0);
     engine_rig_close(t->rig);
     engine_rig_free(t->rig);
     free(t);

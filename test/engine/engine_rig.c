@@ -2,6 +2,7 @@
 #include "test/engine/engine_rig.h"
 
 #include "engine/entry.h"
+#include "engine/snapshot.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -350,6 +351,15 @@ bool engine_rig_check_all(struct engine_rig *rig)
     for (uint32_t key = 0; key < RIG_KEYS; key++)
         is_good &= engine_rig_check(rig, key);
     return is_good;
+}
+
+int engine_rig_try_snapshot(struct engine_rig *rig)
+{
+    struct engine_snapshot *snapshot = NULL;
+    uint64_t clock;
+    int rc = engine_snapshot_begin(rig->engine, &snapshot, &clock);
+    engine_snapshot_end(snapshot);
+    return rc;
 }
 
 /* ---- scans ---- */

@@ -94,6 +94,8 @@ int engine_rig_answer(struct engine_rig *rig, uint32_t key);
 /* Waits. Gets the key and compares with the model. Returns: whether that holds. */
 bool engine_rig_check(struct engine_rig *rig, uint32_t key);
 bool engine_rig_check_all(struct engine_rig *rig);
+/* Waits. Begins a snapshot and ends it. Returns: what engine_snapshot_begin did. */
+int engine_rig_try_snapshot(struct engine_rig *rig);
 /* Waits. The same by a scan. */
 bool engine_rig_check_scan(struct engine_rig *rig);
 /* The last acknowledged write of the key; 0 for none. An answer may be as old as that was when the question

@@ -193,14 +193,19 @@ TEST_IN_REACTOR(a_seek_stands_before_the_first_key_not_below_at_every_boundary)
     model_free(m);
 }
 
-TEST_IN_REACTOR(a_bulk_cursor_reads_large_pieces_past_the_cache)
+static void fill_even(struct model *m, unsigned count)
 {
-    struct model *m = model_new();
-    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
+    for (unsigned i = 0; i < count; i++) {
         struct sample s;
         sample_fill(&s, i, values, 200);
         model_add(m, s.record);
     }
+}
+
+TEST_IN_REACTOR(a_bulk_cursor_reads_large_pieces_past_the_cache)
+{
+    struct model *m = model_new();
+    fill_even(m, MODEL_MAX - 1);
     model_write(m, r);
     check_whole(m, TABLE_CURSOR_BULK);
     uint64_t data_bytes = table_summary(m->table)->bytes;
@@ -213,11 +218,7 @@ TEST_IN_REACTOR(a_bulk_cursor_reads_large_pieces_past_the_cache)
 TEST_IN_REACTOR(a_bulk_cursor_reads_nothing_twice_and_little_behind_its_end)
 {
     struct model *m = model_new();
-    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
-        struct sample s;
-        sample_fill(&s, i, values, 200);
-        model_add(m, s.record);
-    }
+    fill_even(m, MODEL_MAX - 1);
     for (m->block_units = 1; m->block_units <= TABLE_BLOCK_UNITS_MAX; m->block_units++) {
         struct table_cursor c;
         unsigned middle = MODEL_MAX / 2;
@@ -423,11 +424,7 @@ TEST_IN_REACTOR(a_cursor_that_turns_at_random_follows_the_model)
     struct table_cursor c;
     uint64_t state = 7;
     unsigned at = 0;
-    for (unsigned i = 0; i < 900; i++) {
-        struct sample s;
-        sample_fill(&s, i, values, 200);
-        model_add(m, s.record);
-    }
+    fill_even(m, 900);
     model_write(m, r);
     table_cursor_init(&c, m->table, TABLE_CURSOR_SCAN);
     for (unsigned i = 0; i < 3000; i++) {
@@ -453,11 +450,7 @@ TEST_IN_REACTOR(a_backward_cursor_reads_ahead_more_and_more)
 {
     struct model *m = model_new();
     struct table_cursor c;
-    for (unsigned i = 0; i < MODEL_MAX - 1; i++) {
-        struct sample s;
-        sample_fill(&s, i, values, 200);
-        model_add(m, s.record);
-    }
+    fill_even(m, MODEL_MAX - 1);
     model_write(m, r);
     table_cursor_init(&c, m->table, TABLE_CURSOR_SCAN);
     CU_ASSERT_EQUAL(table_cursor_seek_before(&c, NULL), 0);

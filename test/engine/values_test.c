@@ -73,6 +73,13 @@ static void path_of(const struct engine_rig *rig, uint64_t number, char path[512
     snprintf(path, 512, "%s/values-%016llx.log", rig->options.directory, (unsigned long long)number);
 }
 
+static void lose_file(struct engine_rig *rig, uint64_t number)
+{
+    char path[512];
+    path_of(rig, number, path);
+    CU_ASSERT_EQUAL(file_remove(rig->reactor, path), 0);
+}
+
 /* ---- where they are ---- */
 
 TEST_IN_REACTOR(large_values_leave_the_table_when_a_memtable_is_flushed)
@@ -424,9 +431,7 @@ TEST_IN_REACTOR(a_missing_value_log_costs_its_own_keys_only)
     engine_rig_close(rig);
     struct found_files files = files_of(rig);
     CU_ASSERT_FATAL(files.count >= 2);
-    char path[512];
-    path_of(rig, files.numbers[0], path);
-    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    lose_file(rig, files.numbers[0]);
     engine_rig_open(rig, r);
     CU_ASSERT_STRING_EQUAL(rig->last_event, "values_unreadable");
     CU_ASSERT_EQUAL(engine_counters(rig->engine).value_files_damaged, 1);
@@ -458,15 +463,6 @@ static void spoil(struct engine_rig *rig, uint64_t offset)
     overwrite_some(rig->reactor, path, offset);
 }
 
-static int begin_snapshot(struct engine_rig *rig)
-{
-    struct engine_snapshot *snapshot = NULL;
-    uint64_t clock;
-    int rc = engine_snapshot_begin(rig->engine, &snapshot, &clock);
-    engine_snapshot_end(snapshot);
-    return rc;
-}
-
 /* Keys that answered CORRUPT before answer as deleted, all others as ever; and so after a start. */
 static void check_given_up(struct engine_rig *rig, uint32_t keys, const bool *was_corrupt)
 {
@@ -474,7 +470,7 @@ static void check_given_up(struct engine_rig *rig, uint32_t keys, const bool *wa
         for (uint32_t key = 0; key < keys; key++)
             CU_ASSERT(was_corrupt[key] ? engine_rig_answer(rig, key) == ENGINE_ABSENT
                                        : engine_rig_check(rig, key));
-        CU_ASSERT_EQUAL(begin_snapshot(rig), 0);
+        CU_ASSERT_EQUAL(engine_rig_try_snapshot(rig), 0);
         CU_ASSERT_EQUAL(engine_counters(rig->engine).value_files_damaged, 0);
         engine_rig_reopen(rig);
     }
@@ -494,7 +490,6 @@ TEST_IN_REACTOR(a_missing_value_log_is_given_up_and_nothing_older_comes_to_light
 {
     enum { KEYS = 60 };
     bool is_corrupt[KEYS];
-    char path[512];
     struct engine_rig *rig = begin(r, 0);
     flush_some(rig, KEYS, 3); /* older versions of all keys */
     put_all(rig, KEYS, LARGE);
@@ -503,12 +498,11 @@ TEST_IN_REACTOR(a_missing_value_log_is_given_up_and_nothing_older_comes_to_light
     struct found_files files = files_of(rig);
     CU_ASSERT_FATAL(files.count >= 3);
     for (uint32_t i = 1; i <= 2; i++) {
-        path_of(rig, files.numbers[files.count - i], path);
-        CU_ASSERT_EQUAL(file_remove(r, path), 0);
+        lose_file(rig, files.numbers[files.count - i]);
     }
     engine_rig_open(rig, r);
     CU_ASSERT_FATAL(note_corrupt(rig, KEYS, is_corrupt) > 0);
-    CU_ASSERT_EQUAL(begin_snapshot(rig), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(engine_rig_try_snapshot(rig), TORC_E_CORRUPT);
     CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
     CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_accepted");
     check_given_up(rig, KEYS, is_corrupt);
@@ -553,14 +547,13 @@ TEST_IN_REACTOR(a_lost_value_log_stays_where_its_table_cannot_be_read)
     engine_rig_settle(rig);
     engine_rig_close(rig);
     uint64_t number = files_of(rig).numbers[0]; /* that of its table, too */
-    path_of(rig, number, path);
-    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    lose_file(rig, number);
     snprintf(path, sizeof path, "%s/table-%016llx.sst", rig->options.directory, (unsigned long long)number);
     overwrite_some(r, path, 100);
     engine_rig_open(rig, r);
     CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0); /* the rest is served */
     CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_remains");
-    CU_ASSERT_EQUAL(begin_snapshot(rig), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(engine_rig_try_snapshot(rig), TORC_E_CORRUPT);
     CU_ASSERT(count_corrupt(rig, KEYS) > 0);
     end(rig);
 }
@@ -589,7 +582,6 @@ static void copy_newest_run(struct engine_rig *rig)
 TEST_IN_REACTOR(a_value_that_another_table_has_is_not_given_up)
 {
     enum { KEYS = 8 };
-    char path[512];
     struct engine_rig *rig = begin(r, 0);
     put_all(rig, KEYS, LARGE);
     CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
@@ -598,15 +590,14 @@ TEST_IN_REACTOR(a_value_that_another_table_has_is_not_given_up)
     engine_rig_close(rig);
     struct found_files files = files_of(rig);
     CU_ASSERT_FATAL(files.count >= 2);
-    path_of(rig, files.numbers[files.count - 2], path);
-    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    lose_file(rig, files.numbers[files.count - 2]);
     engine_rig_open(rig, r);
     CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
     CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_accepted");
     for (int life = 0; life < 2; life++) {
         CU_ASSERT(engine_rig_check_all(rig));
         CU_ASSERT(engine_rig_check_scan(rig));
-        CU_ASSERT_EQUAL(begin_snapshot(rig), 0);
+        CU_ASSERT_EQUAL(engine_rig_try_snapshot(rig), 0);
         engine_rig_reopen(rig);
     }
     end(rig);
