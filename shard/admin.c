@@ -184,6 +184,7 @@ static void run_job(struct reactor *r, void *context)
 {
     struct admin_job *job = context;
     struct shard *s = job->shard;
+    snapshots_tidy_await(s);
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
         if (strcmp(commands[i].name, job->command) == 0)
             job->result = commands[i].run(job);

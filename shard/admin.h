@@ -59,6 +59,8 @@ struct admin {
     unsigned parts_missing;
     struct event parts_back;
     struct admin_part *parts; /* one a core, while a job runs */
+    bool is_tidying;          /* what a crash has left of snapshots is being removed; jobs wait */
+    struct event tidied;
 };
 
 /* Takes a request of FRAME_ADMIN, on any core. */
@@ -68,6 +70,11 @@ void admin_start(struct shard *s, const struct reply *reply, const struct frame 
 /* MESSAGE_ADMIN and MESSAGE_ADMIN_DONE */
 void admin_run_part(struct shard *s, struct admin_part *part);
 void admin_part_done(struct shard *s, struct admin_part *part);
+
+/* snapshots_tidy.c: removes what a crash has left of snapshots and backups, in a task, once, on core 0.
+ * Errors are told, and the next start tries again. */
+void snapshots_tidy_start(struct shard *s);
+void snapshots_tidy_await(struct shard *s); /* Waits: a job begins when that is over */
 
 void admin_stop(struct shard *s); /* the node ends: jobs are cut short */
 static inline bool admin_is_quiet(const struct admin *a)
@@ -95,6 +102,8 @@ MUST_CHECK int admin_ask_all(struct admin_job *job, enum admin_step step, const 
 /* Waits. Makes a snapshot in `directory`, below the data directory's snapshots; *clock is its moment. After
  * an error nothing is left of it. */
 MUST_CHECK int snapshots_make(struct admin_job *job, const char *directory, uint64_t *clock);
+/* Can a snapshot have that name? */
+bool snapshots_is_name(const char *name);
 /* Waits. Removes one, also one that was cut short. */
 MUST_CHECK int snapshots_remove(struct admin_job *job, const char *directory);
 

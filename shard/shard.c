@@ -307,6 +307,7 @@ static int start_first(struct shard *s, const struct address *wanted)
     address.port = listener_port(s->listener);
     exchange_broadcast(s, MESSAGE_SERVE, address.port);
     log_serving(s, &address);
+    snapshots_tidy_start(s);
     return 0;
 }
 

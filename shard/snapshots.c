@@ -36,12 +36,17 @@ static int say(struct admin_job *job, int code, const char *text)
 
 /* ---- names ---- */
 
-static int check_name(struct admin_job *job)
+bool snapshots_is_name(const char *name)
 {
     static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    size_t bytes = strlen(job->argument);
-    if (bytes > 0 && bytes <= NAME_BYTES_MAX && job->argument[0] != '.' && job->argument[0] != '-' &&
-        strspn(job->argument, allowed) == bytes)
+    size_t bytes = strlen(name);
+    return bytes > 0 && bytes <= NAME_BYTES_MAX && name[0] != '.' && name[0] != '-' &&
+           strspn(name, allowed) == bytes;
+}
+
+static int check_name(struct admin_job *job)
+{
+    if (snapshots_is_name(job->argument))
         return 0;
     return say(
         job, TORC_E_MALFORMED,
@@ -197,26 +202,46 @@ int snapshots_create(struct admin_job *job)
 
 /* ---- list and delete ---- */
 
+static void tell_listed(struct admin_job *job, const char *name, const struct catalogue *c)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < c->file_count; i++)
+        bytes += c->files[i].bytes;
+    json_begin_object(&job->said, NULL);
+    json_text(&job->said, "name", name);
+    json_number(&job->said, "time_ms", c->clock >> HLC_COUNTER_BITS);
+    json_number(&job->said, "files", c->file_count);
+    json_number(&job->said, "bytes", bytes);
+    json_end(&job->said);
+}
+
+/* One without a catalogue, or with one that cannot be read: it can only be deleted. */
+static void tell_useless(struct admin_job *job, const char *name, const char *what)
+{
+    json_begin_object(&job->said, NULL);
+    json_text(&job->said, "name", name);
+    json_text(&job->said, "useless", what);
+    json_end(&job->said);
+}
+
 static int list_one(void *context, const char *name)
 {
     enum { ROOM_BYTES = 512 };
     struct admin_job *job = context;
     char path[DATADIR_PATH_MAX];
     struct catalogue c;
+    if (!snapshots_is_name(name) || job->said.capacity - job->said.bytes < ROOM_BYTES)
+        return 0;
     path_of(job, name, "/CATALOGUE", path);
-    if (name[0] == '.' || job->said.capacity - job->said.bytes < ROOM_BYTES ||
-        catalogue_read(job->shard->reactor, path, &c) != 0)
-        return 0; /* one that was cut short is none */
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < c.file_count; i++)
-        bytes += c.files[i].bytes;
-    json_begin_object(&job->said, NULL);
-    json_text(&job->said, "name", name);
-    json_number(&job->said, "time_ms", c.clock >> HLC_COUNTER_BITS);
-    json_number(&job->said, "files", c.file_count);
-    json_number(&job->said, "bytes", bytes);
-    json_end(&job->said);
-    catalogue_deinit(job->shard->reactor, &c);
+    int rc = catalogue_read(job->shard->reactor, path, &c);
+    if (rc == TORC_E_NO_MEMORY)
+        return rc;
+    if (rc == 0) {
+        tell_listed(job, name, &c);
+        catalogue_deinit(job->shard->reactor, &c);
+    } else if (rc != -ENOTDIR) {
+        tell_useless(job, name, rc == -ENOENT ? "unfinished" : "damaged");
+    }
     return 0;
 }
 
@@ -245,22 +270,33 @@ int snapshots_remove(struct admin_job *job, const char *directory)
     return rc ? rc : directory_remove_all(r, directory);
 }
 
+static int is_there(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return 1;
+}
+
+/* Waits. A snapshot, or what is left of one whose making or deletion was cut short. */
+static int find_any(struct admin_job *job, const char *directory)
+{
+    int rc = directory_list(job->shard->reactor, directory, is_there, NULL);
+    if (rc == -ENOENT || rc == -ENOTDIR)
+        return say(job, -ENOENT,
+                   "there is no snapshot of that name; `torc snapshot list` names those there are");
+    return rc == 1 ? 0 : rc;
+}
+
 int snapshots_delete(struct admin_job *job)
 {
-    char directory[DATADIR_PATH_MAX], catalogue[DATADIR_PATH_MAX];
-    struct file *f;
+    char directory[DATADIR_PATH_MAX];
     int rc = check_name(job);
     if (rc)
         return rc;
     path_of(job, job->argument, "", directory);
-    path_of(job, job->argument, "/CATALOGUE", catalogue);
-    rc = file_open(job->shard->reactor, catalogue, FILE_READ, &f);
-    if (rc == -ENOENT)
-        return say(job, rc, "there is no snapshot of that name; `torc snapshot list` names those there are");
-    if (rc == 0) {
-        file_close(job->shard->reactor, f);
+    rc = find_any(job, directory);
+    if (rc == 0)
         rc = snapshots_remove(job, directory);
-    }
     if (rc == 0) {
         json_begin_object(&job->said, NULL);
         json_text(&job->said, "name", job->argument);

@@ -106,9 +106,13 @@ static int write_snapshot(struct cli *cli, const json_t *s)
 {
     char line[256], when[TIME_TEXT_BYTES];
     const char *name = json_string_value(json_object_get(s, "name"));
+    const char *useless = json_string_value(json_object_get(s, "useless"));
     time_text(number_of(s, "time_ms"), when);
-    snprintf(line, sizeof line, "%s\t%s\t%lld files\t%lld bytes\n", name ? name : "?", when,
-             (long long)number_of(s, "files"), (long long)number_of(s, "bytes"));
+    if (useless)
+        snprintf(line, sizeof line, "%.64s\t%.32s: delete it\n", name ? name : "?", useless);
+    else
+        snprintf(line, sizeof line, "%s\t%s\t%lld files\t%lld bytes\n", name ? name : "?", when,
+                 (long long)number_of(s, "files"), (long long)number_of(s, "bytes"));
     return cli_write_text(cli, line);
 }
 

@@ -240,6 +240,31 @@ TEST(a_snapshot_is_made_listed_restored_and_deleted)
     server_stop(&s);
 }
 
+TEST(a_start_removes_what_is_left_of_snapshots_and_nothing_else)
+{
+    static const char *const names[] = {"", "/half", "/half/shard-000", "/.backup", "/mine", "/mine/notes"};
+    struct server s;
+    char path[700];
+    server_init(&s, NULL, options);
+    if (!server_start(&s))
+        return;
+    server_stop(&s);
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        snprintf(path, sizeof path, "%s/snapshots%s", s.data, names[i]);
+        CU_ASSERT_EQUAL(mkdir(path, 0777), 0);
+    }
+    const char *const create[] = {"snapshot", "create", "half", NULL};
+    const char *const delete[] = {"snapshot", "delete", "half", NULL};
+    if (!server_start(&s))
+        return;
+    CU_ASSERT(run(&s, create) && run(&s, delete));
+    for (size_t i = 1; i < ARRAY_COUNT(names); i++) {
+        snprintf(path, sizeof path, "%s/snapshots%s", s.data, names[i]);
+        CU_ASSERT_EQUAL(access(path, F_OK) == 0, strncmp(names[i], "/mine", 5) == 0);
+    }
+    server_stop(&s);
+}
+
 /* Asks one thing of a server. Returns: the code; *job is the number in the answer, 0 when there is none. */
 static int ask(const struct server *s, const char *command, const char *argument, unsigned long long *job)
 {

@@ -1,0 +1,171 @@
+/* admin_test.c - snapshots and backups of a server whose power goes in the middle of them. */
+#include "test/sim/server_rig.h"
+
+#include <stdio.h>
+
+enum {
+    ALWAYS = 1000000,
+    KEYS = 200,
+    KEY_BYTES = 16,
+    STEP_NS = 150 * 1000,
+    STEPS = 24,
+    POLL_NS = 1000000,
+    POLLS_MAX = 20000,
+};
+
+struct admin_rig {
+    struct server_rig server; /* the first: bodies get it */
+    uint64_t pause_ns;
+    const char *command; /* of the body start_job */
+    const char *argument;
+};
+
+static struct admin_rig *rig_of(struct server_rig *rig)
+{
+    return CONTAINER_OF(rig, struct admin_rig, server);
+}
+
+/* ---- for bodies ---- */
+
+static void put_all(struct server_rig *rig)
+{
+    static const char value[1000];
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[KEY_BYTES];
+        snprintf(key, sizeof key, "key-%u", i);
+        struct rig_request q = {.op = FRAME_PUT, .key = key, .value = slice_of(value, sizeof value)};
+        CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    }
+}
+
+/* Returns: the answer's text, until the next request. */
+static const char *ask(struct server_rig *rig, const char *command, const char *argument)
+{
+    struct rig_request q = {.op = FRAME_ADMIN, .key = command, .value = slice_of_string(argument)};
+    unsigned place = rig_ask(rig, &q);
+    rig_await(rig);
+    struct rig_answer *a = &rig->answers[place];
+    CU_ASSERT_EQUAL_FATAL(a->code, 0);
+    CU_ASSERT_FATAL(a->value_bytes < sizeof a->value);
+    a->value[a->value_bytes] = 0;
+    return (const char *)a->value;
+}
+
+/* Waits for its end. Returns: what `job` says of it. */
+static const char *run_job(struct server_rig *rig, const char *command, const char *argument)
+{
+    char number[32];
+    unsigned long long job = 0;
+    CU_ASSERT_EQUAL(sscanf(ask(rig, command, argument), "{\"job\":%llu}", &job), 1);
+    snprintf(number, sizeof number, "%llu", job);
+    const char *text = ask(rig, "job", number);
+    for (unsigned i = 0; strstr(text, "\"running\"") && i < POLLS_MAX; i++) {
+        task_sleep(rig->reactor, POLL_NS);
+        text = ask(rig, "job", number);
+    }
+    return text;
+}
+
+static void make_snapshot(struct server_rig *rig)
+{
+    CU_ASSERT(strstr(run_job(rig, "snapshot-create", "one"), "\"done\"") != NULL);
+}
+
+static void start_job(struct server_rig *rig)
+{
+    (void)ask(rig, rig_of(rig)->command, rig_of(rig)->argument);
+    task_sleep(rig->reactor, rig_of(rig)->pause_ns);
+}
+
+static void check_none_useless(struct server_rig *rig)
+{
+    CU_ASSERT_PTR_NULL(strstr(run_job(rig, "snapshot-list", ""), "useless"));
+}
+
+/* ---- the disk ---- */
+
+/* Files whose path begins so. */
+static unsigned count_files(struct admin_rig *a, const char *prefix)
+{
+    const struct sim_disk *disk = sim_node_disk(a->server.server.node);
+    unsigned count = 0;
+    for (uint32_t i = 0; i < sim_disk_file_count(disk); i++)
+        count += strncmp(sim_disk_file_at(disk, i).path, prefix, strlen(prefix)) == 0;
+    return count;
+}
+
+static bool is_whole_snapshot(struct admin_rig *a)
+{
+    char byte;
+    const struct sim_disk *disk = sim_node_disk(a->server.server.node);
+    return sim_disk_peek(disk, "data/snapshots/one/CATALOGUE", &byte, 1, 0) >= 0;
+}
+
+/* ---- tests ---- */
+
+/* Returns: whether something was left that was no snapshot when the power came back. */
+static bool cut_off(const char *command, const char *argument, bool is_made_before, unsigned step)
+{
+    struct admin_rig a = {.command = command, .argument = argument, .pause_ns = (uint64_t)step * STEP_NS};
+    server_rig_open(&a.server, 1);
+    snprintf(a.server.server.options.backup_root, sizeof a.server.server.options.backup_root, "/backups");
+    server_rig_start(&a.server);
+    server_rig_run(&a.server, put_all);
+    if (is_made_before)
+        server_rig_run(&a.server, make_snapshot);
+    if (step % 2)
+        server_rig_set_fault(&a.server, SIM_DROPPED_NAME, ALWAYS / 2);
+    server_rig_run(&a.server, start_job);
+    sim_node_kill(a.server.server.node, SIM_END_POWER);
+    bool is_whole = is_whole_snapshot(&a);
+    bool is_left = count_files(&a, "data/snapshots/.backup/") > 0 ||
+                   (!is_whole && count_files(&a, "data/snapshots/one/") > 0);
+    server_rig_start(&a.server);
+    server_rig_run(&a.server, check_none_useless);
+    CU_ASSERT_EQUAL(count_files(&a, "data/snapshots/.backup/"), 0);
+    CU_ASSERT_EQUAL(is_whole_snapshot(&a), is_whole);
+    CU_ASSERT_EQUAL(count_files(&a, "data/snapshots/one/") > 0, is_whole);
+    server_rig_stop(&a.server);
+    server_rig_close(&a.server);
+    return is_left;
+}
+
+TEST(deletion_of_a_snapshot_that_is_cut_off_is_finished_by_the_next_start)
+{
+    unsigned left = 0;
+    for (unsigned step = 0; step < STEPS; step++)
+        left += cut_off("snapshot-delete", "one", true, step);
+    CU_ASSERT(left > 0);
+}
+
+TEST(snapshot_or_backup_that_is_cut_off_is_removed_by_the_next_start)
+{
+    unsigned snapshots = 0, backups = 0;
+    for (unsigned step = 0; step < STEPS; step++) {
+        snapshots += cut_off("snapshot-create", "one", false, step * 4);
+        backups += cut_off("backup", "/backups", false, step * 4);
+    }
+    CU_ASSERT(snapshots > 0 && backups > 0);
+}
+
+static void delete_the_rest(struct server_rig *rig)
+{
+    CU_ASSERT(strstr(run_job(rig, "snapshot-list", ""), "\"useless\":\"unfinished\"") != NULL);
+    CU_ASSERT(strstr(run_job(rig, "snapshot-delete", "one"), "\"done\"") != NULL);
+    CU_ASSERT(strstr(run_job(rig, "snapshot-list", ""), "\"snapshots\":[]") != NULL);
+    CU_ASSERT(strstr(run_job(rig, "snapshot-delete", "one"), "there is no snapshot") != NULL);
+}
+
+TEST(half_deleted_snapshot_is_listed_as_useless_and_can_be_deleted)
+{
+    struct admin_rig a = {.pause_ns = 0};
+    server_rig_open(&a.server, 2);
+    server_rig_start(&a.server);
+    server_rig_run(&a.server, put_all);
+    server_rig_run(&a.server, make_snapshot);
+    sim_disk_remove_file(sim_node_disk(a.server.server.node), "data/snapshots/one/CATALOGUE");
+    server_rig_run(&a.server, delete_the_rest);
+    CU_ASSERT_EQUAL(count_files(&a, "data/snapshots/one/"), 0);
+    server_rig_stop(&a.server);
+    server_rig_close(&a.server);
+}
