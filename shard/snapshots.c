@@ -224,14 +224,17 @@ static void tell_useless(struct admin_job *job, const char *name, const char *wh
     json_end(&job->said);
 }
 
+/* Returns: 1 when the page is full. */
 static int list_one(void *context, const char *name)
 {
     enum { ROOM_BYTES = 512 };
     struct admin_job *job = context;
     char path[DATADIR_PATH_MAX];
     struct catalogue c;
-    if (!snapshots_is_name(name) || job->said.capacity - job->said.bytes < ROOM_BYTES)
+    if (!snapshots_is_name(name) || strcmp(name, job->argument) <= 0)
         return 0;
+    if (job->said.capacity - job->said.bytes < ROOM_BYTES)
+        return 1;
     path_of(job, name, "/CATALOGUE", path);
     int rc = catalogue_read(job->shard->reactor, path, &c);
     if (rc == TORC_E_NO_MEMORY)
@@ -245,6 +248,7 @@ static int list_one(void *context, const char *name)
     return 0;
 }
 
+/* A page: those after the one that is the argument, in byte order. */
 int snapshots_list(struct admin_job *job)
 {
     char path[DATADIR_PATH_MAX];
@@ -253,8 +257,10 @@ int snapshots_list(struct admin_job *job)
     json_begin_array(&job->said, "snapshots");
     int rc = directory_list(job->shard->reactor, path, list_one, job);
     json_end(&job->said);
+    json_number(&job->said, "more", rc == 1);
     json_end(&job->said);
-    return rc == -ENOENT ? 0 : rc;
+    ASSERT(!job->said.is_truncated);
+    return rc == -ENOENT || rc == 1 ? 0 : rc;
 }
 
 int snapshots_remove(struct admin_job *job, const char *directory)

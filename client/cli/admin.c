@@ -151,10 +151,42 @@ int cli_backup(struct cli *cli)
     return code;
 }
 
+/* Adds a page to `all`. *after: the name of the last one in it, when more are there; else null. Borrowed from
+ * `all`. Returns: false when the page is none. */
+static bool add_page(json_t *all, const json_t *page, const char **after)
+{
+    json_t *list = json_object_get(page, "snapshots");
+    size_t count = json_array_size(list);
+    bool has_more = number_of(page, "more") != 0;
+    *after = has_more ? json_string_value(json_object_get(json_array_get(list, count - 1), "name")) : NULL;
+    return json_array_extend(json_object_get(all, "snapshots"), list) == 0 && (!has_more || *after);
+}
+
+/* All pages of the list as one. Returns: null after saying why. */
+static json_t *list_snapshots(struct cli *cli, int *code)
+{
+    json_t *all = json_pack("{s:[]}", "snapshots");
+    const char *after = "";
+    if (!all)
+        *code = cli_complain("out of memory");
+    while (all && after) {
+        json_t *page = run_job(cli, "snapshot-list", after, code);
+        bool is_added = page && add_page(all, page, &after);
+        if (page && !is_added)
+            *code = cli_complain("snapshot-list: the answer of the server is no page of a list");
+        json_decref(page);
+        if (!is_added) {
+            json_decref(all);
+            all = NULL;
+        }
+    }
+    return all;
+}
+
 int cli_snapshot(struct cli *cli)
 {
     static const char *const verbs[] = {"create", "list", "delete"};
-    static const char *const commands[] = {"snapshot-create", "snapshot-list", "snapshot-delete"};
+    static const char *const commands[] = {"snapshot-create", "", "snapshot-delete"};
     const struct cli_options *o = cli->options;
     size_t verb = 0;
     int code;
@@ -165,7 +197,9 @@ int cli_snapshot(struct cli *cli)
         cli_complain("snapshot takes create NAME, list or delete NAME; see torc --help");
         return CLI_USAGE;
     }
-    json_t *result = run_job(cli, commands[verb], is_list ? "" : o->arguments[1], &code);
+    code = CLI_DONE;
+    json_t *result =
+        is_list ? list_snapshots(cli, &code) : run_job(cli, commands[verb], o->arguments[1], &code);
     if (!result)
         return code;
     if (o->is_json)

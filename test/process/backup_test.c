@@ -265,6 +265,31 @@ TEST(a_start_removes_what_is_left_of_snapshots_and_nothing_else)
     server_stop(&s);
 }
 
+TEST(a_list_of_many_snapshots_shows_all_of_them)
+{
+    enum { SNAPSHOTS = 2500 }; /* more than an answer holds */
+    struct server s;
+    char path[700], *out;
+    unsigned shown = 0;
+    server_init(&s, NULL, options);
+    if (!server_start(&s))
+        return;
+    const char *const create[] = {"snapshot", "create", "first", NULL};
+    const char *const list[] = {"snapshot", "list", NULL};
+    CU_ASSERT(run(&s, create));
+    for (unsigned i = 0; i < SNAPSHOTS; i++) {
+        snprintf(path, sizeof path, "%s/snapshots/half-%06u", s.data, i);
+        CU_ASSERT_EQUAL(mkdir(path, 0777), 0);
+    }
+    CU_ASSERT_EQUAL(torc(&s, list, &out), 0);
+    CU_ASSERT(out && strstr(out, "first\t") == out);
+    for (const char *at = out; at && (at = strstr(at, "\nhalf-")) != NULL; at++, shown++)
+        CU_ASSERT_EQUAL(strtoul(at + 6, NULL, 10), shown);
+    CU_ASSERT_EQUAL(shown, SNAPSHOTS);
+    free(out);
+    server_stop(&s);
+}
+
 /* Asks one thing of a server. Returns: the code; *job is the number in the answer, 0 when there is none. */
 static int ask(const struct server *s, const char *command, const char *argument, unsigned long long *job)
 {
