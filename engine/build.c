@@ -12,6 +12,8 @@ enum {
     MEMORY_TRIES_MAX = 1000,
     MEMORY_TRY_NS = 10 * 1000 * 1000,
     PAY_BYTES = 64 << 10, /* of a merge at once */
+    RUN_TABLES = 8,       /* that an upper run is cut into, unless they are too small */
+    RUN_TABLE_BYTES_MIN = 1 << 20,
 };
 
 /* ---- one table ---- */
@@ -146,7 +148,7 @@ static int next_record(struct engine *e, struct build *b, struct record *record)
 /* Until the table is large enough or the merge at its end. */
 static int write_records(struct engine *e, struct build *b, struct table_writer *w)
 {
-    uint64_t bytes_max = e->options.table_bytes_max;
+    uint64_t bytes_max = b->table_bytes ? b->table_bytes : e->options.table_bytes_max;
     struct record record;
     int rc = 1;
     while (rc == 1 && table_writer_bytes(w) < bytes_max && !values_build_is_full(&b->values)) {
@@ -340,6 +342,13 @@ int engine_build_tables(struct engine *e, struct build *b)
     }
     values_build_deinit(&b->values);
     return rc;
+}
+
+uint64_t build_table_bytes_of_run(const struct engine *e, uint64_t bytes)
+{
+    uint64_t part = bytes / RUN_TABLES;
+    part = part > RUN_TABLE_BYTES_MIN ? part : RUN_TABLE_BYTES_MIN;
+    return part < e->options.table_bytes_max ? part : e->options.table_bytes_max;
 }
 
 uint64_t build_entry_bytes(struct table_ref *const *tables, uint32_t count)

@@ -1,7 +1,7 @@
 /* build.h - new tables from a merge: for flushes and compactions.
  *
- * A merge is cut into tables of table_bytes_max, so that files, filters and what a writer holds in memory
- * stay of one size however large the shard is. Together they are one run, or a part of the bottom.
+ * A merge is cut into tables of table_bytes_max or less, so that files, filters and what a writer holds in
+ * memory stay of one size however large the shard is. Together they are one run, or a part of the bottom.
  *
  * A dead record, a tombstone or one that has expired, hides older versions of its key. It is dropped when no
  * run that stays can hold one. Dead by expiry is what the time of the build says, and nothing but the record:
@@ -24,6 +24,7 @@ struct build {
     const struct table_run *older;
     uint32_t older_count;
     uint64_t entry_bytes; /* the usual length of an entry; 0: not known */
+    uint64_t table_bytes; /* of a table; 0: table_bytes_max */
     struct pace *pace;    /* that the merge is paid from; null: it need not be */
     bool gives_up;        /* values that are lost, see values_build.h; then `older` has all other tables */
     /* Filled: */
@@ -46,6 +47,9 @@ struct build {
  * Returns: 0, with no table when no record was left; TORC_E_CANCELLED when the engine closes meanwhile; an
  * error, and no file is left. build_deinit in every case. */
 MUST_CHECK int engine_build_tables(struct engine *e, struct build *build);
+/* For build.table_bytes of an upper run of so many bytes: rounds merge a part of it and let that part go, so
+ * it is of several tables. */
+uint64_t build_table_bytes_of_run(const struct engine *e, uint64_t bytes);
 uint64_t build_bytes(const struct build *build); /* of all its tables */
 /* The usual length of an entry in these tables; 0 when there is none. */
 uint64_t build_entry_bytes(struct table_ref *const *tables, uint32_t count);

@@ -14,8 +14,8 @@ enum {
     CROWDED_TIER_RUNS = 4,
     IDLE_TIER_RUNS = 2, /* nothing is written: a get asks fewer filters */
     TRIGGER_MEMTABLES = 4,
-    TRIGGER_PER_CENT = 15, /* of the bottom */
-    DEBT_TRIGGERS = 2,     /* fresh upper runs never hold more than so many triggers */
+    TRIGGER_PER_CENT = 14, /* of the bottom */
+    DEBT_TRIGGERS = 2,     /* upper runs never hold more than so many triggers */
     TIER_ROOM_MEMTABLES = 2,
     IDLE_SHARE = 64,             /* of a memtable: less than that is nothing */
     TABLE_BYTES_LEAST = 16 << 10 /* of a table of few records: block, index, filter, footer */
@@ -33,17 +33,9 @@ bool compaction_is_damaged(const struct table_run *run)
     return false;
 }
 
-static bool is_in_round(const struct engine *e, const struct table_run *run)
+bool compaction_is_upper(const struct table_run *run)
 {
-    for (uint32_t i = 0; e->round.is_active && i < e->round.run_count; i++)
-        if (e->round.runs[i] == run->tables[0]->run)
-            return true;
-    return false;
-}
-
-bool compaction_is_fresh(const struct engine *e, const struct table_run *run)
-{
-    return !table_run_is_bottom(run) && !compaction_is_damaged(run) && !is_in_round(e, run);
+    return !table_run_is_bottom(run) && !compaction_is_damaged(run);
 }
 
 uint64_t compaction_trigger_bytes(const struct engine *e)
@@ -58,26 +50,26 @@ uint64_t compaction_trigger_bytes(const struct engine *e)
     return bytes;
 }
 
-uint64_t compaction_fresh_bytes(const struct engine *e)
+uint64_t compaction_upper_bytes(const struct engine *e)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < e->tables->run_count; i++)
-        if (compaction_is_fresh(e, &e->tables->runs[i]))
+        if (compaction_is_upper(&e->tables->runs[i]))
             bytes += table_run_full_bytes(&e->tables->runs[i]);
     return bytes;
 }
 
-/* A round takes the trigger's bytes of upper runs through the bottom: at what rate can it? */
+/* A stretch takes twice the share of upper runs through the bottom that they have over all: at what rate? */
 void compaction_refresh_debt(struct engine *e)
 {
-    uint64_t trigger = compaction_trigger_bytes(e), bottom = 0;
+    uint64_t trigger = compaction_trigger_bytes(e), upper = compaction_upper_bytes(e), bottom = 0;
     for (uint32_t i = 0; i < e->tables->run_count; i++)
         bottom += table_run_is_bottom(&e->tables->runs[i]) ? table_run_full_bytes(&e->tables->runs[i]) : 0;
-    double share = (double)trigger / (double)(trigger + bottom);
+    double ahead = 2.0 * (double)(upper > trigger ? upper : trigger);
     e->pace.merge_debt = (struct pace_debt){
-        .bytes = compaction_fresh_bytes(e),
+        .bytes = upper,
         .limit = DEBT_TRIGGERS * trigger,
-        .rate = (uint64_t)((double)e->pace.merge_rate * share),
+        .rate = (uint64_t)((double)e->pace.merge_rate * ahead / (ahead + (double)bottom)),
     };
 }
 
@@ -89,7 +81,7 @@ int merging_init(struct engine *e, struct merging *m)
     *m = (struct merging){.set = set};
     table_set_hold(set);
     m->inputs = reactor_alloc(e->reactor, (set->run_count + 1) * sizeof *m->inputs);
-    m->older = reactor_alloc(e->reactor, (set->run_count + 1) * sizeof *m->older);
+    m->older = reactor_alloc(e->reactor, (2 * set->run_count + 1) * sizeof *m->older);
     m->removed = reactor_alloc(e->reactor, (set->count + 1) * sizeof(struct table_ref *));
     return m->inputs && m->older && m->removed ? 0 : TORC_E_NO_MEMORY;
 }
@@ -245,7 +237,7 @@ static bool pick_of_tier(const struct engine *e, uint32_t tier, struct tier *t)
     *t = (struct tier){.tier = tier};
     for (uint32_t i = set->run_count; i-- > 0 && t->count < TIER_RUNS;) {
         const struct table_run *run = &set->runs[i];
-        if (!compaction_is_fresh(e, run) || tier_of(e, run) != tier)
+        if (!compaction_is_upper(run) || tier_of(e, run) != tier)
             continue;
         if (table_run_full_bytes(run) > room)
             break;
@@ -293,6 +285,7 @@ static int merge_tier(struct engine *e, const struct tier *t)
     int rc = merging_init(e, &m);
     if (rc == 0) {
         plan_tier(e, &m, t);
+        build.table_bytes = build_table_bytes_of_run(e, m.bytes);
         pace_plan(&e->pace, m.bytes, TIER_ROOM_MEMTABLES * e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
@@ -407,13 +400,13 @@ static int compact_once(struct engine *e)
         rc = merge_for_values(e);
     if (rc)
         return rc;
-    if (!e->round.is_active && round_is_due(e)) /* before tiers: what it takes need not be merged twice */
-        round_begin(e);
-    if (pick_tier(e, &tier)) {
+    bool is_due = round_is_due(e);
+    if (!(is_due && e->is_idle) &&
+        pick_tier(e, &tier)) { /* idle, what is merged now need not be merged twice */
         rc = merge_tier(e, &tier);
         return rc ? rc : 1;
     }
-    if (e->round.is_active) {
+    if (is_due) {
         rc = round_merge_fragment(e);
         return rc ? rc : 1;
     }

@@ -2,26 +2,28 @@
  *
  *   flush -> run   run   run   run   run  ... tier 0     eight runs of a tier become one of the next
  *            \______________________________/            as long as that is less than half of what
- *                  run      run               tier 1     begins a round
+ *                  run      run               tier 1     rounds leave
  *
- *   a round: all upper runs that there are, and the bottom, fragment by fragment
+ *   rounds: all upper runs that there are, and the bottom, fragment by fragment, again and again
  *
- *            run A   [.....passed.....|............]
- *            run B   [....passed....][|][..........]       tables wholly passed are gone
+ *            run A   .................|[.....][......]   tables wholly passed are gone
+ *            run B   [......][......][|.....][.......]   came when the round was there
  *            bottom  [new][new][new][n|][old][old][old]
  *                                     ^ position
  *
- * A round begins when the upper runs hold as much as four memtables or 15 % of the bottom, whichever is more.
- * So a byte is written once by its flush, once by a tier now and then, and about 1 + 1 / 0.15 times into the
- * bottom; and upper runs, which may be newer versions of what the bottom has, cost 15 % of space and not more
- * (Dostoevsky's lazy leveling, Dayan and Idreos, 2018, with the whole of the upper tiers as the source of one
- * merge). docs/architecture.md has the arithmetic.
+ * While the upper runs hold more than four memtables or 14 % of the bottom, whichever is more, a round goes
+ * on through the keys, and begins anew at their end. Before the position lies what was written in a whole round,
+ * behind it nothing yet: so a fragment takes in twice the share that upper runs have over all, and a byte is
+ * written once by its flush, once by a tier, and about 1 + 1 / 0.28 times into the bottom; and upper runs,
+ * which may be newer versions of what the bottom has, cost 14 % of space and not more (lazy leveling, Dayan
+ * and Idreos, "Dostoevsky", SIGMOD 2018, with the whole of the upper tiers as the source of one merge that
+ * does not wait until they are full). docs/architecture.md has the arithmetic.
  *
- * A fragment merges one stretch of keys of all runs of the round with the bottom tables in it and counts at
- * once. What an upper table holds of passed keys is then a duplicate of what the bottom has, or older. So a
- * dead record is dropped only when no upper table that stays can hold an older version: else that one would
- * come to light when the table with the dead record goes first. Nothing of a round is kept on disk: after a
- * start the next one begins anew.
+ * A fragment merges one stretch of keys of all upper runs with the bottom tables in it and counts at once. An
+ * upper table goes when it has been passed as a whole. What it holds of passed keys until then is a duplicate
+ * of what the bottom has, or older. So a dead record is dropped only when no upper table that stays can hold
+ * an older version: else that one would come to light when the table with the dead record goes first. Nothing
+ * of a round is kept on disk: after a start one begins at the first key.
  *
  * A table with a bad block is taken out of its run and is one of its own; it is not merged until the next
  * start, and everything else goes on. */
@@ -35,7 +37,7 @@ struct merging {
     struct table_set *set;    /* held */
     struct table_run *inputs; /* runs of it, or parts of them */
     uint32_t input_count;
-    struct table_run *older; /* what stays where older versions may be */
+    struct table_run *older; /* what stays where older versions may be; room for two parts of each run */
     uint32_t older_count;
     struct table_ref **removed; /* tables that go when it counts */
     uint32_t removed_count;
@@ -68,21 +70,17 @@ struct compaction_place {
 MUST_CHECK int compaction_merge_table(struct engine *e, const struct compaction_place *p, bool gives_up);
 
 bool compaction_is_damaged(const struct table_run *run);
-/* Can the run be merged in a tier, or taken into a round: is it neither the bottom, damaged, nor of the round
- * that goes on? */
-bool compaction_is_fresh(const struct engine *e, const struct table_run *run);
-/* The bytes of upper runs that begin a round, and those of the runs that wait for one; what tables point to
- * in value logs counts, too. */
+/* Is it neither the bottom nor damaged? */
+bool compaction_is_upper(const struct table_run *run);
+/* The bytes of upper runs at which they are merged into the bottom, and those that there are; what tables
+ * point to in value logs counts, too. */
 uint64_t compaction_trigger_bytes(const struct engine *e);
-uint64_t compaction_fresh_bytes(const struct engine *e);
+uint64_t compaction_upper_bytes(const struct engine *e);
 
 /* compaction_round.c */
-bool round_is_due(const struct engine *e);
-void round_begin(struct engine *e);
-/* Waits. One fragment; the round is over after the last one. Returns: as compaction_merge. */
+bool round_is_due(const struct engine *e); /* shall a fragment be merged? */
+/* Waits. One fragment. Returns: as compaction_merge. */
 MUST_CHECK int round_merge_fragment(struct engine *e);
-/* Of the upper runs of the round and the bottom, what has not been passed. */
-uint64_t round_bytes_left(const struct engine *e);
 
 /* compaction_expired.c. Tables of nothing but expired records that hide nothing: dropped without a read.
  * `now_ms` is the wall clock. Returns: 1 when there were some, 0, or an error of engine_change_tables. */

@@ -29,7 +29,6 @@ bool compaction_has_values_to_give_up(const struct engine *e)
 int compaction_give_up_values(struct engine *e)
 {
     struct compaction_place place;
-    e->round.is_active = false;
     if (!pick(e, &place))
         return 0;
     int rc = compaction_merge_table(e, &place, true);

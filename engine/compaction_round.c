@@ -2,19 +2,26 @@
  *
  *   keys     position                       end
  *               v                            v
- *   uppers   ---|=====|  [=======][==========|=====]--[....]
+ *   uppers   [--|=====|  [=======][==========|=====]--[....]
  *   bottom      [ new tables replace these ]  [ stays ]
  *
- * A stretch begins at the first upper key that has not been passed, so bottom tables without anything new are
- * left alone; it takes bottom tables worth a table's size, and ends where the next bottom table begins. Where
- * many upper tables lie between two bottom tables, as when keys arrive in order, it ends before one of them
- * instead. */
+ * A stretch begins at the first upper key that is not below the position, so bottom tables without anything
+ * new are left alone; it takes bottom tables worth a table's size, and ends where the next bottom table
+ * begins. Where many upper tables lie between two bottom tables, as when keys arrive in order, it ends before
+ * one of them instead.
+ *
+ * An upper table goes when it has been passed from its first key to its last: then it was *awaited* by a
+ * position that was not above its first key, and ends before the position. One that was written when the
+ * position was in its midst stays for another round. So the tables of a run are in this order:
+ *
+ *   | not awaited: stay | awaited, end before the position: go | stay | */
 #include "engine/compaction.h"
 #include "reactor/base/mark.h"
 
 enum {
     IDLE_SHARE = 16, /* of the bottom: so much in upper runs is merged when there is nothing else to do */
-    ROOM_LEAST_SHARE = 16, /* of the trigger */
+    HURRY_SHARE = 4, /* of the trigger: so much above it, and merges are paid eight times as fast */
+    HURRY_LEAST = 8,
 };
 
 /* The stretch, in terms of the set that the merging holds. */
@@ -24,6 +31,7 @@ struct stretch {
     uint32_t last;                  /* to before this one */
     const struct record_key *end;   /* null: to the end of all keys */
     uint64_t bytes_max;             /* of bottom tables, or of upper ones between two of them; one at least */
+    uint64_t upper_bytes;           /* that it takes from upper tables, about */
 };
 
 static void set_position(struct round *round, const struct record_key *key)
@@ -39,14 +47,6 @@ static void set_position(struct round *round, const struct record_key *key)
     round->position.subkey = slice_of(subkey, key->subkey.bytes);
 }
 
-static bool is_of_round(const struct round *round, const struct table_run *run)
-{
-    for (uint32_t i = 0; i < round->run_count; i++)
-        if (round->runs[i] == run->tables[0]->run)
-            return true;
-    return false;
-}
-
 static const struct table_run *find_bottom(const struct table_set *set)
 {
     for (uint32_t i = 0; i < set->run_count; i++)
@@ -55,13 +55,13 @@ static const struct table_run *find_bottom(const struct table_set *set)
     return NULL;
 }
 
-/* A run of the round with a table that is still to be taken out of it: the whole would be passed over, and
- * its other tables removed unmerged. */
-static bool is_torn(const struct engine *e, const struct merging *m)
+/* A run with a table that is still to be taken out of it: its others would not be merged, and the position
+ * would pass them. */
+static bool is_torn(const struct merging *m)
 {
     for (uint32_t i = 0; i < m->set->run_count; i++) {
         const struct table_run *run = &m->set->runs[i];
-        if (run->count > 1 && is_of_round(&e->round, run) && compaction_is_damaged(run))
+        if (run->count > 1 && !table_run_is_bottom(run) && compaction_is_damaged(run))
             return true;
     }
     return false;
@@ -69,53 +69,39 @@ static bool is_torn(const struct engine *e, const struct merging *m)
 
 /* ---- when ---- */
 
+static bool is_due_when_idle(const struct engine *e, uint32_t runs, uint64_t bytes)
+{
+    const struct table_run *bottom = find_bottom(e->tables);
+    if (runs == 0 || runs + (bottom != NULL) < 2)
+        return false;
+    return e->round.is_of_idleness || bytes >= (bottom ? table_run_full_bytes(bottom) / IDLE_SHARE : 0);
+}
+
 bool round_is_due(const struct engine *e)
 {
-    uint64_t bytes = 0;
     uint32_t runs = 0;
+    uint64_t bytes = 0;
     for (uint32_t i = 0; i < e->tables->run_count; i++)
-        if (compaction_is_fresh(e, &e->tables->runs[i])) {
+        if (compaction_is_upper(&e->tables->runs[i])) {
             bytes += table_run_full_bytes(&e->tables->runs[i]);
             runs++;
         }
     if (bytes >= compaction_trigger_bytes(e))
         return true;
-    const struct table_run *bottom = find_bottom(e->tables);
-    return e->is_idle && runs + (bottom != NULL) >= 2 &&
-           bytes >= (bottom ? table_run_full_bytes(bottom) / IDLE_SHARE : 0);
+    return e->is_idle && is_due_when_idle(e, runs, bytes);
 }
 
-void round_begin(struct engine *e)
+static void go_to_start(struct engine *e)
 {
-    struct round *round = &e->round;
     const struct record_key first = {.vnode = e->options.vnode_first};
-    ASSERT(!round->is_active);
-    round->run_count = 0;
-    for (uint32_t i = e->tables->run_count; i-- > 0 && round->run_count < ROUND_RUNS_MAX;)
-        if (compaction_is_fresh(e, &e->tables->runs[i]))
-            round->runs[round->run_count++] = e->tables->runs[i].tables[0]->run;
-    set_position(round, &first);
-    round->is_active = true;
-    e->counters.rounds++;
-    compaction_refresh_debt(e);
-}
-
-uint64_t round_bytes_left(const struct engine *e)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < e->tables->run_count; i++) {
-        const struct table_run *run = &e->tables->runs[i];
-        if (is_of_round(&e->round, run))
-            bytes += run->bytes;
-        else if (table_run_is_bottom(run))
-            bytes += merging_part(run, table_run_seek(run, &e->round.position), run->count).bytes;
-    }
-    return bytes;
+    set_position(&e->round, &first);
 }
 
 static void end_round(struct engine *e)
 {
-    e->round.is_active = false;
+    go_to_start(e);
+    e->round.is_of_idleness = false;
+    e->counters.rounds++;
     e->is_values_turn = true;
 }
 
@@ -129,12 +115,12 @@ static int find_first_key(struct engine *e, struct merging *m)
     struct record record;
     uint32_t count = 0;
     for (uint32_t i = 0; i < m->set->run_count; i++)
-        count += is_of_round(&e->round, &m->set->runs[i]) && !compaction_is_damaged(&m->set->runs[i]);
+        count += compaction_is_upper(&m->set->runs[i]);
     int rc = merge_init(&merge, e->reactor, count);
     if (rc)
         return rc;
     for (uint32_t i = 0; i < m->set->run_count; i++)
-        if (is_of_round(&e->round, &m->set->runs[i]) && !compaction_is_damaged(&m->set->runs[i]))
+        if (compaction_is_upper(&m->set->runs[i]))
             merge_add_run(&merge, &m->set->runs[i], TABLE_CURSOR_SCAN);
     rc = merge_seek(&merge, &e->round.position);
     if (rc == 0)
@@ -168,14 +154,14 @@ static struct stretch find_stretch(const struct engine *e, const struct merging 
     return s;
 }
 
-/* The bytes of upper tables of the round that end before `key` and not before the position. */
+/* The bytes of upper tables that end before `key` and not before the position. */
 static uint64_t upper_bytes_before(const struct engine *e, const struct merging *m,
                                    const struct record_key *key)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < m->set->run_count; i++) {
         const struct table_run *run = &m->set->runs[i];
-        if (!is_of_round(&e->round, run) || compaction_is_damaged(run))
+        if (!compaction_is_upper(run))
             continue;
         uint32_t first = table_run_seek(run, &e->round.position), end = table_run_seek(run, key);
         for (uint32_t j = first; j < end; j++)
@@ -199,7 +185,7 @@ static void cut_stretch(struct engine *e, const struct merging *m, struct stretc
 {
     for (uint32_t i = 0; i < m->set->run_count; i++) {
         const struct table_run *run = &m->set->runs[i];
-        if (!is_of_round(&e->round, run) || compaction_is_damaged(run))
+        if (!compaction_is_upper(run))
             continue;
         for (uint32_t j = table_run_seek(run, &e->round.position); j < run->count; j++) {
             const struct record_key *key = smallest_of(run, j);
@@ -225,29 +211,45 @@ static void remove_tables(struct merging *m, const struct table_run *run, uint32
         m->removed[m->removed_count++] = run->tables[i];
 }
 
-/* An upper run of the round: tables up to the end of the stretch go, those that stay may hold older versions
+static void add_older(struct merging *m, const struct table_run *run, uint32_t first, uint32_t end)
+{
+    if (first < end)
+        m->older[m->older_count++] = merging_part(run, first, end);
+}
+
+static uint32_t first_awaited(const struct table_run *run)
+{
+    uint32_t table = 0;
+    while (table < run->count && !run->tables[table]->is_awaited)
+        table++;
+    return table;
+}
+
+/* Of an upper run: what is wholly passed at the end of the stretch goes; what stays may hold older versions
  * of what is merged. */
-static void plan_upper(const struct engine *e, struct merging *m, const struct stretch *s,
+static void plan_upper(const struct engine *e, struct merging *m, struct stretch *s,
                        const struct table_run *run)
 {
     uint32_t first = table_run_seek(run, &e->round.position);
     uint32_t stays = s->end ? table_run_seek(run, s->end) : run->count;
-    remove_tables(m, run, 0, stays);
+    uint32_t goes = first_awaited(run) < stays ? first_awaited(run) : stays;
+    remove_tables(m, run, goes, stays);
+    add_older(m, run, 0, goes);
+    add_older(m, run, stays, run->count);
     if (first < run->count)
         m->inputs[m->input_count++] = merging_part(run, first, run->count);
-    if (stays < run->count)
-        m->older[m->older_count++] = merging_part(run, stays, run->count);
     struct table_run part = merging_part(run, first, stays > first ? stays : first);
     m->bytes += compaction_bytes_of(e, &part);
+    s->upper_bytes += table_run_full_bytes(&part);
 }
 
-static void plan_stretch(const struct engine *e, struct merging *m, const struct stretch *s)
+static void plan_stretch(const struct engine *e, struct merging *m, struct stretch *s)
 {
     for (uint32_t i = 0; i < m->set->run_count; i++) {
         const struct table_run *run = &m->set->runs[i];
         if (run == s->bottom) /* no other of its tables has keys of the stretch */
             continue;
-        if (is_of_round(&e->round, run) && !compaction_is_damaged(run))
+        if (compaction_is_upper(run))
             plan_upper(e, m, s, run);
         else
             m->older[m->older_count++] = *run;
@@ -259,13 +261,13 @@ static void plan_stretch(const struct engine *e, struct merging *m, const struct
     m->bytes += compaction_bytes_of(e, &m->inputs[m->input_count++]);
 }
 
-/* Nothing is left: what is still there of the upper runs goes. */
-static void plan_rest(const struct engine *e, struct merging *m)
+/* No key of theirs is left: of tables that hold keys of other shards only, too. */
+static void plan_rest(struct merging *m)
 {
     for (uint32_t i = 0; i < m->set->run_count; i++) {
         const struct table_run *run = &m->set->runs[i];
-        if (is_of_round(&e->round, run) && !compaction_is_damaged(run))
-            remove_tables(m, run, 0, run->count);
+        if (compaction_is_upper(run))
+            remove_tables(m, run, first_awaited(run), run->count);
     }
 }
 
@@ -279,21 +281,24 @@ static const struct record_key *first_key(const struct engine *e, const struct s
     return smallest_of(s->bottom, s->first);
 }
 
-/* What may be written until the next round is due: this one should be over by then. */
-static uint64_t room_left(const struct engine *e)
+/* What may be written while the stretch is merged: as much as it takes from upper runs, so that they stay at
+ * the trigger, and less where they are above it. */
+static uint64_t room_of(const struct engine *e, const struct stretch *s)
 {
     uint64_t trigger = compaction_trigger_bytes(e);
-    uint64_t taken = compaction_fresh_bytes(e) + memtable_used_bytes(e->active);
-    uint64_t least = trigger / ROOM_LEAST_SHARE;
-    return trigger > taken + least ? trigger - taken : least;
+    uint64_t usual = trigger + e->options.memtable_bytes;
+    uint64_t held = compaction_upper_bytes(e) + memtable_used_bytes(e->active);
+    double above = held > usual ? (double)(held - usual) * HURRY_SHARE / (double)trigger : 0;
+    double least = 1.0 / HURRY_LEAST;
+    return (uint64_t)((double)s->upper_bytes * (1 - above > least ? 1 - above : least));
 }
 
-/* Waits sometimes. Returns: 0, or TORC_E_CANCELLED when a table of the round was found damaged meanwhile. */
+/* Waits sometimes. Returns: 0, or TORC_E_CANCELLED when a table of a run of many was found damaged. */
 static int plan(struct engine *e, struct merging *m, struct stretch *s, uint64_t bytes_max)
 {
     *s = find_stretch(e, m, bytes_max);
     cut_stretch(e, m, s);
-    if (is_torn(e, m))
+    if (is_torn(m))
         return TORC_E_CANCELLED;
     m->input_count = m->older_count = m->removed_count = 0;
     m->bytes = 0;
@@ -315,7 +320,7 @@ static int merge_stretch(struct engine *e, struct merging *m)
         .from = first_key(e, &s),
         .end = s.end,
     };
-    pace_plan(&e->pace, round_bytes_left(e), room_left(e));
+    pace_plan(&e->pace, m->bytes, room_of(e, &s));
     rc = compaction_merge(e, m, &build);
     if (rc)
         return rc;
@@ -326,19 +331,35 @@ static int merge_stretch(struct engine *e, struct merging *m)
     return 0;
 }
 
+/* Tables of upper runs that have all of their keys before them. */
+static void await_tables(const struct engine *e, const struct merging *m)
+{
+    for (uint32_t i = 0; i < m->set->run_count; i++) {
+        const struct table_run *run = &m->set->runs[i];
+        for (uint32_t j = 0; compaction_is_upper(run) && j < run->count; j++)
+            run->tables[j]->is_awaited |= record_key_compare(smallest_of(run, j), &e->round.position) >= 0;
+    }
+}
+
 int round_merge_fragment(struct engine *e)
 {
     struct merging m;
     struct build nothing = {.level = TABLE_LEVEL_BOTTOM};
     int rc = merging_init(e, &m);
-    if (rc == 0 && is_torn(e, &m))
+    if (rc == 0 && is_torn(&m))
         rc = TORC_E_CANCELLED;
-    if (rc == 0)
+    if (rc == 0 && e->is_idle && !e->round.is_of_idleness) {
+        go_to_start(e); /* so that nothing is left of upper runs at the end */
+        e->round.is_of_idleness = true;
+    }
+    if (rc == 0) {
+        await_tables(e, &m);
         rc = find_first_key(e, &m);
+    }
     if (rc == 1) {
         rc = merge_stretch(e, &m);
     } else if (rc == 0) {
-        plan_rest(e, &m);
+        plan_rest(&m);
         end_round(e);
         if (m.removed_count > 0)
             rc = compaction_merge(e, &m, &nothing);

@@ -31,7 +31,6 @@ enum {
     FROZEN_KEPT_MAX = 4,    /* with so many waiting to be flushed the log is held back */
     FROZEN_COUNT_MAX = 256, /* recovery may make more */
     RETRY_NS = 1000000000,  /* after a full disk */
-    ROUND_RUNS_MAX = 64,    /* upper runs that a round takes */
     ENGINE_APPLY_MAX = 16,  /* records put together */
 };
 
@@ -40,12 +39,10 @@ struct frozen {
     uint64_t last_sequence; /* of the log: all its records are at or before this one */
 };
 
-/* A pass through the keys that takes upper runs into the bottom; compaction.h. */
+/* Where merges into the bottom are on their way through the keys, round after round; compaction.h. */
 struct round {
-    bool is_active;
-    uint32_t run_count;
-    uint64_t runs[ROUND_RUNS_MAX];                 /* their names */
-    struct record_key position;                    /* what is below it has been passed */
+    bool is_of_idleness; /* begun when nothing was written: while that lasts it goes on to the end of keys */
+    struct record_key position;                    /* all zeros: before all keys */
     uint8_t key[KEY_BYTES_MAX + SUBKEY_BYTES_MAX]; /* its bytes */
 };
 

@@ -80,9 +80,12 @@ static uint64_t usual_entry_bytes(const struct engine *e)
 
 static int flush_oldest(struct engine *e)
 {
-    struct build build = {.entry_bytes = usual_entry_bytes(e)};
     uint64_t begun_ns = reactor_clock_ns(e->reactor);
     uint64_t memtable_bytes = memtable_used_bytes(e->frozen[0].memtable);
+    struct build build = {
+        .entry_bytes = usual_entry_bytes(e),
+        .table_bytes = build_table_bytes_of_run(e, memtable_bytes),
+    };
     int rc = build_oldest(e, &build);
     if (rc == 0) {
         uint64_t bytes = build_bytes(&build), entry_bytes = build_entry_bytes(build.tables, build.count);

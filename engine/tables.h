@@ -41,6 +41,7 @@ struct table_ref {
     struct value_refs values; /* what it points into; held */
     bool is_obsolete;         /* replaced: its file goes when nobody holds it */
     bool is_unnamed;          /* obsolete, and no copy of the manifest has ever named it */
+    bool is_awaited;          /* the round was once at or before its first key; compaction_round.c */
     bool is_damaged; /* it cannot be read, or a merge has met a bad block: left alone until the next start */
     bool is_suspect; /* scrubbing has met a bad block: damaged as soon as no merge counts on its run */
 };
