@@ -104,6 +104,7 @@ SIM_OUT := $(if $(filter tsan,$(VARIANT)),,$(if $(filter sim,$(VARIANT)),build,$
 
 # What is compiled with other flags than before is compiled anew.
 COMPILE := $(CC) $(CPPFLAGS_OURS) $(CPPFLAGS) $(CFLAGS_OURS) $(CFLAGS_VARIANT) $(CFLAGS)
+CFLAGS_AVX2 := $(if $(filter x86_64,$(shell $(CC) -dumpmachine | cut -d- -f1)),-mavx2)
 LINK := $(CC) $(CFLAGS_OURS) $(CFLAGS_VARIANT) $(CFLAGS) -pie $(LDFLAGS_OURS) $(LDFLAGS_VARIANT) $(LDFLAGS)
 
 # ---- sources ----
@@ -195,6 +196,8 @@ $(OUT)/obj/%.o: %.S $(OUT)/obj/flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(COMPILE) -fPIE -c -o $@ $<
+
+$(OUT)/obj/reactor/base/checksum_avx2.o $(OUT)/obj/pic/reactor/base/checksum_avx2.o: COMPILE += $(CFLAGS_AVX2)
 
 # An archive is written anew, so that a file that was removed leaves it too; its list of members is a dependency.
 define archive

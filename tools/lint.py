@@ -49,7 +49,7 @@ ALLOWED = re.compile(r"""^(
   | v?snprintf|(__isoc99_)?sscanf|__(v?snprintf|memcpy|memmove|memset|strncpy|mempcpy|explicit_bzero)_chk
   | __stack_chk_fail|__assert_fail|__fdelt_chk|_GLOBAL_OFFSET_TABLE_|__popcountdi2|__udivti3|__umodti3
   | __ctype_(b|tolower|toupper)_loc|qsort_r|bsearch|abs|labs|log|log2|exp|exp2|pow|sqrt|floor|ceil|round
-  | XXH\w+|ZSTD_\w+|inet_(pton|ntop)|llhttp_\w+
+  | __cpu_model|__cpu_indicator_init|XXH\w+|ZSTD_\w+|inet_(pton|ntop)|llhttp_\w+
   | __(asan|ubsan|tsan)_\w+|__sanitizer_\w+
 )$""", re.X)
 

@@ -7,6 +7,7 @@
 #ifndef REACTOR_BASE_CHECKSUM_H
 #define REACTOR_BASE_CHECKSUM_H
 
+#include "reactor/base/checksum_long.h"
 #include "reactor/base/slice.h"
 
 #define XXH_INLINE_ALL
@@ -14,13 +15,14 @@
 
 static inline uint64_t checksum_bytes(const void *data, size_t bytes)
 {
-    return XXH3_64bits(data, bytes);
+    return bytes <= CHECKSUM_SHORT_BYTES_MAX ? XXH3_64bits(data, bytes) : checksum_long(data, bytes, 0);
 }
 
 /* The checksum of the value of a key whose checksum_bytes is `key_hash`. */
 static inline uint64_t checksum_record_of_hash(uint64_t key_hash, struct slice value)
 {
-    return XXH3_64bits_withSeed(value.data, value.bytes, key_hash);
+    return value.bytes <= CHECKSUM_SHORT_BYTES_MAX ? XXH3_64bits_withSeed(value.data, value.bytes, key_hash)
+                                                   : checksum_long(value.data, value.bytes, key_hash);
 }
 
 static inline uint64_t checksum_record(struct slice key, struct slice value)

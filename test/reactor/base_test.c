@@ -1,4 +1,5 @@
 /* base_test.c - the leaf that every layer includes: hash slots, error names, histograms, integers, lists. */
+#include "reactor/base/checksum.h"
 #include "reactor/base/crc16.h"
 #include "reactor/base/endian.h"
 #include "reactor/base/histogram.h"
@@ -26,6 +27,20 @@ TEST(crc16_agrees_with_the_polynomial_for_every_byte)
             CU_ASSERT_EQUAL(crc16(data, bytes), crc16_by_bits(data, bytes));
     }
     CU_ASSERT_EQUAL(crc16("123456789", 9), 0x31c3);
+}
+
+TEST(checksums_are_xxh3_whatever_the_length)
+{
+    static uint8_t data[9000];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(i * i + (i >> 7));
+    for (size_t bytes = 0; bytes < sizeof data; bytes += bytes < 300 ? 1 : 97) {
+        const uint8_t *from = data + (sizeof data - bytes) % 5;
+        uint64_t seed = XXH3_64bits(data, bytes % 20);
+        CU_ASSERT_EQUAL(checksum_bytes(from, bytes), XXH3_64bits(from, bytes));
+        CU_ASSERT_EQUAL(checksum_record_of_hash(seed, slice_of(from, bytes)),
+                        XXH3_64bits_withSeed(from, bytes, seed));
+    }
 }
 
 TEST(key_slots_are_those_of_redis_cluster)
