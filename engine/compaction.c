@@ -14,7 +14,7 @@ enum {
     CROWDED_TIER_RUNS = 4,
     IDLE_TIER_RUNS = 2, /* nothing is written: a get asks fewer filters */
     TRIGGER_MEMTABLES = 4,
-    TRIGGER_PER_CENT = 14, /* of the bottom */
+    TRIGGER_PER_CENT = 13, /* of the bottom */
     DEBT_TRIGGERS = 2,     /* upper runs never hold more than so many triggers */
     TIER_ROOM_MEMTABLES = 2,
     IDLE_SHARE = 64,             /* of a memtable: less than that is nothing */
