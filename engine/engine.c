@@ -538,6 +538,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
     struct wal_options options = {
         .directory = e->directory,
         .archive = is_archived ? archive : NULL,
+        .archive_patience_ns = e->options.archive_patience_ns,
         .disk = e->disk,
         .segment_bytes = e->options.segment_bytes,
         .batch_bytes_max = e->batch_bytes_max,
@@ -569,7 +570,7 @@ void engine_task_over(struct engine *e)
         event_set(e->reactor, &e->closed, 0);
 }
 
-bool engine_close(struct engine *e)
+enum engine_archived engine_close(struct engine *e)
 {
     e->is_closing = true;
     disk_stop(e->disk);
@@ -582,10 +583,12 @@ bool engine_close(struct engine *e)
         int rc = event_wait(e->reactor, &e->closed, EVENT_FOREVER);
         ASSERT(rc == 0 && !has_tasks(e));
     }
-    bool is_archived = wal_close(e->wal);
+    enum engine_archived archived = wal_close(e->wal);
+    if (archived == ENGINE_ARCHIVE_HANGING)
+        return archived; /* the copy has a share of the disk, and may still give it back */
     e->wal = NULL;
     free_engine(e);
-    return is_archived;
+    return archived;
 }
 
 struct disk *engine_disk(const struct engine *e)

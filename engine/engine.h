@@ -62,6 +62,7 @@ struct engine_options {
     /* Files of the log are copied to DIR/log/<history> when they are full, before they are used again. The
      * directory is made, its parent is not; null or "": none. */
     const char *archive;
+    uint64_t archive_patience_ns; /* engine_close waits no longer for it; 0: without end */
     engine_durable_fn *on_durable;
     void *owner;
     void (*on_room)(void *owner); /* puts refused with OVERLOADED may be tried again; may be null */
@@ -73,9 +74,16 @@ struct engine_options {
  * -errno, with one line in `why`. Nothing is changed on disk when it fails. */
 MUST_CHECK int engine_open(struct reactor *r, const struct engine_options *options, struct engine **out,
                            char *why, size_t why_bytes);
-/* Waits: until all that was put is durable and its tickets are back. Tables in the making are dropped.
- * Returns: has the archive all of the log? True without one. */
-bool engine_close(struct engine *e);
+/* What the archive has when an engine is closed. What it misses the next start copies. */
+enum engine_archived {
+    ENGINE_ARCHIVED,        /* all of the log, or there is no archive */
+    ENGINE_ARCHIVE_BEHIND,  /* it cannot be written, or took longer than the patience */
+    ENGINE_ARCHIVE_HANGING, /* the same, and its file system still has an operation of ours */
+};
+/* Waits: until all that was put is durable and its tickets are back. Tables in the making are dropped. After
+ * ENGINE_ARCHIVE_HANGING memory and a task of the engine are still in use: the loop is to be stopped, and
+ * what the options name lives until then. */
+enum engine_archived engine_close(struct engine *e);
 
 /* The highest version clock found on disk; a new stamp must be above it. */
 uint64_t engine_version_clock_max(const struct engine *e);

@@ -23,7 +23,8 @@ enum {
     SPARES_DEFAULT = 2,
     IDLE_NS_DEFAULT = 10 * 1000 * 1000,
     RETRY_NS_DEFAULT = 1000 * 1000 * 1000,
-    HUNG_NS = 1000 * 1000 * 1000, /* a batch that is younger says nothing of the disk */
+    HUNG_NS = 1000 * 1000 * 1000,   /* a batch that is younger says nothing of the disk */
+    LET_GO_NS = 1000 * 1000 * 1000, /* for the copy of one piece to the archive */
     ITEMS_FIRST = 256,
     FAILURES_IN_ROW_MAX = 2,
 };
@@ -599,15 +600,27 @@ static void chain_init(struct wal *wal, const struct wal_recovery *recovery)
     wal->end = (struct wal_end){.segment = last, .sequence = wal->durable_sequence};
 }
 
-/* Waits: until what is closed is archived, if it can be. */
-static void stop_archive(struct wal *wal)
+/* Waits: until what is closed is archived, if it can be, and while there is patience. Then the copy under way
+ * is cut short, which wants its file system to answer once more. */
+static enum engine_archived stop_archive(struct wal *wal)
 {
+    uint64_t patience_ns =
+        wal->options.archive_patience_ns ? wal->options.archive_patience_ns : EVENT_FOREVER;
     if (!wal->archive)
-        return;
+        return ENGINE_ARCHIVED;
     wal->is_archive_stopping = true;
     wal_archive_wake(wal);
-    int rc = event_wait(wal->reactor, &wal->archive_ended, EVENT_FOREVER);
-    ASSERT(rc == 0);
+    if (event_wait(wal->reactor, &wal->archive_ended, patience_ns) == 0)
+        return wal->is_archived ? ENGINE_ARCHIVED : ENGINE_ARCHIVE_BEHIND;
+    wal->is_archive_given_up = true;
+    wal_event(
+        wal, "archive_late",
+        "the archive did not take the rest of the log in time; nothing is lost: it stays where it is, and "
+        "the next start goes on copying");
+    bool is_over = event_wait(wal->reactor, &wal->archive_ended, LET_GO_NS) == 0;
+    if (!is_over)
+        MARK(copy_to_the_archive_hangs_at_the_end);
+    return is_over ? ENGINE_ARCHIVE_BEHIND : ENGINE_ARCHIVE_HANGING;
 }
 
 static void wal_free(struct wal *wal)
@@ -659,8 +672,10 @@ static int start_tasks(struct wal *wal)
     if (rc)
         return rc;
     rc = task_spawn(wal->reactor, wal_segments_run, wal);
-    if (rc)
-        stop_archive(wal);
+    if (rc) {
+        wal->is_archive_given_up = true; /* it has not begun yet, and so has nothing under way */
+        (void)stop_archive(wal);
+    }
     return rc;
 }
 
@@ -720,7 +735,7 @@ int wal_begin(struct wal *wal)
     return 0;
 }
 
-bool wal_close(struct wal *wal)
+enum engine_archived wal_close(struct wal *wal)
 {
     drain(wal);
     if (watermark_is_owed(wal) && !wal->refusal && buffer_open(wal))
@@ -731,8 +746,8 @@ bool wal_close(struct wal *wal)
     int rc = event_wait(wal->reactor, &wal->ended, EVENT_FOREVER);
     ASSERT(rc == 0);
     timer_stop(wal->reactor, &wal->retry);
-    stop_archive(wal);
-    bool is_archived = !wal->archive || wal->is_archived;
-    wal_free(wal);
-    return is_archived;
+    enum engine_archived archived = stop_archive(wal);
+    if (archived != ENGINE_ARCHIVE_HANGING)
+        wal_free(wal);
+    return archived;
 }

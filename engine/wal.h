@@ -120,10 +120,11 @@ struct wal_options {
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
     const char
         *archive; /* directory, below two that are made: closed files are copied to it. Copied; null: no */
-    struct disk *disk; /* whose share copies have; null: without limits */
-    uint64_t idle_ns;  /* after so long without writes the watermark is written; 0 means 10 ms */
-    uint64_t retry_ns; /* how often a full disk is looked at again; 0 means 1 s */
-    uint32_t shard;    /* whose log it is, as in wal_format.h */
+    uint64_t archive_patience_ns; /* wal_close waits no longer for the archive; 0: without end */
+    struct disk *disk;            /* whose share copies have; null: without limits */
+    uint64_t idle_ns;             /* after so long without writes the watermark is written; 0 means 10 ms */
+    uint64_t retry_ns;            /* how often a full disk is looked at again; 0 means 1 s */
+    uint32_t shard;               /* whose log it is, as in wal_format.h */
     void *owner;
     /* In the order of the appends; may not wait, may call wal_append. Outside of any task, but
      * for what wal_close fails. */
@@ -145,9 +146,9 @@ struct wal_options {
 MUST_CHECK int wal_open(struct reactor *r, const struct wal_options *options, struct wal_recovery *recovery,
                         struct wal **out);
 
-/* Waits: submits what has gathered, until all is back through on_durable; writes the watermark; frees.
- * Returns: has the archive all of the log? True without one. */
-bool wal_close(struct wal *wal);
+/* Waits: submits what has gathered, until all is back through on_durable; writes the watermark; frees, but
+ * after ENGINE_ARCHIVE_HANGING. */
+enum engine_archived wal_close(struct wal *wal);
 
 /* Copies the record into the gathering buffer. Returns: 0; TORC_E_OVERLOADED (on_room will tell);
  * TORC_E_DISK_FULL, for deletes last; TORC_E_STORAGE. On error the ticket is not kept. */

@@ -84,6 +84,7 @@ static int store(struct wal *wal, const struct wal_extent *x, const char *path)
         .is_trimmed = true,
         .disk = wal->is_archive_stopping ? NULL : wal->options.disk, /* it may be stopped */
         .class = DISK_BACKUP,
+        .is_cancelled = &wal->is_archive_given_up,
     };
     if (rc == 0)
         rc = copy_file(wal->reactor, &options, &copied);
@@ -153,7 +154,11 @@ static bool is_unreadable(struct wal *wal, const struct wal_extent *x)
     char from[WAL_PATH_BYTES_MAX];
     struct copied copied;
     int rc = path_of(wal->directory, x->id, from);
-    struct copy_options options = {.from = from, .bytes_max = x->bytes};
+    struct copy_options options = {
+        .from = from,
+        .bytes_max = x->bytes,
+        .is_cancelled = &wal->is_archive_given_up,
+    };
     for (int i = 0; rc == 0 && i < LOOKS_MAX; i++) {
         rc = copy_file(wal->reactor, &options, &copied);
         if (rc != -EIO && rc != -ENOENT)
@@ -178,6 +183,8 @@ static int archive_closed(struct wal *wal)
     struct wal_extent next;
     int rc = 0;
     while (rc == 0 && next_extent(wal, &next)) {
+        if (wal->is_archive_given_up)
+            return TORC_E_CANCELLED;
         rc = archive_one(wal, &next);
         if ((rc == -EIO || rc == -ENOENT) && is_unreadable(wal, &next)) {
             pass_over(wal, &next);

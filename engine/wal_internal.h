@@ -102,6 +102,7 @@ struct wal {
     bool has_archive_directory; /* it is made */
     bool has_told_archive;      /* that it fails, and not yet that it does again */
     bool is_archive_stopping;
+    bool is_archive_given_up;  /* at the end: there is no more time */
     bool is_archived;          /* at the end: all of it */
     struct event archive_work; /* the archiver waits for it */
     struct event archive_ended;

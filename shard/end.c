@@ -133,8 +133,8 @@ static void close_task(struct reactor *r, void *context)
     /* A read that still hangs at the disk has the engine in use. */
     if (s->jobs.task_count == 0 && admin_is_quiet(&s->admin) && views_are_quiet(&s->views)) {
         views_close_all(s);
-        engine_close(s->engine);
-        s->engine = NULL;
+        if (engine_close(s->engine) != ENGINE_ARCHIVE_HANGING)
+            s->engine = NULL;
         reactor_set_turn_hook(r, on_turn_without_engine, s);
     }
     exchange_broadcast(s, MESSAGE_LAST, 0);

@@ -51,6 +51,7 @@ static int flush_core(struct change *c, unsigned core)
     options.on_durable = on_durable;
     options.on_room = NULL;
     options.scrub_interval_ms = 0;
+    options.archive_patience_ns = 0; /* the change wants all of it there */
     struct engine *e;
     int rc = engine_open(c->reactor, &options, &e, c->why, c->why_bytes);
     if (rc)
@@ -59,7 +60,7 @@ static int flush_core(struct change *c, unsigned core)
     if (rc)
         snprintf(c->why, c->why_bytes, "%s cannot be flushed: %s", s->directory, error_sentence(rc));
     s->clock_max = engine_version_clock_max(e);
-    bool is_archived = engine_close(e);
+    bool is_archived = engine_close(e) == ENGINE_ARCHIVED;
     if (rc == 0 && !is_archived) {
         snprintf(
             c->why, c->why_bytes,

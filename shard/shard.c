@@ -184,6 +184,13 @@ static int accept_loss(struct shard *s, const char *directory)
     return rc;
 }
 
+/* At the end: as long as requests have, and in every case as long as a disk that works needs. */
+static uint64_t archive_patience_ns(const struct options *o)
+{
+    uint64_t ns = o->shutdown_timeout_ms * 1000000;
+    return ns > SECOND_NS ? ns : SECOND_NS;
+}
+
 /* But for directory and vnodes. */
 static struct engine_options engine_options_of(struct shard *s)
 {
@@ -201,6 +208,7 @@ static struct engine_options engine_options_of(struct shard *s)
         .scrub_interval_ms = o->scrub_interval_ms,
         .log_writes_in_flight = s->sizes.log_writes_in_flight,
         .archive = o->archive,
+        .archive_patience_ns = archive_patience_ns(o),
         .on_durable = shard_on_durable,
         .owner = s,
         .on_event = on_engine_event,

@@ -5,7 +5,6 @@
  * Such a directory is one that was being made or deleted; it counts for nothing and keeps tables and value
  * logs from giving their space back. One that holds anything but what a snapshot is made of is left alone:
  * it is somebody else's. */
-#include "reactor/base/mark.h"
 #include "shard/admin.h"
 #include "shard/shard.h"
 
@@ -43,7 +42,6 @@ static int look_at(void *context, const char *name)
     int length = snprintf(directory, sizeof directory, "%s/snapshots/%s", s->options->data, name);
     if (length < 0 || (size_t)length >= sizeof directory || !is_leftover(s, directory, name))
         return 0;
-    MARK(leftover_of_a_snapshot_is_found_at_the_start);
     int rc = directory_remove_all(s->reactor, directory);
     if (rc)
         log_write(&s->log, LOG_LEVEL_WARN, "snapshot_leftover",

@@ -155,7 +155,8 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .initial = "10s",
      .min = 0,
      .max = HOUR_MS,
-     .help = "When asked to end, give the requests in flight this long to be answered"},
+     .help = "When asked to end, give the requests in flight this long to be answered, and then the archive "
+             "this long for the rest of the log (1s at least)"},
 
     {.name = "memory",
      .section = section_storage,

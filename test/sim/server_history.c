@@ -9,6 +9,7 @@
 enum {
     STREAM_PLAN = SIM_FAULT_COUNT + 201,
     STREAM_DIRECTOR = SIM_FAULT_COUNT + 202,
+    STREAM_ARCHIVE = SIM_FAULT_COUNT + 203,
     CLIENT_NODES_MAX = 3,
     CORES_MAX = 4, /* of a server, another number with some starts */
     NS_PER_MS = 1000000,
@@ -77,6 +78,10 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     o->value_log_min = (uint64_t)64 << sim_dice_below(d, 7);
     if (sim_dice_below(d, 3) == 0) /* hardly enough */
         o->memory = ((uint64_t)MEMORY_BYTES_MIN << sim_dice_below(d, 4)) * o->cores;
+    struct sim_dice archive;
+    sim_dice_init(&archive, h->seed, STREAM_ARCHIVE, i);
+    if (sim_dice_below(&archive, 3) == 0)
+        snprintf(o->archive, sizeof o->archive, "/archive");
     s->server.reactor.channel_capacity = 2u << 3 * sim_dice_below(d, 4);
     s->server.reactor.receive_buffer_bytes = 512u << sim_dice_below(d, 6);
     s->server.sizes.log_writes_in_flight = 1 + (uint32_t)sim_dice_below(d, 4);
