@@ -15,6 +15,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include "engine/cache.h"
 #include "engine/record.h"
 #include "reactor/reactor.h"
 
@@ -117,10 +118,23 @@ enum engine_answer {
     ENGINE_WAITS,  /* a block or a value must come from the disk: call engine_get_wait from a task */
 };
 
+struct table_ref;
+
+/* Where engine_get ended for want of a block, when nothing of the key was found before. Its fields are the
+ * engine's own. */
+struct engine_lead {
+    uint64_t tables; /* number of the set of tables; 0: there is no lead */
+    uint64_t hash;   /* for filters */
+    const struct table_ref *table;
+    uint32_t run;
+    uint32_t block;
+};
+
 /* A key as reads want it: hashed once, with the seed of this engine. */
 struct engine_key {
     struct record_key key;
     uint64_t hash;
+    struct engine_lead lead;
 };
 void engine_key_init(const struct engine *e, struct engine_key *k, const struct record_key *key);
 
@@ -140,11 +154,21 @@ void engine_prefetch_entry(const struct engine *e, const struct engine_key *k);
  * Never waits. Returns: an enum engine_answer, or an error: TORC_E_CORRUPT, TORC_E_UNKNOWN, TORC_E_STORAGE.
  * The bytes of *out are the engine's and live until the caller waits or calls the engine again. The record's
  * checksum is verified. */
-MUST_CHECK int engine_get(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out);
-/* Waits. As engine_get, but never ENGINE_WAITS. key and value are copied to `buffer`, reactor_alloc'ed here
- * and freed by the caller with reactor_free (null when nothing was found). */
+MUST_CHECK int engine_get(struct engine *e, struct engine_key *k, uint64_t now_ms, struct record *out);
+
+/* Keeps the bytes of a record where they are: in the block cache, or in memory of its own. All zeros holds
+ * nothing. */
+struct engine_hold {
+    struct cache_pin pin;
+    void *buffer;
+};
+
+/* Waits. As engine_get, but never ENGINE_WAITS. It goes on where engine_get of this key has ended, unless the
+ * tables have changed since: so what was put between the two calls may or may not be seen. With ENGINE_FOUND
+ * the bytes of *out live until engine_release of *hold, which holds nothing otherwise. */
 MUST_CHECK int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms,
-                               struct record *out, void **buffer);
+                               struct record *out, struct engine_hold *hold);
+void engine_release(struct engine *e, struct engine_hold *hold); /* *hold is zeroed */
 
 /* ---- ordered scans ---- */
 

@@ -11,6 +11,7 @@ void engine_key_init(const struct engine *e, struct engine_key *k, const struct 
 {
     k->key = *key;
     k->hash = memtable_hash(e->seed, key);
+    k->lead.tables = 0;
 }
 
 void engine_prefetch_slot(const struct engine *e, const struct engine_key *k)
@@ -80,32 +81,51 @@ static bool get_row(struct engine *e, const struct engine_key *k, bool is_found,
     return true;
 }
 
-static int get_older(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out)
+/* Asks the tables from run to run. Returns: 0, with *is_found when `*out` is of a table now; else what
+ * engine_get is to answer. */
+static int ask_tables(struct engine *e, struct engine_key *k, bool *is_found, struct record *out)
+{
+    bool was_found = *is_found;
+    uint64_t hash = table_key_hash(&k->key);
+    *is_found = false;
+    for (uint32_t i = 0; i < e->tables->run_count; i++) {
+        bool has_any = was_found || *is_found;
+        if (has_any && out->version.clock > e->tables->runs[i].clock_max)
+            break;
+        const struct table_ref *t = table_run_find(&e->tables->runs[i], &k->key);
+        if (!t || (has_any && out->version.clock > t->clock_max))
+            continue;
+        struct record other;
+        uint32_t block;
+        int answer = table_get_cached(t->table, (struct table_wanted){&k->key, hash}, &other, &block);
+        if (answer == TABLE_WAITS && !has_any)
+            k->lead = (struct engine_lead){e->tables->number, hash, t, i, block};
+        if (answer == TABLE_WAITS)
+            return ENGINE_WAITS;
+        if (answer < 0)
+            return answer;
+        if (answer == TABLE_FOUND && (!has_any || version_compare(other.version, out->version) > 0)) {
+            *out = other;
+            *is_found = true;
+        }
+    }
+    return 0;
+}
+
+static int get_older(struct engine *e, struct engine_key *k, uint64_t now_ms, struct record *out)
 {
     bool is_final;
     bool is_found = get_memtables(e, k, out, &is_final);
     bool is_of_table = false;
     bool is_row = !is_final && get_row(e, k, is_found, out, &is_of_table);
-    is_final |= is_row;
-    is_found |= is_of_table;
-    uint64_t hash = is_final ? 0 : table_key_hash(&k->key);
-    for (uint32_t i = 0; !is_final && i < e->tables->run_count; i++) {
-        if (is_found && out->version.clock > e->tables->runs[i].clock_max)
-            break;
-        const struct table_ref *t = table_run_find(&e->tables->runs[i], &k->key);
-        if (!t || (is_found && out->version.clock > t->clock_max))
-            continue;
-        struct record other;
-        int answer = table_get_cached(t->table, &k->key, hash, &other);
-        if (answer == TABLE_WAITS)
-            return ENGINE_WAITS;
-        if (answer < 0)
-            return answer;
-        if (answer == TABLE_FOUND && (!is_found || version_compare(other.version, out->version) > 0)) {
-            *out = other;
-            is_found = is_of_table = true;
-        }
+    k->lead.tables = 0;
+    if (!is_final && !is_row) {
+        is_of_table = is_found;
+        int rc = ask_tables(e, k, &is_of_table, out);
+        if (rc)
+            return rc;
     }
+    is_found |= is_of_table;
     bool is_separated = is_found && (out->flags & RECORD_SEPARATED);
     if (is_separated && record_is_live(out, now_ms))
         return ENGINE_WAITS;
@@ -117,7 +137,7 @@ static int get_older(struct engine *e, const struct engine_key *k, uint64_t now_
     return judge(e, is_found, out, now_ms);
 }
 
-int engine_get(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out)
+int engine_get(struct engine *e, struct engine_key *k, uint64_t now_ms, struct record *out)
 {
     if (__builtin_expect(!memtable_get(e->active, k, out) || out->version.clock <= e->older_clock_max, 0))
         return get_older(e, k, now_ms, out);
@@ -128,116 +148,154 @@ int engine_get(struct engine *e, const struct engine_key *k, uint64_t now_ms, st
 
 /* ---- with waiting ---- */
 
-/* The best version so far, copied: nothing of the engine's is held across a wait but the set of tables. */
+/* The best version so far. Nothing of the engine's is held across a wait but the set of tables and, by pins,
+ * blocks of the cache; what is in a memtable is copied. */
 struct found {
     struct record record;
-    void *buffer;
+    struct engine_hold hold;
+    bool is_any;
 };
+
+void engine_release(struct engine *e, struct engine_hold *hold)
+{
+    cache_unpin(&hold->pin);
+    reactor_free(e->reactor, hold->buffer);
+    hold->buffer = NULL;
+}
+
+static uint8_t *copy_key(uint8_t *to, struct record_key *key)
+{
+    uint8_t *subkey = slice_put(to, key->key);
+    uint8_t *end = slice_put(subkey, key->subkey);
+    key->key.data = to;
+    key->subkey.data = subkey;
+    return end;
+}
 
 static int keep(struct engine *e, struct found *f, const struct record *record)
 {
-    size_t key_bytes = record->key.key.bytes, subkey_bytes = record->key.subkey.bytes;
-    uint8_t *buffer = reactor_alloc(e->reactor, key_bytes + subkey_bytes + record->value.bytes + 1);
+    size_t key_bytes = record->key.key.bytes + record->key.subkey.bytes;
+    uint8_t *buffer = reactor_alloc(e->reactor, key_bytes + record->value.bytes + 1);
     if (!buffer)
         return TORC_E_NO_MEMORY;
-    memcpy(buffer, record->key.key.data, key_bytes);
-    if (subkey_bytes)
-        memcpy(buffer + key_bytes, record->key.subkey.data, subkey_bytes);
-    if (record->value.bytes)
-        memcpy(buffer + key_bytes + subkey_bytes, record->value.data, record->value.bytes);
-    reactor_free(e->reactor, f->buffer);
-    f->buffer = buffer;
-    f->record = *record;
-    f->record.key.key.data = buffer;
-    f->record.key.subkey.data = buffer + key_bytes;
-    f->record.value.data = buffer + key_bytes + subkey_bytes;
+    *f = (struct found){.record = *record, .hold.buffer = buffer, .is_any = true};
+    uint8_t *value = copy_key(buffer, &f->record.key);
+    slice_put(value, record->value);
+    f->record.value.data = value;
     return 0;
 }
 
-/* Asks the tables of a set that the caller holds, newest first. */
-static int search_tables(struct engine *e, const struct table_set *set, const struct engine_key *k,
-                         struct found *f)
+static int note_answer(int answer)
 {
-    uint64_t hash = table_key_hash(&k->key);
-    for (uint32_t i = 0; i < set->run_count; i++) {
-        if (f->buffer && f->record.version.clock > set->runs[i].clock_max)
+    ASSERT(answer != TABLE_WAITS);
+    if (answer == TORC_E_CORRUPT)
+        MARK(get_meets_a_bad_block);
+    else if (answer == TORC_E_STORAGE)
+        MARK(get_meets_a_read_error);
+    return answer < 0 ? answer : 0;
+}
+
+/* Asks one table; what it has counts when it is newer. */
+static int ask_table(struct engine *e, const struct table_ref *t, struct table_wanted wanted, struct found *f)
+{
+    struct found other = {.is_any = true};
+    int answer = table_get(t->table, wanted.key, wanted.hash, &other.record, &other.hold.pin);
+    int rc = note_answer(answer);
+    if (rc || answer != TABLE_FOUND)
+        return rc;
+    bool is_newer = !f->is_any || version_compare(other.record.version, f->record.version) > 0;
+    engine_release(e, is_newer ? &f->hold : &other.hold);
+    if (is_newer)
+        *f = other;
+    return 0;
+}
+
+/* Asks the tables of a set that the caller holds, newest first, from a run on. */
+static int search_runs(struct engine *e, const struct table_set *set, uint32_t first,
+                       struct table_wanted wanted, struct found *f)
+{
+    for (uint32_t i = first; i < set->run_count; i++) {
+        if (f->is_any && f->record.version.clock > set->runs[i].clock_max)
             return 0;
-        const struct table_ref *t = table_run_find(&set->runs[i], &k->key);
-        if (!t || (f->buffer && f->record.version.clock > t->clock_max))
+        const struct table_ref *t = table_run_find(&set->runs[i], wanted.key);
+        if (!t || (f->is_any && f->record.version.clock > t->clock_max))
             continue;
-        struct record record;
-        struct cache_pin pin = {0};
-        int answer = table_get(t->table, &k->key, hash, &record, &pin);
-        ASSERT(answer != TABLE_WAITS);
-        int rc = answer < 0 ? answer : 0;
-        if (rc == TORC_E_CORRUPT)
-            MARK(get_meets_a_bad_block);
-        else if (rc == TORC_E_STORAGE)
-            MARK(get_meets_a_read_error);
-        if (answer == TABLE_FOUND && (!f->buffer || version_compare(record.version, f->record.version) > 0))
-            rc = keep(e, f, &record);
-        cache_unpin(&pin);
+        int rc = ask_table(e, t, wanted, f);
         if (rc)
             return rc;
     }
     return 0;
 }
 
-/* Reads the value that the record found points to, when it is to be served. The key moves behind it, so that
+/* The block that engine_get has not found in memory, then the runs behind that. */
+static int follow_lead(struct engine *e, const struct table_set *set, const struct engine_key *k,
+                       struct found *f)
+{
+    const struct engine_lead *lead = &k->lead;
+    struct table_wanted wanted = {&k->key, lead->hash};
+    int answer = table_get_block(lead->table->table, wanted, lead->block, &f->record, &f->hold.pin);
+    int rc = note_answer(answer);
+    f->is_any = answer == TABLE_FOUND;
+    return rc ? rc : search_runs(e, set, lead->run + 1, wanted, f);
+}
+
+static int search_all(struct engine *e, const struct table_set *set, const struct engine_key *k,
+                      struct found *f)
+{
+    return search_runs(e, set, 0, (struct table_wanted){&k->key, table_key_hash(&k->key)}, f);
+}
+
+/* Reads the value that the record found points to, when it is to be served. The key goes behind it, so that
  * both are in one buffer. The caller holds the set of tables. */
 static int fetch_value(struct engine *e, struct found *f, uint64_t now_ms)
 {
-    if (!f->buffer || !(f->record.flags & RECORD_SEPARATED) || !record_is_live(&f->record, now_ms) ||
+    if (!f->is_any || !(f->record.flags & RECORD_SEPARATED) || !record_is_live(&f->record, now_ms) ||
         f->record.version.clock <= e->quarantine_clock)
         return 0;
-    struct slice key = f->record.key.key, subkey = f->record.key.subkey;
-    struct value_buffer value = {.spare = key.bytes + subkey.bytes};
+    struct value_buffer value = {.spare = f->record.key.key.bytes + f->record.key.subkey.bytes};
     int rc = values_resolve(e, &f->record, &value);
     if (rc) {
         value_buffer_deinit(e->reactor, &value);
         return rc;
     }
-    uint8_t *end = value.data + value.capacity - value.spare;
-    f->record.key.key.data = end;
-    end = slice_put(end, key);
-    f->record.key.subkey.data = end;
-    slice_put(end, subkey);
-    reactor_free(e->reactor, f->buffer);
-    f->buffer = value.data;
+    copy_key(value.data + value.capacity - value.spare, &f->record.key);
+    engine_release(e, &f->hold);
+    f->hold.buffer = value.data;
     task_yield_if_due(e->reactor); /* a value of 1 MiB was hashed */
     return 0;
 }
 
 int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out,
-                    void **buffer)
+                    struct engine_hold *hold)
 {
-    struct found f = {.buffer = NULL};
-    bool is_final;
-    *buffer = NULL;
-    int rc = get_memtables(e, k, out, &is_final) ? keep(e, &f, out) : 0;
-    bool is_of_memtable = f.buffer != NULL;
+    struct found f = {.is_any = false};
+    struct table_set *set = e->tables;
+    bool has_lead = k->lead.tables == set->number;
+    bool is_final = false;
+    int rc = !has_lead && get_memtables(e, k, out, &is_final) ? keep(e, &f, out) : 0;
+    bool is_of_memtable = f.is_any;
+    *hold = (struct engine_hold){.buffer = NULL};
     if (rc == 0 && !is_final) {
-        struct table_set *set = e->tables;
         table_set_hold(set);
-        rc = search_tables(e, set, k, &f);
+        rc = has_lead ? follow_lead(e, set, k, &f) : search_all(e, set, k, &f);
         if (rc == 0)
             rc = fetch_value(e, &f, now_ms);
         /* Unless a flush was done meanwhile, this is what the tables hold. */
-        if (rc == 0 && f.buffer && !is_of_memtable && e->tables == set &&
+        if (rc == 0 && f.is_any && !is_of_memtable && e->tables == set &&
             !(f.record.flags & RECORD_SEPARATED))
             row_cache_add(e->rows, k, &f.record);
         table_set_release(set);
     }
     e->counters.gets++;
     e->counters.gets_memtable += is_of_memtable;
-    e->counters.gets_table += f.buffer && !is_of_memtable;
+    e->counters.gets_table += f.is_any && !is_of_memtable;
     if (rc == 0)
-        rc = judge(e, f.buffer != NULL, &f.record, now_ms);
+        rc = judge(e, f.is_any, &f.record, now_ms);
     if (rc == ENGINE_FOUND) {
         *out = f.record;
-        *buffer = f.buffer;
+        *hold = f.hold;
     } else {
-        reactor_free(e->reactor, f.buffer);
+        engine_release(e, &f.hold);
     }
     return rc;
 }

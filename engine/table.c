@@ -302,24 +302,17 @@ bool table_may_contain(const struct table *t, uint64_t hash)
 }
 
 /* Filter and index. Returns: whether the block must be looked into. */
-static bool find_candidate(struct table *t, const struct record_key *key, uint64_t hash,
-                           struct table_place *out)
+static bool find_candidate(struct table *t, struct table_wanted wanted, uint32_t *block)
 {
-    if (table_counts(t, key->vnode) && table_may_contain(t, hash) && t->index.block_count > 0) {
-        *out = table_place_at(t, table_index_find(&t->index, key));
+    if (table_counts(t, wanted.key->vnode) && table_may_contain(t, wanted.hash) && t->index.block_count > 0) {
+        *block = table_index_find(&t->index, wanted.key);
         return true;
     }
     t->counters.filter_refusals++;
     return false;
 }
 
-/* What a get asks for. */
-struct wanted {
-    const struct record_key *key;
-    uint64_t hash;
-};
-
-static int search_block(struct table *t, const uint8_t *data, uint32_t units, struct wanted wanted,
+static int search_block(struct table *t, const uint8_t *data, uint32_t units, struct table_wanted wanted,
                         struct record *out)
 {
     uint32_t entry;
@@ -335,31 +328,37 @@ static int search_block(struct table *t, const uint8_t *data, uint32_t units, st
     return TORC_E_CORRUPT;
 }
 
-int table_get_cached(struct table *t, const struct record_key *key, uint64_t hash, struct record *out)
+int table_get_cached(struct table *t, struct table_wanted wanted, struct record *out, uint32_t *block)
 {
-    struct table_place place;
     if (__builtin_expect(t->is_unreadable, 0))
-        return get_unreadable(t, key);
-    if (!find_candidate(t, key, hash, &place))
+        return get_unreadable(t, wanted.key);
+    if (!find_candidate(t, wanted, block))
         return TABLE_ABSENT;
+    struct table_place place = table_place_at(t, *block);
     const uint8_t *data = cache_get(t->cache, place.block);
-    return data ? search_block(t, data, place.block.units, (struct wanted){key, hash}, out) : TABLE_WAITS;
+    return data ? search_block(t, data, place.block.units, wanted, out) : TABLE_WAITS;
+}
+
+int table_get_block(struct table *t, struct table_wanted wanted, uint32_t block, struct record *out,
+                    struct cache_pin *pin)
+{
+    struct table_place place = table_place_at(t, block);
+    int rc = table_pin_block(t, place, pin);
+    if (rc)
+        return rc;
+    rc = search_block(t, pin->data, place.block.units, wanted, out);
+    if (rc != TABLE_FOUND)
+        cache_unpin(pin);
+    return rc;
 }
 
 int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,
               struct cache_pin *pin)
 {
-    struct table_place place;
+    uint32_t block;
+    struct table_wanted wanted = {key, hash};
     *pin = (struct cache_pin){0};
     if (__builtin_expect(t->is_unreadable, 0))
         return get_unreadable(t, key);
-    if (!find_candidate(t, key, hash, &place))
-        return TABLE_ABSENT;
-    int rc = table_pin_block(t, place, pin);
-    if (rc)
-        return rc;
-    rc = search_block(t, pin->data, place.block.units, (struct wanted){key, hash}, out);
-    if (rc != TABLE_FOUND)
-        cache_unpin(pin);
-    return rc;
+    return find_candidate(t, wanted, &block) ? table_get_block(t, wanted, block, out, pin) : TABLE_ABSENT;
 }

@@ -134,22 +134,32 @@ struct table_counters table_counters(const struct table *t);
 enum table_answer {
     TABLE_FOUND, /* a record or a tombstone: the caller looks at flags and expiry */
     TABLE_ABSENT,
-    TABLE_WAITS, /* the block is not in memory: call table_get from a task */
+    TABLE_WAITS, /* the block is not in memory: call table_get or table_get_block from a task */
 };
 
 /* Returns: false when the key is certainly not in the table. No I/O. */
 bool table_may_contain(const struct table *t, uint64_t hash);
 
+/* What a get asks for; `hash` is the table_key_hash of the key. */
+struct table_wanted {
+    const struct record_key *key;
+    uint64_t hash;
+};
+
 /* Never waits. Asks the filter first. Returns: an enum table_answer or TORC_E_CORRUPT. `*out` points into the
  * cache and lives until the caller waits or cache_read is called by anyone. The record's own checksum is the
- * caller's to verify (entry_verify); the header of its entry was. */
-MUST_CHECK int table_get_cached(struct table *t, const struct record_key *key, uint64_t hash,
-                                struct record *out);
+ * caller's to verify (entry_verify); the header of its entry was. With TABLE_WAITS `*block` is the number of
+ * the block that is not in memory. */
+MUST_CHECK int table_get_cached(struct table *t, struct table_wanted wanted, struct record *out,
+                                uint32_t *block);
 
 /* Waits. As table_get_cached, reading the block if need be; never TABLE_WAITS. When found, `*out` lives until
  * cache_unpin of `*pin`; otherwise `*pin` is a pin of nothing. */
 MUST_CHECK int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,
                          struct cache_pin *pin);
+/* Waits. As table_get, without another look at filter and index: `block` is what table_get_cached gave. */
+MUST_CHECK int table_get_block(struct table *t, struct table_wanted wanted, uint32_t block,
+                               struct record *out, struct cache_pin *pin);
 
 /* ---- in order ---- */
 

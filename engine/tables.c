@@ -117,6 +117,7 @@ struct table_set *table_set_make(struct reactor *r, const struct table_set *from
     if (!set)
         return NULL;
     set->reactor = r;
+    set->number = from ? from->number + 1 : 1;
     set->references = 1;
     set->runs = (struct table_run *)(void *)&set->tables[count_max];
     for (uint32_t i = 0; from && i < from->count; i++)

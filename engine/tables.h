@@ -66,6 +66,7 @@ static inline bool table_run_is_bottom(const struct table_run *run)
 
 struct table_set {
     struct reactor *reactor;
+    uint64_t number; /* from 1; no two sets that an engine shows have the same */
     uint32_t references;
     uint32_t count;
     uint32_t run_count;

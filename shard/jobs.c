@@ -125,8 +125,8 @@ bool jobs_expire(struct shard *s, uint64_t now_ns)
 static void run_get(struct shard *s, struct job *job)
 {
     struct record record;
-    void *buffer = NULL;
-    int answer = engine_get_wait(s->engine, &job->key, reactor_wall_ms(s->reactor), &record, &buffer);
+    struct engine_hold hold;
+    int answer = engine_get_wait(s->engine, &job->key, reactor_wall_ms(s->reactor), &record, &hold);
     ASSERT(answer != ENGINE_WAITS);
     if (answer != ENGINE_FOUND) {
         job_reply_code(s, job, answer == ENGINE_ABSENT ? TORC_E_NOT_FOUND : answer);
@@ -134,7 +134,7 @@ static void run_get(struct shard *s, struct job *job)
         set_answered(s, job);
         shard_reply_record(s, &job->reply, job->flags, &record);
     }
-    reactor_free(s->reactor, buffer);
+    engine_release(s->engine, &hold);
 }
 
 static void run_job(struct shard *s, struct job *job)

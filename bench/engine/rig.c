@@ -133,12 +133,13 @@ void rig_settle(struct rig *rig)
 bool rig_get_wait(struct rig *rig, const struct engine_key *k)
 {
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     uint64_t now_ms = reactor_wall_ms(rig->reactor);
-    int answer = engine_get(rig->engine, k, now_ms, &record);
+    struct engine_key key = *k;
+    int answer = engine_get(rig->engine, &key, now_ms, &record);
     if (answer == ENGINE_WAITS)
-        answer = engine_get_wait(rig->engine, k, now_ms, &record, &buffer);
+        answer = engine_get_wait(rig->engine, &key, now_ms, &record, &hold);
     rig_check(answer, "engine_get");
-    reactor_free(rig->reactor, buffer);
+    engine_release(rig->engine, &hold);
     return answer == ENGINE_FOUND;
 }

@@ -301,21 +301,21 @@ static bool complain(const struct engine_rig *rig, const char *how, uint32_t key
     return false;
 }
 
-int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, void **buffer)
+int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, struct engine_hold *hold)
 {
     char memory[RIG_KEY_BYTES_MAX];
     struct record_key record_key = engine_rig_key(rig, key, memory);
     struct engine_key k;
     engine_key_init(rig->engine, &k, &record_key);
-    return engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), record, buffer);
+    return engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), record, hold);
 }
 
 int engine_rig_answer(struct engine_rig *rig, uint32_t key)
 {
     struct record record;
-    void *buffer = NULL;
-    int answer = engine_rig_get(rig, key, &record, &buffer);
-    reactor_free(rig->reactor, buffer);
+    struct engine_hold hold = {.buffer = NULL};
+    int answer = engine_rig_get(rig, key, &record, &hold);
+    engine_release(rig->engine, &hold);
     return answer;
 }
 
@@ -325,14 +325,14 @@ bool engine_rig_check(struct engine_rig *rig, uint32_t key)
     struct record_key record_key = engine_rig_key(rig, key, memory);
     struct engine_key k;
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     engine_key_init(rig->engine, &k, &record_key);
     engine_prefetch_slot(rig->engine, &k);
     engine_prefetch_entry(rig->engine, &k);
     uint32_t oldest = engine_rig_acknowledged(rig, key);
     int answer = engine_get(rig->engine, &k, engine_rig_now_ms(rig), &record);
     if (answer == ENGINE_WAITS)
-        answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &buffer);
+        answer = engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), &record, &hold);
     bool is_good = answer == ENGINE_FOUND || answer == ENGINE_ABSENT;
     bool is_found = answer == ENGINE_FOUND;
     if (is_good)
@@ -341,7 +341,7 @@ bool engine_rig_check(struct engine_rig *rig, uint32_t key)
         is_good = record_key_compare(&record.key, &record_key) == 0;
     if (!is_good)
         complain(rig, answer < 0 ? error_sentence(answer) : "get", key, is_found ? record.version.clock : 0);
-    reactor_free(rig->reactor, buffer);
+    engine_release(rig->engine, &hold);
     return is_good;
 }
 

@@ -86,9 +86,9 @@ enum { RIG_KEY_BYTES_MAX = 64 };
 struct record_key engine_rig_key(const struct engine_rig *rig, uint32_t key, char to[RIG_KEY_BYTES_MAX]);
 uint32_t engine_rig_key_number(const struct record_key *key);
 
-/* Waits. Returns: what engine_get_wait answers for the key. Its record is in `buffer`, which the
- * caller frees. */
-int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, void **buffer);
+/* Waits. Returns: what engine_get_wait answers for the key. Its record lives until
+ * engine_release of `*hold`. */
+int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, struct engine_hold *hold);
 /* Waits. The answer alone. */
 int engine_rig_answer(struct engine_rig *rig, uint32_t key);
 /* Waits. Gets the key and compares with the model. Returns: whether that holds. */

@@ -1,6 +1,7 @@
 /* engine_test.c - an engine from put to get: its answers, restarts and crashes, against a model of all
  * writes. */
 #include "engine/engine_internal.h"
+#include "engine/entry.h"
 #include "test/engine/damage.h"
 #include "test/engine/engine_rig.h"
 
@@ -147,6 +148,59 @@ TEST_IN_REACTOR(engine_compares_writes_with_frozen_memtables)
     engine_wake_flush(rig->engine);
     engine_rig_await_flushes(rig, 1);
     CU_ASSERT_EQUAL(get(1, 0), ENGINE_FOUND);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+static void flush(uint64_t flushes)
+{
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_freeze(rig->engine, rig->engine->last_sequence, 0), 0);
+    engine_wake_flush(rig->engine);
+    engine_rig_await_flushes(rig, flushes);
+}
+
+/* Waits. Returns: the number of the write that a get answers which was begun before. */
+static uint64_t end_get(struct engine_key *k)
+{
+    struct record record;
+    struct engine_hold hold;
+    int answer = engine_get_wait(rig->engine, k, 0, &record, &hold);
+    CU_ASSERT_EQUAL_FATAL(answer, ENGINE_FOUND);
+    CU_ASSERT(record_key_compare(&record.key, &k->key) == 0 && entry_verify(&record));
+    engine_release(rig->engine, &hold);
+    return record.version.clock;
+}
+
+TEST_IN_REACTOR(get_that_waits_goes_on_where_it_was_unless_tables_have_changed)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record record;
+    struct engine_key begun, other;
+    rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    struct record_key key = engine_rig_key(rig, 7, memory);
+    put(7, 300);
+    flush(1);
+    engine_key_init(rig->engine, &begun, &key);
+    CU_ASSERT_EQUAL_FATAL(engine_get(rig->engine, &begun, 0, &record), ENGINE_WAITS);
+    CU_ASSERT_EQUAL(begun.lead.tables, rig->engine->tables->number);
+    const struct table *table = begun.lead.table->table;
+    uint64_t first = end_get(&begun);
+    CU_ASSERT_EQUAL(first, rig->last[7]);
+    CU_ASSERT_EQUAL(table_counters(table).gets, 1);
+    CU_ASSERT_EQUAL(engine_get(rig->engine, &begun, 0, &record), ENGINE_FOUND);
+    CU_ASSERT_EQUAL(begun.lead.tables, 0);
+
+    row_cache_clear(rig->engine->rows);
+    put(8, 300);
+    put(7, 300);
+    flush(2);
+    engine_key_init(rig->engine, &other, &key);
+    CU_ASSERT_EQUAL_FATAL(engine_get(rig->engine, &other, 0, &record), ENGINE_WAITS);
+    put(7, 300);
+    flush(3);
+    CU_ASSERT_EQUAL(end_get(&other), rig->last[7]); /* and not what the second table has */
     engine_rig_close(rig);
     engine_rig_free(rig);
 }

@@ -126,17 +126,17 @@ static unsigned count_wrong(struct rig *rig, unsigned shard)
         char text[32];
         struct engine_key k;
         struct record record;
-        void *buffer = NULL;
+        struct engine_hold hold = {.buffer = NULL};
         struct record_key key = key_of(i, text);
         if (!is_of(rig, shard, i))
             continue;
         engine_key_init(rig->shard.engine, &k, &key);
-        int answer = engine_get_wait(rig->shard.engine, &k, now_ms, &record, &buffer);
+        int answer = engine_get_wait(rig->shard.engine, &k, now_ms, &record, &hold);
         bool is_gone = (rig->flags[i] & RECORD_TOMBSTONE) || ((rig->flags[i] & RECORD_EXPIRING) && i % 2);
         wrong += is_gone ? answer != ENGINE_ABSENT
                          : answer != ENGINE_FOUND || record.version.clock != rig->written[i] ||
                                record.value.bytes != value_bytes(i);
-        reactor_free(rig->reactor, buffer);
+        engine_release(rig->shard.engine, &hold);
     }
     return wrong;
 }

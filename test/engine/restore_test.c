@@ -110,14 +110,14 @@ static void check(struct reactor *r, struct engine_rig *rig, const struct place 
     uint32_t wrong = 0;
     for (uint32_t key = 0; key < KEYS; key++) {
         struct record record;
-        void *buffer = NULL;
-        int answer = engine_rig_get(copy, key, &record, &buffer);
+        struct engine_hold hold = {.buffer = NULL};
+        int answer = engine_rig_get(copy, key, &record, &hold);
         bool is_dead = last[key] == 0 || rig->writes[last[key]].flags & RECORD_TOMBSTONE;
         if (is_dead)
             wrong += answer != ENGINE_ABSENT;
         else
             wrong += answer != ENGINE_FOUND || record.version.clock != last[key];
-        reactor_free(r, buffer);
+        engine_release(copy->engine, &hold);
     }
     CU_ASSERT_EQUAL(wrong, 0);
     engine_close(copy->engine);

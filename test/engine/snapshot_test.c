@@ -40,11 +40,11 @@ static void check_snapshot(struct engine_rig *rig, const char *directory, const 
     CU_ASSERT_EQUAL(engine_counters(copy->engine).quarantined, 0);
     for (uint32_t key = 0; key < KEYS; key++) {
         struct record record;
-        void *buffer = NULL;
-        int answer = engine_rig_get(copy, key, &record, &buffer);
+        struct engine_hold hold = {.buffer = NULL};
+        int answer = engine_rig_get(copy, key, &record, &hold);
         CU_ASSERT_FATAL(answer == ENGINE_FOUND || answer == ENGINE_ABSENT);
         CU_ASSERT(engine_rig_allows(rig, key, answer == ENGINE_FOUND ? &record : NULL, oldest[key]));
-        reactor_free(rig->reactor, buffer);
+        engine_release(copy->engine, &hold);
     }
     engine_close(copy->engine);
     engine_rig_free(copy);

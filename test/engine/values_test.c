@@ -226,10 +226,10 @@ static int answer_at(struct engine_rig *rig, uint32_t key, uint64_t now_ms)
     struct record_key record_key = engine_rig_key(rig, key, memory);
     struct engine_key k;
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     engine_key_init(rig->engine, &k, &record_key);
-    int answer = engine_get_wait(rig->engine, &k, now_ms, &record, &buffer);
-    reactor_free(rig->reactor, buffer);
+    int answer = engine_get_wait(rig->engine, &k, now_ms, &record, &hold);
+    engine_release(rig->engine, &hold);
     int at_once = engine_get(rig->engine, &k, now_ms, &record); /* its block is in the cache now */
     CU_ASSERT_EQUAL(at_once, answer);
     return answer;

@@ -167,13 +167,13 @@ static int get(struct run *run, const struct record_key *key)
 {
     struct engine_key k;
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     engine_key_init(run->engine, &k, key);
-    int rc = engine_get_wait(run->engine, &k, 1, &record, &buffer);
+    int rc = engine_get_wait(run->engine, &k, 1, &record, &hold);
     ASSERT(rc == ENGINE_FOUND || rc == ENGINE_ABSENT || is_told(rc));
     if (rc == ENGINE_FOUND)
         ASSERT(record_key_compare(&record.key, key) == 0 && entry_verify(&record));
-    reactor_free(run->r, buffer);
+    engine_release(run->engine, &hold);
     return rc;
 }
 

@@ -69,20 +69,20 @@ void checks_get(struct subject *s, uint32_t key)
     struct model_question q = {.key = key, .floor = model_floor(&s->model, key), .now_ms = subject_now_ms(s)};
     struct engine_key k;
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     engine_key_init(s->engine, &k, &record_key);
     engine_prefetch_slot(s->engine, &k);
     engine_prefetch_entry(s->engine, &k);
     int answer = engine_get(s->engine, &k, q.now_ms, &record);
     if (answer == ENGINE_WAITS)
-        answer = engine_get_wait(s->engine, &k, q.now_ms, &record, &buffer);
+        answer = engine_get_wait(s->engine, &k, q.now_ms, &record, &hold);
     q.dead_ms = s->history->wall_max_ms;
     tally_of(s)->gets++;
     if (answer < 0)
         judge_error(s, "get", &q, answer);
     else
         judge(s, "get", &q, answer == ENGINE_FOUND ? &record : NULL);
-    reactor_free(s->reactor, buffer);
+    engine_release(s->engine, &hold);
 }
 
 /* ---- scans ---- */

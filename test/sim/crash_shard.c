@@ -154,16 +154,16 @@ static bool read_key(struct crash_shard *s, uint32_t key, struct crash_view *out
     struct record_key wanted = crash_key(key, bytes);
     struct engine_key k;
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     uint64_t now_ms = reactor_wall_ms(s->reactor);
     engine_key_init(s->engine, &k, &wanted);
     int answer = engine_get(s->engine, &k, now_ms, &record);
     if (answer == ENGINE_WAITS)
-        answer = engine_get_wait(s->engine, &k, now_ms, &record, &buffer);
+        answer = engine_get_wait(s->engine, &k, now_ms, &record, &hold);
     out->shown[key] = CRASH_ABSENT;
     if (answer == ENGINE_FOUND)
         out->shown[key] = crash_history_identify(s->history, key, &record);
-    reactor_free(s->reactor, buffer);
+    engine_release(s->engine, &hold);
     if (answer == TORC_E_UNKNOWN && s->history->unknown_below > 0)
         out->shown[key] = CRASH_UNKNOWN;
     else if (answer < 0)

@@ -143,10 +143,10 @@ static int answer_of(struct script *s, uint32_t key)
     struct record_key plain = key_of(key, text);
     struct engine_key k;
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     engine_key_init(s->engine, &k, &plain);
-    int answer = engine_get_wait(s->engine, &k, 1, &record, &buffer);
-    reactor_free(s->r, buffer);
+    int answer = engine_get_wait(s->engine, &k, 1, &record, &hold);
+    engine_release(s->engine, &hold);
     return answer;
 }
 

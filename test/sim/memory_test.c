@@ -142,16 +142,16 @@ static void get(struct trial *t, uint32_t key)
     struct engine_key k;
     struct record_key plain = key_of(key, text);
     struct record record;
-    void *buffer = NULL;
+    struct engine_hold hold = {.buffer = NULL};
     engine_key_init(t->engine, &k, &plain);
-    int rc = engine_get_wait(t->engine, &k, 1, &record, &buffer);
+    int rc = engine_get_wait(t->engine, &k, 1, &record, &hold);
     if (rc == ENGINE_FOUND)
         check_number(t, key, number_of(&record));
     else if (rc == ENGINE_ABSENT)
         check_number(t, key, 0);
     else
         t->refusals++;
-    reactor_free(t->r, buffer);
+    engine_release(t->engine, &hold);
 }
 
 static void scan(struct trial *t)

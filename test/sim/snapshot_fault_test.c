@@ -110,7 +110,7 @@ static void put_all(struct subject *s)
 }
 
 /* Of the keys of the first `vnodes` vnodes. */
-static unsigned count_found(struct subject *s, struct engine *e, unsigned vnodes)
+static unsigned count_found(struct engine *e, unsigned vnodes)
 {
     unsigned found = 0;
     for (uint32_t key = 0; key < KEYS; key++) {
@@ -120,10 +120,10 @@ static unsigned count_found(struct subject *s, struct engine *e, unsigned vnodes
         struct record_key plain = key_of(key, text);
         struct engine_key k;
         struct record record;
-        void *buffer = NULL;
+        struct engine_hold hold = {.buffer = NULL};
         engine_key_init(e, &k, &plain);
-        found += engine_get_wait(e, &k, 1, &record, &buffer) == ENGINE_FOUND;
-        reactor_free(s->r, buffer);
+        found += engine_get_wait(e, &k, 1, &record, &hold) == ENGINE_FOUND;
+        engine_release(e, &hold);
     }
     return found;
 }
@@ -135,7 +135,7 @@ static void check_copy(struct subject *s, const char *directory)
     struct engine *copy = NULL;
     CU_ASSERT_EQUAL_FATAL(open_shard(s, directory, &copy), 0);
     CU_ASSERT_EQUAL(engine_counters(copy).quarantined, 0);
-    CU_ASSERT_EQUAL(count_found(s, copy, VNODES), KEYS);
+    CU_ASSERT_EQUAL(count_found(copy, VNODES), KEYS);
     engine_close(copy);
 }
 
@@ -255,7 +255,7 @@ static void clean_snapshot(struct subject *s)
 {
     int rc = directory_remove_all(s->r, "copy");
     CU_ASSERT(rc == 0 || rc == -ENOENT);
-    CU_ASSERT_EQUAL(count_found(s, s->engine, VNODES), KEYS);
+    CU_ASSERT_EQUAL(count_found(s->engine, VNODES), KEYS);
 }
 
 static const struct making copying = {RATE_PER_MILLION, prepare_nothing, take_snapshot, check_snapshot,
@@ -388,7 +388,7 @@ static void check_half(struct subject *s)
     struct engine_options o = options_of(s, "made");
     o.vnode_count = VNODES / 2;
     CU_ASSERT_EQUAL_FATAL(engine_open(s->r, &o, &half, why, sizeof why), 0);
-    CU_ASSERT_EQUAL(count_found(s, half, VNODES / 2), KEYS / 2);
+    CU_ASSERT_EQUAL(count_found(half, VNODES / 2), KEYS / 2);
     engine_close(half);
 }
 
