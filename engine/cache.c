@@ -8,7 +8,7 @@
  * them and wait. Memory of one-unit blocks comes in slabs of 32; a larger block has an allocation of its own.
  * When a larger block needs room and the hand finds a small one, the whole slab of that one is emptied and
  * given back: so the budget moves between small and large blocks as the load does, and memory stays within it
- * to the byte of the sums kept here. */
+ * to the byte of the sums kept here. A large block that goes for one of its size leaves it its memory. */
 #include "engine/cache.h"
 
 #include <string.h>
@@ -85,6 +85,8 @@ struct cache {
     uint32_t oldest;
     uint32_t hand;
     uint32_t queue_count;
+    uint8_t *spare;       /* memory of a large block that was evicted for one of the same size */
+    uint32_t spare_units; /* of which such memory is kept: not 0 only while frame_acquire makes room */
     struct cache_counters counters;
 };
 
@@ -199,6 +201,15 @@ static void frame_take_unit(struct cache *c, uint32_t frame)
     c->frames[frame].data = s->memory + (size_t)unit * CACHE_UNIT_BYTES;
 }
 
+static void give_large_back(struct cache *c, const struct frame *f)
+{
+    if (f->units == c->spare_units && !c->spare)
+        c->spare = f->data;
+    else
+        reactor_free(c->r, f->data);
+    c->block_bytes -= (uint64_t)f->units * CACHE_UNIT_BYTES;
+}
+
 static void frame_release(struct cache *c, uint32_t frame)
 {
     struct frame *f = &c->frames[frame];
@@ -211,8 +222,7 @@ static void frame_release(struct cache *c, uint32_t frame)
         if (s->free_mask == SLAB_ALL_FREE)
             slab_close(c, f->slab);
     } else {
-        reactor_free(c->r, f->data);
-        c->block_bytes -= (uint64_t)f->units * CACHE_UNIT_BYTES;
+        give_large_back(c, f);
     }
     *f = (struct frame){.newer = c->frame_free};
     c->frame_free = frame;
@@ -359,11 +369,29 @@ bool cache_trim(struct cache *c)
     return true;
 }
 
+/* Returns: memory for a large block, counted; null when there is no room. */
+static uint8_t *take_large(struct cache *c, uint32_t units)
+{
+    uint64_t bytes = (uint64_t)units * CACHE_UNIT_BYTES;
+    c->spare_units = units;
+    bool has_room = make_large_room(c, bytes);
+    uint8_t *memory = c->spare;
+    c->spare = NULL;
+    c->spare_units = 0;
+    if (!has_room) {
+        reactor_free(c->r, memory);
+        return NULL;
+    }
+    memory = memory ? memory : reactor_alloc_aligned(c->r, bytes, FILE_ALIGNMENT);
+    c->block_bytes += memory ? bytes : 0;
+    return memory;
+}
+
 /* Returns: a frame with memory for the block, in the index as being read; NONE when there is no room. */
 static uint32_t frame_acquire(struct cache *c, struct cache_block block)
 {
-    uint64_t bytes = (uint64_t)block.units * CACHE_UNIT_BYTES;
-    if (block.units == 1 ? !make_unit_room(c) : !make_large_room(c, bytes))
+    uint8_t *large = block.units == 1 ? NULL : take_large(c, block.units);
+    if (block.units == 1 ? !make_unit_room(c) : !large)
         return NONE;
     uint32_t frame = c->frame_free != NONE ? c->frame_free : c->frame_fresh;
     ASSERT(frame < c->frame_count); /* there is one for each unit that the budget holds */
@@ -373,10 +401,7 @@ static uint32_t frame_acquire(struct cache *c, struct cache_block block)
         frame_take_unit(c, frame);
     } else {
         f->slab = NONE;
-        f->data = reactor_alloc_aligned(c->r, bytes, FILE_ALIGNMENT);
-        if (!f->data)
-            return NONE;
-        c->block_bytes += bytes;
+        f->data = large;
     }
     if (frame == c->frame_fresh)
         c->frame_fresh++;

@@ -93,6 +93,27 @@ TEST_IN_REACTOR(the_budget_is_never_exceeded)
     cache_close(c);
 }
 
+/* What is evicted for a block of its size leaves it its memory. */
+TEST_IN_REACTOR(large_blocks_of_one_size_use_the_same_memory)
+{
+    struct cache *c = NULL;
+    struct source s = {.r = r};
+    uint32_t position = 0;
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, BUDGET, &c), 0);
+    for (; cache_counters(c).evictions == 0 && position < BUDGET / CACHE_UNIT_BYTES; position += 2)
+        CU_ASSERT_EQUAL_FATAL(read_block(c, &s, position, 2), 0);
+    uint64_t allocations = reactor_counters(r).allocations, bytes = cache_counters(c).bytes;
+    for (unsigned i = 0; i < 100; i++, position += 2)
+        CU_ASSERT_EQUAL_FATAL(read_block(c, &s, position, 2), 0);
+    CU_ASSERT_EQUAL(reactor_counters(r).allocations, allocations);
+    CU_ASSERT_EQUAL(cache_counters(c).bytes, bytes);
+    CU_ASSERT_TRUE(is_cached(c, position - 2, 2));
+    CU_ASSERT_EQUAL(read_block(c, &s, position, 3), 0); /* of another size: it is allocated */
+    CU_ASSERT_EQUAL(reactor_counters(r).allocations, allocations + 1);
+    CU_ASSERT(cache_counters(c).bytes <= BUDGET);
+    cache_close(c);
+}
+
 TEST_IN_REACTOR(most_of_the_budget_holds_blocks)
 {
     struct cache *c = NULL;
