@@ -265,6 +265,16 @@ static int fetch_value(struct engine *e, struct found *f, uint64_t now_ms)
     return 0;
 }
 
+static void keep_row(struct engine *e, const struct engine_key *k, const struct found *f)
+{
+    if (f->record.flags & RECORD_SEPARATED)
+        return; /* its value was not read, for it is dead */
+    if (f->hold.pin.data)
+        row_cache_offer(e->rows, k, &f->record);
+    else
+        row_cache_add(e->rows, k, &f->record); /* its value is of a log, and in no block */
+}
+
 int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out,
                     struct engine_hold *hold)
 {
@@ -281,9 +291,8 @@ int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_m
         if (rc == 0)
             rc = fetch_value(e, &f, now_ms);
         /* Unless a flush was done meanwhile, this is what the tables hold. */
-        if (rc == 0 && f.is_any && !is_of_memtable && e->tables == set &&
-            !(f.record.flags & RECORD_SEPARATED))
-            row_cache_add(e->rows, k, &f.record);
+        if (rc == 0 && f.is_any && !is_of_memtable && e->tables == set)
+            keep_row(e, k, &f);
         table_set_release(set);
     }
     e->counters.gets++;

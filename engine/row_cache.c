@@ -398,6 +398,11 @@ void row_cache_clear(struct row_cache *c)
         drop_segment(c);
 }
 
+static bool is_remembered(const struct row_cache *c, uint32_t tag)
+{
+    return c->ghosts[tag & c->mask] == tag && tag != 0;
+}
+
 void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct record *record)
 {
     struct record held;
@@ -408,17 +413,26 @@ void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct
     if (bytes > ROW_CACHE_ENTRY_BYTES_MAX)
         return;
     uint32_t units = units_of(bytes), tag = memtable_tag(k->hash);
-    uint32_t *ghost = &c->ghosts[tag & c->mask];
-    bool was_seen = slot >= 0 || (*ghost == tag && tag != 0);
+    bool was_seen = slot >= 0 || is_remembered(c, tag);
     while (c->counters.entries >= c->count_max) /* ends: a segment may hold none of the index, but not all */
         drop_segment(c);
     if (was_seen ? !make_main_room(c, units) : !make_small_room(c, units))
         return;
     if (was_seen)
-        *ghost = 0;
+        c->ghosts[tag & c->mask] = 0;
     uint32_t unit = queue_take(c, was_seen ? &c->main : &c->small, units);
     entry_encode(entry_at(c, unit), record);
     insert(c, tag, unit);
+}
+
+void row_cache_offer(struct row_cache *c, const struct engine_key *k, const struct record *record)
+{
+    struct record held;
+    uint32_t tag = memtable_tag(k->hash);
+    if (entry_bytes(record) <= ROW_CACHE_OFFER_BYTES_MAX || is_remembered(c, tag) || find(c, k, &held) >= 0)
+        row_cache_add(c, k, record);
+    else
+        c->ghosts[tag & c->mask] = tag;
 }
 
 void row_cache_resize(struct row_cache *c, uint64_t budget_bytes)

@@ -6,6 +6,8 @@
  *     |          ^                                    |     ^                                 |
  *     |          +-- new                   forgotten <+     +---------------------------------+
  *     +--> forgotten, but the tag is kept: when it comes again it goes to the main queue at once
+ *          ^
+ *          +-- new, large, and its block is in the block cache
  *
  * A block of a table holds some thirty records of which one may be read often; keeping that one alone makes
  * the same memory hold more of what is wanted, and finds it with one look. S3-FIFO (Yang et al., "FIFO queues
@@ -23,6 +25,7 @@ struct row_cache;
 
 enum {
     ROW_CACHE_ENTRY_BYTES_MAX = 16384, /* a larger record is not kept: the block cache has it */
+    ROW_CACHE_OFFER_BYTES_MAX = 512,   /* a larger one is kept when it is read again; row_cache_offer */
     ROW_CACHE_BUDGET_BYTES_MIN = 1 << 18,
 };
 #define ROW_CACHE_BUDGET_BYTES_MAX (8ull << 30)
@@ -39,6 +42,10 @@ bool row_cache_get(struct row_cache *c, const struct engine_key *k, struct recor
 /* Keeps a record, in place of an older version. One that is too large, or not to be had memory for, is passed
  * over. */
 void row_cache_add(struct row_cache *c, const struct engine_key *k, const struct record *record);
+/* The same for a record whose block has come from the disk just now, and is in the block cache. A large one
+ * is only remembered when it is new: its block holds few others, so it stays there about as long as the
+ * record would in the small queue. Read again, it goes to the main queue. */
+void row_cache_offer(struct row_cache *c, const struct engine_key *k, const struct record *record);
 /* Removes the records whose hash begins with this tag (memtable_tag): the one meant, and rarely another. */
 void row_cache_remove(struct row_cache *c, uint32_t tag);
 /* All of them, at once: for what is rare. */

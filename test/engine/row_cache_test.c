@@ -121,6 +121,33 @@ TEST_IN_REACTOR(row_cache_passes_over_what_is_too_large)
     row_cache_close(f.cache);
 }
 
+TEST_IN_REACTOR(row_cache_keeps_a_large_record_when_it_is_offered_again)
+{
+    struct fixture f = {.random = 1};
+    CU_ASSERT_EQUAL_FATAL(row_cache_open(r, 1 << 20, SEED, &f.cache), 0);
+    char name[32];
+    static const uint8_t large[ROW_CACHE_OFFER_BYTES_MAX];
+    struct record record, got;
+    struct engine_key k;
+    make(&f, 1, 1, name, &record, &k);
+    row_cache_offer(f.cache, &k, &record);
+    CU_ASSERT_TRUE(row_cache_get(f.cache, &k, &got)); /* a small one is kept at once */
+    record.value = slice_of(large, sizeof large);
+    record.version.clock = 2;
+    row_cache_offer(f.cache, &k, &record); /* in place of the older version */
+    CU_ASSERT_TRUE(row_cache_get(f.cache, &k, &got));
+    CU_ASSERT_EQUAL(got.version.clock, 2);
+
+    make(&f, 2, 1, name, &record, &k);
+    record.value = slice_of(large, sizeof large);
+    row_cache_offer(f.cache, &k, &record);
+    CU_ASSERT_FALSE(row_cache_get(f.cache, &k, &got));
+    row_cache_offer(f.cache, &k, &record);
+    CU_ASSERT_TRUE(row_cache_get(f.cache, &k, &got));
+    CU_ASSERT_EQUAL(got.value.bytes, sizeof large);
+    row_cache_close(f.cache);
+}
+
 TEST_IN_REACTOR(row_cache_shrinks_a_little_at_a_time_and_grows_again)
 {
     enum { BUDGET = 4 << 20, SMALLER = 1 << 20 };
