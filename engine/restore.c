@@ -153,11 +153,25 @@ static int tell_gap(struct restoring *s, const char *directory, const struct wal
     return TORC_E_CORRUPT;
 }
 
-static int replay_log(struct restoring *s, const char *directory, struct wal_start start, uint64_t until)
+static int tell_another_past(struct restoring *s, const char *directory)
 {
+    snprintf(
+        s->asked->why, RESTORE_WHY_BYTES,
+        "%.250s: the log does not go on where this backup ends: the data directory was set back to an older "
+        "copy, or two servers archived the same; restore a later backup, or this one alone, without --to and "
+        "--archive",
+        directory);
+    return TORC_E_CORRUPT;
+}
+
+/* `previous`: the checksum of the record before the start; 0: not known. */
+static int replay_log(struct restoring *s, const char *directory, struct wal_start start, uint64_t previous)
+{
+    uint64_t until = s->asked->end_sequence;
     struct wal_recovery_options options = {
         .directory = directory,
         .start = start,
+        .previous_checksum = previous,
         .replay = replay,
         .owner = s,
         .is_read_only = true,
@@ -165,7 +179,7 @@ static int replay_log(struct restoring *s, const char *directory, struct wal_sta
     struct wal_recovery found;
     int rc = wal_recover(s->reactor, &options, &found, s->asked->why, RESTORE_WHY_BYTES);
     if (rc)
-        return rc;
+        return found.is_of_another_past ? tell_another_past(s, directory) : rc;
     if (found.damaged_count || found.last_sequence < until)
         rc = tell_gap(s, directory, &found);
     wal_recovery_deinit(s->reactor, &found);
@@ -178,10 +192,10 @@ static int replay_logs(struct restoring *s)
     struct wal_start start = {.segment = a->start_segment, .sequence = a->start_sequence};
     int rc = 0;
     if (a->end_sequence >= a->start_sequence)
-        rc = replay_log(s, a->log, start, a->end_sequence);
+        rc = replay_log(s, a->log, start, 0);
     start = (struct wal_start){.segment = a->end_segment, .sequence = a->end_sequence + 1};
     if (rc == 0 && a->archive)
-        rc = replay_log(s, a->archive, start, a->end_sequence);
+        rc = replay_log(s, a->archive, start, a->end_checksum);
     return rc ? rc : await_puts(s);
 }
 

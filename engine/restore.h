@@ -20,10 +20,11 @@ struct engine_restore {
     const char *manifest;                 /* path of the snapshot's */
     const char *log;                      /* directory of the snapshot's log: only read */
     const char *archive;                  /* directory of the log's history: only read. Null: none */
-    uint64_t start_segment;               /* all four as in engine_snapshot_facts */
+    uint64_t start_segment;               /* all five as in engine_snapshot_facts */
     uint64_t start_sequence;
     uint64_t end_segment;
     uint64_t end_sequence;
+    uint64_t end_checksum;
     uint64_t clock_max; /* the moment: no record of a log with a higher version clock is put */
     /* Answered: */
     uint64_t records;       /* put */
@@ -33,7 +34,8 @@ struct engine_restore {
 };
 
 /* Waits. Returns: 0, and the shard is closed, whole and durable but for the name of its directory;
- * TORC_E_CORRUPT when the manifest or a log is damaged or a file of it is missing; an error of engine_open or
+ * TORC_E_CORRUPT when the manifest or a log is damaged or a file of it is missing, or the archive does not go
+ * on where the snapshot ends; an error of engine_open or
  * of a put; with `why`. */
 MUST_CHECK int engine_restore(struct reactor *r, struct engine_restore *restore);
 

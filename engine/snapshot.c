@@ -232,6 +232,7 @@ int engine_snapshot_write(struct engine_snapshot *s, const char *directory, cons
         struct wal_end end = wal_end(e->wal);
         s->facts.end_segment = end.segment;
         s->facts.end_sequence = end.sequence;
+        s->facts.end_checksum = end.checksum;
         rc = copy_log(s, directory);
     }
     if (rc == 0)

@@ -28,6 +28,7 @@ struct engine_snapshot_facts {
     uint64_t start_sequence;
     uint64_t end_segment; /* where the last record stands that was acknowledged; 0: none since the start */
     uint64_t end_sequence;
+    uint64_t end_checksum; /* of that log record, which the next one names; 0: not known */
     uint64_t files;
     uint64_t bytes; /* of them, linked ones too */
     uint16_t vnode_first;

@@ -455,6 +455,7 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
         .segment = b->segment->id,
         .offset = (uint64_t)b->header.block * WAL_BLOCK_BYTES + wal_record_bytes(b->payload_bytes),
         .sequence = b->header.sequence,
+        .checksum = b->header.checksum,
     };
     if (b->item_count)
         wal->entries_durable = b->header.sequence;
@@ -597,7 +598,11 @@ static void chain_init(struct wal *wal, const struct wal_recovery *recovery)
     uint64_t last = recovery->used_segment;
     if (last < recovery->start.segment)
         last = recovery->start.segment;
-    wal->end = (struct wal_end){.segment = last, .sequence = wal->durable_sequence};
+    wal->end = (struct wal_end){
+        .segment = last,
+        .sequence = wal->durable_sequence,
+        .checksum = wal->durable_checksum,
+    };
 }
 
 /* Waits: until what is closed is archived, if it can be, and while there is patience. Then the copy under way

@@ -46,6 +46,8 @@ struct wal_recovery_options {
     struct wal_named named; /* files that must be there, unless they are before the start */
     bool is_read_only;      /* nothing is written again: what is read is not served */
     uint32_t shard;         /* whose log it is, as in wal_format.h */
+    /* Of the record before start.sequence, when that one was read elsewhere; 0: not known. */
+    uint64_t previous_checksum;
 };
 
 struct wal_segment_info {
@@ -76,6 +78,7 @@ struct wal_recovery {
     uint64_t missing_segment;          /* the first file that was named and is not there; 0: none */
     uint64_t used_segment;             /* the last file with a record; 0: none */
     bool keeps_unused;                 /* for wal_open: files without records may be named still */
+    bool is_of_another_past;           /* its first record does not go on after previous_checksum */
     struct wal_segment_info *segments; /* all files by id, those before start.segment too; reactor_alloc'ed */
     uint32_t segment_count;
     struct wal_start start; /* as it was asked for */
@@ -83,8 +86,9 @@ struct wal_recovery {
 
 /* Waits. Reads the log from `start`, verifies it and replays it. A torn tail is cut, damage is reported in
  * *out and not an error. Only what the disk's cache alone may hold is written again, in place, unchanged.
- * *out goes to wal_open or to wal_recovery_deinit. On error it needs no deinit. Returns: 0;
- * TORC_E_DATA_FORMAT for another format version; -errno; what `replay` returned; one line in `why`. */
+ * *out goes to wal_open or to wal_recovery_deinit. On error it needs no deinit. Returns: 0; TORC_E_CORRUPT
+ * for a log of another past; TORC_E_DATA_FORMAT for another format version; -errno; what `replay` returned;
+ * one line in `why`. */
 MUST_CHECK int wal_recover(struct reactor *r, const struct wal_recovery_options *options,
                            struct wal_recovery *out, char *why, size_t why_bytes);
 void wal_recovery_deinit(struct reactor *r, struct wal_recovery *recovery);
@@ -205,6 +209,7 @@ struct wal_end {
     uint64_t segment;  /* before the first record since the start: the last file that recovery found */
     uint64_t offset;   /* in it, behind the last record; 0: all of it counts */
     uint64_t sequence; /* of the last record */
+    uint64_t checksum; /* of it; 0: not known */
 };
 struct wal_end wal_end(const struct wal *wal);
 

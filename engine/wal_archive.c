@@ -4,8 +4,9 @@
  *
  * What stands in the archive under its name is whole and never changes: a file of the log is closed when the
  * log goes on in another, and no start goes on in it. No more of the last one is copied than was
- * acknowledged. While the archive cannot be written the files stay and the log grows. One that the disk does
- * not give back is passed over, since it never will: a restore stops before the gap. */
+ * acknowledged. Each use of a file has an epoch of its own, so one that stands there from another past of the
+ * data directory is known. While the archive cannot be written the files stay and the log grows. One that the
+ * disk does not give back is passed over, since it never will: a restore stops before the gap. */
 #include "engine/copy.h"
 #include "engine/wal_internal.h"
 #include "reactor/base/mark.h"
@@ -97,6 +98,41 @@ static int store(struct wal *wal, const struct wal_extent *x, const char *path)
     return rc;
 }
 
+/* Waits. *is_whole: the file begins with a whole header of the file of the log with that id. */
+static int read_header(struct wal *wal, const char *path, uint64_t id, struct wal_segment_header *out,
+                       bool *is_whole)
+{
+    struct file *f;
+    uint8_t *block = reactor_alloc_zeroed(wal->reactor, WAL_BLOCK_BYTES);
+    int rc = block ? file_open(wal->reactor, path, FILE_READ, &f) : TORC_E_NO_MEMORY;
+    *is_whole = false;
+    if (rc == 0) {
+        bool is_read = file_read(wal->reactor, f, block, WAL_BLOCK_BYTES, 0) == WAL_BLOCK_BYTES;
+        *is_whole = is_read && wal_segment_header_decode(block, out) == WAL_HEADER_VALID && out->id == id;
+        file_close(wal->reactor, f);
+    }
+    reactor_free(wal->reactor, block);
+    return rc == TORC_E_NO_MEMORY ? rc : 0;
+}
+
+/* Waits. Is what stands there the same use of this file of the log? A header that cannot be read says nothing
+ * against it: either file may have rotted. Returns: -EEXIST when it is another. */
+static int compare_stored(struct wal *wal, const struct wal_extent *x, const char *stored)
+{
+    struct wal_segment_header ours, theirs;
+    bool has_ours = false, has_theirs = false;
+    char *path = reactor_alloc(wal->reactor, WAL_PATH_BYTES_MAX);
+    int rc = path ? path_of(wal->directory, x->id, path) : TORC_E_NO_MEMORY;
+    if (rc == 0)
+        rc = read_header(wal, path, x->id, &ours, &has_ours);
+    if (rc == 0)
+        rc = read_header(wal, stored, x->id, &theirs, &has_theirs);
+    if (rc == 0 && has_ours && has_theirs && ours.epoch != theirs.epoch)
+        rc = -EEXIST;
+    reactor_free(wal->reactor, path);
+    return rc;
+}
+
 /* Waits. One file, unless it is there from before. */
 static int archive_one(struct wal *wal, const struct wal_extent *x)
 {
@@ -111,8 +147,10 @@ static int archive_one(struct wal *wal, const struct wal_extent *x)
         rc = is_there(wal, path, &is_stored);
     if (rc == 0 && !is_stored)
         rc = store(wal, x, path);
-    if (rc == 0 && is_stored)
+    if (rc == 0 && is_stored) {
         MARK(log_file_was_archived_before_the_start);
+        rc = compare_stored(wal, x, path);
+    }
     reactor_free(wal->reactor, path);
     return rc;
 }
@@ -132,18 +170,30 @@ static bool next_extent(const struct wal *wal, struct wal_extent *out)
     return false;
 }
 
+static void tell_failed(struct wal *wal, int rc)
+{
+    char text[640];
+    if (rc == -EEXIST)
+        snprintf(
+            text, sizeof text,
+            "the archive has files of another past of this log: the data directory was set back to an older "
+            "copy, or another server archives the same; move %.300s away, then make a backup",
+            wal->archive);
+    else
+        snprintf(text, sizeof text, "files of the log cannot be archived, and are kept until they can: %s",
+                 error_sentence(rc));
+    wal_event(wal, "archive_failed", text);
+}
+
 static void tell(struct wal *wal, int rc)
 {
-    char text[160];
     if (rc == TORC_E_CANCELLED)
         return; /* the engine closes: what is left is copied at the end */
     if (rc == 0 && wal->has_told_archive)
         wal_event(wal, "archive_goes_on", "files of the log are archived again");
     else if (rc && !wal->has_told_archive) {
         MARK(archive_cannot_be_written);
-        snprintf(text, sizeof text, "files of the log cannot be archived, and are kept until they can: %s",
-                 error_sentence(rc));
-        wal_event(wal, "archive_failed", text);
+        tell_failed(wal, rc);
     }
     wal->has_told_archive = rc != 0;
 }
@@ -193,6 +243,8 @@ static int archive_closed(struct wal *wal)
         if (rc == 0) {
             wal->archived_id = next.id;
             wal_segments_wake(wal);
+        } else {
+            wal->has_archive_directory = false; /* it may have been moved away */
         }
         tell(wal, rc);
     }

@@ -109,10 +109,21 @@ static void count_damage(struct walk *w, uint64_t clock_bound)
         out->missing_clock_bound = clock_bound;
 }
 
+/* The first record asked for names the one before it. After a break that one is missing. */
+static bool is_of_another_past(const struct walk *w, const struct wal_record_header *h)
+{
+    const struct wal_recovery_options *o = w->options;
+    bool is_first = h->sequence >= o->start.sequence && w->out->record_count == 0 && !w->is_lost;
+    return is_first && o->previous_checksum != 0 && h->previous_checksum != o->previous_checksum;
+}
+
 /* A whole record that is next, or the first one after a break. */
 static int take(struct walk *w, const struct wal_record_header *h)
 {
     struct wal_recovery *out = w->out;
+    out->is_of_another_past = is_of_another_past(w, h);
+    if (out->is_of_another_past)
+        return TORC_E_CORRUPT;
     if (w->is_lost && h->sequence > w->next && h->sequence > w->options->start.sequence) {
         MARK(log_is_found_again_behind_damage);
         count_damage(w, h->clock_max);

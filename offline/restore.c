@@ -115,6 +115,7 @@ static int restore_shard(struct reactor *r, struct restore *restore, unsigned sh
         .start_sequence = s->start_sequence,
         .end_segment = s->end_segment,
         .end_sequence = s->end_sequence,
+        .end_checksum = s->end_checksum,
         .clock_max = restore->clock,
     };
     int rc = find_archive(r, restore, shard, archive);

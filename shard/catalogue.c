@@ -56,9 +56,9 @@ int catalogue_add_shard(struct reactor *r, struct catalogue_text *t, unsigned sh
 {
     return catalogue_text_add(r, t,
                               "shard %u vnodes %u %u history %016" PRIx64 " log %" PRIu64 " %" PRIu64
-                              " %" PRIu64 " %" PRIu64 "\n",
+                              " %" PRIu64 " %" PRIu64 " %016" PRIx64 "\n",
                               shard, f->vnode_first, f->vnode_count, f->log_history, f->start_segment,
-                              f->start_sequence, f->end_segment, f->end_sequence);
+                              f->start_sequence, f->end_segment, f->end_sequence, f->end_checksum);
 }
 
 int catalogue_add_file(struct reactor *r, struct catalogue_text *t, const struct catalogue_file *f)
@@ -96,13 +96,13 @@ static int parse_shard(const char *line, struct catalogue *c)
 {
     unsigned number, first, count;
     struct catalogue_shard s = {0};
-    int fields =
-        sscanf(line,
-               "shard %u vnodes %u %u history %" SCNx64 " log %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-               &number, &first, &count, &s.log_history, &s.start_segment, &s.start_sequence, &s.end_segment,
-               &s.end_sequence);
+    int fields = sscanf(line,
+                        "shard %u vnodes %u %u history %" SCNx64 " log %" SCNu64 " %" SCNu64 " %" SCNu64
+                        " %" SCNu64 " %" SCNx64,
+                        &number, &first, &count, &s.log_history, &s.start_segment, &s.start_sequence,
+                        &s.end_segment, &s.end_sequence, &s.end_checksum);
     uint32_t vnodes = UINT32_C(1) << c->identity.vnode_bits;
-    if (fields != 8 || number >= c->identity.cores || first >= vnodes || count == 0 ||
+    if (fields != 9 || number >= c->identity.cores || first >= vnodes || count == 0 ||
         count > vnodes - first || s.start_sequence == 0)
         return TORC_E_CORRUPT;
     s.vnode_first = (uint16_t)first;

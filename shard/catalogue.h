@@ -1,20 +1,21 @@
 /* catalogue.h - the text that makes a snapshot or a backup whole: what is in it, written last.
  *
  *   torc backup
- *   format 1
+ *   format 2
  *   node 1
  *   cores 2
  *   vnode-bits 10
  *   clock 0193a5b2c4d6ffff
- *   shard 0 vnodes 0 512 history 6b1f0a55c2d93e71 log 3 40 5 122
+ *   shard 0 vnodes 0 512 history 6b1f0a55c2d93e71 log 3 40 5 122 81c4f6a02b7d9e35
  *   file 0 4096 9d3b6a01f2c4e875 MANIFEST-A shard-000/MANIFEST-A
  *   ...
  *   check 51e0b7a2c3d4f586
  *
  * `clock` is the version clock of its moment: a restore leaves higher versions of the logs away. A shard's
  * `log` is the segment and sequence of the first log record that no table has, and of the last acknowledged
- * one. A file: shard, bytes, content checksum (0: not known), its name in the shard's directory, and where it
- * is, below the directory of the catalogue or in ../files/. The check is the hash of all lines before it. */
+ * one, and the checksum of that. A file: shard, bytes, content checksum (0: not known), its name in the
+ * shard's directory, and where it is, below the directory of the catalogue or in ../files/. The check is the
+ * hash of all lines before it. */
 #ifndef SHARD_CATALOGUE_H
 #define SHARD_CATALOGUE_H
 
@@ -22,7 +23,7 @@
 #include "shard/datadir.h"
 
 enum {
-    CATALOGUE_FORMAT = 1,
+    CATALOGUE_FORMAT = 2,
     CATALOGUE_BYTES_MAX = 64 << 20,
     CATALOGUE_NAME_BYTES = 64,
     CATALOGUE_PATH_BYTES = 192,
@@ -55,6 +56,7 @@ struct catalogue_shard {
     uint64_t start_sequence;
     uint64_t end_segment;
     uint64_t end_sequence;
+    uint64_t end_checksum;
 };
 
 struct catalogue {

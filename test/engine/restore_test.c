@@ -1,6 +1,7 @@
 /* restore_test.c - a shard made anew of a snapshot and of the archive of the log, as of any moment. */
 #include "engine/restore.h"
 
+#include "engine/copy.h"
 #include "engine/engine_internal.h"
 #include "engine/snapshot.h"
 #include "test/engine/damage.h"
@@ -96,6 +97,7 @@ static int restore(struct reactor *r, const struct engine_rig *rig, struct place
     out->start_sequence = p->facts.start_sequence;
     out->end_segment = p->facts.end_segment;
     out->end_sequence = p->facts.end_sequence;
+    out->end_checksum = p->facts.end_checksum;
     return engine_restore(r, out);
 }
 
@@ -290,6 +292,97 @@ TEST_IN_REACTOR(a_restore_finds_that_a_file_of_the_archive_is_missing)
     struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
     CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), TORC_E_CORRUPT);
     CU_ASSERT(strstr(restored.why, "missing") != NULL);
+    engine_rig_free(rig);
+}
+
+struct copying {
+    struct reactor *reactor;
+    const char *from;
+    const char *to;
+};
+
+static int copy_one(void *context, const char *name)
+{
+    struct copying *c = context;
+    struct copied copied;
+    char from[600], to[600];
+    snprintf(from, sizeof from, "%s/%s", c->from, name);
+    snprintf(to, sizeof to, "%s/%s", c->to, name);
+    return copy_file(c->reactor, &(struct copy_options){.from = from, .to = to}, &copied);
+}
+
+static void copy_directory(struct reactor *r, const char *from, const char *to)
+{
+    struct copying c = {r, from, to};
+    CU_ASSERT_EQUAL(directory_remove_all(r, to), 0);
+    CU_ASSERT_EQUAL(directory_create(r, to), 0);
+    CU_ASSERT_EQUAL_FATAL(directory_list(r, from, copy_one, &c), 0);
+}
+
+TEST_IN_REACTOR(an_archive_does_not_take_the_log_of_another_past)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    char older[256];
+    place_init(&p);
+    path_of(older, "older");
+    rig->options.archive = p.archive;
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    engine_rig_close(rig);
+    copy_directory(r, rig->options.directory, older);
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    engine_rig_reopen(rig); /* the same past: what is there is known, and no reason to complain */
+    CU_ASSERT(engine_counters(rig->engine).log_archived == 0 && rig->events == 0);
+    write_some(rig, 10);
+    engine_rig_close(rig);
+    copy_directory(r, older, rig->options.directory);
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    engine_rig_reopen(rig);
+    for (int i = 0; i < 3000 && rig->events == 0; i++)
+        task_sleep(r, 1000000);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "archive_failed");
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).log_archived, 0);
+    CU_ASSERT_EQUAL(directory_remove_all(r, p.archive), 0); /* moved away: it begins anew */
+    for (int i = 0; i < 3000 && engine_counters(rig->engine).log_archived == 0; i++)
+        task_sleep(r, 1000000);
+    CU_ASSERT_STRING_EQUAL(rig->last_event, "archive_goes_on");
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(a_backup_is_not_restored_with_the_archive_of_another_past)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    char older[256];
+    place_init(&p);
+    path_of(older, "older");
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    engine_rig_close(rig);
+    copy_directory(r, rig->options.directory, older);
+    engine_rig_open(rig, r);
+    write_some(rig, 30);
+    uint32_t *last = remember(rig);
+    uint64_t clock = rig->count;
+    take_snapshot(rig, &p);
+    CU_ASSERT(p.facts.end_checksum != 0);
+    engine_rig_close(rig);
+    copy_directory(r, older, rig->options.directory);
+    rig->options.archive = p.archive; /* only the second past is in it, from where they part */
+    engine_rig_open(rig, r);
+    write_some(rig, 200);
+    engine_rig_close(rig);
+    struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), TORC_E_CORRUPT);
+    CU_ASSERT(strstr(restored.why, "set back to an older copy") != NULL);
+    restored = (struct engine_restore){.clock_max = clock};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), 0);
+    check(r, rig, &p, last);
+    free(last);
     engine_rig_free(rig);
 }
 

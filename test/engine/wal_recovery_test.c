@@ -453,7 +453,8 @@ TEST_IN_REACTOR(wal_of_another_format_version_is_refused)
     CU_ASSERT_EQUAL(pwrite(fd, header, sizeof header, 0), sizeof header);
     close(fd);
     char why[256] = "";
-    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig, rig->named, false, 0};
+    struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig,
+                                           rig->named,     false,      0,          0};
     CU_ASSERT_EQUAL(wal_recover(r, &options, &rig->recovery, why, sizeof why), TORC_E_DATA_FORMAT);
     CU_ASSERT(why[0] != '\0');
     rig_free(rig);

@@ -103,7 +103,7 @@ int rig_recover(struct rig *rig)
     memset(rig->replayed, 0, sizeof rig->replayed);
     rig->replayed_count = 0;
     struct wal_recovery_options options = {rig->directory, rig->start, rig_replay, rig,
-                                           rig->named,     false,      rig->shard};
+                                           rig->named,     false,      rig->shard, 0};
     int rc = wal_recover(rig->reactor, &options, &rig->recovery, why, sizeof why);
     if (rc)
         fprintf(stderr, "wal_recover: %s\n", why);

@@ -56,6 +56,7 @@ static void write_again(struct reactor *r, const struct catalogue *c)
             .start_sequence = s->start_sequence,
             .end_segment = s->end_segment,
             .end_sequence = s->end_sequence,
+            .end_checksum = s->end_checksum,
             .vnode_first = s->vnode_first,
             .vnode_count = s->vnode_count,
         };
@@ -117,15 +118,15 @@ static void seed(struct fuzz_seeds *to)
 {
     static const char check[] = "check 0000000000000000\n";
     static const char *const heads[][2] = {
-        {"as_written", "\1torc backup\nformat 1\nnode 1\ncores 2\nvnode-bits 10\nclock 0193a5b2c4d6ffff\n"},
-        {"another_format", "\1torc backup\nformat 2\nnode 1\ncores 2\nvnode-bits 10\nclock 01\n"},
-        {"one_core", "\1torc backup\nformat 1\nnode 3\ncores 1\nvnode-bits 4\nclock 00\n"},
+        {"as_written", "\1torc backup\nformat 2\nnode 1\ncores 2\nvnode-bits 10\nclock 0193a5b2c4d6ffff\n"},
+        {"another_format", "\1torc backup\nformat 1\nnode 1\ncores 2\nvnode-bits 10\nclock 01\n"},
+        {"one_core", "\1torc backup\nformat 2\nnode 3\ncores 1\nvnode-bits 4\nclock 00\n"},
     };
     static const char lines[] =
-        "shard 0 vnodes 0 512 history 6b1f0a55c2d93e71 log 3 40 5 122\n"
+        "shard 0 vnodes 0 512 history 6b1f0a55c2d93e71 log 3 40 5 122 81c4f6a02b7d9e35\n"
         "file 0 4096 9d3b6a01f2c4e875 MANIFEST-A shard-000/MANIFEST-A\n"
         "file 0 81920 0000000000000000 table-0000000000010000.sst ../files/table-0000000000010000.sst\n"
-        "shard 1 vnodes 512 512 history 0000000000000001 log 1 1 0 0\n";
+        "shard 1 vnodes 512 512 history 0000000000000001 log 1 1 0 0 0000000000000000\n";
     char text[1024];
     for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
         int bytes = snprintf(text, sizeof text, "%s%s%s", heads[i][1], lines, check);

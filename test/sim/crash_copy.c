@@ -89,6 +89,7 @@ static bool restore(struct crash_shard *s, const struct catalogue *c)
         .start_sequence = shard->start_sequence,
         .end_segment = shard->end_segment,
         .end_sequence = shard->end_sequence,
+        .end_checksum = shard->end_checksum,
         .clock_max = s->knobs.has_archive ? UINT64_MAX : c->clock,
     };
     int rc = directory_remove_all(s->reactor, RESTORED);
