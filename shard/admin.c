@@ -66,8 +66,12 @@ static int write_snapshot(struct shard *s, struct admin_part *part)
 
 static int copy_snapshot(struct shard *s, struct admin_part *part)
 {
+    char sums[DATADIR_PATH_MAX];
+    snprintf(sums, sizeof sums, "%s/snapshots/.sums-%03u", s->options->data, s->core);
     struct backup_files files = {
         .reactor = s->reactor,
+        .sums = sums,
+        .history = part->facts.log_history,
         .disk = engine_disk(s->engine),
         .from = part->path,
         .target = part->target,

@@ -16,6 +16,8 @@
 enum {
     NAMES_FIRST = 256,
     NAMES_MAX = 1 << 20,
+    SUMS_FORMAT = 1,
+    SUMS_LINE_BYTES = 160,
     STORED_BYTES = CATALOGUE_PATH_BYTES - 16, /* of a name in files/ */
 };
 
@@ -31,6 +33,8 @@ struct names {
 struct bringing {
     struct backup_files *files;
     struct names names;
+    struct names sums;               /* "NAME IDENTITY CHECKSUM" of files that were read before */
+    struct catalogue_text sums_next; /* the same of the files of this snapshot, as it is written */
     char from[DATADIR_PATH_MAX];
     char to[DATADIR_PATH_MAX];
     char incoming[DATADIR_PATH_MAX];
@@ -76,6 +80,80 @@ static const char *find_name(const struct names *n, const char *prefix)
     }
     bool is_there = low < n->count && strncmp(name_at(n, low), prefix, bytes) == 0;
     return is_there ? name_at(n, low) : NULL;
+}
+
+/* ---- content checksums that are known ---- */
+
+static int sums_head(const struct bringing *b, char text[SUMS_LINE_BYTES])
+{
+    return snprintf(text, SUMS_LINE_BYTES, "torc sums\nformat %d\nhistory %016" PRIx64 "\n", SUMS_FORMAT,
+                    b->files->history);
+}
+
+/* A text that is whole and of this history; else all files are read again. */
+static int take_sums(struct bringing *b, char *text, size_t bytes)
+{
+    enum { CHECK_BYTES = 6 + 16 + 1 };
+    char head[SUMS_LINE_BYTES];
+    size_t head_bytes = (size_t)sums_head(b, head);
+    uint64_t check;
+    if (bytes < head_bytes + CHECK_BYTES || strlen(text) != bytes || memcmp(text, head, head_bytes) != 0)
+        return 0;
+    char *last = text + bytes - CHECK_BYTES;
+    if (sscanf(last, "check %16" SCNx64, &check) != 1 || check != checksum_bytes(text, (size_t)(last - text)))
+        return 0;
+    int rc = 0;
+    for (char *line = text + head_bytes, *end; rc == 0 && line < last; line = end + 1) {
+        end = strchr(line, '\n');
+        ASSERT(end); /* the check stands behind it */
+        *end = '\0';
+        rc = note_name(&b->sums, line);
+        task_yield_if_due(b->files->reactor);
+    }
+    return rc;
+}
+
+/* Waits. */
+static int read_sums(struct bringing *b)
+{
+    uint8_t *data;
+    size_t bytes;
+    if (!b->files->sums)
+        return 0;
+    int rc = copy_file_to_bytes(b->files->reactor, b->files->sums, CATALOGUE_BYTES_MAX, &data, &bytes);
+    if (rc)
+        return rc == TORC_E_NO_MEMORY ? rc : 0;
+    rc = take_sums(b, (char *)data, bytes);
+    reactor_free(b->files->reactor, data);
+    return rc;
+}
+
+/* Waits. */
+static int write_sums(struct bringing *b)
+{
+    struct reactor *r = b->files->reactor;
+    struct catalogue_text text = {0};
+    char head[SUMS_LINE_BYTES];
+    if (!b->files->sums)
+        return 0;
+    int head_bytes = sums_head(b, head);
+    int rc = catalogue_text_append(r, &text, slice_of(head, (size_t)head_bytes));
+    if (rc == 0)
+        rc = catalogue_text_append(r, &text, slice_of(b->sums_next.data, b->sums_next.bytes));
+    if (rc == 0)
+        rc = catalogue_text_add(r, &text, "check %016" PRIx64 "\n", checksum_bytes(text.data, text.bytes));
+    if (rc == 0)
+        rc = copy_bytes_to_file(r, slice_of(text.data, text.bytes), b->files->sums);
+    reactor_free(r, text.data);
+    return rc;
+}
+
+static bool is_known(const struct bringing *b, const char *name, uint64_t identity, uint64_t *checksum)
+{
+    char prefix[SUMS_LINE_BYTES];
+    snprintf(prefix, sizeof prefix, "%.63s %016" PRIx64 " ", name, identity);
+    const char *line = find_name(&b->sums, prefix);
+    return line && sscanf(line + strlen(prefix), "%16" SCNx64, checksum) == 1;
 }
 
 /* ---- one file ---- */
@@ -186,6 +264,28 @@ static int bring_new(struct bringing *b, const char *prefix, struct copied *copi
     return rc ? rc : file_rename(b->files->reactor, b->incoming, b->to);
 }
 
+/* Waits. Is the file in files/ already? Where one looks the same and this one was never read, it is now. */
+static int find_stored(struct bringing *b, const char *name, uint64_t identity, struct copied *copied,
+                       char stored[STORED_BYTES])
+{
+    struct copy_options options = {
+        .from = b->from,
+        .disk = b->files->disk,
+        .class = DISK_BACKUP,
+        .is_cancelled = b->files->is_cancelled,
+    };
+    int length = snprintf(stored, STORED_BYTES, "%.63s-%016" PRIx64 "-", name, identity);
+    if (!find_name(&b->names, stored))
+        return -ENOENT;
+    if (!is_known(b, name, identity, &copied->checksum)) {
+        int rc = copy_file(b->files->reactor, &options, copied);
+        if (rc)
+            return rc;
+    }
+    snprintf(stored + length, STORED_BYTES - (size_t)length, "%016" PRIx64, copied->checksum);
+    return find_name(&b->names, stored) ? 0 : -ENOENT;
+}
+
 /* Tables and value logs. */
 static int bring_shared(struct bringing *b, const char *name)
 {
@@ -196,11 +296,12 @@ static int bring_shared(struct bringing *b, const char *name)
     if (rc)
         return rc;
     snprintf(prefix, sizeof prefix, "%.63s-%016" PRIx64 "-", name, identity);
-    const char *found = find_name(&b->names, prefix);
-    if (found && sscanf(found + strlen(prefix), "%16" SCNx64, &copied.checksum) == 1) {
-        return add_line(b, name, &copied, "../files/", found);
-    }
-    rc = bring_new(b, prefix, &copied, stored);
+    rc = find_stored(b, name, identity, &copied, stored);
+    if (rc == -ENOENT)
+        rc = bring_new(b, prefix, &copied, stored);
+    if (rc == 0)
+        rc = catalogue_text_add(b->files->reactor, &b->sums_next, "%.63s %016" PRIx64 " %016" PRIx64 "\n",
+                                name, identity, copied.checksum);
     return rc ? rc : add_line(b, name, &copied, "../files/", stored);
 }
 
@@ -242,8 +343,12 @@ static int bring_all(struct bringing *b)
     if (rc == 0)
         rc = directory_list(f->reactor, b->to, note_name, &b->names);
     if (rc == 0)
+        rc = read_sums(b);
+    if (rc == 0)
         rc = directory_list(f->reactor, f->from, bring_one, b);
-    return rc ? rc : sync_directories(b);
+    if (rc == 0)
+        rc = sync_directories(b);
+    return rc ? rc : write_sums(b);
 }
 
 int backup_files_bring(struct backup_files *f)
@@ -253,11 +358,14 @@ int backup_files_bring(struct backup_files *f)
     if (!b)
         return TORC_E_NO_MEMORY;
     b->files = f;
-    b->names.reactor = r;
+    b->names.reactor = b->sums.reactor = r;
     b->block = reactor_alloc_aligned(r, FILE_ALIGNMENT, FILE_ALIGNMENT);
     int rc = b->block ? bring_all(b) : TORC_E_NO_MEMORY;
     reactor_free(r, b->names.text.data);
     reactor_free(r, b->names.at);
+    reactor_free(r, b->sums.text.data);
+    reactor_free(r, b->sums.at);
+    reactor_free(r, b->sums_next.data);
     reactor_free(r, b->block);
     reactor_free(r, b);
     return rc;

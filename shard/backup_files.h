@@ -5,8 +5,14 @@
  *   TARGET/backup-<clock>/shard-NNN/                 manifest and log of a shard
  *   TARGET/backup-<clock>/CATALOGUE                  makes it whole: written last
  *
- * The identity of a file is the hash of its length, its first and its last 4 KiB: two small reads tell that a
- * file is there already. Numbers of files alone would not, since a restored node may give them out again. */
+ * The identity of a file is the hash of its length, its first and its last 4 KiB. Two files may have the same
+ * and differ between, so it is the content checksum that tells that a file is there already. That of a file
+ * that was read once is kept in the data directory, where the file is:
+ *
+ *   DATA/snapshots/.sums-NNN: history, then a line a file: name, identity, content checksum
+ *
+ * A number is given out once in a history of a shard, and who sets the data directory back to an older copy
+ * sets that text back, too: so a line is of the very file that has its name now. What has no line is read. */
 #ifndef SHARD_BACKUP_FILES_H
 #define SHARD_BACKUP_FILES_H
 
@@ -18,6 +24,8 @@ struct backup_files {
     const char *from;  /* the shard's directory of the snapshot */
     const char *target;
     const char *backup; /* name below the target */
+    const char *sums;   /* path of the text of content checksums; null: none is kept */
+    uint64_t history;   /* of the shard's log: numbers of files begin anew with another */
     unsigned shard;
     bool prefers_copies; /* no links, even where they can be made */
     const bool *is_cancelled;

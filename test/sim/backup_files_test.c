@@ -1,0 +1,111 @@
+/* backup_files_test.c - which files an incremental backup takes for those that it has already. */
+#include "shard/backup_files.h"
+
+#include "test/sim/disk_rig.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum { FILE_PAGES = 8, MIDDLE = 4, HISTORY = 77 };
+
+#define NAME "values-0000000000000001.log"
+#define SUMS "sums"
+
+static void write_values(struct reactor *r, struct rig *rig, uint8_t middle)
+{
+    int rc = file_remove(r, "snapshot/" NAME); /* the backup has links */
+    CU_ASSERT(rc == 0 || rc == -ENOENT);
+    struct file *f = must_open(r, "snapshot/" NAME, FILE_WRITE | FILE_CREATE);
+    for (uint64_t page = 0; page < FILE_PAGES; page++)
+        must_write(r, rig, f, page == MIDDLE ? middle : 1, page);
+    file_close(r, f);
+}
+
+/* Returns: the number of files that were not there before; *checksum: as the catalogue has it. */
+static uint64_t back_up(struct reactor *r, uint64_t history, uint64_t *checksum)
+{
+    static const bool never = false;
+    struct catalogue_text lines = {0};
+    struct backup_files files = {
+        .reactor = r,
+        .from = "snapshot",
+        .target = "backups",
+        .backup = "one",
+        .sums = SUMS,
+        .history = history,
+        .is_cancelled = &never,
+        .lines = &lines,
+    };
+    CU_ASSERT_EQUAL_FATAL(backup_files_bring(&files), 0);
+    CU_ASSERT_EQUAL(files.files, 1);
+    CU_ASSERT_EQUAL(catalogue_text_append(r, &lines, slice_of("", 1)), 0);
+    unsigned long long sum = 0;
+    CU_ASSERT_EQUAL(sscanf(lines.data, "file 0 %*u %llx", &sum), 1);
+    *checksum = sum;
+    reactor_free(r, lines.data);
+    return files.new_files;
+}
+
+static void make_directories(struct reactor *r)
+{
+    static const char *const names[] = {"snapshot", "backups", "backups/files", "backups/one",
+                                        "backups/one/shard-000"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        CU_ASSERT_EQUAL(directory_create(r, names[i]), 0);
+}
+
+static void change_the_middle(struct reactor *r, struct rig *rig)
+{
+    uint64_t first, second, third;
+    make_directories(r);
+    write_values(r, rig, 2);
+    CU_ASSERT_EQUAL(back_up(r, HISTORY, &first), 1);
+    CU_ASSERT_EQUAL(back_up(r, HISTORY, &second), 0);
+    CU_ASSERT_EQUAL(first, second);
+    write_values(r, rig, 3); /* as a data directory does that was set back to before its first backup */
+    CU_ASSERT_EQUAL(file_remove(r, SUMS), 0);
+    CU_ASSERT_EQUAL(back_up(r, HISTORY, &second), 1);
+    CU_ASSERT_NOT_EQUAL(first, second);
+    CU_ASSERT_EQUAL(back_up(r, HISTORY, &third), 0);
+    CU_ASSERT_EQUAL(second, third);
+    write_values(r, rig, 4); /* numbers began anew */
+    CU_ASSERT_EQUAL(back_up(r, HISTORY + 1, &third), 1);
+    CU_ASSERT_NOT_EQUAL(second, third);
+}
+
+TEST(backup_files_that_look_the_same_are_told_apart)
+{
+    struct rig rig;
+    rig_open(&rig, 1);
+    rig_run_and_stop(&rig, change_the_middle);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.node).heap_bytes, 0);
+    rig_close(&rig);
+}
+
+static void lose_the_sums(struct reactor *r, struct rig *rig)
+{
+    uint64_t first, second;
+    make_directories(r);
+    write_values(r, rig, 2);
+    CU_ASSERT_EQUAL(back_up(r, HISTORY, &first), 1);
+    CU_ASSERT_EQUAL(file_remove(r, SUMS), 0);
+    CU_ASSERT_EQUAL(back_up(r, HISTORY, &second), 0); /* read, and found to be there */
+    CU_ASSERT_EQUAL(first, second);
+    uint8_t byte;
+    for (int64_t at = 0, bytes = disk_bytes(rig->disk, SUMS); at < bytes; at += 7) {
+        CU_ASSERT_EQUAL(sim_disk_peek(rig->disk, SUMS, &byte, 1, (uint64_t)at), 1);
+        byte ^= 1;
+        sim_disk_poke(rig->disk, SUMS, &byte, 1, (uint64_t)at);
+        CU_ASSERT_EQUAL(back_up(r, HISTORY, &second), 0);
+        CU_ASSERT_EQUAL(first, second);
+    }
+}
+
+TEST(backup_files_are_read_again_when_their_checksums_are_lost_or_damaged)
+{
+    struct rig rig;
+    rig_open(&rig, 1);
+    rig_run_and_stop(&rig, lose_the_sums);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.node).heap_bytes, 0);
+    rig_close(&rig);
+}
