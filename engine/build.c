@@ -145,13 +145,19 @@ static int next_record(struct engine *e, struct build *b, struct record *record)
     return rc;
 }
 
+/* The values that it points to count: they are moved with it. */
+static bool is_full(const struct engine *e, const struct build *b, const struct table_writer *w)
+{
+    uint64_t bytes_max = b->table_bytes ? b->table_bytes : e->options.table_bytes_max;
+    return table_writer_bytes(w) + b->values.pointed_bytes >= bytes_max;
+}
+
 /* Until the table is large enough or the merge at its end. */
 static int write_records(struct engine *e, struct build *b, struct table_writer *w)
 {
-    uint64_t bytes_max = b->table_bytes ? b->table_bytes : e->options.table_bytes_max;
     struct record record;
     int rc = 1;
-    while (rc == 1 && table_writer_bytes(w) < bytes_max && !values_build_is_full(&b->values)) {
+    while (rc == 1 && !is_full(e, b, w)) {
         if (e->is_closing) {
             MARK(table_in_the_making_is_dropped_at_close);
             return TORC_E_CANCELLED;

@@ -148,7 +148,7 @@ static struct stretch find_stretch(const struct engine *e, const struct merging 
         return s;
     s.first = s.last = table_run_seek(s.bottom, &e->round.position);
     for (uint64_t bytes = 0; s.last < s.bottom->count && bytes < bytes_max; s.last++)
-        bytes += s.bottom->tables[s.last]->bytes;
+        bytes += table_ref_full_bytes(s.bottom->tables[s.last]);
     if (s.last < s.bottom->count)
         s.end = smallest_of(s.bottom, s.last);
     return s;
@@ -165,7 +165,7 @@ static uint64_t upper_bytes_before(const struct engine *e, const struct merging 
             continue;
         uint32_t first = table_run_seek(run, &e->round.position), end = table_run_seek(run, key);
         for (uint32_t j = first; j < end; j++)
-            bytes += run->tables[j]->bytes;
+            bytes += table_ref_full_bytes(run->tables[j]);
     }
     return bytes;
 }

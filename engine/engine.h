@@ -46,11 +46,12 @@ struct engine_options {
     uint8_t vnode_bits;    /* b: the ring has 2^b vnodes; 0 to 14 */
     uint16_t vnode_first;  /* the vnodes of this shard: first to first + count - 1 */
     uint16_t vnode_count;
-    uint64_t memtable_bytes;  /* frozen at this size; 0 means 64 MiB */
-    uint64_t log_bytes_max;   /* also frozen when the log since it began is longer; 0 means 512 MiB */
-    uint64_t segment_bytes;   /* of one log file, whole 4 KiB; 0 means 64 MiB; 64 KiB and a record at least */
-    uint64_t cache_bytes;     /* half for rows, half for blocks; 0 means 64 MiB */
-    uint64_t table_bytes_max; /* merges begin a new table at this size; 0: 64 MiB; 8 KiB to 2 GiB */
+    uint64_t memtable_bytes; /* frozen at this size; 0 means 64 MiB */
+    uint64_t log_bytes_max;  /* also frozen when the log since it began is longer; 0 means 512 MiB */
+    uint64_t segment_bytes;  /* of one log file, whole 4 KiB; 0 means 64 MiB; 64 KiB and a record at least */
+    uint64_t cache_bytes;    /* half for rows, half for blocks; 0 means 64 MiB */
+    /* Merges begin a new table at this size, values in value logs included; 0: 64 MiB; 8 KiB to 2 GiB. */
+    uint64_t table_bytes_max;
     uint32_t value_bytes_max; /* no larger value is put; 0 means VALUE_BYTES_MAX */
     /* Values of so many bytes and more go to value logs when a memtable is flushed; 0 means 2,048, UINT32_MAX
      * never. What is there already is read whatever this says. */

@@ -46,6 +46,11 @@ struct table_ref {
     bool is_suspect; /* scrubbing has met a bad block: damaged as soon as no merge counts on its run */
 };
 
+static inline uint64_t table_ref_full_bytes(const struct table_ref *ref)
+{
+    return ref->bytes + value_refs_bytes(&ref->values);
+}
+
 struct table_run {
     struct table_ref **tables; /* by key */
     uint32_t count;

@@ -11,7 +11,6 @@ enum {
     DAMAGED_MAX = 16, /* places kept for files whose values cannot be moved */
     FILES_USUAL_MAX = VALUE_REFERENCES_MAX - DAMAGED_MAX - 1,
     FILES_MAX = VALUE_REFERENCES_MAX - 1, /* and the own one */
-    TABLES_PER_FILE = 4,                  /* the own file ends at so many times table_bytes_max */
     READ_TRIES = 3,                       /* before a value is given up */
 };
 
@@ -54,7 +53,7 @@ void values_build_begin(struct values_build *b, uint64_t number)
 {
     drop_file(b);
     b->number = number;
-    b->bytes = 0;
+    b->bytes = b->pointed_bytes = 0;
     b->count = b->latest = 0;
 }
 
@@ -82,9 +81,11 @@ static bool copy_pointer(struct values_build *b, const struct value_file *f, con
                          uint32_t count_max)
 {
     struct value_reference *reference = refer(b, f, count_max);
-    if (reference)
-        reference->bytes += value_stored_bytes(p->bytes);
-    return reference != NULL;
+    if (!reference)
+        return false;
+    reference->bytes += value_stored_bytes(p->bytes);
+    b->pointed_bytes += value_stored_bytes(p->bytes);
+    return true;
 }
 
 /* Waits. Returns: as value_reader_resolve. */
@@ -171,6 +172,7 @@ static int separate(struct values_build *b, struct record *record)
     if (rc)
         return rc;
     b->bytes += stored;
+    b->pointed_bytes += stored;
     value_pointer_encode(b->pointer, &p);
     record->value = slice_of(b->pointer, sizeof b->pointer);
     record->flags |= RECORD_SEPARATED;
@@ -199,11 +201,6 @@ int values_build_take(struct values_build *b, struct record *record, bool *is_ch
     *is_changed = true;
     e->counters.value_bytes_written += record->value.bytes;
     return separate(b, record);
-}
-
-bool values_build_is_full(const struct values_build *b)
-{
-    return b->bytes >= TABLES_PER_FILE * b->engine->options.table_bytes_max;
 }
 
 int values_build_finish(struct values_build *b)

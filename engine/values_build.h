@@ -23,6 +23,7 @@ struct values_build {
     bool has_file;
     bool has_output;         /* it is being written */
     uint64_t bytes;          /* of the own file in use */
+    uint64_t pointed_bytes;  /* that the table points to, the own file's among them */
     uint64_t moved_bytes;    /* of values, ever */
     struct disk_share share; /* that the own file is written in */
     struct table_output output;
@@ -41,8 +42,6 @@ void values_build_begin(struct values_build *b, uint64_t number);
  * cannot be read stays where it is; with gives_up its record becomes a tombstone of the same version.
  * Returns: 0; TORC_E_CORRUPT when the table cannot hold any more of those; an error of the own file. */
 MUST_CHECK int values_build_take(struct values_build *b, struct record *record, bool *is_changed);
-bool values_build_is_full(const struct values_build *b); /* the table should end here */
-
 /* Waits. When it returns 0 the own file, if any, is whole and durable; its name is not. */
 MUST_CHECK int values_build_finish(struct values_build *b);
 /* Waits. The files that the finished table points into, held; the own one is the table's now. Returns: as

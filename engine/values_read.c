@@ -9,6 +9,11 @@
 enum {
     AHEAD_BYTES_FIRST = 16 << 10,
     GAP_BYTES_MAX = 64 << 10, /* a larger one ends reading ahead */
+    SCAN_WINDOWS = 16,
+    SCAN_AHEAD_BYTES_MAX = 64 << 10,
+    MERGE_WINDOWS = 64,
+    MERGE_AHEAD_BYTES_MAX = 256 << 10,
+    MERGE_MEMTABLE_SHARE = 1, /* that all windows may take together */
 };
 static_assert(AHEAD_BYTES_FIRST % VALUE_UNIT_BYTES == 0, "what is read ahead is whole units");
 
@@ -121,22 +126,39 @@ int values_resolve(struct engine *e, struct record *record, struct value_buffer 
 
 /* ---- many, forward ---- */
 
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class class)
 {
-    *v = (struct value_reader){.engine = e, .class = class};
+    uint64_t each = e->options.memtable_bytes / MERGE_MEMTABLE_SHARE / (2 * MERGE_WINDOWS);
+    each = each / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
+    bool is_merge = class == DISK_COMPACTION;
+    *v = (struct value_reader){
+        .engine = e,
+        .class = class,
+        .window_count = is_merge ? MERGE_WINDOWS : SCAN_WINDOWS,
+        .ahead_bytes_max = is_merge ? lesser(each, MERGE_AHEAD_BYTES_MAX) : SCAN_AHEAD_BYTES_MAX,
+    };
+    if (v->ahead_bytes_max < AHEAD_BYTES_FIRST)
+        v->ahead_bytes_max = AHEAD_BYTES_FIRST;
 }
 
 void value_reader_deinit(struct value_reader *v)
 {
-    for (unsigned i = 0; i < VALUE_WINDOWS; i++)
+    for (uint32_t i = 0; v->windows && i < v->window_count; i++)
         value_buffer_deinit(v->engine->reactor, &v->windows[i].buffer);
+    reactor_free(v->engine->reactor, v->windows);
+    v->windows = NULL;
 }
 
 /* The file's own, or the one that was not used for longest. */
 static struct value_window *window_of(struct value_reader *v, uint64_t file)
 {
     struct value_window *found = &v->windows[0];
-    for (unsigned i = 0; i < VALUE_WINDOWS; i++) {
+    for (uint32_t i = 0; i < v->window_count; i++) {
         struct value_window *w = &v->windows[i];
         if (w->file == file)
             return w;
@@ -151,23 +173,20 @@ static struct value_window *window_of(struct value_reader *v, uint64_t file)
 /* Only one of them is larger than what is read ahead. */
 static int reserve_window(struct value_reader *v, struct value_window *w, size_t bytes)
 {
-    for (unsigned i = 0; i < VALUE_WINDOWS && bytes > 2 * VALUE_AHEAD_BYTES_MAX; i++)
-        if (&v->windows[i] != w && v->windows[i].buffer.capacity > 2 * VALUE_AHEAD_BYTES_MAX) {
+    uint64_t usual = 2 * v->ahead_bytes_max;
+    for (uint32_t i = 0; i < v->window_count && bytes > usual; i++)
+        if (&v->windows[i] != w && v->windows[i].buffer.capacity > usual) {
             value_buffer_deinit(v->engine->reactor, &v->windows[i].buffer);
             v->windows[i].file = 0;
         }
     return reserve(v->engine->reactor, &w->buffer, bytes);
 }
 
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* What is worth reading for the extent: more behind it, or before it when the file is read backward. */
-static struct extent widen(const struct value_window *w, const struct value_file *f, struct extent x)
+static struct extent widen(const struct value_reader *v, const struct value_window *w,
+                           const struct value_file *f, struct extent x)
 {
-    uint64_t more = lesser(w->ahead_bytes ? w->ahead_bytes * 2 : AHEAD_BYTES_FIRST, VALUE_AHEAD_BYTES_MAX);
+    uint64_t more = lesser(w->ahead_bytes ? w->ahead_bytes * 2 : AHEAD_BYTES_FIRST, v->ahead_bytes_max);
     uint64_t rest = f->bytes > x.end ? f->bytes - x.end : 0;
     rest = (rest + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
     if (w->file == 0)
@@ -200,7 +219,7 @@ static int64_t read_some(struct value_reader *v, const struct value_file *f, str
 /* Waits. Reads at least the extent; what is around it must not make the read fail. */
 static int fill(struct value_reader *v, const struct value_file *f, struct value_window *w, struct extent x)
 {
-    struct extent wide = widen(w, f, x);
+    struct extent wide = widen(v, w, f, x);
     uint64_t more = (wide.end - wide.begin) - (x.end - x.begin);
     w->file = 0; /* until it is read */
     int rc = reserve_window(v, w, wide.end - wide.begin);
@@ -227,6 +246,10 @@ int value_reader_resolve(struct value_reader *v, struct record *record)
     int rc = find(v->engine, record, &p, &f);
     if (rc)
         return rc;
+    if (!v->windows)
+        v->windows = reactor_alloc_zeroed(v->engine->reactor, v->window_count * sizeof v->windows[0]);
+    if (!v->windows)
+        return TORC_E_NO_MEMORY;
     struct extent x = extent_of(&p);
     struct value_window *w = window_of(v, f->number);
     uint64_t end = value_offset(&p) + VALUE_HEADER_BYTES + p.bytes;

@@ -15,11 +15,6 @@
 #include "engine/disk.h"
 #include "engine/values.h"
 
-enum {
-    VALUE_WINDOWS = 16,
-    VALUE_AHEAD_BYTES_MAX = 64 << 10,
-};
-
 /* Memory of one value that was read. */
 struct value_buffer {
     uint8_t *data;
@@ -44,14 +39,19 @@ struct value_window {
     struct value_buffer buffer;
 };
 
-/* Caller's memory. Holds twice VALUE_AHEAD_BYTES_MAX a window at most, and one value of the largest. */
+/* Caller's memory. A scan has 16 windows. A merge has 64: it goes through all the files that its tables point
+ * into at once, and those without a window of their own are read value by value. */
 struct value_reader {
     struct engine *engine;
     enum disk_class class;
+    uint32_t window_count;
+    uint64_t ahead_bytes_max;
     uint64_t turn;
-    struct value_window windows[VALUE_WINDOWS];
+    struct value_window *windows; /* null before the first value */
 };
 
+/* It holds twice ahead_bytes_max a window at most, and one value of the largest: for a scan 2 MiB, for a merge
+ * (DISK_COMPACTION) as much as a memtable, or 2 MiB if that is more, and 32 MiB at most. */
 void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class class);
 void value_reader_deinit(struct value_reader *v);
 /* Waits sometimes. As values_resolve; the value lives until the next call. Also returns TORC_E_CANCELLED when

@@ -27,6 +27,7 @@ struct rig {
     char paths[SHARDS_MAX][PATH_BYTES];
     unsigned shards;
     unsigned layout;
+    uint64_t table_bytes_max;
     uint64_t written[KEYS]; /* clock of the version; 0: none */
     uint8_t flags[KEYS];
 };
@@ -48,7 +49,7 @@ static void open_shard(struct rig *rig, unsigned shard)
         .cache_bytes = 128 << 10,
         .value_bytes_max = 4096,
         .value_log_bytes_min = 100,
-        .table_bytes_max = 16 << 10,
+        .table_bytes_max = rig->table_bytes_max,
     };
     shard_rig_open(&rig->shard, rig->reactor, &options);
     uint64_t clock = engine_version_clock_max(rig->shard.engine);
@@ -226,6 +227,7 @@ static struct rig *rig_new(struct reactor *r, unsigned shards)
     struct rig *rig = calloc(1, sizeof *rig);
     CU_ASSERT_PTR_NOT_NULL_FATAL(rig);
     rig->reactor = r;
+    rig->table_bytes_max = 16 << 10;
     snprintf(rig->parent, sizeof rig->parent, "%s", test_directory());
     name_shards(rig, shards);
     return rig;
@@ -373,6 +375,7 @@ TEST_IN_REACTOR(reshard_gives_each_shard_its_share_of_a_value_log)
 {
     struct rig *rig = rig_new(r, 1);
     uint64_t file = 0, sum = 0;
+    rig->table_bytes_max = 1 << 20; /* so that a value log is of all keys of a flush */
     put_all(rig, 0, is_any);
     struct shares whole = shares_of(rig, 0, &file);
     CU_ASSERT(whole.file_bytes > 4000 && whole.share_bytes == whole.file_bytes);
