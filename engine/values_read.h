@@ -50,8 +50,8 @@ struct value_reader {
     struct value_window *windows; /* null before the first value */
 };
 
-/* It holds twice ahead_bytes_max a window at most, and one value of the largest: for a scan 2 MiB, for a merge
- * (DISK_COMPACTION) as much as a memtable, or 2 MiB if that is more, and 32 MiB at most. */
+/* It holds twice ahead_bytes_max a window at most, and one value of the largest: for a scan 2 MiB, for a
+ * merge (DISK_COMPACTION) as much as a memtable, or 2 MiB if that is more, and 32 MiB at most. */
 void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class class);
 void value_reader_deinit(struct value_reader *v);
 /* Waits sometimes. As values_resolve; the value lives until the next call. Also returns TORC_E_CANCELLED when
