@@ -1,8 +1,8 @@
 /* build.h - new tables from a merge: for flushes and compactions.
  *
  * A merge is cut into tables of table_bytes_max or less, values that they point to included, so that files,
- * filters and what a writer holds in memory stay of one size however large the shard is. Together they are one
- * run, or a part of the bottom.
+ * filters and what a writer holds in memory stay of one size however large the shard is. Together they are
+ * one run, or a part of the bottom.
  *
  * A dead record, a tombstone or one that has expired, hides older versions of its key. It is dropped when no
  * run that stays can hold one. Dead by expiry is what the time of the build says, and nothing but the record:

@@ -9,7 +9,7 @@
 #include "engine/disk.h"
 
 enum {
-    BACKGROUND_BYTES_DEFAULT = 8 << 20, /* of all cores */
+    BACKGROUND_BYTES_DEFAULT = 1 << 20, /* of all cores */
     BACKGROUND_BYTES_LEAST = 512 << 10,
     MINIMUM_BYTES_DEFAULT = 256 << 10, /* one transfer of a merge */
     LIMIT_STEP_BYTES = 64 << 10,

@@ -32,7 +32,7 @@ enum disk_class {
 struct disk;
 
 struct disk_options {
-    uint64_t background_bytes_max; /* in flight at once; 0: 8 MiB divided by the cores, 512 KiB at least */
+    uint64_t background_bytes_max; /* in flight at once; 0: 1 MiB divided by the cores, 512 KiB at least */
     uint64_t background_bytes_min; /* when reads are slow; 0: 256 KiB. A single transfer may be larger */
 };
 
