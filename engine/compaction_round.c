@@ -217,11 +217,12 @@ static void add_older(struct merging *m, const struct table_run *run, uint32_t f
         m->older[m->older_count++] = merging_part(run, first, end);
 }
 
-static uint32_t first_awaited(const struct table_run *run)
+/* Of the tables before `end`, which the position will have passed: from which one on do they go? */
+static uint32_t first_to_go(const struct table_run *run, uint32_t end)
 {
-    uint32_t table = 0;
-    while (table < run->count && !run->tables[table]->is_awaited)
-        table++;
+    uint32_t table = end;
+    while (table > 0 && run->tables[table - 1]->is_awaited)
+        table--;
     return table;
 }
 
@@ -232,7 +233,7 @@ static void plan_upper(const struct engine *e, struct merging *m, struct stretch
 {
     uint32_t first = table_run_seek(run, &e->round.position);
     uint32_t stays = s->end ? table_run_seek(run, s->end) : run->count;
-    uint32_t goes = first_awaited(run) < stays ? first_awaited(run) : stays;
+    uint32_t goes = first_to_go(run, stays);
     remove_tables(m, run, goes, stays);
     add_older(m, run, 0, goes);
     add_older(m, run, stays, run->count);
@@ -267,7 +268,7 @@ static void plan_rest(struct merging *m)
     for (uint32_t i = 0; i < m->set->run_count; i++) {
         const struct table_run *run = &m->set->runs[i];
         if (compaction_is_upper(run))
-            remove_tables(m, run, first_awaited(run), run->count);
+            remove_tables(m, run, first_to_go(run, run->count), run->count);
     }
 }
 
