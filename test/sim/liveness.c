@@ -73,14 +73,22 @@ static bool is_garbage_bounded(const struct subject *s)
            garbage * 100 <= c.value_bytes * PER_CENT_MAX || c.value_files_damaged || c.tables_damaged;
 }
 
-/* Nothing to do for a flush or a compaction, and the log as short as it is meant to be. */
-static bool is_settled(const struct subject *s)
+/* As short as it is meant to be. Damage may make a file of it another than the one in the archive: then it is
+ * kept until an operator moves that away. */
+static bool is_log_bounded(const struct subject *s)
 {
     enum { SEGMENTS_BESIDE = 6 + 4 };
-    const struct engine *e = s->engine;
     uint64_t segments_max = s->options.log_bytes_max / s->options.segment_bytes + SEGMENTS_BESIDE;
+    return engine_counters(s->engine).log_segments <= segments_max ||
+           (s->damage.log && s->engine->wal->has_told_archive);
+}
+
+/* Nothing to do for a flush or a compaction. */
+static bool is_settled(const struct subject *s)
+{
+    const struct engine *e = s->engine;
     return e->frozen_count == 0 && !e->is_flushing && !e->is_compacting && !e->is_burying &&
-           engine_counters(e).log_segments <= segments_max && are_files_right(s) && is_garbage_bounded(s) &&
+           is_log_bounded(s) && are_files_right(s) && is_garbage_bounded(s) &&
            e->wal->watermark_durable >= e->wal->entries_durable;
 }
 
