@@ -11,9 +11,9 @@ enum {
     GAP_BYTES_MAX = 64 << 10, /* a larger one ends reading ahead */
     SCAN_WINDOWS = 16,
     SCAN_AHEAD_BYTES_MAX = 64 << 10,
-    MERGE_WINDOWS = 64,
+    MERGE_WINDOWS_MIN = 4,
+    MERGE_WINDOWS_MAX = 64,
     MERGE_AHEAD_BYTES_MAX = 256 << 10,
-    MERGE_MEMTABLE_SHARE = 1, /* that all windows may take together */
 };
 static_assert(AHEAD_BYTES_FIRST % VALUE_UNIT_BYTES == 0, "what is read ahead is whole units");
 
@@ -133,17 +133,20 @@ static uint64_t lesser(uint64_t a, uint64_t b)
 
 void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class class)
 {
-    uint64_t each = e->options.memtable_bytes / MERGE_MEMTABLE_SHARE / (2 * MERGE_WINDOWS);
-    each = each / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
-    bool is_merge = class == DISK_COMPACTION;
     *v = (struct value_reader){
         .engine = e,
         .class = class,
-        .window_count = is_merge ? MERGE_WINDOWS : SCAN_WINDOWS,
-        .ahead_bytes_max = is_merge ? lesser(each, MERGE_AHEAD_BYTES_MAX) : SCAN_AHEAD_BYTES_MAX,
+        .window_count = SCAN_WINDOWS,
+        .ahead_bytes_max = SCAN_AHEAD_BYTES_MAX,
     };
-    if (v->ahead_bytes_max < AHEAD_BYTES_FIRST)
-        v->ahead_bytes_max = AHEAD_BYTES_FIRST;
+    if (class != DISK_COMPACTION)
+        return;
+    uint64_t bytes = e->options.memtable_bytes / 2; /* a window has room for twice what is read ahead */
+    uint64_t each = bytes / MERGE_WINDOWS_MAX / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
+    v->ahead_bytes_max = lesser(each > AHEAD_BYTES_FIRST ? each : AHEAD_BYTES_FIRST, MERGE_AHEAD_BYTES_MAX);
+    v->window_count = (uint32_t)lesser(bytes / v->ahead_bytes_max, MERGE_WINDOWS_MAX);
+    if (v->window_count < MERGE_WINDOWS_MIN)
+        v->window_count = MERGE_WINDOWS_MIN;
 }
 
 void value_reader_deinit(struct value_reader *v)

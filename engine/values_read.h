@@ -39,8 +39,8 @@ struct value_window {
     struct value_buffer buffer;
 };
 
-/* Caller's memory. A scan has 16 windows. A merge has 64: it goes through all the files that its tables point
- * into at once, and those without a window of their own are read value by value. */
+/* Caller's memory. A scan has 16 windows. A merge has up to 64: it goes through all the files that its tables
+ * point into at once, and those without a window of their own are read value by value. */
 struct value_reader {
     struct engine *engine;
     enum disk_class class;
@@ -51,7 +51,7 @@ struct value_reader {
 };
 
 /* It holds twice ahead_bytes_max a window at most, and one value of the largest: for a scan 2 MiB, for a
- * merge (DISK_COMPACTION) as much as a memtable, or 2 MiB if that is more, and 32 MiB at most. */
+ * merge (DISK_COMPACTION) as much as a memtable, 128 KiB at least and 32 MiB at most. */
 void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class class);
 void value_reader_deinit(struct value_reader *v);
 /* Waits sometimes. As values_resolve; the value lives until the next call. Also returns TORC_E_CANCELLED when

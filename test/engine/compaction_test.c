@@ -363,7 +363,7 @@ TEST_IN_REACTOR(compaction_leaves_a_damaged_table_alone)
     char path[ENGINE_PATH_MAX];
     engine_table_path(rig->engine, rig->engine->tables->tables[0]->number, path);
     engine_rig_close(rig);
-    damage_flip(r, path, 1000, 0x10); /* in the middle of its first block */
+    damage_flip(r, path, 5000, 0x10); /* in the middle of its second block */
     engine_rig_open(rig, r);
     for (uint32_t i = 1; i < 8; i++)
         flush_with(rig, 1000);

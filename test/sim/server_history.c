@@ -14,7 +14,7 @@ enum {
     CORES_MAX = 4, /* of a server, another number with some starts */
     NS_PER_MS = 1000000,
     HEAP_BYTES_MAX = 48 << 20,  /* of a core */
-    MEMORY_BYTES_MIN = 8 << 20, /* of a core */
+    MEMORY_BYTES_MIN = 8 << 20, /* of a core, at the first start */
     CONNECTIONS_MANY = 64,      /* server_node_init's */
     ENDS_PER_MILLION = 60000,   /* asked to end, each opportunity */
     AUDITS = 2,                 /* each after a start without faults, but for the first */
@@ -186,12 +186,19 @@ static void tell_plan(struct history *h)
 
 /* ---- nodes ---- */
 
+/* More cores than before may leave each less memory than it needs. Below 100 it is a percentage. */
+static bool is_starved(const struct options *o)
+{
+    return o->memory > 100 && o->memory / o->cores < MEMORY_BYTES_MIN;
+}
+
 static void start_server(struct history *h, unsigned i)
 {
     struct service_server *s = &h->service.servers[i];
     s->is_asked_to_end = s->wants_restart = s->was_flooded = false;
     if (sim_dice_below(&h->dice, 3) == 0)
         s->server.options.cores = 1 + (unsigned)sim_dice_below(&h->dice, CORES_MAX);
+    s->is_starved = is_starved(&s->server.options);
     server_node_start(&s->server);
     h->outcome->tally.starts++;
     SAY(h, "server %u starts with %u cores, run %u", i, s->server.options.cores, s->server.starts);

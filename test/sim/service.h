@@ -22,6 +22,7 @@ struct service_server {
     bool is_asked_to_end; /* in this run */
     unsigned asked_run;   /* the last one that was; 0: none */
     uint64_t asked_ns;    /* when it was; 0: it was killed since */
+    bool is_starved;      /* its cores have so little memory that they read no requests for a while */
     bool has_patience;    /* its shutdown-timeout is longer than any request takes */
     bool was_flooded;     /* in this run: its connections may not be read for a while */
     bool wants_restart;   /* its log takes no more writes, or a table is set aside */

@@ -93,7 +93,7 @@ static void check_overdue(struct talker *t)
     bool is_same_run = server->server.starts == late->run && sim_node_is_up(server->server.node);
     bool is_excused = s->may_stall || t->paused_until_ns || t->excused_until_ns > late->begin_ns ||
                       server->is_asked_to_end || !is_same_run || late->deadline_ms == 0 ||
-                      t->asks.is_poisoned;
+                      t->asks.is_poisoned || server->is_starved;
     if (!is_excused)
         story_fail(s->story, now_ns,
                    "connection %u, request %llx, op %u, key %u: no answer though its deadline of %u ms has "
