@@ -42,12 +42,9 @@ uint64_t compaction_trigger_bytes(const struct engine *e)
 {
     uint64_t memtable = e->options.memtable_bytes;
     uint64_t bytes = TRIGGER_MEMTABLES * (memtable > TABLE_BYTES_LEAST ? memtable : TABLE_BYTES_LEAST);
-    for (uint32_t i = 0; i < e->tables->run_count; i++)
-        if (table_run_is_bottom(&e->tables->runs[i])) {
-            uint64_t share = table_run_full_bytes(&e->tables->runs[i]) / 100 * TRIGGER_PER_CENT;
-            return share > bytes ? share : bytes;
-        }
-    return bytes;
+    const struct table_run *bottom = table_set_bottom(e->tables);
+    uint64_t share = bottom ? table_run_full_bytes(bottom) / 100 * TRIGGER_PER_CENT : 0;
+    return share > bytes ? share : bytes;
 }
 
 uint64_t compaction_upper_bytes(const struct engine *e)
@@ -62,14 +59,14 @@ uint64_t compaction_upper_bytes(const struct engine *e)
 /* A stretch takes twice the share of upper runs through the bottom that they have over all: at what rate? */
 void compaction_refresh_debt(struct engine *e)
 {
-    uint64_t trigger = compaction_trigger_bytes(e), upper = compaction_upper_bytes(e), bottom = 0;
-    for (uint32_t i = 0; i < e->tables->run_count; i++)
-        bottom += table_run_is_bottom(&e->tables->runs[i]) ? table_run_full_bytes(&e->tables->runs[i]) : 0;
+    uint64_t trigger = compaction_trigger_bytes(e), upper = compaction_upper_bytes(e);
+    const struct table_run *bottom = table_set_bottom(e->tables);
     double ahead = 2.0 * (double)(upper > trigger ? upper : trigger);
+    double all = ahead + (bottom ? (double)table_run_full_bytes(bottom) : 0);
     e->pace.merge_debt = (struct pace_debt){
         .bytes = upper,
         .limit = DEBT_TRIGGERS * trigger,
-        .rate = (uint64_t)((double)e->pace.merge_rate * ahead / (ahead + (double)bottom)),
+        .rate = (uint64_t)((double)e->pace.merge_rate * ahead / all),
     };
 }
 
@@ -401,16 +398,15 @@ static int compact_once(struct engine *e)
     if (rc)
         return rc;
     bool is_due = round_is_due(e);
-    if (!(is_due && e->is_idle) &&
-        pick_tier(e, &tier)) { /* idle, what is merged now need not be merged twice */
-        rc = merge_tier(e, &tier);
-        return rc ? rc : 1;
-    }
-    if (is_due) {
+    if (is_due && e->is_idle) /* before tiers: what it takes need not be merged twice */
         rc = round_merge_fragment(e);
-        return rc ? rc : 1;
-    }
-    return merge_for_values(e);
+    else if (pick_tier(e, &tier))
+        rc = merge_tier(e, &tier);
+    else if (is_due)
+        rc = round_merge_fragment(e);
+    else
+        return merge_for_values(e);
+    return rc ? rc : 1;
 }
 
 static void compact(struct reactor *r, void *context)

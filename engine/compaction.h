@@ -79,6 +79,8 @@ uint64_t compaction_upper_bytes(const struct engine *e);
 
 /* compaction_round.c */
 bool round_is_due(const struct engine *e); /* shall a fragment be merged? */
+/* The next fragment begins there. The key is copied. */
+void round_set_position(struct engine *e, const struct record_key *key);
 /* Waits. One fragment. Returns: as compaction_merge. */
 MUST_CHECK int round_merge_fragment(struct engine *e);
 

@@ -34,8 +34,9 @@ struct stretch {
     uint64_t upper_bytes;           /* that it takes from upper tables, about */
 };
 
-static void set_position(struct round *round, const struct record_key *key)
+void round_set_position(struct engine *e, const struct record_key *key)
 {
+    struct round *round = &e->round;
     uint8_t *subkey = round->key + key->key.bytes;
     ASSERT(key->key.bytes + key->subkey.bytes <= sizeof round->key);
     if (key->key.bytes)
@@ -45,14 +46,6 @@ static void set_position(struct round *round, const struct record_key *key)
     round->position = *key;
     round->position.key = slice_of(round->key, key->key.bytes);
     round->position.subkey = slice_of(subkey, key->subkey.bytes);
-}
-
-static const struct table_run *find_bottom(const struct table_set *set)
-{
-    for (uint32_t i = 0; i < set->run_count; i++)
-        if (table_run_is_bottom(&set->runs[i]))
-            return &set->runs[i];
-    return NULL;
 }
 
 /* A run with a table that is still to be taken out of it: its others would not be merged, and the position
@@ -69,32 +62,32 @@ static bool is_torn(const struct merging *m)
 
 /* ---- when ---- */
 
-static bool is_due_when_idle(const struct engine *e, uint32_t runs, uint64_t bytes)
+static uint32_t count_upper_runs(const struct engine *e)
 {
-    const struct table_run *bottom = find_bottom(e->tables);
-    if (runs == 0 || runs + (bottom != NULL) < 2)
+    uint32_t runs = 0;
+    for (uint32_t i = 0; i < e->tables->run_count; i++)
+        runs += compaction_is_upper(&e->tables->runs[i]);
+    return runs;
+}
+
+static bool is_due_when_idle(const struct engine *e, uint64_t upper_bytes)
+{
+    const struct table_run *bottom = table_set_bottom(e->tables);
+    if (count_upper_runs(e) < (bottom ? 1 : 2))
         return false;
-    return e->round.is_of_idleness || bytes >= (bottom ? table_run_full_bytes(bottom) / IDLE_SHARE : 0);
+    return e->round.is_of_idleness || upper_bytes >= (bottom ? table_run_full_bytes(bottom) / IDLE_SHARE : 0);
 }
 
 bool round_is_due(const struct engine *e)
 {
-    uint32_t runs = 0;
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < e->tables->run_count; i++)
-        if (compaction_is_upper(&e->tables->runs[i])) {
-            bytes += table_run_full_bytes(&e->tables->runs[i]);
-            runs++;
-        }
-    if (bytes >= compaction_trigger_bytes(e))
-        return true;
-    return e->is_idle && is_due_when_idle(e, runs, bytes);
+    uint64_t upper_bytes = compaction_upper_bytes(e);
+    return upper_bytes >= compaction_trigger_bytes(e) || (e->is_idle && is_due_when_idle(e, upper_bytes));
 }
 
 static void go_to_start(struct engine *e)
 {
     const struct record_key first = {.vnode = e->options.vnode_first};
-    set_position(&e->round, &first);
+    round_set_position(e, &first);
 }
 
 static void end_round(struct engine *e)
@@ -113,10 +106,7 @@ static int find_first_key(struct engine *e, struct merging *m)
 {
     struct merge merge;
     struct record record;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < m->set->run_count; i++)
-        count += compaction_is_upper(&m->set->runs[i]);
-    int rc = merge_init(&merge, e->reactor, count);
+    int rc = merge_init(&merge, e->reactor, m->set->run_count);
     if (rc)
         return rc;
     for (uint32_t i = 0; i < m->set->run_count; i++)
@@ -126,7 +116,7 @@ static int find_first_key(struct engine *e, struct merging *m)
     if (rc == 0)
         rc = merge_next(&merge, &record);
     if (rc == 1)
-        set_position(&e->round, &record.key);
+        round_set_position(e, &record.key);
     if (rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE) {
         compaction_set_aside(e, &merge, rc);
         rc = TORC_E_CANCELLED;
@@ -143,7 +133,7 @@ static const struct record_key *smallest_of(const struct table_run *run, uint32_
 /* Bottom tables worth a table's size, and up to the next one. */
 static struct stretch find_stretch(const struct engine *e, const struct merging *m, uint64_t bytes_max)
 {
-    struct stretch s = {.bottom = find_bottom(m->set), .bytes_max = bytes_max};
+    struct stretch s = {.bottom = table_set_bottom(m->set), .bytes_max = bytes_max};
     if (!s.bottom)
         return s;
     s.first = s.last = table_run_seek(s.bottom, &e->round.position);
@@ -326,7 +316,7 @@ static int merge_stretch(struct engine *e, struct merging *m)
     if (rc)
         return rc;
     if (s.end)
-        set_position(&e->round, s.end);
+        round_set_position(e, s.end);
     else
         end_round(e);
     return 0;

@@ -131,6 +131,14 @@ struct table_set *table_set_make(struct reactor *r, const struct table_set *from
     return set;
 }
 
+const struct table_run *table_set_bottom(const struct table_set *set)
+{
+    for (uint32_t i = 0; i < set->run_count; i++)
+        if (table_run_is_bottom(&set->runs[i]))
+            return &set->runs[i];
+    return NULL;
+}
+
 uint32_t table_run_seek(const struct table_run *run, const struct record_key *key)
 {
     uint32_t low = 0, high = run->count;

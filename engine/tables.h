@@ -88,6 +88,9 @@ uint32_t table_run_seek(const struct table_run *run, const struct record_key *ke
 /* The one table of the run that may hold the key. Returns: null when none does. */
 struct table_ref *table_run_find(const struct table_run *run, const struct record_key *key);
 
+/* The bottom; null: there is none. */
+const struct table_run *table_set_bottom(const struct table_set *set);
+
 void table_set_hold(struct table_set *set);
 void table_set_release(struct table_set *set); /* null is allowed */
 

@@ -42,6 +42,7 @@ void values_build_begin(struct values_build *b, uint64_t number);
  * cannot be read stays where it is; with gives_up its record becomes a tombstone of the same version.
  * Returns: 0; TORC_E_CORRUPT when the table cannot hold any more of those; an error of the own file. */
 MUST_CHECK int values_build_take(struct values_build *b, struct record *record, bool *is_changed);
+
 /* Waits. When it returns 0 the own file, if any, is whole and durable; its name is not. */
 MUST_CHECK int values_build_finish(struct values_build *b);
 /* Waits. The files that the finished table points into, held; the own one is the table's now. Returns: as

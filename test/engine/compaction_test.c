@@ -175,29 +175,20 @@ TEST_IN_REACTOR(round_passes_through_the_bottom_in_fragments)
     engine_rig_free(rig);
 }
 
-/* The round is at that key. */
-static void set_position(struct engine_rig *rig, uint32_t key)
-{
-    char text[RIG_KEY_BYTES_MAX];
-    struct round *round = &rig->engine->round;
-    round->position = engine_rig_key(rig, key, text);
-    memcpy(round->key, text, round->position.key.bytes);
-    round->position.key.data = round->key;
-    round->position.subkey = slice_of(NULL, 0);
-}
-
 /* A table that came when the round was in its midst stays. A newer one that was all to come goes: what that
  * has deleted must not come to light in the other. */
 TEST_IN_REACTOR(table_that_is_passed_in_part_brings_nothing_back)
 {
     enum { FIRST = 7, SECOND = 14, DELETED = 1600 }; /* in the order of keys */
+    char text[RIG_KEY_BYTES_MAX];
     struct engine_rig *rig = engine_rig_make();
     rig->is_one_vnode = true;
+    const struct record_key second = engine_rig_key(rig, SECOND, text);
     engine_rig_open(rig, r);
     put(rig, FIRST, 100);
     put(rig, DELETED, 100);
     flush_with(rig, 1000);
-    set_position(rig, SECOND);
+    round_set_position(rig->engine, &second);
     erase(rig, DELETED);
     flush_with(rig, 1000);
     CU_ASSERT_EQUAL_FATAL(totals(rig).runs, 2);

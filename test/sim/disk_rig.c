@@ -71,6 +71,16 @@ void rig_run_and_stop(struct rig *rig, void (*body)(struct reactor *r, struct ri
     rig->is_asked_to_stop = false;
 }
 
+void rig_try(uint64_t seed, void (*body)(struct reactor *r, struct rig *rig))
+{
+    struct rig rig;
+    rig_open(&rig, seed);
+    rig_run_and_stop(&rig, body);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.node).files, 0);
+    CU_ASSERT_EQUAL(sim_node_leaks(rig.node).heap_bytes, 0);
+    rig_close(&rig);
+}
+
 void rig_kill(struct rig *rig, enum sim_end how)
 {
     sim_node_kill(rig->node, how);

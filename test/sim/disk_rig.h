@@ -31,6 +31,8 @@ void rig_run(struct rig *rig, void (*body)(struct reactor *r, struct rig *rig));
 /* The same, then the node ends by itself. */
 void rig_run_and_stop(struct rig *rig, void (*body)(struct reactor *r, struct rig *rig));
 void rig_kill(struct rig *rig, enum sim_end how);
+/* All of it with a rig of its own: the body runs, the node ends by itself and has leaked nothing. */
+void rig_try(uint64_t seed, void (*body)(struct reactor *r, struct rig *rig));
 
 /* `pages` pages of one byte. Borrowed: rig->bytes. */
 const uint8_t *rig_fill(struct rig *rig, uint8_t byte, unsigned pages);

@@ -32,12 +32,7 @@ static void write_and_read(struct reactor *r, struct rig *rig)
 
 TEST(what_is_written_is_read_back)
 {
-    struct rig rig;
-    rig_open(&rig, 1);
-    rig_run_and_stop(&rig, write_and_read);
-    CU_ASSERT_EQUAL(sim_node_leaks(rig.node).files, 0);
-    CU_ASSERT_EQUAL(sim_node_leaks(rig.node).heap_bytes, 0);
-    rig_close(&rig);
+    rig_try(1, write_and_read);
 }
 
 static void meet_errors(struct reactor *r, struct rig *rig)
@@ -253,11 +248,7 @@ static void write_burst(struct reactor *r, struct rig *rig)
 
 TEST(operations_in_flight_end_in_any_order)
 {
-    struct rig rig;
-    rig_open(&rig, 5);
-    rig_run_and_stop(&rig, write_burst);
-    CU_ASSERT_EQUAL(sim_node_leaks(rig.node).heap_bytes, 0);
-    rig_close(&rig);
+    rig_try(5, write_burst);
 }
 
 static void start_burst(struct reactor *r, struct rig *rig)
