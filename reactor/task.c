@@ -9,7 +9,9 @@
 #include <limits.h>
 #include <string.h>
 
-enum { TURN_TASKS_MAX = 16 /* that are woken: their answers go out before the next run */ };
+/* That are woken: their answers go out before the next run, so what is asked for then is at the disk while
+ * those are made. */
+enum { TURN_TASKS_MAX = 2 };
 /* task_yield_if_due gives way before the slice would be counted as a stall. */
 enum { SLICE_YIELD_NS = REACTOR_SLICE_NS / 2, LOWERED_SLICE_YIELD_NS = REACTOR_SLICE_NS / 4 };
 
