@@ -16,6 +16,8 @@ enum {
     CACHE_BYTES_MIN = 2 << 20,
     OUTPUT_SHARE = 8,
     OUTPUT_BYTES_MIN = 1 << 20,
+    VIEWS_SHARE = 8,
+    VIEWS_BYTES_MAX = 256 << 20,
     JOBS_SHARE = 4,
     JOBS_AT_ONCE_MIN = 4,
     BYTES_OF_JOB_PER_VALUE = 2, /* the value as it was read, and in its block */
@@ -56,6 +58,7 @@ struct memory_plan memory_plan_of(const struct options *o, uint64_t process_byte
         .cache_bytes = cache,
         .output_bytes_max = least(at_least(heap / OUTPUT_SHARE, OUTPUT_BYTES_MIN), OUTPUT_BYTES_MAX),
         .carry_bytes_max = at_least(heap / OUTPUT_SHARE, FRAME_BYTES_MAX),
+        .views_bytes_max = least(heap / VIEWS_SHARE, VIEWS_BYTES_MAX),
         .jobs_at_once_max = (unsigned)at_least(least(jobs, JOB_TASKS_MAX), JOBS_AT_ONCE_MIN),
     };
 }

@@ -32,6 +32,7 @@ struct memory_plan {
     uint64_t memtable_bytes;
     uint64_t cache_bytes;      /* the most that caches get */
     uint64_t output_bytes_max; /* of answers not sent: with more, no connection is read */
+    uint64_t views_bytes_max;  /* that only views of scans hold; the oldest ends */
     uint64_t carry_bytes_max;  /* of requests not whole: a connection that wants more is closed */
     unsigned jobs_at_once_max; /* 4 to JOB_TASKS_MAX */
 };

@@ -171,7 +171,7 @@ static void run_by_vnode(struct shard *s, struct job *job, const struct scan_que
     if (answer.code == 0) {
         struct scan_place next = {w->next.vnode, slice_of(w->next.key, w->next.key_bytes)};
         answer.value = scan_page_finish(&w->page, query, w->next.is_end ? NULL : &next);
-        if (w->next.is_end && query->view)
+        if (w->next.is_end && query->view && !job->is_answered) /* else the page is asked for again */
             views_end(s, query->view);
     }
     job_reply(s, job, &answer);

@@ -274,7 +274,8 @@ void scan_ordered_run(struct shard *s, struct job *job, const struct scan_query 
     if (answer.code == 0) {
         struct scan_place next = {.key = slice_of(o->bound, o->bound_bytes)};
         answer.value = scan_page_finish(&page, query, o->has_bound ? &next : NULL);
-        if (!o->has_bound && query->view && job->reply.owner_kind != REPLY_TO_GATHER)
+        bool is_asked_again = job->is_answered || job->reply.owner_kind == REPLY_TO_GATHER;
+        if (!o->has_bound && query->view && !is_asked_again)
             views_end(s, query->view);
     }
     job_reply(s, job, &answer);

@@ -39,17 +39,50 @@ static struct view *find(struct shard *s, uint64_t id)
     return NULL;
 }
 
-static void close_view(struct view *v)
+struct closing {
+    struct shard *shard;
+    struct engine_view *view;
+};
+
+static void close_task(struct reactor *r, void *context)
 {
-    engine_view_close(v->view);
-    *v = (struct view){0};
+    struct closing *c = context;
+    struct shard *s = c->shard;
+    engine_view_close(c->view);
+    s->views.task_count--;
+    reactor_free(r, c);
 }
 
-static void end(struct view *v)
+/* A memtable that only the view holds takes milliseconds to free. Returns: false when there is no task for
+ * it. */
+static bool close_later(struct shard *s, struct engine_view *view)
+{
+    struct closing *c = reactor_alloc(s->reactor, sizeof *c);
+    if (!c)
+        return false;
+    *c = (struct closing){s, view};
+    int rc = task_spawn(s->reactor, close_task, c);
+    if (rc)
+        reactor_free(s->reactor, c);
+    else
+        s->views.task_count++;
+    return rc == 0;
+}
+
+static void close_view(struct shard *s, struct view *v)
+{
+    struct engine_view *view = v->view;
+    *v = (struct view){0}; /* first: closing waits, and nobody may find it meanwhile */
+    bool can_wait = task_current(s->reactor) || s->views.is_stopping;
+    if (can_wait || !close_later(s, view))
+        engine_view_close(view);
+}
+
+static void end(struct shard *s, struct view *v)
 {
     v->is_ended = true;
     if (v->users == 0)
-        close_view(v);
+        close_view(s, v);
 }
 
 struct view *views_acquire(struct shard *s, uint64_t id)
@@ -71,7 +104,7 @@ void views_release(struct shard *s, struct view *v)
     ASSERT(v->users > 0);
     v->used_ns = reactor_now_ns(s->reactor);
     if (--v->users == 0 && v->is_ended)
-        close_view(v);
+        close_view(s, v);
 }
 
 void views_touch(struct shard *s, uint64_t id)
@@ -85,7 +118,7 @@ void views_end_here(struct shard *s, uint64_t id)
 {
     struct view *v = find(s, id);
     if (v)
-        end(v);
+        end(s, v);
 }
 
 void views_end(struct shard *s, uint64_t id)
@@ -117,11 +150,11 @@ void views_sweep(struct shard *s)
         struct view *v = &s->views.places[i];
         if (v->id && v->users == 0 && now_ns - v->used_ns > VIEW_LEASE_NS) {
             MARK(a_view_that_nobody_uses_ends);
-            end(v);
+            end(s, v);
         }
     }
-    struct view *first = oldest(s, &bytes);
-    if (first && bytes > VIEWS_BYTES_MAX) {
+    struct view *first;
+    while ((first = oldest(s, &bytes)) && bytes > s->memory.plan.views_bytes_max) { /* ends: one fewer */
         log_write(&s->log, LOG_LEVEL_WARN, "view_ended", "views of scans hold too much memory",
                   log_number("bytes", bytes));
         views_end(s, first->id);
@@ -139,7 +172,7 @@ void views_close_all(struct shard *s)
         struct view *v = &s->views.places[i];
         ASSERT(v->users == 0);
         if (v->id)
-            close_view(v);
+            close_view(s, v);
     }
 }
 

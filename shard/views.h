@@ -20,8 +20,7 @@ struct shard;
 struct view_order;
 
 enum {
-    VIEWS_MAX = 16,              /* on a core; more are refused */
-    VIEWS_BYTES_MAX = 256 << 20, /* that only views hold, on a core; the oldest ends */
+    VIEWS_MAX = 16, /* on a core; more are refused */
 };
 #define VIEW_LEASE_NS (60 * UINT64_C(1000000000))
 

@@ -317,12 +317,25 @@ static int continue_carried(struct session *session, struct slice *bytes)
     return 0;
 }
 
+/* Requests wait behind frames that wait already; and while there is no memory for answers, as long as there
+ * is some for them: one turn may bring those of thousands of connections. */
+static bool must_wait(const struct session *session, size_t bytes)
+{
+    const struct shard *s = session->shard;
+    bool has_frames = session->is_paused && session->carry_bytes > 0;
+    bool is_short = session->is_paused || sessions_are_over_budget(s) || s->memory.is_short;
+    bool has_room = s->sessions.carry_bytes + bytes + CARRY_POOLED_BYTES <= s->memory.plan.carry_bytes_max;
+    bool may_wait = s->state == SHARD_RUNNING && has_room;
+    return session->state == SESSION_OPEN && (has_frames || (is_short && may_wait));
+}
+
 static void take_bytes(struct session *session, struct slice bytes)
 {
     size_t needed = 0;
+    bool waits = must_wait(session, bytes.bytes);
     session->arrived_ns = reactor_now_ns(session->shard->reactor);
-    int64_t rc = session->carry_bytes > 0 && !session->is_paused ? continue_carried(session, &bytes) : 0;
-    if (rc == 0 && bytes.bytes > 0 && session->carry_bytes == 0) {
+    int64_t rc = session->carry_bytes > 0 && !waits ? continue_carried(session, &bytes) : 0;
+    if (rc == 0 && bytes.bytes > 0 && session->carry_bytes == 0 && !waits) {
         rc = consume(session, bytes, &needed);
         if (rc >= 0)
             bytes = slice_of(bytes.data + rc, bytes.bytes - (size_t)rc);

@@ -59,11 +59,12 @@ static void put_all(struct server_rig *rig)
     free(value);
 }
 
-static void ask_all(struct client *c, unsigned from)
+/* The keys from one on, each `step` behind the last. */
+static void ask_all(struct client *c, unsigned from, unsigned step)
 {
     for (unsigned i = 0; i < GETS; i++) {
         struct frame_parts parts = {.op = FRAME_GET, .request_id = i + 1};
-        parts.key = slice_of_string(key_of(from + i * 7));
+        parts.key = slice_of_string(key_of(from + i * step));
         parts.record_checksum = checksum_record(parts.key, parts.value);
         client_send(c, &parts);
     }
@@ -93,24 +94,49 @@ static void check_memory(struct server_rig *rig)
     CU_ASSERT(max < SERVER_MEMORY_BYTES);
 }
 
-/* Every fourth does not read for some seconds, or ever. */
-static void crowd_in(struct server_rig *rig)
+static struct client *come(struct server_rig *rig, struct crowd *crowd, unsigned i)
 {
-    struct crowd *crowd = calloc(1, sizeof *crowd);
-    ASSERT(crowd);
+    struct client *c = &crowd->clients[i];
+    client_init(c, rig->reactor, &handlers, crowd);
+    CU_ASSERT_EQUAL_FATAL(client_open(c, &rig->server.address, SECOND_NS), 0);
+    client_send_hello(c, 1, FRAME_CORE_ANY);
+    task_sleep(rig->reactor, SECOND_NS / 100);
+    return c;
+}
+
+/* One after another, for all keys. Every fourth does not read for some seconds, or ever. */
+static void ask_in_turn(struct server_rig *rig, struct crowd *crowd)
+{
     for (unsigned i = 0; i < CLIENTS; i++) {
-        struct client *c = &crowd->clients[i];
-        client_init(c, rig->reactor, &handlers, crowd);
-        CU_ASSERT_EQUAL_FATAL(client_open(c, &rig->server.address, SECOND_NS), 0);
-        client_send_hello(c, 1, FRAME_CORE_ANY);
-        task_sleep(rig->reactor, SECOND_NS / 100);
+        struct client *c = come(rig, crowd, i);
         if (i % 4 == 0)
             client_pause(c);
-        ask_all(c, i);
+        ask_all(c, i, 7);
     }
     task_sleep(rig->reactor, 3 * SECOND_NS);
     for (unsigned i = 0; i < CLIENTS; i += 8)
         client_resume(&crowd->clients[i]);
+}
+
+/* All in the same turns, for one key that is in the memtable: the answers are there at once. */
+static void ask_together(struct server_rig *rig, struct crowd *crowd)
+{
+    uint8_t *value = calloc(1, VALUE_BYTES);
+    ASSERT(value);
+    struct rig_request q = {.op = FRAME_PUT, .key = key_of(0), .value = slice_of(value, VALUE_BYTES)};
+    for (unsigned i = 0; i < CLIENTS; i++)
+        come(rig, crowd, i);
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        ask_all(&crowd->clients[i], 0, 0);
+    free(value);
+}
+
+static void crowd_in(struct server_rig *rig, void (*ask)(struct server_rig *rig, struct crowd *crowd))
+{
+    struct crowd *crowd = calloc(1, sizeof *crowd);
+    ASSERT(crowd);
+    ask(rig, crowd);
     task_sleep(rig->reactor, 20 * SECOND_NS);
     CU_ASSERT(crowd->answered >= ANSWERED_MIN);
     CU_ASSERT_EQUAL(crowd->others, 0);
@@ -124,7 +150,17 @@ static void crowd_in(struct server_rig *rig)
     free(crowd);
 }
 
-TEST(server_keeps_within_its_memory_when_many_want_large_values_and_some_do_not_read)
+static void crowd_in_turn(struct server_rig *rig)
+{
+    crowd_in(rig, ask_in_turn);
+}
+
+static void crowd_together(struct server_rig *rig)
+{
+    crowd_in(rig, ask_together);
+}
+
+static void try_crowd(void (*body)(struct server_rig *rig))
 {
     struct server_rig rig;
     server_rig_open(&rig, 1);
@@ -137,7 +173,17 @@ TEST(server_keeps_within_its_memory_when_many_want_large_values_and_some_do_not_
     rig.server.sizes.table_bytes_max = 4 << 20;
     server_rig_start(&rig);
     server_rig_run(&rig, put_all);
-    server_rig_run(&rig, crowd_in);
+    server_rig_run(&rig, body);
     server_rig_stop(&rig);
     server_rig_close(&rig);
+}
+
+TEST(server_keeps_within_its_memory_when_many_want_large_values_and_some_do_not_read)
+{
+    try_crowd(crowd_in_turn);
+}
+
+TEST(server_keeps_within_its_memory_when_many_ask_at_once_for_what_is_in_memory)
+{
+    try_crowd(crowd_together);
 }
