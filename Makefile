@@ -137,7 +137,7 @@ SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c,$(SRC_sim)) $
 # Unit tests that use nothing but reactor.h: both backends pass them.
 SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(patsubst %,test/engine/%_test.c,cache compaction restore snapshot \
 	cursor disk engine engine_damage engine_deadline engine_settings entry filter memtable merge pace reshard row_cache scrub table table_cursor table_damage \
-	copy manifest_format table_format table_visit \
+	copy manifest_format table_expiry table_format table_visit \
 	values values_format) \
 	$(patsubst %,test/engine/%.c,damage engine_rig shard_rig) test/offline/check_test.c
 # tools/sabotage asks for it, too.

@@ -202,6 +202,7 @@ static struct table_writer_options writer_options(const struct engine *e, const 
         .filter_bits_x2 = is_bottom ? 0 : FILTER_BITS_X2_UPPER,
         .share = share_of(e, b),
         .compression = is_compressed ? TABLE_COMPRESSION_ZSTD : TABLE_COMPRESSION_NONE,
+        .now_ms = b->now_ms,
     };
 }
 

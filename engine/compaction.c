@@ -383,30 +383,71 @@ static int merge_for_values(struct engine *e)
     return rc ? rc : 1;
 }
 
-/* Does one thing. Returns: 1 when there was something to do, 0, or an error. */
-static int compact_once(struct engine *e)
+/* Of something to do: it is done, or why not. Of nothing (0): what was before. */
+static int either(int before, int rc)
+{
+    return rc ? rc : before;
+}
+
+static bool may_try_more(int rc)
+{
+    return rc == 0 || rc == TORC_E_OVERLOADED;
+}
+
+/* What makes room. Returns: as compact_once. */
+static int merge_for_room(struct engine *e, uint64_t now_ms)
+{
+    int rc = merge_for_values(e);
+    return may_try_more(rc) ? either(rc, compaction_merge_expired(e, now_ms)) : rc;
+}
+
+static int merge_fragment(struct engine *e)
+{
+    int rc = round_merge_fragment(e);
+    return rc ? rc : 1;
+}
+
+static int merge_some_tier(struct engine *e)
 {
     struct tier tier;
+    if (!pick_tier(e, &tier))
+        return 0;
+    int rc = merge_tier(e, &tier);
+    return rc ? rc : 1;
+}
+
+/* What is due, and of that the first that fits on the disk: a fragment may where a tier does not, and what
+ * makes room must not wait behind both. Returns: as compact_once. */
+static int merge_what_fits(struct engine *e, uint64_t now_ms)
+{
+    bool is_due = round_is_due(e);
+    bool is_first = is_due && e->is_idle; /* before tiers: what it takes need not be merged twice */
+    int rc = is_first ? merge_fragment(e) : 0;
+    if (may_try_more(rc))
+        rc = either(rc, merge_some_tier(e));
+    if (may_try_more(rc) && is_due && !is_first)
+        rc = merge_fragment(e);
+    if (may_try_more(rc))
+        rc = either(rc, merge_for_room(e, now_ms));
+    return rc;
+}
+
+/* Does one thing. Returns: 1 when there was something to do, 0, or an error; TORC_E_OVERLOADED when the disk
+ * has no room for any of it, or something else must come first. */
+static int compact_once(struct engine *e)
+{
+    uint64_t now_ms = reactor_wall_ms(e->reactor);
     believe_suspicions(e);
     int rc = e->is_giving_up ? compaction_give_up_values(e) : 0;
     if (rc == 0)
-        rc = compaction_drop_expired(e, reactor_wall_ms(e->reactor)); /* first: it makes room */
+        rc = compaction_drop_expired(e, now_ms); /* first: it makes room */
     if (rc == 0)
         rc = separate_damaged(e);
-    if (rc == 0 && e->is_values_turn)
-        rc = merge_for_values(e);
     if (rc)
         return rc;
-    bool is_due = round_is_due(e);
-    if (is_due && e->is_idle) /* before tiers: what it takes need not be merged twice */
-        rc = round_merge_fragment(e);
-    else if (pick_tier(e, &tier))
-        rc = merge_tier(e, &tier);
-    else if (is_due)
-        rc = round_merge_fragment(e);
-    else
-        return merge_for_values(e);
-    return rc ? rc : 1;
+    if (e->is_values_turn)
+        rc = merge_for_values(e);
+    return may_try_more(rc) ? either(rc, merge_what_fits(e, now_ms)) : rc;
 }
 
 static void compact(struct reactor *r, void *context)

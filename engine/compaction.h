@@ -88,6 +88,11 @@ MUST_CHECK int round_merge_fragment(struct engine *e);
  * `now_ms` is the wall clock. Returns: 1 when there were some, 0, or an error of engine_change_tables. */
 MUST_CHECK int compaction_drop_expired(struct engine *e, uint64_t now_ms);
 
+/* Waits. Merges the bottom table that has been due for it longest (table_summary.expiry_due_ms) by itself, so
+ * that what has expired goes without any writes. Returns: 1 when there was one, 0, or an error of
+ * compaction_merge. */
+MUST_CHECK int compaction_merge_expired(struct engine *e, uint64_t now_ms);
+
 /* compaction_lost.c. Is there a table that can be read and points into a lost value log? */
 bool compaction_has_values_to_give_up(const struct engine *e);
 /* Waits. Merges one such table; in the task of compaction only. Returns: 1 when there was one, 0, or an error

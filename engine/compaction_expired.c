@@ -1,9 +1,15 @@
-/* compaction_expired.c - tables of which every record has expired go without being read.
+/* compaction_expired.c - what has expired goes without anything being written.
  *
- * Such a table may be dropped when nothing comes to light by it: no table that stays, has keys of its range
- * and may be older at any of them. So a set of keys that all live equally long, in tables that follow each
- * other in time, costs no merging at all at its end. What is in memtables is newer. */
+ * A table of which every record has expired goes without being read when nothing comes to light by it: no
+ * table that stays, has keys of its range and may be older at any of them. So a set of keys that all live
+ * equally long, in tables that follow each other in time, costs no merging at all at its end. What is in
+ * memtables is newer.
+ *
+ * Of other tables those of the bottom are merged by themselves when a good part of them has expired;
+ * elsewhere it would hide what the bottom has, and stay. A table knows when that is, and what stays all the
+ * same for what it hides does not count there: so none is merged twice for the same records. */
 #include "engine/compaction.h"
+#include "reactor/base/mark.h"
 
 enum { DROPPED_AT_ONCE = 64 };
 
@@ -92,4 +98,35 @@ int compaction_drop_expired(struct engine *e, uint64_t now_ms)
     }
     table_set_release(set);
     return rc;
+}
+
+/* The table that has been due longest. Returns: whether there is one. */
+static bool pick_due(const struct engine *e, uint64_t now_ms, struct compaction_place *p)
+{
+    uint64_t earliest_ms = now_ms;
+    *p = (struct compaction_place){.run = table_set_bottom(e->tables)};
+    bool is_found = false;
+    for (uint32_t i = 0; p->run && i < p->run->count; i++) {
+        const struct table_ref *ref = p->run->tables[i];
+        uint64_t due_ms = table_summary(ref->table)->expiry_due_ms;
+        if (ref->is_damaged || due_ms == 0 || due_ms > earliest_ms)
+            continue;
+        earliest_ms = due_ms;
+        p->table = i;
+        is_found = true;
+    }
+    return is_found;
+}
+
+int compaction_merge_expired(struct engine *e, uint64_t now_ms)
+{
+    struct compaction_place place;
+    if (e->quarantine_clock != 0 || !pick_due(e, now_ms, &place)) /* as above */
+        return 0;
+    MARK(bottom_table_is_merged_for_what_has_expired);
+    int rc = compaction_merge_table(e, &place, false);
+    if (rc)
+        return rc;
+    e->counters.expired_merges++;
+    return 1;
 }

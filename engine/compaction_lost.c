@@ -1,9 +1,9 @@
 /* compaction_lost.c - tables that point into lost value logs, when an operator gives those up; see loss.c.
  *
  * Each is merged by itself and written again where it stands: values that can be read move to its own log, a
- * record whose value cannot becomes a tombstone of its version. Others may hold the same version meanwhile,
- * and none of those may go as one that a round has passed: so a round that goes on is dropped, and begins
- * anew later. */
+ * record whose value cannot becomes a tombstone of its version, or goes where another table holds it: one
+ * that a round has passed in part, perhaps. None of those may go with this round then: they await the next
+ * one from its beginning. */
 #include "engine/compaction.h"
 
 /* Any table of them: all are merged. */
@@ -31,6 +31,8 @@ int compaction_give_up_values(struct engine *e)
     struct compaction_place place;
     if (!pick(e, &place))
         return 0;
+    for (uint32_t i = 0; i < e->tables->count; i++)
+        e->tables->tables[i]->is_awaited = false;
     int rc = compaction_merge_table(e, &place, true);
     if (rc == 0)
         row_cache_clear(e->rows); /* it may hold a value that was read before it was damaged */

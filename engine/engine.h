@@ -284,6 +284,7 @@ struct engine_counters {
     uint64_t compacted_bottom_bytes; /* of them into the bottom */
     uint64_t rounds;                 /* through the bottom, begun */
     uint64_t expired_tables;         /* dropped unread, since all their records had expired */
+    uint64_t expired_merges;         /* of single tables, since a good part of them had expired */
     uint64_t compaction_pause_ns;    /* that merges slept, since nothing was written that pays for them */
     uint64_t write_delays;           /* batches of the log after which writers were made to wait */
     uint64_t write_delay_ns;         /* of them all */

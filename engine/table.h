@@ -37,6 +37,7 @@ struct table_summary {
     uint64_t clock_max;
     uint64_t expiry_min_ms; /* of the expiring entries; UINT64_MAX and 0 when none expires */
     uint64_t expiry_max_ms;
+    uint64_t expiry_due_ms; /* when a quarter of the entries has expired, about; 0: never, or not known */
     uint64_t payload_bytes; /* keys, subkeys and values */
     /* Keys of the first and last entry; empty in an empty table. Borrowed from the writer or the table. */
     struct record_key smallest;
@@ -65,6 +66,7 @@ struct table_writer_options {
     uint32_t filter_bits_x2;
     struct disk_share share;
     enum table_compression compression; /* of blocks; entries larger than a block stay as they are */
+    uint64_t now_ms;                    /* as in struct table_expiry */
 };
 
 /* The smallest block_units whose waste for entries of `entry_bytes` is at most a tenth, else the one with the

@@ -28,6 +28,7 @@ enum {
     AT_FILTER_LINES = 120,
     AT_FILTER_CHECKSUM = 128,
     AT_MEMORY_UNITS = 136, /* u8 */
+    AT_EXPIRY_DUE = 144,
     AT_CHECKSUM = TABLE_UNIT_BYTES - 8,
     FLAG_RUNS = 1,
 };
@@ -52,6 +53,7 @@ void table_footer_encode(uint8_t *to, const struct table_footer *f)
     store_u64le(to + AT_CLOCK_MAX, s->clock_max);
     store_u64le(to + AT_EXPIRY_MIN, s->expiry_min_ms);
     store_u64le(to + AT_EXPIRY_MAX, s->expiry_max_ms);
+    store_u64le(to + AT_EXPIRY_DUE, s->expiry_due_ms);
     store_u64le(to + AT_PAYLOAD, s->payload_bytes);
     store_u32le(to + AT_BLOCKS, f->block_count);
     store_u32le(to + AT_DATA_UNITS, f->data_units);
@@ -74,6 +76,7 @@ static void decode_summary(const uint8_t *from, struct table_summary *s)
         .clock_max = load_u64le(from + AT_CLOCK_MAX),
         .expiry_min_ms = load_u64le(from + AT_EXPIRY_MIN),
         .expiry_max_ms = load_u64le(from + AT_EXPIRY_MAX),
+        .expiry_due_ms = load_u64le(from + AT_EXPIRY_DUE),
         .payload_bytes = load_u64le(from + AT_PAYLOAD),
     };
 }
@@ -84,6 +87,8 @@ static bool is_consistent(const struct table_footer *f)
     uint64_t index_bytes_max = (uint64_t)TABLE_UNITS_MAX * TABLE_UNIT_BYTES;
     if (f->data_units > TABLE_UNITS_MAX || f->block_count > f->data_units || f->filter_lines > UINT32_MAX ||
         f->filter_lines == 0)
+        return false;
+    if (s->expiry_due_ms != 0 && (s->expiry_due_ms < s->expiry_min_ms || s->expiry_due_ms > s->expiry_max_ms))
         return false;
     if (f->index_bytes > index_bytes_max || f->index_bytes < TABLE_INDEX_HEADER_BYTES)
         return false;

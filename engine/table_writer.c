@@ -6,6 +6,7 @@
  * taken for a table. */
 #include "engine/filter.h"
 #include "engine/table_block.h"
+#include "engine/table_expiry.h"
 #include "engine/table_index_builder.h"
 #include "engine/table_output.h"
 #include "engine/table_pack.h"
@@ -36,6 +37,7 @@ struct table_writer {
     struct table_index_builder index;
     struct table_pieces hashes; /* u64, one an entry */
     struct table_summary summary;
+    struct table_expiry expiry;
     uint8_t *run; /* memory for a large entry, kept */
     uint32_t run_units;
     struct key_copy smallest;
@@ -95,6 +97,7 @@ int table_writer_open(struct reactor *r, const struct table_writer_options *o, s
     w->r = r;
     w->summary =
         (struct table_summary){.number = o->number, .clock_min = UINT64_MAX, .expiry_min_ms = UINT64_MAX};
+    table_expiry_init(&w->expiry, o->now_ms);
     w->memory_units = w->block_units = o->block_units ? o->block_units : 1;
     w->compression = o->compression;
     w->filter_bits_x2 = o->filter_bits_x2 ? o->filter_bits_x2 : FILTER_BITS_X2_DEFAULT;
@@ -282,6 +285,7 @@ static void summarize(struct table_writer *w, const struct record *record)
     s->clock_min = clock < s->clock_min ? clock : s->clock_min;
     s->clock_max = clock > s->clock_max ? clock : s->clock_max;
     s->payload_bytes += k->key.bytes + k->subkey.bytes + record->value.bytes;
+    table_expiry_add(&w->expiry, record);
     if (!(record->flags & RECORD_EXPIRING))
         return;
     s->expiring++;
@@ -381,6 +385,7 @@ static int finish(struct table_writer *w)
     if (rc)
         return rc;
     w->summary.bytes = table_output_bytes(&w->output) + TABLE_UNIT_BYTES;
+    w->summary.expiry_due_ms = table_expiry_due(&w->expiry);
     f.summary = w->summary;
     table_footer_encode(table_output_place(&w->output), &f);
     rc = table_output_placed(&w->output, 1);

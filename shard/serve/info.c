@@ -251,6 +251,7 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "compaction_rounds", n->rounds);
     json_number(j, "compaction_pause_us", n->compaction_pause_ns / 1000);
     json_number(j, "expired_tables", n->expired_tables);
+    json_number(j, "expired_merges", n->expired_merges);
     json_ratio(j, "write_amplification", write_amplification(n));
     json_number(j, "merge_debt_bytes", n->merge_debt_bytes);
     json_number(j, "merge_debt_limit_bytes", n->merge_debt_limit_bytes);

@@ -1,0 +1,45 @@
+/* table_expiry.c - a sample of when the records of a table expire; see table_expiry.h. */
+#include "engine/table_expiry.h"
+
+void table_expiry_init(struct table_expiry *x, uint64_t now_ms)
+{
+    *x = (struct table_expiry){.now_ms = now_ms, .stride = 1};
+}
+
+static void thin_out(struct table_expiry *x)
+{
+    for (uint32_t i = 0; i < TABLE_EXPIRY_SAMPLES / 2; i++)
+        x->samples_ms[i] = x->samples_ms[2 * i];
+    x->count = TABLE_EXPIRY_SAMPLES / 2;
+    x->stride *= 2;
+}
+
+void table_expiry_add(struct table_expiry *x, const struct record *record)
+{
+    if (x->seen++ & (x->stride - 1))
+        return;
+    if (x->count == TABLE_EXPIRY_SAMPLES)
+        thin_out(x); /* the record is of the wider stride, too: its place is TABLE_EXPIRY_SAMPLES strides */
+    bool counts = (record->flags & RECORD_EXPIRING) && record_is_live(record, x->now_ms);
+    x->samples_ms[x->count++] = counts ? record->expiry_ms : UINT64_MAX;
+}
+
+static void sort(uint64_t *values, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        uint64_t moved = values[i];
+        uint32_t at = i;
+        for (; at > 0 && values[at - 1] > moved; at--)
+            values[at] = values[at - 1];
+        values[at] = moved;
+    }
+}
+
+uint64_t table_expiry_due(struct table_expiry *x)
+{
+    if (x->count == 0)
+        return 0;
+    sort(x->samples_ms, x->count);
+    uint64_t due_ms = x->samples_ms[(x->count - 1) / TABLE_EXPIRY_SHARE];
+    return due_ms == UINT64_MAX ? 0 : due_ms;
+}

@@ -1,0 +1,33 @@
+/* table_expiry.h - when has so much of a table expired that it is worth a merge?
+ *
+ * Of the records of a table in the making a sample is kept: each, then each second, each fourth ... so that
+ * it is spread evenly over the table and bounded. The time that is asked for is a quantile of the sample. */
+#ifndef ENGINE_TABLE_EXPIRY_H
+#define ENGINE_TABLE_EXPIRY_H
+
+#include "engine/record.h"
+
+enum {
+    TABLE_EXPIRY_SAMPLES = 64,
+    TABLE_EXPIRY_SHARE = 4, /* one in so many has expired: a merge writes three for the room of one */
+};
+
+struct table_expiry {
+    /* What has expired by then is written for what it hides. It does not count: a merge of this table alone
+     * would write it again. */
+    uint64_t now_ms; /* Unix */
+    uint64_t seen;
+    uint64_t stride; /* a power of two: of so many records one is kept */
+    uint32_t count;
+    uint64_t samples_ms[TABLE_EXPIRY_SAMPLES]; /* UINT64_MAX: it does not expire, or does not count */
+};
+
+void table_expiry_init(struct table_expiry *x, uint64_t now_ms);
+/* The record is only looked at. */
+void table_expiry_add(struct table_expiry *x, const struct record *record);
+
+/* Returns: when one in TABLE_EXPIRY_SHARE of the records added will have expired, about; 0: never. Sorts the
+ * sample, so it is asked once, at the end. */
+uint64_t table_expiry_due(struct table_expiry *x);
+
+#endif
