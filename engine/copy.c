@@ -37,10 +37,16 @@ static size_t whole_blocks(size_t bytes)
     return (bytes + FILE_ALIGNMENT - 1) / FILE_ALIGNMENT * FILE_ALIGNMENT;
 }
 
-/* Waits. */
+/* Waits. In the share of the disk; what is written is not: where it goes may hang, and a share that is held
+ * keeps flushes and merges waiting. */
 static int read_piece(struct copying *c, uint64_t offset, size_t bytes)
 {
+    const struct copy_options *o = c->options;
+    int rc = disk_acquire(o->disk, o->class, (uint32_t)bytes);
+    if (rc)
+        return rc;
     int64_t got = file_read(c->reactor, c->from, c->piece, whole_blocks(bytes), offset);
+    disk_release(o->disk, o->class, (uint32_t)bytes);
     if (got >= 0 && (size_t)got < bytes)
         return -EIO; /* it has become shorter, and nobody may do that */
     return got < 0 ? (int)got : 0;
@@ -69,10 +75,7 @@ static int write_held(struct copying *c, uint64_t end)
 static int copy_piece(struct copying *c, uint64_t offset)
 {
     size_t bytes = piece_at(c, offset);
-    int rc = disk_acquire(c->options->disk, c->options->class, (uint32_t)bytes);
-    if (rc)
-        return rc;
-    rc = read_piece(c, offset, bytes);
+    int rc = read_piece(c, offset, bytes);
     bool is_held = rc == 0 && c->options->is_trimmed && is_zeros(c->piece, bytes);
     if (rc == 0 && !is_held && c->held_from < offset) {
         rc = write_held(c, offset);
@@ -82,7 +85,6 @@ static int copy_piece(struct copying *c, uint64_t offset)
         rc = write_piece(c, offset, bytes);
         c->held_from = offset + bytes;
     }
-    disk_release(c->options->disk, c->options->class, (uint32_t)bytes);
     return rc;
 }
 

@@ -15,7 +15,7 @@ struct copy_options {
     const char *to;     /* made, durable with its size, its name not; must not be there. Null: only read */
     uint64_t bytes_max; /* no more than so many from the beginning; 0: all */
     bool is_trimmed;    /* whole pieces of zeros at the end are left out */
-    struct disk *disk;  /* whose share it is; null: without limits */
+    struct disk *disk;  /* in whose share it is read; null: without limits */
     enum disk_class class;
     const bool *is_cancelled; /* looked at between pieces; may be null */
 };

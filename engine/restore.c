@@ -19,7 +19,8 @@ struct restoring {
     struct engine *engine;
     uint64_t put_count;
     uint64_t answered;
-    int error; /* of a put */
+    int error;          /* of a put */
+    bool is_of_archive; /* what is replayed now */
 };
 
 /* ---- the manifest ---- */
@@ -129,7 +130,7 @@ static int replay(void *owner, const struct record *record, uint64_t sequence)
         return TORC_E_CORRUPT;
     if (record->version.clock > s->asked->clock_max) {
         s->asked->is_reached = true;
-        return 0;
+        return s->is_of_archive ? WAL_REPLAY_ENOUGH : 0; /* versions ascend: damage behind it is no matter */
     }
     return put(s, record);
 }
@@ -194,6 +195,7 @@ static int replay_logs(struct restoring *s)
     if (a->end_sequence >= a->start_sequence)
         rc = replay_log(s, a->log, start, 0);
     start = (struct wal_start){.segment = a->end_segment, .sequence = a->end_sequence + 1};
+    s->is_of_archive = true;
     if (rc == 0 && a->archive)
         rc = replay_log(s, a->archive, start, a->end_checksum);
     return rc ? rc : await_puts(s);
@@ -206,6 +208,7 @@ int engine_restore(struct reactor *r, struct engine_restore *restore)
     options.on_durable = on_durable;
     options.owner = &s;
     options.on_room = NULL;
+    options.on_event = NULL; /* its owner is another */
     restore->why[0] = '\0';
     restore->records = restore->clock_reached = 0;
     restore->is_reached = false;

@@ -16,7 +16,7 @@ enum { RESTORE_WHY_BYTES = 512 };
 struct engine_restore {
     /* Asked: */
     const struct engine_options *options; /* of the shard; its directory is there, with tables and value logs.
-                                             on_durable, owner and on_room are not used */
+                                             on_durable, on_event, on_room and owner are not used */
     const char *manifest;                 /* path of the snapshot's */
     const char *log;                      /* directory of the snapshot's log: only read */
     const char *archive;                  /* directory of the log's history: only read. Null: none */

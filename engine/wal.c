@@ -452,7 +452,7 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
     wal->durable_checksum = b->header.checksum;
     wal->watermark_durable = b->header.watermark;
     wal->end = (struct wal_end){
-        .segment = b->segment->id,
+        .segment = b->header.segment_id, /* the file may be closed: a later write was over before this one */
         .offset = (uint64_t)b->header.block * WAL_BLOCK_BYTES + wal_record_bytes(b->payload_bytes),
         .sequence = b->header.sequence,
         .checksum = b->header.checksum,
@@ -460,6 +460,9 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
     if (b->item_count)
         wal->entries_durable = b->header.sequence;
     wal->failures_in_row = 0;
+    if (wal->is_end_open)
+        wal_archive_wake(wal);
+    wal->is_end_open = false;
     wal_deliver(wal, b, 0);
     idle_start(wal);
 }
@@ -471,6 +474,7 @@ static void fail_in_flight(struct wal *wal)
     bool is_full = wal->write_error == -ENOSPC || wal->write_error == -EDQUOT;
     int error = is_full ? TORC_E_DISK_FULL : TORC_E_STORAGE;
     wal->is_failing = false;
+    wal->is_end_open = true;
     wal->chain_sequence = wal->durable_sequence;
     wal->chain_checksum = wal->durable_checksum;
     wal_event(wal, "log_write_failed", error_sentence(wal->write_error));

@@ -35,12 +35,14 @@ struct wal_named {
 
 /* ---- recovery ---- */
 
+enum { WAL_REPLAY_ENOUGH = 1 };
+
 struct wal_recovery_options {
     const char *directory; /* of the shard; borrowed for the call */
     struct wal_start start;
     /* Called for every entry of the log in order, in the task that recovers; may wait. `sequence` is that of
-     * its log record. The record's bytes live until it returns. Its entry passed a checksum. Non-zero ends
-     * the recovery. */
+     * its log record. The record's bytes live until it returns. Its entry passed a checksum. Returns: 0;
+     * WAL_REPLAY_ENOUGH: nothing behind this record is asked for; an error, which ends the recovery. */
     int (*replay)(void *owner, const struct record *record, uint64_t sequence);
     void *owner;
     struct wal_named named; /* files that must be there, unless they are before the start */
@@ -78,7 +80,7 @@ struct wal_recovery {
     uint64_t missing_segment;          /* the first file that was named and is not there; 0: none */
     uint64_t used_segment;             /* the last file with a record; 0: none */
     bool keeps_unused;                 /* for wal_open: files without records may be named still */
-    bool is_of_another_past;           /* its first record does not go on after previous_checksum */
+    bool is_of_another_past;           /* it does not go on after previous_checksum, or parts before that */
     struct wal_segment_info *segments; /* all files by id, those before start.segment too; reactor_alloc'ed */
     uint32_t segment_count;
     struct wal_start start; /* as it was asked for */
@@ -196,8 +198,8 @@ struct wal_hold {
 void wal_hold(struct wal *wal, struct wal_hold *hold, uint64_t segment);
 void wal_release(struct wal *wal, struct wal_hold *hold);
 
-/* The log goes on in another file soon, so that what there is can be archived. Without an archive it does
- * nothing. */
+/* The log goes on in another file soon, so that what there is can be archived. Without an archive, or while
+ * no next file is there, it does nothing. */
 void wal_retire_current(struct wal *wal);
 
 /* Waits: until all that was appended before the call has its answer. Returns: 0; TORC_E_CANCELLED when

@@ -155,6 +155,13 @@ static int archive_one(struct wal *wal, const struct wal_extent *x)
     return rc;
 }
 
+/* A write behind the last record that was acknowledged has failed, and may be there all the same. Until a
+ * later file says where the log goes on, the next start may take it: it is not to be left out here. */
+static bool is_end_open(const struct wal *wal)
+{
+    return wal->is_failing || wal->is_end_open;
+}
+
 /* The next file that is closed, and may hold what was acknowledged. A start does not look into files that no
  * memtable needs any more: those may be in no archive yet. */
 static bool next_extent(const struct wal *wal, struct wal_extent *out)
@@ -165,6 +172,8 @@ static bool next_extent(const struct wal *wal, struct wal_extent *out)
             continue;
         *out =
             (struct wal_extent){.id = info->id, .bytes = info->id == wal->end.segment ? wal->end.offset : 0};
+        if (info->id == wal->end.segment && is_end_open(wal))
+            return false;
         return info->id <= wal->end.segment && !wal_segment_is_open(wal, info->id);
     }
     return false;
@@ -259,7 +268,7 @@ void wal_archive_run(struct reactor *r, void *argument)
         rc = event_wait(r, &wal->archive_work, rc ? RETRY_NS : EVENT_FOREVER);
         ASSERT(rc == 0 || rc == TORC_E_TIMEOUT);
     }
-    wal->is_archived = archive_closed(wal) == 0;
+    wal->is_archived = archive_closed(wal) == 0 && !is_end_open(wal);
     if (!wal->is_archived)
         MARK(rest_of_the_log_is_archived_by_the_next_start);
     event_set(r, &wal->archive_ended, 0);
@@ -273,7 +282,8 @@ void wal_archive_wake(struct wal *wal)
 
 void wal_retire_current(struct wal *wal)
 {
-    if (!wal->archive || !wal->current || wal->current->offset == 0 || wal->is_failing)
+    bool can_go_on = wal->next != NULL; /* on a full disk deletes have what is left of this file */
+    if (!wal->archive || !wal->current || wal->current->offset == 0 || wal->is_failing || !can_go_on)
         return;
     wal_segment_retire(wal, wal->current);
     wal->current = NULL;

@@ -118,6 +118,7 @@ struct wal {
     int next_error;           /* why there is no next segment */
     int write_error;          /* of the write that failed */
     unsigned failures_in_row; /* without a durable write between */
+    bool is_end_open;         /* a write behind `end` has failed, and none since is durable */
 
     struct timer deliver; /* runs while portions are left */
     struct timer idle;

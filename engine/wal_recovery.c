@@ -58,6 +58,7 @@ struct walk {
     uint64_t torn_bytes;            /* cut if the search for the missing record is in vain */
     struct taken taken[TAKEN_KEPT]; /* the last records; of record i in order: i % TAKEN_KEPT */
     uint64_t taken_count;
+    bool is_enough; /* WAL_REPLAY_ENOUGH */
 };
 
 static struct wal_survey_segment *segment_of(struct walk *w)
@@ -117,6 +118,18 @@ static bool is_of_another_past(const struct walk *w, const struct wal_record_hea
     return is_first && o->previous_checksum != 0 && h->previous_checksum != o->previous_checksum;
 }
 
+/* Does a later file say that the log goes on before the record that previous_checksum is of? */
+static bool parts_before_start(const struct walk *w)
+{
+    const struct wal_recovery_options *o = w->options;
+    for (uint32_t i = 0; o->previous_checksum && i < w->survey.count; i++) {
+        const struct wal_survey_segment *s = &w->survey.segments[i];
+        if (s->id == o->start.segment && s->drop_above < o->start.sequence - 1)
+            return true;
+    }
+    return false;
+}
+
 /* A whole record that is next, or the first one after a break. */
 static int take(struct walk *w, const struct wal_record_header *h)
 {
@@ -163,7 +176,8 @@ static int take(struct walk *w, const struct wal_record_header *h)
         count_damage(w, h->clock_max);
         rc = 0;
     }
-    return rc;
+    w->is_enough = rc == WAL_REPLAY_ENOUGH;
+    return w->is_enough ? 0 : rc;
 }
 
 /* ---- what lies at the present offset ---- */
@@ -218,7 +232,7 @@ static int salvage(struct walk *w, uint64_t end)
         }
         MARK(whole_entry_of_a_damaged_record_is_saved);
         int rc = w->options->replay(w->options->owner, &record, w->next > start ? w->next : start);
-        if (rc)
+        if (rc && rc != WAL_REPLAY_ENOUGH) /* one that is lost may be before that */
             return rc;
         w->out->salvaged_count++;
         if (record.version.clock > w->out->clock_max)
@@ -447,7 +461,7 @@ static int walk_all(struct walk *w)
         return 0;
     }
     int rc = enter_first(w, first);
-    for (bool is_over = false; rc == 0 && !is_over;) {
+    for (bool is_over = false; rc == 0 && !is_over && !w->is_enough;) {
         rc = step(w, &is_over);
         task_yield_if_due(w->reactor);
     }
@@ -614,6 +628,10 @@ int wal_recover(struct reactor *r, const struct wal_recovery_options *options, s
     w->last_sequence = options->start.sequence - 1;
     wal_reader_init(&w->reader, r);
     int rc = wal_survey_take(&w->survey, r, options, why, why_bytes);
+    if (rc == 0 && parts_before_start(w)) {
+        out->is_of_another_past = true;
+        rc = TORC_E_CORRUPT;
+    }
     if (rc == 0) {
         w->has_first_file = has_first_file(w);
         rc = walk_all(w);

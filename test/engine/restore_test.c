@@ -260,25 +260,32 @@ TEST_IN_REACTOR(a_restore_into_a_shard_of_other_vnodes_is_refused)
     engine_rig_free(rig);
 }
 
-struct oldest {
-    uint64_t id;
+/* The file of the archive at that place, from 1. */
+struct search {
+    uint64_t place;
     char name[64];
 };
 
-/* Remembers the second file of the archive. */
-static int find_second(void *context, const char *name)
+static int find_place(void *context, const char *name)
 {
-    struct oldest *o = context;
+    struct search *o = context;
     snprintf(o->name, sizeof o->name, "%s", name);
-    return ++o->id == 2;
+    return --o->place == 0;
+}
+
+static void lose_file(struct reactor *r, const struct place *p, uint64_t place)
+{
+    struct search o = {.place = place};
+    char path[400];
+    CU_ASSERT_EQUAL_FATAL(directory_list(r, p->history, find_place, &o), 1);
+    snprintf(path, sizeof path, "%s/%s", p->history, o.name);
+    CU_ASSERT_EQUAL(file_remove(r, path), 0);
 }
 
 TEST_IN_REACTOR(a_restore_finds_that_a_file_of_the_archive_is_missing)
 {
     struct engine_rig *rig = engine_rig_make();
     struct place p;
-    struct oldest second = {0};
-    char path[400];
     place_init(&p);
     rig->options.archive = p.archive;
     engine_rig_open(rig, r);
@@ -286,12 +293,35 @@ TEST_IN_REACTOR(a_restore_finds_that_a_file_of_the_archive_is_missing)
     take_snapshot(rig, &p);
     write_some(rig, 12000);
     engine_rig_close(rig);
-    CU_ASSERT_EQUAL_FATAL(directory_list(r, p.history, find_second, &second), 1);
-    snprintf(path, sizeof path, "%s/%s", p.history, second.name);
-    CU_ASSERT_EQUAL(file_remove(r, path), 0);
+    lose_file(r, &p, 2);
     struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
     CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), TORC_E_CORRUPT);
     CU_ASSERT(strstr(restored.why, "missing") != NULL);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(a_restore_to_a_time_before_a_gap_of_the_archive_does_not_mind_it)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    place_init(&p);
+    rig->options.archive = p.archive;
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    take_snapshot(rig, &p);
+    write_some(rig, 10);
+    uint32_t *last = remember(rig);
+    uint64_t clock = rig->count;
+    write_some(rig, 12000);
+    engine_rig_close(rig);
+    lose_file(r, &p, 4);
+    struct engine_restore restored = {.archive = p.history, .clock_max = clock};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), 0);
+    CU_ASSERT(restored.is_reached);
+    check(r, rig, &p, last);
+    restored = (struct engine_restore){.archive = p.history, .clock_max = UINT64_MAX};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), TORC_E_CORRUPT);
+    free(last);
     engine_rig_free(rig);
 }
 
@@ -386,6 +416,33 @@ TEST_IN_REACTOR(a_backup_is_not_restored_with_the_archive_of_another_past)
     CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), 0);
     check(r, rig, &p, last);
     free(last);
+    engine_rig_free(rig);
+}
+
+/* Both pasts have the file in which they part, and the second has not come as far as the backup. */
+TEST_IN_REACTOR(a_backup_is_not_restored_with_the_archive_of_another_past_that_is_shorter)
+{
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    char older[256];
+    place_init(&p);
+    path_of(older, "older");
+    rig->options.archive = p.archive;
+    engine_rig_open(rig, r);
+    write_some(rig, 100);
+    task_sleep(r, 50000000); /* until the log rests */
+    copy_directory(r, rig->options.directory, older);
+    for (int i = 0; i < 30; i++)
+        write_some(rig, 1);
+    take_snapshot(rig, &p);
+    engine_rig_close(rig);
+    copy_directory(r, older, rig->options.directory);
+    engine_rig_open(rig, r);
+    write_some(rig, 3);
+    engine_rig_close(rig);
+    struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), TORC_E_CORRUPT);
+    CU_ASSERT(strstr(restored.why, "set back to an older copy") != NULL);
     engine_rig_free(rig);
 }
 

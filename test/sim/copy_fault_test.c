@@ -119,6 +119,48 @@ static void write_with_faults(struct reactor *r, struct rig *rig)
     }
 }
 
+struct slow_copy {
+    struct disk *disk;
+    bool is_over;
+};
+
+static void copy_slowly(struct reactor *r, void *context)
+{
+    struct slow_copy *s = context;
+    struct copied copied;
+    struct copy_options o = {.from = "source", .to = "copy", .disk = s->disk, .class = DISK_BACKUP};
+    CU_ASSERT_EQUAL(copy_file(r, &o, &copied), 0);
+    s->is_over = true;
+}
+
+/* The read is over soon, the write hangs for a second or more: nothing of the share is held meanwhile. */
+static void share_the_disk(struct reactor *r, struct rig *rig)
+{
+    enum { LOOK_NS = 1000, LOOKS_MAX = 1000 * 1000, HANG_NS = 500 * 1000 * 1000 };
+    struct slow_copy s = {.is_over = false};
+    make_source(r, rig);
+    CU_ASSERT_EQUAL_FATAL(disk_open(r, &(struct disk_options){.background_bytes_max = COPY_PIECE_BYTES},
+                                    &s.disk),
+                          0);
+    CU_ASSERT_EQUAL_FATAL(task_spawn(r, copy_slowly, &s), 0);
+    for (unsigned i = 0; i < LOOKS_MAX && disk_counters(s.disk).transfers[DISK_BACKUP] == 0; i++)
+        task_sleep(r, LOOK_NS);
+    rig_set_fault(rig, SIM_STUCK_DISK);
+    task_sleep(r, HANG_NS);
+    CU_ASSERT(!s.is_over);
+    CU_ASSERT_EQUAL(disk_counters(s.disk).background_bytes, 0);
+    rig_set_fault(rig, SIM_FAULT_COUNT);
+    for (unsigned i = 0; i < LOOKS_MAX && !s.is_over; i++)
+        task_sleep(r, HANG_NS);
+    CU_ASSERT(s.is_over);
+    disk_close(s.disk);
+}
+
+TEST(a_copy_that_hangs_where_it_writes_keeps_nobody_from_the_disk)
+{
+    rig_try(1, share_the_disk);
+}
+
 TEST(a_small_file_on_a_disk_that_fails_is_the_old_one_or_the_new_one)
 {
     struct outcome outcome = {0};

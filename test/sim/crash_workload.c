@@ -152,6 +152,11 @@ static const struct crash_workload workloads[] = {
      "rest record put:0:8000 turn put:1:8000 kill:300 open observe put:2:100 await rest",
      {NO_FLUSH, 2, true},
      80},
+    {"archive_and_failed_sync",
+     "open snapshot put:1:100 await rest record fail-syncs:1 put:0:100 await rest:2000 kill:0 open observe "
+     "put:2:100 await rest",
+     {NO_FLUSH, 2, true},
+     20},
     /* errors */
     {"failed_write",
      "open put:1:100 await rest record fail-writes:1 put:0:100 await put:0:8000 await rest",

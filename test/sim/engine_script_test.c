@@ -5,10 +5,12 @@
 #include "engine/engine.h"
 #include "engine/entry.h"
 #include "engine/manifest.h"
+#include "engine/snapshot.h"
 #include "engine/wal_format.h"
 #include "reactor/sim/sim.h"
 #include "test/test.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,8 +27,10 @@ struct script {
     bool is_over;                  /* of a life that is to be killed: its script has ended */
     bool is_killed;
     bool has_value_logs;
-    bool is_spoiling; /* the next value log, as soon as it is written */
-    bool is_removed;  /* by that; else it is cut off */
+    bool has_archive;
+    uint64_t table_bytes_max; /* 0: as usual */
+    bool is_spoiling;         /* the next value log, as soon as it is written */
+    bool is_removed;          /* by that; else it is cut off */
     int opened;
     uint32_t puts;
     uint32_t returned;
@@ -107,7 +111,7 @@ static struct record_key key_of(uint32_t key, char text[16])
 }
 
 /* Returns: what engine_put does. */
-static int try_put(struct script *s, uint32_t key, uint8_t flags)
+static int begin_put(struct script *s, uint32_t key, uint8_t flags)
 {
     char text[16];
     uint8_t value[VALUE_BYTES];
@@ -119,9 +123,21 @@ static int try_put(struct script *s, uint32_t key, uint8_t flags)
     record.checksum = entry_checksum(&record.key, record.value);
     int rc = engine_put(s->engine, &record, &(struct engine_ticket){.words = {key}});
     s->puts += rc == 0;
+    return rc;
+}
+
+static void await_puts(struct script *s)
+{
     for (unsigned i = 0; s->returned < s->puts && i < WAITS_MAX; i++)
         task_sleep(s->r, MS / 10);
     CU_ASSERT_EQUAL(s->returned, s->puts);
+}
+
+/* Returns: what engine_put does. */
+static int try_put(struct script *s, uint32_t key, uint8_t flags)
+{
+    int rc = begin_put(s, key, flags);
+    await_puts(s);
     return rc;
 }
 
@@ -162,6 +178,8 @@ static int live(struct reactor *r, void *context)
         .segment_bytes = 64 << 10,
         .value_bytes_max = VALUE_BYTES,
         .value_log_bytes_min = s->has_value_logs ? VALUE_BYTES : UINT32_MAX,
+        .archive = s->has_archive ? "archive" : NULL,
+        .table_bytes_max = s->table_bytes_max,
         .on_durable = on_durable,
         .on_event = on_event,
         .owner = s,
@@ -386,6 +404,36 @@ TEST(full_disk_refuses_puts_and_takes_deletes_until_there_is_room)
     script_free(s);
 }
 
+static void copy_on_a_full_disk(struct script *s)
+{
+    struct sim_disk *disk = sim_node_disk(s->node);
+    struct engine_snapshot *snapshot;
+    struct engine_snapshot_facts facts;
+    uint64_t clock;
+    put_ten(s);
+    task_sleep(s->r, 100 * MS); /* until the next file of the log is there */
+    sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
+    uint32_t taken = 0;
+    while (try_put(s, 10 + taken % 40, 0) == 0 && taken < 1000)
+        taken++;
+    CU_ASSERT_EQUAL_FATAL(engine_snapshot_begin(s->engine, &snapshot, &clock), 0);
+    CU_ASSERT_EQUAL(engine_snapshot_write(snapshot, "copy", NULL, &facts), -ENOSPC);
+    engine_snapshot_end(snapshot);
+    for (uint32_t key = 0; key < 5; key++)
+        CU_ASSERT_EQUAL(try_put(s, key, RECORD_TOMBSTONE), 0);
+    CU_ASSERT_EQUAL(s->failed, 0);
+    sim_disk_set_capacity(disk, UINT64_C(1) << 30);
+}
+
+TEST(copy_on_a_full_disk_leaves_deletes_the_rest_of_the_log)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 2});
+    s->has_archive = true;
+    run_to_the_end(s, copy_on_a_full_disk);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
 /* ---- a full disk between two copies of the manifest ---- */
 
 /* Of more than a block in the manifest. */
@@ -465,6 +513,44 @@ TEST(merge_that_does_not_fit_on_the_disk_waits_for_room)
 {
     struct script *s = script_new(&(struct sim_world_options){.seed = 3});
     run_to_the_end(s, merge_without_room);
+    CU_ASSERT_EQUAL(s->opened, 0);
+    script_free(s);
+}
+
+/* Many in a log record. */
+static void put_together(struct script *s, uint32_t count)
+{
+    enum { TOGETHER = 100 };
+    for (uint32_t key = 0; key < count; key++) {
+        CU_ASSERT_EQUAL_FATAL(begin_put(s, key, 0), 0);
+        if (key % TOGETHER == TOGETHER - 1)
+            await_puts(s);
+    }
+    await_puts(s);
+}
+
+/* Eight flushed runs do not fit once more, a fragment does: so rounds go on, and writes with them. */
+static void merge_in_little_room(struct script *s)
+{
+    enum { KEYS = 40000, ROOM_BYTES = 500 << 10 };
+    struct sim_disk *disk = sim_node_disk(s->node);
+    put_together(s, KEYS);
+    task_sleep(s->r, 20000 * MS);
+    put_together(s, KEYS / 4); /* as many upper runs as there are at a time */
+    sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + ROOM_BYTES);
+    uint64_t bottom_bytes = engine_counters(s->engine).compacted_bottom_bytes;
+    put_together(s, KEYS / 4);
+    CU_ASSERT(engine_counters(s->engine).compacted_bottom_bytes > bottom_bytes);
+    CU_ASSERT_EQUAL(s->failed, 0);
+    CU_ASSERT(!has_event(s, "log_disk_full"));
+    sim_disk_set_capacity(disk, UINT64_C(1) << 30);
+}
+
+TEST(fragment_is_merged_where_a_tier_does_not_fit_on_the_disk)
+{
+    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    s->table_bytes_max = 128 << 10;
+    run_to_the_end(s, merge_in_little_room);
     CU_ASSERT_EQUAL(s->opened, 0);
     script_free(s);
 }
