@@ -62,20 +62,25 @@ static void judge(struct subject *s, const char *how, const struct model_questio
 
 /* ---- gets ---- */
 
-void checks_get(struct subject *s, uint32_t key)
+int checks_ask(struct engine *e, const struct model *m, const struct model_question *q, struct record *out,
+               struct engine_hold *hold)
 {
     char memory[MODEL_KEY_BYTES_MAX];
-    struct record_key record_key = model_key(&s->model, key, memory);
-    struct model_question q = {.key = key, .floor = model_floor(&s->model, key), .now_ms = subject_now_ms(s)};
+    struct record_key record_key = model_key(m, q->key, memory);
     struct engine_key k;
+    engine_key_init(e, &k, &record_key);
+    engine_prefetch_slot(e, &k);
+    engine_prefetch_entry(e, &k);
+    int answer = engine_get(e, &k, q->now_ms, out);
+    return answer == ENGINE_WAITS ? engine_get_wait(e, &k, q->now_ms, out, hold) : answer;
+}
+
+void checks_get(struct subject *s, uint32_t key)
+{
+    struct model_question q = {.key = key, .floor = model_floor(&s->model, key), .now_ms = subject_now_ms(s)};
     struct record record;
     struct engine_hold hold = {.buffer = NULL};
-    engine_key_init(s->engine, &k, &record_key);
-    engine_prefetch_slot(s->engine, &k);
-    engine_prefetch_entry(s->engine, &k);
-    int answer = engine_get(s->engine, &k, q.now_ms, &record);
-    if (answer == ENGINE_WAITS)
-        answer = engine_get_wait(s->engine, &k, q.now_ms, &record, &hold);
+    int answer = checks_ask(s->engine, &s->model, &q, &record, &hold);
     q.dead_ms = s->history->wall_max_ms;
     tally_of(s)->gets++;
     if (answer < 0)

@@ -4,6 +4,10 @@
 
 #include "test/sim/subject.h"
 
+/* Waits. What the engine has of q->key. Returns: as engine_get_wait; then engine_release of *hold. */
+int checks_ask(struct engine *e, const struct model *m, const struct model_question *q, struct record *out,
+               struct engine_hold *hold);
+
 /* Waits. Gets the key. */
 void checks_get(struct subject *s, uint32_t key);
 

@@ -1,13 +1,12 @@
 /* crash_copy.c - snapshots in crash workloads; see crash_copy.h. */
 #include "test/sim/crash_copy.h"
 
-#include "engine/restore.h"
 #include "engine/snapshot.h"
 #include "shard/catalogue.h"
+#include "test/sim/copies.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #define CATALOGUE CRASH_SNAPSHOT_DIRECTORY "/CATALOGUE"
 #define FILES CRASH_SNAPSHOT_DIRECTORY "/shard-000"
@@ -61,17 +60,6 @@ void crash_copy_take(struct crash_shard *s, bool is_late)
 
 /* ---- restoring ---- */
 
-static int link_file(void *context, const char *name)
-{
-    struct reactor *r = context;
-    char from[256], to[256];
-    if (strncmp(name, "table-", 6) != 0 && strncmp(name, "values-", 7) != 0)
-        return 0;
-    snprintf(from, sizeof from, FILES "/%s", name);
-    snprintf(to, sizeof to, RESTORED "/%s", name);
-    return file_link(r, from, to);
-}
-
 static bool restore(struct crash_shard *s, const struct catalogue *c)
 {
     const struct catalogue_shard *shard = &c->shards[0];
@@ -82,8 +70,6 @@ static bool restore(struct crash_shard *s, const struct catalogue *c)
              (unsigned long long)shard->log_history);
     struct engine_restore one = {
         .options = &options,
-        .manifest = FILES "/MANIFEST-A",
-        .log = FILES,
         .archive = s->knobs.has_archive ? history : NULL,
         .start_segment = shard->start_segment,
         .start_sequence = shard->start_sequence,
@@ -92,15 +78,9 @@ static bool restore(struct crash_shard *s, const struct catalogue *c)
         .end_checksum = shard->end_checksum,
         .clock_max = s->knobs.has_archive ? UINT64_MAX : c->clock,
     };
-    int rc = directory_remove_all(s->reactor, RESTORED);
-    if (rc == 0)
-        rc = directory_create(s->reactor, RESTORED);
-    if (rc == 0)
-        rc = directory_list(s->reactor, FILES, link_file, s->reactor);
-    if (rc)
-        return crash_shard_complain(s, "the files of a whole snapshot: %s", error_sentence(rc));
-    rc = engine_restore(s->reactor, &one);
-    return rc == 0 || crash_shard_complain(s, "a whole snapshot is not restored: %s", one.why);
+    int rc = copies_restore(s->reactor, FILES, RESTORED, &one);
+    return rc == 0 ||
+           crash_shard_complain(s, "a whole snapshot is not restored: %s: %s", error_sentence(rc), one.why);
 }
 
 static bool compare(struct crash_shard *s)

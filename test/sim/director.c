@@ -5,6 +5,7 @@
 #include "test/sim/director.h"
 
 #include "test/sim/checks.h"
+#include "test/sim/copies.h"
 #include "test/sim/driver.h"
 #include "test/sim/liveness.h"
 #include "test/sim/rot.h"
@@ -88,6 +89,8 @@ static int node_main(struct reactor *r, void *context)
         if (h->is_final) {
             liveness_prove(s);
             checks_audit(s, false);
+            if (h->plan.has_copies)
+                copies_prove(s);
         } else {
             drivers_run(s);
         }

@@ -2,6 +2,7 @@
 #include "test/sim/driver.h"
 
 #include "test/sim/checks.h"
+#include "test/sim/copies.h"
 #include "test/sim/truth.h"
 
 enum {
@@ -148,19 +149,24 @@ static void drive(struct reactor *r, void *argument)
         uint64_t pause_ns = d->subject->history->is_calm ? CALM_PAUSE_NS : p->pause_ns;
         task_sleep(r, sim_dice_below(&d->dice, pause_ns) + 1);
     }
-    if (--d->subject->drivers_alive == 0)
-        event_set(r, &d->subject->drivers_over, 0);
+    subject_task_over(d->subject);
+}
+
+static void begin(struct subject *s, task_fn *run, void *argument)
+{
+    int rc = task_spawn(s->reactor, run, argument);
+    ASSERT(rc == 0);
+    s->tasks_alive++;
 }
 
 void drivers_run(struct subject *s)
 {
-    unsigned count = s->history->plan.drivers;
-    event_init(&s->drivers_over);
-    for (unsigned i = 0; i < count; i++) {
-        int rc = task_spawn(s->reactor, drive, &s->drivers[i]);
-        ASSERT(rc == 0);
-        s->drivers_alive++;
-    }
-    int rc = event_wait(s->reactor, &s->drivers_over, EVENT_FOREVER);
-    ASSERT(rc == 0 && s->drivers_alive == 0);
+    const struct plan *p = &s->history->plan;
+    event_init(&s->tasks_over);
+    for (unsigned i = 0; i < p->drivers; i++)
+        begin(s, drive, &s->drivers[i]);
+    if (p->has_copies)
+        begin(s, copies_drive, s);
+    int rc = event_wait(s->reactor, &s->tasks_over, EVENT_FOREVER);
+    ASSERT(rc == 0 && s->tasks_alive == 0);
 }

@@ -44,6 +44,7 @@ enum knob {
     KNOB_ARCHIVE,
     KNOB_LIFE, /* and more, one a life */
     KNOB_APPLY = KNOB_LIFE + PLAN_LIVES_MAX,
+    KNOB_COPIES,
 };
 
 static struct sim_dice dice_of(const struct plan *p, unsigned knob)
@@ -117,6 +118,7 @@ static void draw_work(struct plan *p)
     p->burst = (uint32_t)doubled(p, KNOB_BURST, 1, 64);
     p->pause_ns = doubled(p, KNOB_PAUSE, 20 * US, 20 * MS);
     p->deadline_ns = between(p, KNOB_DEADLINE, 0, 2) == 0 ? doubled(p, KNOB_DEADLINE, 100 * US, 200 * MS) : 0;
+    p->has_copies = between(p, KNOB_COPIES, 0, 3) == 0;
     p->operations = (uint32_t)between(p, KNOB_OPERATIONS, 400, 1000);
 }
 
@@ -192,9 +194,10 @@ void plan_tell(const struct plan *p, struct story *story)
               k->value_bytes_max, p->value_bytes_usual, k->value_log_bytes_min,
               k->compresses_merges ? "compressed" : "as they are", k->log_writes_in_flight,
               k->archive ? ", archived" : "", p->drivers, p->pipeline);
-    story_say(story, 0,
-              "work: %u %% puts, %u %% deletes, %u %% expiring, %u %% scans; bursts of %u, pauses to %llu us",
-              p->put_per_cent, p->delete_per_cent, p->expiring_per_cent, p->scan_per_cent, p->burst,
-              (unsigned long long)p->pause_ns / US);
+    story_say(
+        story, 0,
+        "work: %u %% puts, %u %% deletes, %u %% expiring, %u %% scans; bursts of %u, pauses to %llu us%s",
+        p->put_per_cent, p->delete_per_cent, p->expiring_per_cent, p->scan_per_cent, p->burst,
+        (unsigned long long)p->pause_ns / US, p->has_copies ? "; snapshots" : "");
     tell_faults(p, story);
 }

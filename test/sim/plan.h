@@ -48,6 +48,7 @@ struct plan {
     uint32_t burst;       /* operations without a pause */
     uint64_t pause_ns;    /* at most, between bursts */
     uint64_t deadline_ns; /* of some writes; 0: none has one */
+    bool has_copies;      /* snapshots are taken and restored, see copies.h */
 
     uint32_t operations; /* of all cores and lives */
     unsigned life_count;

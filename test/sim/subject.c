@@ -3,6 +3,7 @@
 
 #include "engine/engine_internal.h"
 #include "engine/wal_internal.h"
+#include "test/sim/copies.h"
 #include "test/sim/truth.h"
 
 #include <stdarg.h>
@@ -155,6 +156,7 @@ void subject_init(struct subject *s, struct history *h, unsigned core)
     s->model.is_soft = p->destroys || p->faults.per_million[SIM_READ_ERROR];
     s->value = malloc(PLAN_VALUE_BYTES_MAX);
     ASSERT(s->value);
+    sim_dice_init(&s->copier, p->seed, PLAN_STREAMS + 2, core);
     for (unsigned i = 0; i < PLAN_DRIVERS_MAX; i++) {
         struct driver *d = &s->drivers[i];
         *d = (struct driver){.subject = s, .number = i};
@@ -164,8 +166,15 @@ void subject_init(struct subject *s, struct history *h, unsigned core)
 
 void subject_deinit(struct subject *s)
 {
+    copies_forget(s);
     model_deinit(&s->model);
     free(s->value);
+}
+
+void subject_task_over(struct subject *s)
+{
+    if (--s->tasks_alive == 0)
+        event_set(s->reactor, &s->tasks_over, 0);
 }
 
 void subject_forget_life(struct subject *s)
@@ -174,7 +183,8 @@ void subject_forget_life(struct subject *s)
     s->engine = NULL;
     s->is_putting = s->is_closing = s->was_refused = s->has_opened = false;
     s->ticket_last = s->model.count;
-    s->drivers_alive = 0;
+    s->tasks_alive = 0;
+    copies_forget(s);
     s->turns = 0;
     for (unsigned i = 0; i < PLAN_DRIVERS_MAX; i++) {
         s->drivers[i].flying = 0;

@@ -43,6 +43,7 @@ struct subject {
     uint32_t manifests_lost; /* copies of the manifest that were removed or cut off */
     uint8_t *value;          /* PLAN_VALUE_BYTES_MAX bytes, for the record of a put */
     struct driver drivers[PLAN_DRIVERS_MAX];
+    struct sim_dice copier; /* of copies_drive */
 
     /* Of this life. */
     struct reactor *reactor;
@@ -54,8 +55,10 @@ struct subject {
     bool was_refused;         /* a put was: STORAGE */
     bool has_opened;
     uint32_t ticket_last;
-    unsigned drivers_alive;
-    struct event drivers_over;
+    unsigned tasks_alive; /* drivers, and who makes copies */
+    struct event tasks_over;
+    struct model copied; /* as it was when a snapshot began */
+    bool has_copied;
     uint64_t turns;
     uint32_t errors; /* answers that were errors, in this audit */
 };
@@ -93,6 +96,9 @@ bool subject_open(struct subject *s);
 void subject_close(struct subject *s);
 /* Before a life begins: nothing of the last one is left. */
 void subject_forget_life(struct subject *s);
+
+/* A task that drivers_run has begun ends. */
+void subject_task_over(struct subject *s);
 
 /* The time that reads of this core are asked at. */
 uint64_t subject_now_ms(struct subject *s);

@@ -32,6 +32,8 @@ enum { TALLY_MARKS_MAX = 512 };
     X(detections, "corruptions detected: errors answered, events, checksums")                                \
     X(accepted_losses, "losses accepted by the operator")                                                    \
     X(lost_files, "files lost or cut off")                                                                   \
+    X(copies, "snapshots taken while others write")                                                          \
+    X(restored, "  of them restored and compared")                                                           \
     X(excused, "writes lost where a lying disk had lost them")                                               \
     X(flushes, "flushes")                                                                                    \
     X(compactions, "compactions")                                                                            \

@@ -43,9 +43,11 @@ bool truth_explains_damaged_log(const struct subject *s)
 
 static bool explains_unknown(const struct subject *s, uint32_t floor)
 {
-    uint64_t clock = floor ? s->model.writes[floor].clock : 0;
-    bool is_above = clock > s->engine->quarantine_clock;
-    return s->quarantined > 0 && (!is_above || model_may_be_lost(&s->model, floor));
+    const struct model_write *w = &s->model.writes[floor];
+    bool is_above = floor && w->clock > s->engine->quarantine_clock;
+    /* Answered with an error, and saved from a damaged record: nothing vouches for that one. */
+    bool is_salvage = floor && w->may_have_failed;
+    return s->quarantined > 0 && (!is_above || is_salvage || model_may_be_lost(&s->model, floor));
 }
 
 /* A table that cannot be opened is set aside until the next start. */

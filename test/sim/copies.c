@@ -1,0 +1,222 @@
+/* copies.c - takes snapshots, restores them and compares; see copies.h. */
+#include "test/sim/copies.h"
+
+#include "engine/snapshot.h"
+#include "test/sim/checks.h"
+
+#include <stdio.h>
+
+enum {
+    PATH_BYTES = 64,
+    MS = 1000000,
+    PAUSE_NS_MAX = 40 * MS,
+    TRIES_MAX = 2000, /* while tables change */
+    PER_LIFE_MAX = 2,
+};
+
+/* ---- what may go wrong ---- */
+
+/* Has the disk of this history faults that explain why a copy could not be made or read? */
+static bool is_excused(const struct subject *s)
+{
+    static const enum sim_fault which[] = {SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR,
+                                           SIM_DISK_FULL,  SIM_SLOW_DISK,   SIM_STUCK_DISK};
+    const struct plan *p = &s->history->plan;
+    bool has_faults = p->destroys || s->quarantined > 0; /* a loss stays until it is accepted */
+    for (unsigned i = 0; i < ARRAY_COUNT(which) && !s->history->is_final; i++)
+        has_faults |= p->faults.per_million[which[i]] > 0;
+    return has_faults || s->history->is_stopping;
+}
+
+static void judge_error(struct subject *s, const char *what, const char *why, int error)
+{
+    story_detail(&s->history->outcome->story, history_now_ns(s->history), "core %u: %s: %s %s", s->core, what,
+                 error_name(error), why);
+    if (!is_excused(s))
+        subject_fail(s, "%s: %s (%s), and nothing had happened that explains it", what, error_name(error),
+                     why);
+}
+
+/* ---- taking ---- */
+
+/* Returns: 0, or an error; then nothing is to be made of it. */
+static int take(struct subject *s, const char *directory, struct engine_restore *one)
+{
+    struct engine_snapshot *snapshot = NULL;
+    struct engine_snapshot_facts facts;
+    int rc = engine_snapshot_begin(s->engine, &snapshot, &one->clock_max);
+    for (unsigned i = 0; rc == TORC_E_OVERLOADED && i < TRIES_MAX && !s->history->is_stopping; i++) {
+        task_sleep(s->reactor, MS);
+        rc = engine_snapshot_begin(s->engine, &snapshot, &one->clock_max);
+    }
+    if (rc)
+        return rc;
+    model_copy(&s->copied, &s->model);
+    s->has_copied = true;
+    rc = engine_snapshot_write(snapshot, directory, &s->history->is_stopping, &facts);
+    engine_snapshot_end(snapshot);
+    one->start_segment = facts.start_segment;
+    one->start_sequence = facts.start_sequence;
+    one->end_segment = facts.end_segment;
+    one->end_sequence = facts.end_sequence;
+    one->end_checksum = facts.end_checksum;
+    return rc;
+}
+
+/* ---- restoring ---- */
+
+struct linking {
+    struct reactor *reactor;
+    const char *from;
+    const char *to;
+};
+
+static int link_file(void *context, const char *name)
+{
+    const struct linking *l = context;
+    char from[256], to[256];
+    if (strncmp(name, "table-", 6) != 0 && strncmp(name, "values-", 7) != 0)
+        return 0;
+    snprintf(from, sizeof from, "%s/%s", l->from, name);
+    snprintf(to, sizeof to, "%s/%s", l->to, name);
+    return file_link(l->reactor, from, to);
+}
+
+int copies_restore(struct reactor *r, const char *from, const char *to, struct engine_restore *one)
+{
+    struct linking l = {r, from, to};
+    char manifest[256];
+    snprintf(manifest, sizeof manifest, "%s/MANIFEST-A", from);
+    one->manifest = manifest;
+    one->log = from;
+    one->why[0] = '\0';
+    int rc = directory_remove_all(r, to);
+    if (rc == 0)
+        rc = directory_create(r, to);
+    if (rc == 0)
+        rc = directory_list(r, from, link_file, &l);
+    return rc ? rc : engine_restore(r, one);
+}
+
+/* ---- comparing ---- */
+
+static void on_nothing(void *owner, const struct engine_ticket *ticket, int result,
+                       const struct engine_write_times *times)
+{
+    (void)owner, (void)ticket, (void)result, (void)times;
+    ASSERT(!"nothing is put");
+}
+
+static void on_event(void *owner, const char *event, const char *text)
+{
+    struct subject *s = owner;
+    story_detail(&s->history->outcome->story, history_now_ns(s->history), "core %u, restored: %s: %s",
+                 s->core, event, text);
+}
+
+static struct engine_options options_of(struct subject *s, const char *directory)
+{
+    struct engine_options o = s->options;
+    o.directory = directory;
+    o.archive = NULL;
+    o.on_durable = on_nothing;
+    o.on_event = on_event;
+    return o;
+}
+
+/* What the disk does not write of the restored log is no matter of the model's. */
+static bool may_lie(const struct subject *s)
+{
+    const uint32_t *rates = s->history->plan.faults.per_million;
+    return !s->history->is_final && (rates[SIM_LOST_WRITE] || rates[SIM_MISDIRECTED_WRITE]);
+}
+
+static void compare_key(struct subject *s, struct engine *e, uint32_t key)
+{
+    struct model *m = &s->copied;
+    struct model_question q = {.key = key, .floor = model_floor(m, key), .now_ms = subject_now_ms(s)};
+    struct record record;
+    struct engine_hold hold = {.buffer = NULL};
+    int answer = checks_ask(e, m, &q, &record, &hold);
+    q.dead_ms = s->history->wall_max_ms;
+    s->history->outcome->tally.checks++;
+    if (answer < 0) {
+        judge_error(s, "a key of what was restored", "", answer);
+    } else {
+        struct model_finding f = model_judge(m, &q, answer == ENGINE_FOUND ? &record : NULL);
+        if (!model_verdict_is_good(f.verdict) && !may_lie(s))
+            subject_fail(s, "restored: key %u answers %s: write %u, expected write %u or a later one", key,
+                         model_verdict_words(f.verdict), f.got, f.expected);
+    }
+    engine_release(e, &hold);
+}
+
+static void compare(struct subject *s, const struct engine_options *options)
+{
+    struct engine *e = NULL;
+    char why[256] = "";
+    int rc = engine_open(s->reactor, options, &e, why, sizeof why);
+    if (rc) {
+        judge_error(s, "what was restored does not open", why, rc);
+        return;
+    }
+    for (uint32_t key = 0; key < s->copied.key_count && !history_has_failed(s->history); key++)
+        compare_key(s, e, key);
+    engine_close(e);
+    s->history->outcome->tally.restored++;
+}
+
+/* ---- all of it ---- */
+
+void copies_forget(struct subject *s)
+{
+    if (s->has_copied)
+        model_deinit(&s->copied);
+    s->has_copied = false;
+}
+
+static void try_restore(struct subject *s, const char *from, const char *to, struct engine_restore *one)
+{
+    struct engine_options options = options_of(s, to);
+    one->options = &options;
+    model_end_life(&s->copied); /* what was under way may be in it */
+    int rc = copies_restore(s->reactor, from, to, one);
+    if (rc)
+        judge_error(s, "a whole snapshot is not restored", one->why, rc);
+    else
+        compare(s, &options);
+}
+
+void copies_prove(struct subject *s)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+    struct engine_restore one = {.archive = NULL};
+    snprintf(from, sizeof from, "/copy-%u", s->core);
+    snprintf(to, sizeof to, "/restored-%u", s->core);
+    int rc = directory_remove_all(s->reactor, from); /* a crash has left it */
+    if (rc == 0)
+        rc = take(s, from, &one);
+    if (rc)
+        judge_error(s, "no snapshot", "", rc);
+    s->history->outcome->tally.copies += rc == 0;
+    if (rc == 0)
+        try_restore(s, from, to, &one);
+    copies_forget(s);
+    rc = directory_remove_all(s->reactor, from);
+    if (rc == 0)
+        rc = directory_remove_all(s->reactor, to);
+    if (rc)
+        judge_error(s, "a copy stays", "", rc);
+}
+
+void copies_drive(struct reactor *r, void *argument)
+{
+    struct subject *s = argument;
+    for (unsigned i = 0; i < PER_LIFE_MAX; i++) {
+        task_sleep(r, sim_dice_below(&s->copier, PAUSE_NS_MAX));
+        if (s->history->is_stopping || s->is_closing || history_has_failed(s->history))
+            break;
+        copies_prove(s);
+    }
+    subject_task_over(s);
+}
