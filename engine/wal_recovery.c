@@ -66,6 +66,15 @@ static struct wal_survey_segment *segment_of(struct walk *w)
     return &w->survey.segments[w->index];
 }
 
+/* Null: there is no file of that id. */
+static const struct wal_survey_segment *find_segment(const struct walk *w, uint64_t id)
+{
+    for (uint32_t i = 0; i < w->survey.count; i++)
+        if (w->survey.segments[i].id == id)
+            return &w->survey.segments[i];
+    return NULL;
+}
+
 /* ---- taking records ---- */
 
 static int replay_payload(struct walk *w, const struct wal_record_header *h, const uint8_t *payload)
@@ -122,12 +131,8 @@ static bool is_of_another_past(const struct walk *w, const struct wal_record_hea
 static bool parts_before_start(const struct walk *w)
 {
     const struct wal_recovery_options *o = w->options;
-    for (uint32_t i = 0; o->previous_checksum && i < w->survey.count; i++) {
-        const struct wal_survey_segment *s = &w->survey.segments[i];
-        if (s->id == o->start.segment && s->drop_above < o->start.sequence - 1)
-            return true;
-    }
-    return false;
+    const struct wal_survey_segment *s = find_segment(w, o->start.segment);
+    return o->previous_checksum && s && s->drop_above < o->start.sequence - 1;
 }
 
 /* A whole record that is next, or the first one after a break. */
@@ -272,10 +277,8 @@ static int search_on(struct walk *w, enum found found, const struct wal_record_h
 /* A named file holds at least what every file is made with. */
 static bool has_file(const struct walk *w, uint64_t id)
 {
-    for (uint32_t i = 0; i < w->survey.count; i++)
-        if (w->survey.segments[i].id == id)
-            return w->survey.segments[i].bytes >= WAL_SEGMENT_BYTES_MIN;
-    return false;
+    const struct wal_survey_segment *s = find_segment(w, id);
+    return s && s->bytes >= WAL_SEGMENT_BYTES_MIN;
 }
 
 /* The first named file that is not there and may hold what came after the last record taken; 0: none. */
@@ -604,10 +607,7 @@ static int finish(struct walk *w)
 static bool has_first_file(const struct walk *w)
 {
     uint64_t id = w->options->start.segment;
-    for (uint32_t i = 0; i < w->survey.count; i++)
-        if (w->survey.segments[i].id == id)
-            return true;
-    return id == 0;
+    return id == 0 || find_segment(w, id);
 }
 
 int wal_recover(struct reactor *r, const struct wal_recovery_options *options, struct wal_recovery *out,

@@ -126,16 +126,23 @@ static void check(struct reactor *r, struct engine_rig *rig, const struct place 
     engine_rig_free(copy);
 }
 
-TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
+/* A shard whose log is archived, after so many writes. */
+static struct engine_rig *begin_archived(struct reactor *r, struct place *p, uint32_t count)
 {
     struct engine_rig *rig = engine_rig_make();
+    place_init(p);
+    rig->options.archive = p->archive;
+    engine_rig_open(rig, r);
+    write_some(rig, count);
+    return rig;
+}
+
+TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
+{
     struct place p;
     uint32_t *lasts[4];
     uint64_t clocks[4];
-    place_init(&p);
-    rig->options.archive = p.archive;
-    engine_rig_open(rig, r);
-    write_some(rig, 3000);
+    struct engine_rig *rig = begin_archived(r, &p, 3000);
     lasts[0] = remember(rig);
     clocks[0] = rig->count; /* the rig's versions are the numbers of its writes */
     take_snapshot(rig, &p);
@@ -164,12 +171,8 @@ TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
 
 TEST_IN_REACTOR(an_idle_shard_is_copied_after_a_start_and_the_archive_goes_on_from_there)
 {
-    struct engine_rig *rig = engine_rig_make();
     struct place p;
-    place_init(&p);
-    rig->options.archive = p.archive;
-    engine_rig_open(rig, r);
-    write_some(rig, 100);
+    struct engine_rig *rig = begin_archived(r, &p, 100);
     engine_rig_reopen(rig);
     take_snapshot(rig, &p);
     write_some(rig, 100);
@@ -284,12 +287,8 @@ static void lose_file(struct reactor *r, const struct place *p, uint64_t place)
 
 TEST_IN_REACTOR(a_restore_finds_that_a_file_of_the_archive_is_missing)
 {
-    struct engine_rig *rig = engine_rig_make();
     struct place p;
-    place_init(&p);
-    rig->options.archive = p.archive;
-    engine_rig_open(rig, r);
-    write_some(rig, 100);
+    struct engine_rig *rig = begin_archived(r, &p, 100);
     take_snapshot(rig, &p);
     write_some(rig, 12000);
     engine_rig_close(rig);
@@ -302,12 +301,8 @@ TEST_IN_REACTOR(a_restore_finds_that_a_file_of_the_archive_is_missing)
 
 TEST_IN_REACTOR(a_restore_to_a_time_before_a_gap_of_the_archive_does_not_mind_it)
 {
-    struct engine_rig *rig = engine_rig_make();
     struct place p;
-    place_init(&p);
-    rig->options.archive = p.archive;
-    engine_rig_open(rig, r);
-    write_some(rig, 100);
+    struct engine_rig *rig = begin_archived(r, &p, 100);
     take_snapshot(rig, &p);
     write_some(rig, 10);
     uint32_t *last = remember(rig);
@@ -351,14 +346,10 @@ static void copy_directory(struct reactor *r, const char *from, const char *to)
 
 TEST_IN_REACTOR(an_archive_does_not_take_the_log_of_another_past)
 {
-    struct engine_rig *rig = engine_rig_make();
     struct place p;
     char older[256];
-    place_init(&p);
+    struct engine_rig *rig = begin_archived(r, &p, 100);
     path_of(older, "older");
-    rig->options.archive = p.archive;
-    engine_rig_open(rig, r);
-    write_some(rig, 100);
     engine_rig_close(rig);
     copy_directory(r, rig->options.directory, older);
     engine_rig_open(rig, r);
@@ -422,14 +413,10 @@ TEST_IN_REACTOR(a_backup_is_not_restored_with_the_archive_of_another_past)
 /* Both pasts have the file in which they part, and the second has not come as far as the backup. */
 TEST_IN_REACTOR(a_backup_is_not_restored_with_the_archive_of_another_past_that_is_shorter)
 {
-    struct engine_rig *rig = engine_rig_make();
     struct place p;
     char older[256];
-    place_init(&p);
+    struct engine_rig *rig = begin_archived(r, &p, 100);
     path_of(older, "older");
-    rig->options.archive = p.archive;
-    engine_rig_open(rig, r);
-    write_some(rig, 100);
     task_sleep(r, 50000000); /* until the log rests */
     copy_directory(r, rig->options.directory, older);
     for (int i = 0; i < 30; i++)

@@ -362,9 +362,9 @@ TEST(failed_write_is_not_believed_when_the_header_behind_it_is_damaged)
 
 /* ---- a full disk ---- */
 
-static void fill_the_disk(struct script *s)
+/* Until puts are refused. */
+static void use_what_is_left(struct script *s, struct sim_disk *disk)
 {
-    struct sim_disk *disk = sim_node_disk(s->node);
     put_ten(s);
     task_sleep(s->r, 100 * MS); /* until the next file of the log is there */
     sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
@@ -373,6 +373,12 @@ static void fill_the_disk(struct script *s)
         taken++;
     CU_ASSERT(taken > 3 && taken < 1000);
     CU_ASSERT_EQUAL(s->failed, 0); /* refused, and none of those that were taken */
+}
+
+static void fill_the_disk(struct script *s)
+{
+    struct sim_disk *disk = sim_node_disk(s->node);
+    use_what_is_left(s, disk);
     CU_ASSERT_EQUAL(answer_of(s, 3), ENGINE_FOUND);
     CU_ASSERT_EQUAL(try_put(s, 3, RECORD_TOMBSTONE), 0);
     CU_ASSERT_EQUAL(answer_of(s, 3), ENGINE_ABSENT);
@@ -410,12 +416,7 @@ static void copy_on_a_full_disk(struct script *s)
     struct engine_snapshot *snapshot;
     struct engine_snapshot_facts facts;
     uint64_t clock;
-    put_ten(s);
-    task_sleep(s->r, 100 * MS); /* until the next file of the log is there */
-    sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
-    uint32_t taken = 0;
-    while (try_put(s, 10 + taken % 40, 0) == 0 && taken < 1000)
-        taken++;
+    use_what_is_left(s, disk);
     CU_ASSERT_EQUAL_FATAL(engine_snapshot_begin(s->engine, &snapshot, &clock), 0);
     CU_ASSERT_EQUAL(engine_snapshot_write(snapshot, "copy", NULL, &facts), -ENOSPC);
     engine_snapshot_end(snapshot);

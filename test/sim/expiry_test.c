@@ -10,8 +10,9 @@ static void sleep_s(struct reactor *r, uint64_t seconds)
 }
 
 /* One key in `one_in` expires. All of them are in the bottom then. */
-static void fill(struct engine_rig *rig, struct reactor *r, uint32_t one_in)
+static struct engine_rig *begin(struct reactor *r, uint32_t one_in)
 {
+    struct engine_rig *rig = engine_rig_make();
     engine_rig_open(rig, r);
     uint64_t expiry_ms = engine_rig_now_ms(rig) + UINT64_C(1000) * LIFE_S;
     for (uint32_t key = 0; key < RIG_KEYS; key++) {
@@ -26,6 +27,15 @@ static void fill(struct engine_rig *rig, struct reactor *r, uint32_t one_in)
     sleep_s(r, REST_S);
     CU_ASSERT_EQUAL_FATAL(rig->engine->tables->run_count, 1);
     CU_ASSERT_FATAL(engine_rig_now_ms(rig) < expiry_ms);
+    return rig;
+}
+
+static void end(struct engine_rig *rig)
+{
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
 }
 
 static uint64_t expiring(const struct engine_rig *rig)
@@ -38,8 +48,7 @@ static uint64_t expiring(const struct engine_rig *rig)
 
 TEST_IN_REACTOR(expired_records_leave_tables_that_nothing_is_written_to)
 {
-    struct engine_rig *rig = engine_rig_make();
-    fill(rig, r, 2);
+    struct engine_rig *rig = begin(r, 2);
     uint64_t bytes = engine_counters(rig->engine).table_bytes;
     uint32_t tables = rig->engine->tables->count;
     CU_ASSERT(expiring(rig) > RIG_KEYS / 4); /* the rest is in the memtable */
@@ -52,36 +61,28 @@ TEST_IN_REACTOR(expired_records_leave_tables_that_nothing_is_written_to)
     CU_ASSERT(engine_rig_check_all(rig));
     CU_ASSERT(engine_rig_check_scan(rig));
     engine_rig_reopen(rig);
-    CU_ASSERT(engine_rig_check_all(rig));
-    engine_rig_close(rig);
-    engine_rig_free(rig);
+    end(rig);
 }
 
 /* A start must know what the life before has known of its tables. */
 TEST_IN_REACTOR(expired_records_leave_tables_after_a_restart)
 {
-    struct engine_rig *rig = engine_rig_make();
-    fill(rig, r, 2);
+    struct engine_rig *rig = begin(r, 2);
     engine_rig_reopen(rig);
     CU_ASSERT(expiring(rig) > 0);
     sleep_s(r, LIFE_S);
     CU_ASSERT_EQUAL(expiring(rig), 0);
-    CU_ASSERT(engine_rig_check_all(rig));
-    engine_rig_close(rig);
-    engine_rig_free(rig);
+    end(rig);
 }
 
 TEST_IN_REACTOR(few_expired_records_are_left_where_they_are)
 {
-    struct engine_rig *rig = engine_rig_make();
-    fill(rig, r, 10);
+    struct engine_rig *rig = begin(r, 10);
     struct engine_counters before = engine_counters(rig->engine);
     sleep_s(r, LIFE_S);
     struct engine_counters after = engine_counters(rig->engine);
     CU_ASSERT(expiring(rig) > 0);
     CU_ASSERT_EQUAL(after.expired_merges, 0);
     CU_ASSERT_EQUAL(after.compactions, before.compactions);
-    CU_ASSERT(engine_rig_check_all(rig));
-    engine_rig_close(rig);
-    engine_rig_free(rig);
+    end(rig);
 }
