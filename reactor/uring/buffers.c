@@ -3,8 +3,8 @@
  *   kernel takes at head --> bytes arrive --> completion names the buffer --> on_data --> returned at tail
  *
  * Ten thousand idle connections hold no buffer at all: one is taken only when bytes are there. A buffer is
- * lent for one call of on_data; the tail moves once a turn, before the enter. When all are lent a receive
- * ends with -ENOBUFS and is armed again in the same turn, after which buffers are back. */
+ * lent for one call of on_data; the tail moves before the enters of a turn. When all are lent a receive
+ * ends with -ENOBUFS and is armed again in the same turn, when they are back. */
 #include "reactor/uring/uring.h"
 
 #include <errno.h>

@@ -186,8 +186,10 @@ static void turn(struct reactor *r)
         core_end_slice(c);
     core_run_due_timers(c);
     core_run_spawned_tasks(c);
-    if (!list_is_empty(&c->ready)) /* the disk works while they run */
+    if (!list_is_empty(&c->ready)) { /* the disk works while they run */
+        buffers_publish(r);          /* else the receives that are armed again find none */
         ring_submit(r);
+    }
     core_run_ready_tasks(c);
     if (c->turn_hook)
         c->turn_hook(c->turn_context);

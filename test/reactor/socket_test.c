@@ -484,3 +484,53 @@ TEST_IN_REACTOR(two_thousand_connections_are_served_at_once_without_allocations)
     for (unsigned i = 0; i < CROWD; i += 2)
         CU_ASSERT_EQUAL(event_wait(r, &crowd->servers[i].ended, PATIENCE), TORC_E_CLOSED);
 }
+
+/* ---- few receive buffers ---- */
+
+/* A pair in which each side answers the other at once, so a turn takes one buffer of it. */
+static void volley_on_data(void *owner, struct slice bytes)
+{
+    struct peer *p = owner;
+    (void)bytes;
+    p->data_calls++;
+    socket_send(p->socket, &(struct slice){(const uint8_t *)"ball", 4}, 1);
+}
+
+static void volley_start(struct door *door)
+{
+    static const struct socket_handlers handlers = {volley_on_data, NULL, NULL};
+    struct reactor *r = door->reactor;
+    struct peer *client = peer_new(r, 1), *server = peer_new(r, 1);
+    CU_ASSERT_EQUAL_FATAL(socket_connect(r, &door->address, PATIENCE, &client->socket), 0);
+    CU_ASSERT_EQUAL_FATAL(event_wait(r, &door->came, PATIENCE), 0);
+    server->socket = door->socket;
+    socket_start(server->socket, &handlers, server);
+    socket_start(client->socket, &handlers, client);
+    volley_on_data(client, slice_of("", 0));
+}
+
+enum { FEW_BUFFERS = 2, STARVED_TURNS = 2000 };
+
+static int starve_a_third(struct reactor *r, void *context)
+{
+    struct door door;
+    (void)context;
+    door_open(&door, r, "127.0.0.1");
+    struct peer *client = peer_new(r, 1), *server = peer_new(r, 4);
+    connect_pair(&door, client, server);
+    for (unsigned i = 0; i < FEW_BUFFERS; i++)
+        volley_start(&door);
+    socket_send(client->socket, &(struct slice){(const uint8_t *)"ping", 4}, 1);
+    for (unsigned turn = 0; turn < STARVED_TURNS && server->data_calls == 0; turn++)
+        task_yield(r); /* ready in each turn, as a flush is */
+    CU_ASSERT_EQUAL(server->data_calls, 1);
+    reactor_stop(r);
+    return 0;
+}
+
+TEST(connections_that_take_all_buffers_each_turn_leave_some_to_the_others)
+{
+    char why[256];
+    struct reactor_options options = {.core_count = 1, .first_cpu = -1, .receive_buffer_count = FEW_BUFFERS};
+    CU_ASSERT_EQUAL(reactor_run(&options, starve_a_third, NULL, why, sizeof why), 0);
+}
