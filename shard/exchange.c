@@ -161,6 +161,7 @@ static void send_block(struct shard *s, unsigned core, struct exchange_block **g
         return;
     *gathering = NULL;
     s->exchange.bytes_out += block->capacity;
+    block->clock = hlc_seen(&s->clock, reactor_wall_ms(s->reactor));
     exchange_send(s, core, &(struct message){.kind = block->kind, .payload = block});
 }
 
@@ -296,6 +297,7 @@ void exchange_receive(struct shard *s, const struct message *m)
         release_block(s, block);
         return;
     }
+    hlc_observe(&s->clock, block->clock);
     if (m->kind == MESSAGE_REQUESTS)
         run_requests(s, block);
     else

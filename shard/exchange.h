@@ -7,7 +7,8 @@
  *                           block ---RETURN-->
  *
  * A block is filled by its owner, read by the other core, and given back: memory never changes heaps. One
- * descriptor goes through the channel for a block of many requests, not one for each key. */
+ * descriptor goes through the channel for a block of many requests, not one for each key. The clock of its
+ * core rides on it (hlc.h), so that a write has a higher stamp than what was seen before it was sent. */
 #ifndef SHARD_EXCHANGE_H
 #define SHARD_EXCHANGE_H
 
@@ -45,6 +46,7 @@ struct exchange_block {
     uint32_t count;
     uint32_t bytes;
     uint32_t capacity;
+    uint64_t clock; /* hlc_seen of the core that filled it */
     uint8_t data[];
 };
 

@@ -29,4 +29,12 @@ static inline void hlc_observe(struct hlc *h, uint64_t clock)
         h->last = clock;
 }
 
+/* Rides on a message to another core, which observes it: what it stamps from then on is above all that was
+ * seen here, though it read the time of day before. */
+static inline uint64_t hlc_seen(const struct hlc *h, uint64_t wall_ms)
+{
+    uint64_t wall = wall_ms << HLC_COUNTER_BITS;
+    return wall > h->last ? wall : h->last;
+}
+
 #endif

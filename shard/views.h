@@ -6,8 +6,9 @@
  *        FIX S ------------------------> waits until what was put before is applied; stamps above S from now
  *        a page without entries, whose cursor names the view
  *
- * All cores read one time of day, so who writes because it saw an acknowledged write has a higher stamp: the
- * moment has no effect without its cause. Pages of the scan may be asked for on any connection. A view ends
+ * All cores read one time of day, each once a turn, and their clocks ride on what they send one another
+ * (hlc.h). So who writes because it saw an acknowledged write has a higher stamp: the moment has no effect
+ * without its cause. Pages of the scan may be asked for on any connection. A view ends
  * with its scan, when no page was asked for in VIEW_LEASE_NS, when it would hold too much memory, or with the
  * process; a cursor of it answers TORC_E_VIEW_ENDED then. */
 #ifndef SHARD_VIEWS_H

@@ -92,6 +92,7 @@ struct session_table {
 struct handover {
     int64_t handle;
     uint64_t hello_id;
+    uint64_t clock; /* hlc_seen of the core that it was accepted on */
     uint32_t bytes; /* that came after the hello */
     uint8_t data[];
 };

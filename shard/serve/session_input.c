@@ -133,6 +133,7 @@ static void on_detached(void *owner, int64_t handle_or_error)
     if (h) {
         *h = (struct handover){.handle = handle_or_error,
                                .hello_id = session->hello_id,
+                               .clock = hlc_seen(&s->clock, reactor_wall_ms(s->reactor)),
                                .bytes = session->carry_bytes};
         if (h->bytes)
             memcpy(h->data, session->carry, h->bytes);
@@ -495,6 +496,7 @@ void session_accept(void *context, struct socket *socket)
 void session_attach(struct shard *s, struct handover *h)
 {
     struct socket *socket;
+    hlc_observe(&s->clock, h->clock);
     int rc = socket_attach(s->reactor, h->handle, &socket); /* takes the handle even when it fails */
     if (rc == 0) {
         struct session *session = s->state == SHARD_CLOSING ? NULL : session_open(s, socket);

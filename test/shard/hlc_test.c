@@ -34,3 +34,13 @@ TEST(hlc_goes_past_what_it_has_seen)
     CU_ASSERT_EQUAL(hlc_stamp(&h, 1000).clock, seen + 1);
     CU_ASSERT_EQUAL(hlc_stamp(&h, 5001).clock, UINT64_C(5001) << HLC_COUNTER_BITS);
 }
+
+TEST(hlc_tells_another_core_of_all_it_has_seen)
+{
+    struct hlc sender = {0}, receiver = {0};
+    uint64_t stamp = hlc_stamp(&sender, 3000).clock;
+    hlc_observe(&receiver, hlc_seen(&sender, 2000)); /* the wall clock went back */
+    CU_ASSERT(hlc_stamp(&receiver, 1000).clock > stamp);
+    hlc_observe(&receiver, hlc_seen(&sender, 7000)); /* bytes came then; nothing was stamped since */
+    CU_ASSERT(hlc_stamp(&receiver, 6999).clock > UINT64_C(7000) << HLC_COUNTER_BITS);
+}

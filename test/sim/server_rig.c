@@ -20,6 +20,9 @@ static void on_frame(void *owner, const struct frame *frame)
     }
     a->code = error_of_status(frame->flags);
     a->answered_ns = reactor_now_ns(rig->reactor);
+    struct frame_extensions e = {.has_version = false};
+    rig->mistakes += frame_extensions_parse(frame->extensions, &e) != 0;
+    a->version_clock = e.version_clock;
     a->value_bytes = (uint32_t)frame->value.bytes;
     if (frame->value.bytes <= sizeof a->value)
         memcpy(a->value, frame->value.data, frame->value.bytes);
@@ -128,7 +131,7 @@ unsigned rig_ask(struct server_rig *rig, const struct rig_request *q)
     unsigned place = rig->asked++;
     ASSERT(place < RIG_ANSWERS_MAX);
     rig->answers[place] = (struct rig_answer){.code = 1, .asked_ns = reactor_now_ns(rig->reactor)};
-    struct frame_parts parts = {.op = q->op, .request_id = place + 1, .value = q->value};
+    struct frame_parts parts = {.op = q->op, .flags = q->flags, .request_id = place + 1, .value = q->value};
     parts.key = slice_of_string(q->key ? q->key : "");
     if (q->deadline_ms)
         parts.extensions = slice_of(extensions, frame_extensions_encode(extensions, &e));

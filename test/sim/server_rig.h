@@ -16,6 +16,7 @@ struct rig_answer {
     unsigned count;
     uint64_t asked_ns;
     uint64_t answered_ns;
+    uint64_t version_clock; /* 0: it has none */
     uint32_t value_bytes;
     uint8_t value[RIG_VALUE_BYTES_MAX];
 };
@@ -50,6 +51,7 @@ void server_rig_run(struct server_rig *rig, void (*body)(struct server_rig *rig)
 /* For bodies. A request goes out; its answer comes at its place. Returns: the place. */
 struct rig_request {
     uint8_t op;
+    uint8_t flags;
     const char *key;
     struct slice value;
     uint32_t deadline_ms;
