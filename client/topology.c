@@ -34,8 +34,10 @@ void client_deinit_topology(struct torc_client *client)
 
 static struct connection *place_of(struct torc_client *client, const struct request *r, struct slice frame)
 {
-    if (r->op == FRAME_PING || r->op == FRAME_INFO || r->op == FRAME_ADMIN)
-        return client->connections[r->connection < client->connection_count ? r->connection : 0];
+    if (r->op == FRAME_PING || r->op == FRAME_INFO || r->op == FRAME_ADMIN) {
+        uint32_t count = client->core_count * client->settings.connections_per_core; /* others are to go */
+        return client->connections[r->connection < count ? r->connection : 0];
+    }
     struct slice key = slice_of(frame.data + FRAME_HEADER_BYTES, load_u16le(frame.data + 6));
     return client_route(client, key);
 }

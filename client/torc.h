@@ -219,7 +219,8 @@ TORC_MUST_CHECK int torc_put_async(torc_client *client, torc_bytes key, torc_byt
 TORC_MUST_CHECK int torc_delete_async(torc_client *client, torc_bytes key, torc_done *done, void *user);
 /* status 0: the key exists; TORC_NOT_FOUND: it does not. */
 TORC_MUST_CHECK int torc_exists_async(torc_client *client, torc_bytes key, torc_done *done, void *user);
-/* To the first connection of `core`: 0, or below torc_core_count(). `payload` comes back. */
+/* To the first connection of `core`: 0, or below torc_core_count(); to core 0 when the server comes back with
+ * fewer before it is sent. `payload` comes back. */
 TORC_MUST_CHECK int torc_ping_async(torc_client *client, uint32_t core, torc_bytes payload, torc_done *done,
                                     void *user);
 /* `section` may be empty: everything. */

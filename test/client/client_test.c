@@ -537,6 +537,26 @@ TEST(client_follows_a_server_that_comes_back_with_other_cores)
     finish(client, fake);
 }
 
+TEST(client_pings_core_0_when_the_core_that_was_asked_for_is_gone)
+{
+    struct fake *fake = fake_open(3);
+    torc_client *client = open_to(fake);
+    struct outcome o = {0};
+    CU_ASSERT_TRUE_FATAL(until_ready(client, fake, 3));
+    fake->is_automatic = true;
+    fake->core_count = 1;
+    fake_stop_listening(fake);
+    fake_drop_all(fake);
+    until_all_lost(client, 3);
+    CU_ASSERT_EQUAL(torc_ping_async(client, 2, torc_string("there?"), note, &o), 0);
+    fake_listen_again(fake);
+    CU_ASSERT_TRUE(until(client, fake, &o.count, 1));
+    CU_ASSERT_EQUAL(o.statuses[0], 0);
+    CU_ASSERT_STRING_EQUAL(o.values[0], "there?");
+    CU_ASSERT_EQUAL(torc_core_count(client), 1);
+    finish(client, fake);
+}
+
 TEST(client_never_has_more_in_flight_than_its_pipeline_holds)
 {
     struct fake *fake = fake_open(1);
