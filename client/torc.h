@@ -16,10 +16,10 @@
  * mixed on one client: a blocking call drives the callbacks of the others as it waits.
  *
  * Outcomes are three. 0: done. TORC_TIMEOUT, TORC_DISCONNECTED, TORC_CHECKSUM and TORC_UNKNOWN, when they
- * come for a put or a delete: unknown, it may have happened or may happen yet. Any other code: it did not
- * happen. Nothing that was sent is ever sent again by the library: whether to repeat it is the caller's
- * choice (a get may always be repeated, a put of the same value and a delete may where no one else writes the
- * key).
+ * come for a put or a delete: unknown, it may have happened or may happen yet, with TORC_UNKNOWN when the
+ * server is started anew. Any other code: it did not happen. Nothing that was sent is ever sent again by the
+ * library: whether to repeat it is the caller's choice (a get may always be repeated, a put of the same value
+ * and a delete may where no one else writes the key).
  *
  * Order. Requests in flight together are answered, and take effect, in any order, those for one key too. Who
  * wants one after the other starts it after the other's callback.

@@ -37,7 +37,8 @@ struct engine_write_times {
 /* Outside of any task, once a put: in the order of the puts, but for those that engine_expire hands back with
  * TORC_E_TIMEOUT; such a write goes on and is applied when it is durable, without a word. `result`: 0;
  * TORC_E_SUPERSEDED: a newer version was held, nothing changed; TORC_E_TIMEOUT; TORC_E_STORAGE or
- * TORC_E_DISK_FULL: not durable, not applied. `times` is null unless the ticket was stamped. */
+ * TORC_E_DISK_FULL: not written, not applied; TORC_E_UNKNOWN: not applied, but the next start may find it in
+ * the log. `times` is null unless the ticket was stamped. */
 typedef void engine_durable_fn(void *owner, const struct engine_ticket *ticket, int result,
                                const struct engine_write_times *times);
 

@@ -468,7 +468,8 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
 }
 
 /* All writes in flight are over and the first of them failed: none of them counts. The chain goes back to the
- * last durable record, sequences do not. */
+ * last durable record, sequences do not. Their bytes may be on the disk all the same, and should the log not
+ * go on, the next start finds them there. */
 static void fail_in_flight(struct wal *wal)
 {
     bool is_full = wal->write_error == -ENOSPC || wal->write_error == -EDQUOT;
@@ -495,7 +496,7 @@ static void fail_in_flight(struct wal *wal)
         list_push_back(&failed, link);
     wal->in_flight_count = 0;
     for (struct list *link; (link = list_pop_front(&failed));)
-        wal_deliver(wal, buffer_of(link), error);
+        wal_deliver(wal, buffer_of(link), TORC_E_UNKNOWN);
 }
 
 static void acknowledge(struct wal *wal)

@@ -105,7 +105,9 @@ struct wal_item {
 
 /* One log record, or a portion of its items, on its way back. Valid until on_durable returns. */
 struct wal_batch {
-    int result;           /* 0: durable. TORC_E_STORAGE, TORC_E_DISK_FULL: not, and not to be applied */
+    /* 0: durable. Else not to be applied: TORC_E_STORAGE, TORC_E_DISK_FULL: nothing of it was written;
+     * TORC_E_UNKNOWN: its write has failed, and a start may find it. */
+    int result;
     uint64_t sequence;    /* meaningful when result is 0 */
     struct slice payload; /* all its entries, encoded, one after another */
     const struct wal_item *items;

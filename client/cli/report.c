@@ -48,6 +48,7 @@ static const char *hint_of(int code)
         return "; make room on the server's disk";
     case TORC_CORRUPT:
     case TORC_STORAGE:
+    case TORC_UNKNOWN:
         return "; look at the server's log and disk";
     default:
         return "";

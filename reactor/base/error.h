@@ -27,8 +27,7 @@
     X(DISK_FULL, 15, "the disk is full; writes are refused until there is room, reads go on")                \
     X(STORAGE, 16, "the storage failed; the shard takes no writes")                                          \
     X(CORRUPT, 17, "stored data failed its checksum and was not served")                                     \
-    X(UNKNOWN, 18,                                                                                           \
-      "the outcome is unknown; the newest state of this key may be in a damaged part of the log")            \
+    X(UNKNOWN, 18, "unknown: the log failed in this write, or what it has of this key may be damaged")       \
     X(SUPERSEDED, 19, "a newer version of the key is already held")                                          \
     X(SHUTTING_DOWN, 20, "the server is shutting down; the request did nothing")                             \
     X(FUTURE_VERSION, 21, "the version is too far in the future; check the clocks")                          \

@@ -236,8 +236,8 @@ TEST_IN_REACTOR(wal_gives_failed_writes_back_and_goes_on_in_a_new_segment)
     CU_ASSERT_EQUAL(rig_put(rig, 5), 0); /* gathers while the others fail */
     rig_await(rig, 5);
     rig_limit_files(RLIM_INFINITY);
-    CU_ASSERT_EQUAL(rig->results[3], TORC_E_STORAGE);
-    CU_ASSERT_EQUAL(rig->results[4], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(rig->results[3], TORC_E_UNKNOWN);
+    CU_ASSERT_EQUAL(rig->results[4], TORC_E_UNKNOWN);
     CU_ASSERT_EQUAL(wal_counters(rig->wal).failed_writes, 2);
     rig->holds = false;
     rig_await(rig, 6);
@@ -262,10 +262,10 @@ TEST_IN_REACTOR(wal_takes_no_writes_after_two_failures_in_a_row)
     rig_limit_files(WAL_BLOCK_BYTES);
     CU_ASSERT_EQUAL(rig_put(rig, 3), 0);
     rig_await(rig, 4);
-    CU_ASSERT_EQUAL(rig->results[3], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(rig->results[3], TORC_E_UNKNOWN);
     CU_ASSERT_EQUAL(rig_put(rig, 4), 0);
     rig_await(rig, 5);
-    CU_ASSERT_EQUAL(rig->results[4], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(rig->results[4], TORC_E_UNKNOWN);
     CU_ASSERT_EQUAL(rig_put(rig, 5), TORC_E_STORAGE);
     CU_ASSERT_EQUAL(wal_refusal(rig->wal), TORC_E_STORAGE);
     rig_limit_files(RLIM_INFINITY);
@@ -329,7 +329,7 @@ TEST_IN_REACTOR(wal_drops_what_a_failed_write_left_once_it_went_on_elsewhere)
     CU_ASSERT_EQUAL(rig_put(rig, 3), 0);
     rig_await(rig, 4);
     rig_limit_files(RLIM_INFINITY);
-    CU_ASSERT_EQUAL(rig->results[3], TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(rig->results[3], TORC_E_UNKNOWN);
     write_what_failed(rig, (uint32_t)last);
     rig_put_singly(rig, 4, 2);
     rig_close(rig);

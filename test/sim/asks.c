@@ -112,8 +112,8 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
     case TORC_E_CORRUPT: /* a table that could not be opened is set aside until the next start */
         return service_has_seen(s, SIM_READ_ERROR) && !is_write(ask) ? NULL
                                                                      : "CORRUPT, but no read has failed";
-    case TORC_E_UNKNOWN: /* a start has found in the cache what a failed sync has then lost */
-        return is_faulty && !is_write(ask) ? NULL : "UNKNOWN, but no write or sync has failed";
+    case TORC_E_UNKNOWN: /* a read: a start has found in the cache what a failed sync has then lost */
+        return is_faulty ? NULL : "UNKNOWN, but no write or sync has failed";
     case TORC_E_VIEW_ENDED:
         if (!(ask->flags & FRAME_SNAPSHOT))
             return "VIEW_ENDED, but it has no view";

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { VALUE_BYTES = 200, EVENTS_MAX = 8, WAITS_MAX = 1000 };
+enum { VALUE_BYTES = 200, EVENTS_MAX = 8, WAITS_MAX = 1000, KEYS_MAX = 40 };
 #define MS UINT64_C(1000000)
 #define HOUR_NS (UINT64_C(3600) * 1000 * MS)
 
@@ -35,6 +35,7 @@ struct script {
     uint32_t puts;
     uint32_t returned;
     uint32_t failed;
+    int results[KEYS_MAX]; /* of the last put of each of the first keys */
     char events[EVENTS_MAX][32];
     uint32_t event_count;
 };
@@ -45,10 +46,11 @@ static void on_durable(void *owner, const struct engine_ticket *ticket, int resu
                        const struct engine_write_times *times)
 {
     struct script *s = owner;
-    (void)ticket;
     (void)times;
     s->returned++;
     s->failed += result != 0;
+    if (ticket->words[0] < KEYS_MAX)
+        s->results[ticket->words[0]] = result;
 }
 
 static void on_event(void *owner, const char *event, const char *text)
@@ -358,6 +360,45 @@ TEST(failed_write_is_not_believed_when_the_header_behind_it_is_damaged)
     run_to_the_end(s, expect_deletion_in_doubt);
     CU_ASSERT_EQUAL(s->opened, 0);
     script_free(s);
+}
+
+/* Two that fail in a row close it. */
+static void put_until_the_log_is_closed(struct script *s)
+{
+    struct sim_faults faults = {.per_million[SIM_SYNC_ERROR] = 1000000};
+    put(s, 0);
+    task_sleep(s->r, 100 * MS); /* until the next file of the log is there */
+    sim_world_set_faults(s->world, &faults);
+    for (uint32_t key = 1; key < KEYS_MAX && begin_put(s, key, 0) == 0; key++)
+        task_sleep(s->r, MS / 20);
+    await_puts(s);
+    sim_world_set_faults(s->world, &(struct sim_faults){.per_million[SIM_SYNC_ERROR] = 0});
+}
+
+static void expect_no_more_than_unknown(struct script *s)
+{
+    for (uint32_t key = 0; key < KEYS_MAX; key++)
+        if (s->results[key] != TORC_E_UNKNOWN)
+            CU_ASSERT_EQUAL(answer_of(s, key), key == 0 ? ENGINE_FOUND : ENGINE_ABSENT);
+    for (uint32_t key = 1; key < KEYS_MAX; key++)
+        s->failed += s->results[key] == TORC_E_UNKNOWN && answer_of(s, key) == ENGINE_FOUND;
+}
+
+TEST(write_that_failed_and_is_there_after_the_next_start_was_answered_unknown)
+{
+    uint32_t unknown = 0, refused = 0, back = 0;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        struct script *s = script_new(&(struct sim_world_options){.seed = seed});
+        run_to_the_end(s, put_until_the_log_is_closed);
+        for (uint32_t key = 1; key < KEYS_MAX; key++) {
+            unknown += s->results[key] == TORC_E_UNKNOWN;
+            refused += s->results[key] == TORC_E_STORAGE;
+        }
+        run_to_the_end(s, expect_no_more_than_unknown);
+        back += s->failed;
+        script_free(s);
+    }
+    CU_ASSERT(unknown >= 16 && refused > 0 && back > 0 && back < unknown);
 }
 
 /* ---- a full disk ---- */

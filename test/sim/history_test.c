@@ -147,11 +147,24 @@ TEST(model_finds_what_a_crash_would_take_back)
     feed_begin(&f);
     uint32_t flying = put(&f, 1);
     CU_ASSERT_EQUAL(judge_write(&f, 1, flying), MODEL_NOT_DURABLE);
-    model_answered(&f.model, flying, TORC_E_STORAGE, 0);
+    model_answered(&f.model, flying, TORC_E_UNKNOWN, 0);
     CU_ASSERT_EQUAL(judge_write(&f, 1, flying), MODEL_FAILED_APPLIED);
     put_acked(&f, 2);
     model_end_life(&f.model);
     CU_ASSERT_EQUAL(judge_write(&f, 1, flying), MODEL_CAME_BACK); /* the log went on without it */
+    model_deinit(&f.model);
+}
+
+TEST(model_finds_what_was_said_not_to_be_written)
+{
+    struct fed f;
+    feed_begin(&f);
+    uint32_t unknown = put(&f, 1), refused = put(&f, 2);
+    model_answered(&f.model, unknown, TORC_E_UNKNOWN, 0);
+    model_answered(&f.model, refused, TORC_E_STORAGE, 0);
+    model_end_life(&f.model);
+    CU_ASSERT_EQUAL(judge_write(&f, 1, unknown), MODEL_RIGHT);
+    CU_ASSERT_EQUAL(judge_write(&f, 2, refused), MODEL_CAME_BACK);
     model_deinit(&f.model);
 }
 

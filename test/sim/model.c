@@ -191,8 +191,11 @@ void model_answered(struct model *m, uint32_t number, int result, uint64_t seque
         settle_ruled_out(m, number);
         m->acked_last = number;
     } else {
-        w->state = result == TORC_E_TIMEOUT ? WRITE_LATE : WRITE_FAILED;
+        w->state = result == TORC_E_TIMEOUT   ? WRITE_LATE
+                   : result == TORC_E_UNKNOWN ? WRITE_FAILED
+                                              : WRITE_GONE;
         w->may_have_failed = true; /* after a TIMEOUT nobody is told */
+        w->is_nowhere = w->state == WRITE_GONE;
     }
     end_lies(m);
 }

@@ -9,8 +9,10 @@
  *   (none) ---------> FLYING ---------------> ACKED
  *                      |  |  ticket TIMEOUT           seen
  *                      |  +-----------------> LATE -----------> ACKED
- *                      |  ticket, other error
+ *                      |  ticket UNKNOWN
  *                      +--------------------> FAILED
+ *                      |  ticket, other error
+ *                      +--------------------> GONE
  *   at a crash: FLYING, LATE and FAILED become OPEN: there or not. But a FAILED one with an ACKED one behind
  *   it is GONE: the log goes on elsewhere, and says so.
  *   at a read afterwards:  OPEN --> RECOVERED: it is there, and stays
@@ -44,7 +46,7 @@ struct model_write {
     uint8_t flags; /* of the record */
     uint8_t state; /* enum write_state */
     bool may_have_failed;
-    bool is_nowhere; /* the disk that had it is gone */
+    bool is_nowhere; /* it was not written, or the disk that had it is gone */
 };
 
 struct model_key {

@@ -126,10 +126,8 @@ static enum register_state state_of_code(int code)
     case 0:
         return REGISTER_DONE;
     case TORC_E_TIMEOUT:
-    case TORC_E_UNKNOWN:
         return REGISTER_UNKNOWN;
-    case TORC_E_DISK_FULL:
-    case TORC_E_STORAGE:
+    case TORC_E_UNKNOWN:
         return REGISTER_FAILED;
     default:
         return REGISTER_REFUSED;

@@ -6,7 +6,7 @@
  *               the start: a manifest is
  *               damaged, or could not be read or synced
  *   UNKNOWN     damage in the log was told, and the newest write known of the key is not above it, or is
- *               lost too */
+ *               lost too; for writes: a write or a sync failed */
 #include "test/sim/truth.h"
 
 #include "engine/engine_internal.h"
@@ -108,6 +108,8 @@ static bool explains_write(const struct subject *s, int error)
 {
     if (error == TORC_E_DISK_FULL)
         return was_full(s->history);
+    if (error == TORC_E_UNKNOWN)
+        return has_failed_writes(s->history);
     bool has_lied = s->damage.manifests > 0; /* a copy that does not read back is one that failed */
     return error == TORC_E_STORAGE && (has_lied || has_failed_writes(s->history) || has_failed_reads(s));
 }
