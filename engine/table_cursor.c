@@ -14,6 +14,8 @@
  * loaded, and behind the last one, entry and entry_count are 0. */
 #include "engine/table_ahead.h"
 
+#include "reactor/base/mark.h"
+
 enum {
     AHEAD_UNITS_FIRST = 4,
     AHEAD_UNITS_MAX = 64, /* 256 KiB */
@@ -118,6 +120,19 @@ static int read_window(struct table_cursor *c, uint32_t position, uint32_t units
     return 0;
 }
 
+/* Waits. What is around the block must not make its read fail: then it is read by itself, and what follows in
+ * small windows again. */
+static int read_block_and_more(struct table_cursor *c, struct table_place place, uint32_t position,
+                               uint32_t units)
+{
+    int rc = read_window(c, position, units);
+    if ((rc != TORC_E_STORAGE && rc != TORC_E_CORRUPT) || units == place.units)
+        return rc;
+    MARK(a_block_is_read_by_itself_beside_a_bad_sector);
+    c->ahead_units = AHEAD_UNITS_FIRST / 2;
+    return read_window(c, place.block.position, place.units);
+}
+
 /* Waits. Makes the window one with the block, and what lies in the direction of the load. */
 static int read_ahead(struct table_cursor *c, struct table_place place, unsigned load)
 {
@@ -131,7 +146,7 @@ static int read_ahead(struct table_cursor *c, struct table_place place, unsigned
     uint32_t position = is_backward ? begin + place.units - units : begin;
     int rc = 0;
     if (!table_ahead_take(&c->ahead, c->table, begin, &c->window))
-        rc = read_window(c, position, units);
+        rc = read_block_and_more(c, place, position, units);
     if (rc)
         return rc;
     c->ahead_units = c->ahead_units * 2 < AHEAD_UNITS_MAX ? c->ahead_units * 2 : AHEAD_UNITS_MAX;
