@@ -81,15 +81,23 @@ static bool has_made_room(torc_client *client, int rc)
     return rc == TORC_OVERLOADED && client->requests.in_flight > 0 && torc_poll(client, -1) >= 0;
 }
 
+/* The system no longer lets us wait, with `code`: what waits for `user` may have been sent, and nobody is
+ * told. Returns: the code that says so. */
+static int give_up(torc_client *client, const void *user, int code)
+{
+    client_abandon(client, user);
+    client_set_problem(client, "cannot wait for", code);
+    return TORC_DISCONNECTED;
+}
+
 /* `rc`: what starting said. Returns: the outcome. */
 static int finish(struct waiter *w, int rc)
 {
-    while (rc >= 0 && !w->is_done) /* until the timeout at most */
-        rc = torc_poll(w->client, -1);
-    if (rc >= 0)
-        rc = w->status;
-    else
-        client_abandon(w->client, w);
+    int polled = rc;
+    while (polled >= 0 && !w->is_done) /* until the timeout at most */
+        polled = torc_poll(w->client, -1);
+    if (rc == 0)
+        rc = w->is_done ? w->status : give_up(w->client, w, polled);
     if (rc != 0 && w->client->message[0] == 0)
         set_message(w->client, torc_string(torc_error_sentence(rc)));
     return rc;
@@ -207,16 +215,14 @@ static void note_status(void *user, const struct torc_result *result)
     *(int *)user = result->status;
 }
 
-/* Polls until *status is no longer pending. When polling fails the callback is taken away. */
+/* Polls until *status is no longer pending. */
 static void await(torc_client *client, int *status, const void *user)
 {
     int rc = 0;
     while (*status == STATUS_PENDING && rc >= 0) /* until the timeout at most */
         rc = torc_poll(client, -1);
-    if (*status == STATUS_PENDING) {
-        client_abandon(client, user);
-        *status = rc;
-    }
+    if (*status == STATUS_PENDING)
+        *status = give_up(client, user, rc);
 }
 
 int torc_mget(torc_client *client, const torc_bytes *keys, size_t count, struct torc_value *values)

@@ -113,8 +113,11 @@ void torc_close(torc_client *client)
     if (!client)
         return;
     ASSERT(!client->is_in_callback);
-    client->is_closing = true;
-    while (client->requests.in_flight > 0) /* nothing new begins */
+    client->is_closing = true; /* nothing new begins */
+    for (uint32_t i = 0; i < client->connection_count; i++)
+        if (client->connections[i]->state == CONNECTION_READY)
+            client_connection_break(client->connections[i], TORC_CANCELLED);
+    while (client->requests.in_flight > 0) /* what was never sent */
         client_fail(client, &client->requests.all[client->requests.oldest], TORC_CANCELLED);
     client_deinit_topology(client);
     client_requests_deinit(&client->requests);

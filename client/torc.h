@@ -138,8 +138,9 @@ struct torc_options {
  * known, TORC_NO_MEMORY, -errno. *out is null then. */
 TORC_MUST_CHECK int torc_open(const struct torc_options *options, torc_client **out);
 
-/* Completes what is in flight with TORC_CANCELLED (the callbacks run), closes the connections and frees
- * the client. Null is allowed. Not to be called from a callback. */
+/* Completes what is in flight (the callbacks run): with TORC_DISCONNECTED what was sent, with TORC_CANCELLED
+ * what was not and never will be. Closes the connections and frees the client. Null is allowed. Not to be
+ * called from a callback. */
 void torc_close(torc_client *client);
 
 /* Waits until there is a connection to every core of the server. It need not be called: requests wait by

@@ -4,8 +4,10 @@
 
 #include "client/torc.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct pair {
     struct fake *fake;
@@ -156,6 +158,29 @@ TEST(blocking_scan_walks_page_after_page)
     struct torc_page page = {.limit = 1, .flags = TORC_KEYS_ONLY};
     CU_ASSERT_EQUAL(count_entries(pair.client, page, &last), 20);
     CU_ASSERT_EQUAL(last.value.bytes, 0);
+    close_pair(&pair);
+}
+
+/* Another file stands where the client waits: no wait goes well any more. */
+static void spoil_waiting(torc_client *client)
+{
+    int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CU_ASSERT(file >= 0 && dup2(file, torc_fd(client)) == torc_fd(client));
+    close(file);
+}
+
+TEST(blocking_puts_that_cannot_wait_for_their_answer_are_unknown)
+{
+    struct pair pair = open_pair(1, 0);
+    struct torc_entry entry = {.key = torc_string("k"), .value = torc_string("v")};
+    int status = 0;
+    CU_ASSERT_EQUAL(torc_connect(pair.client), 0);
+    spoil_waiting(pair.client);
+    CU_ASSERT_EQUAL(torc_put(pair.client, entry.key, entry.value, 0), TORC_DISCONNECTED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(torc_problem(pair.client), "cannot wait"));
+    CU_ASSERT_EQUAL(torc_mput(pair.client, &entry, 1, 0, &status), TORC_DISCONNECTED);
+    CU_ASSERT_EQUAL(status, TORC_DISCONNECTED);
+    CU_ASSERT_EQUAL(torc_put(pair.client, torc_string(""), entry.value, 0), TORC_KEY_EMPTY);
     close_pair(&pair);
 }
 
