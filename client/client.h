@@ -51,6 +51,7 @@ struct connection {
     uint8_t state;
     bool is_dirty;       /* in the client's list of those with something to send */
     bool waits_for_room; /* the socket took only a part: EPOLLOUT is asked for */
+    int send_code;       /* not 0: it sends no more, and ends when all that has come is received */
     uint32_t failures;   /* attempts in a row that failed */
     uint32_t address;    /* the one of the client's addresses to try next */
     uint64_t due_ms;     /* DOWN: the next attempt; CONNECTING, HELLO: the end of this one */
@@ -126,7 +127,7 @@ struct connection *client_connection_new(struct torc_client *client, uint32_t in
 void client_connection_free(struct connection *connection);
 /* What epoll said of it. */
 void client_connection_on_event(struct connection *connection, uint32_t events);
-/* Sends what has gathered, with one call. Requires: CONNECTION_READY. */
+/* Sends what has gathered, with one call; calls nobody back. Requires: CONNECTION_READY. */
 void client_connection_send(struct connection *connection);
 /* Begins an attempt that is due, ends one that takes too long. */
 void client_connection_upkeep(struct connection *connection);

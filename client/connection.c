@@ -81,6 +81,7 @@ static void go_down(struct connection *c)
     c->state = CONNECTION_DOWN;
     c->input.end = 0;
     c->waits_for_room = false;
+    c->send_code = 0;
     c->due_ms = client->now_ms + backoff_ms(c);
 }
 
@@ -142,10 +143,8 @@ void client_connection_send(struct connection *c)
         return;
     ssize_t sent = send(c->fd, c->output.data + c->output.sent, bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
     c->client->counters.send_calls++;
-    if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-        client_connection_break(c, -errno);
-        return;
-    }
+    if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+        c->send_code = -errno; /* what has come is still good: its end ends the connection */
     if (sent > 0) {
         c->client->counters.bytes_sent += (uint64_t)sent;
         client_output_take(&c->output, (size_t)sent);
@@ -370,7 +369,8 @@ static void receive(struct connection *c)
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got <= 0) {
-            lose(c, got == 0 ? TORC_CLOSED : -errno);
+            int code = got == 0 ? TORC_CLOSED : -errno;
+            lose(c, c->send_code ? c->send_code : code);
             return;
         }
         c->client->counters.bytes_received += (uint64_t)got;
@@ -389,10 +389,14 @@ void client_connection_on_event(struct connection *c, uint32_t events)
         finish_connect(c);
         return;
     }
-    if (c->state == CONNECTION_READY && (events & EPOLLOUT) != 0)
+    if (c->state == CONNECTION_DOWN) /* since epoll told of it */
+        return;
+    if (c->state == CONNECTION_READY && (events & EPOLLOUT) != 0 && c->send_code == 0)
         client_connection_send(c);
-    if (c->state >= CONNECTION_HELLO && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
         receive(c);
+    else if (c->send_code != 0)
+        client_connection_break(c, c->send_code);
 }
 
 void client_connection_upkeep(struct connection *c)

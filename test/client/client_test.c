@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 enum { ROUNDS_MAX = 5000, OUTCOMES_MAX = 256 };
 
@@ -331,6 +332,36 @@ TEST(client_sends_anew_only_what_never_left_when_a_connection_breaks)
     CU_ASSERT(done > 0 && done < PUTS);
     CU_ASSERT_EQUAL(fake->request_count, done);
     CU_ASSERT_FALSE(fake->connections[1].is_broken);
+    finish(client, fake);
+}
+
+/* As a server ends that has not read all that it was sent. */
+static void reset_connection(struct fake *fake, uint32_t connection)
+{
+    struct linger at_once = {.l_onoff = 1};
+    int rc = setsockopt(fake->connections[connection].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    CU_ASSERT_EQUAL(rc, 0);
+    fake_drop(fake, connection);
+}
+
+TEST(client_takes_what_was_answered_before_a_send_fails)
+{
+    struct fake *fake = fake_open(1);
+    torc_client *client = open_to(fake);
+    struct outcome first = {0}, second = {0};
+    torc_bytes value = torc_string("value");
+    CU_ASSERT_EQUAL(torc_put_async(client, torc_string("a"), value, 0, note, &first), 0);
+    CU_ASSERT_TRUE_FATAL(until(client, fake, &fake->request_count, 1));
+    fake_answer(fake, 0, 0, (struct slice){0});
+    reset_connection(fake, 0);
+    CU_ASSERT_EQUAL(torc_put_async(client, torc_string("b"), value, 0, note, &second), 0);
+    torc_flush(client); /* fails, and calls nobody back */
+    CU_ASSERT_EQUAL(first.count + second.count, 0);
+    fake->is_automatic = true;
+    CU_ASSERT_TRUE(until(client, fake, &second.count, 1));
+    CU_ASSERT_EQUAL(first.statuses[0], 0);
+    CU_ASSERT_EQUAL(second.statuses[0], 0);
+    CU_ASSERT_EQUAL(fake->request_count, 2);
     finish(client, fake);
 }
 
