@@ -26,7 +26,8 @@ static int add_version(const struct frame *f, struct torc_result *result)
     return 0;
 }
 
-/* What the status, the extensions and a scan's page say. Returns: 0, or TORC_MALFORMED. */
+/* What the status, a get's extensions and a scan's page say; a write that is done is done, whatever else a
+ * later server says of it. Returns: 0, or TORC_MALFORMED. */
 static int fill_result(uint8_t op, const struct frame *f, struct torc_result *result)
 {
     if (f->flags != 0) {
@@ -35,8 +36,8 @@ static int fill_result(uint8_t op, const struct frame *f, struct torc_result *re
         return 0;
     }
     result->value = as_bytes(f->value);
-    if (f->extensions.bytes != 0 && add_version(f, result) != 0)
-        return TORC_MALFORMED;
+    if (op == FRAME_GET && f->extensions.bytes != 0)
+        return add_version(f, result);
     if (op != FRAME_SCAN)
         return 0;
     struct slice cursor;

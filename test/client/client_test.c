@@ -498,6 +498,22 @@ TEST(client_hands_out_the_version_when_asked)
     finish(client, fake);
 }
 
+TEST(client_takes_a_put_as_done_whatever_else_the_server_says_of_it)
+{
+    struct fake *fake = fake_open(1);
+    torc_client *client = open_to(fake);
+    struct outcome o = {0};
+    CU_ASSERT_EQUAL(torc_put_async(client, torc_string("k"), torc_string("v"), 0, note, &o), 0);
+    CU_ASSERT_TRUE_FATAL(until(client, fake, &fake->request_count, 1));
+    static const uint8_t of_a_later_version[] = {9, 0};
+    struct frame_parts answer = {.extensions = slice_of(of_a_later_version, 2)};
+    uint8_t bytes[FRAME_HEADER_BYTES + 2];
+    fake_send(fake, 0, bytes, fake_encode(fake, 0, &answer, bytes));
+    CU_ASSERT_TRUE(until(client, fake, &o.count, 1));
+    CU_ASSERT_EQUAL(o.statuses[0], 0);
+    finish(client, fake);
+}
+
 TEST(client_sends_each_key_to_the_core_that_owns_it)
 {
     struct fake *fake = fake_open(2);
