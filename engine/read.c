@@ -75,6 +75,11 @@ static bool get_row(struct engine *e, const struct engine_key *k, bool is_found,
     struct record row;
     if (!row_cache_get(e->rows, k, &row))
         return false;
+    if (__builtin_expect(!entry_header_is_sound(entry_of_decoded(&row).data), 0)) {
+        e->counters.corruptions++;
+        row_cache_remove(e->rows, memtable_tag(k->hash));
+        return false;
+    }
     *is_newer = !is_found || version_compare(row.version, out->version) > 0;
     if (*is_newer)
         *out = row;
@@ -129,12 +134,17 @@ static int get_older(struct engine *e, struct engine_key *k, uint64_t now_ms, st
     bool is_separated = is_found && (out->flags & RECORD_SEPARATED);
     if (is_separated && record_is_live(out, now_ms))
         return ENGINE_WAITS;
-    if (is_of_table && !is_row && !is_separated)
+    int answer = judge(e, is_found, out, now_ms);
+    if (__builtin_expect(answer == TORC_E_CORRUPT && is_row && is_of_table, 0)) {
+        row_cache_remove(e->rows, memtable_tag(k->hash));
+        return ENGINE_WAITS; /* a table has it */
+    }
+    if (is_of_table && !is_row && !is_separated && answer >= 0)
         row_cache_add(e->rows, k, out);
     e->counters.gets++;
     e->counters.gets_memtable += is_found && !is_of_table;
     e->counters.gets_table += is_of_table;
-    return judge(e, is_found, out, now_ms);
+    return answer;
 }
 
 int engine_get(struct engine *e, struct engine_key *k, uint64_t now_ms, struct record *out)
@@ -285,21 +295,21 @@ int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_m
     int rc = !has_lead && get_memtables(e, k, out, &is_final) ? keep(e, &f, out) : 0;
     bool is_of_memtable = f.is_any;
     *hold = (struct engine_hold){.buffer = NULL};
+    table_set_hold(set);
     if (rc == 0 && !is_final) {
-        table_set_hold(set);
         rc = has_lead ? follow_lead(e, set, k, &f) : search_all(e, set, k, &f);
         if (rc == 0)
             rc = fetch_value(e, &f, now_ms);
-        /* Unless a flush was done meanwhile, this is what the tables hold. */
-        if (rc == 0 && f.is_any && !is_of_memtable && e->tables == set)
-            keep_row(e, k, &f);
-        table_set_release(set);
     }
+    if (rc == 0)
+        rc = judge(e, f.is_any, &f.record, now_ms);
+    /* Unless a flush was done meanwhile, this is what the tables hold. */
+    if (rc >= 0 && f.is_any && !is_of_memtable && e->tables == set)
+        keep_row(e, k, &f);
+    table_set_release(set);
     e->counters.gets++;
     e->counters.gets_memtable += is_of_memtable;
     e->counters.gets_table += f.is_any && !is_of_memtable;
-    if (rc == 0)
-        rc = judge(e, f.is_any, &f.record, now_ms);
     if (rc == ENGINE_FOUND) {
         *out = f.record;
         *hold = f.hold;

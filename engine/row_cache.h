@@ -37,7 +37,8 @@ MUST_CHECK int row_cache_open(struct reactor *r, uint64_t budget_bytes, uint64_t
                               struct row_cache **out);
 void row_cache_close(struct row_cache *c); /* null is allowed */
 
-/* Returns: true with the record; *out points into the cache until row_cache_add is called. */
+/* Returns: true with the record; *out points into the cache until row_cache_add is called. What it holds may
+ * have gone bad in memory: the caller checks the header of the entry, then the record. */
 bool row_cache_get(struct row_cache *c, const struct engine_key *k, struct record *out);
 /* Keeps a record, in place of an older version. One that is too large, or not to be had memory for, is passed
  * over. */

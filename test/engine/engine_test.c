@@ -205,6 +205,68 @@ TEST_IN_REACTOR(get_that_waits_goes_on_where_it_was_unless_tables_have_changed)
     engine_rig_free(rig);
 }
 
+/* Makes the record of a key one that the row cache has. Returns: its bytes there. */
+static uint8_t *make_row(struct engine_key *k)
+{
+    struct record record;
+    (void)end_get(k);
+    (void)end_get(k);
+    CU_ASSERT_EQUAL_FATAL(engine_get(rig->engine, k, 0, &record), ENGINE_FOUND);
+    CU_ASSERT_FATAL(row_cache_get(rig->engine->rows, k, &record));
+    return (uint8_t *)(uintptr_t)entry_of_decoded(&record).data;
+}
+
+TEST_IN_REACTOR(row_that_went_bad_in_memory_is_read_again)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record record;
+    struct engine_key k;
+    rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    struct record_key key = engine_rig_key(rig, 7, memory);
+    put(7, 300);
+    flush(1);
+    engine_key_init(rig->engine, &k, &key);
+    for (size_t at = 0; at < ENTRY_HEADER_BYTES + key.key.bytes + 300; at++) {
+        if (at >= ENTRY_HEADER_BYTES && at < ENTRY_HEADER_BYTES + key.key.bytes)
+            continue; /* another key: the row is not found at all */
+        uint8_t *row = make_row(&k);
+        row[at] ^= 0x20;
+        int answer = engine_get(rig->engine, &k, 0, &record);
+        CU_ASSERT(answer == ENGINE_WAITS || answer == ENGINE_FOUND);
+        CU_ASSERT(answer == ENGINE_WAITS || record.version.clock == rig->last[7]);
+        CU_ASSERT_EQUAL(end_get(&k), rig->last[7]);
+    }
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* A block of the cache does not show what its record has become, until it is read. */
+TEST_IN_REACTOR(record_that_went_bad_in_a_cached_block_becomes_no_row)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record record;
+    struct engine_key k;
+    rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    struct record_key key = engine_rig_key(rig, 7, memory);
+    put(7, 300);
+    flush(1);
+    engine_key_init(rig->engine, &k, &key);
+    (void)end_get(&k);
+    row_cache_clear(rig->engine->rows);
+    CU_ASSERT_EQUAL_FATAL(engine_get(rig->engine, &k, 0, &record), ENGINE_FOUND);
+    row_cache_clear(rig->engine->rows);
+    *(uint8_t *)(uintptr_t)record.value.data ^= 1;
+    CU_ASSERT_EQUAL(engine_get(rig->engine, &k, 0, &record), TORC_E_CORRUPT);
+    CU_ASSERT(!row_cache_get(rig->engine->rows, &k, &record));
+    struct engine_hold hold;
+    CU_ASSERT_EQUAL(engine_get_wait(rig->engine, &k, 0, &record, &hold), TORC_E_CORRUPT);
+    CU_ASSERT(!row_cache_get(rig->engine->rows, &k, &record));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(engine_takes_the_largest_records_through_flushes)
 {
     rig = engine_rig_make();
