@@ -50,6 +50,7 @@ struct load {
     const char *name; /* of the input, for messages */
     FILE *acked;      /* may be null */
     bool is_reading;  /* not at the end, no bad input, no error that all further puts would share */
+    bool is_unknown;  /* a record may be there or not: the exit code says so, whatever else failed */
     int first_failure;
     int exit_code;
     size_t bytes_in_flight;
@@ -122,6 +123,7 @@ static void fail(struct item *item, int code, torc_bytes message)
                      (int)message.bytes, (const char *)message.data);
     if (load->first_failure == 0)
         load->first_failure = code;
+    load->is_unknown |= cli_exit_code(code) == CLI_OUTCOME_UNKNOWN;
     if (is_lasting(code))
         load->is_reading = false;
     free_item(item);
@@ -335,6 +337,8 @@ static int load_from(struct load *load, int fd)
     torc_close(load->cli->client); /* before the items: an error may have left some in flight */
     load->cli->client = NULL;
     cli_records_deinit(&load->records);
+    if (load->is_unknown)
+        return CLI_OUTCOME_UNKNOWN;
     if (code == CLI_DONE)
         code = load->exit_code != CLI_DONE ? load->exit_code : cli_exit_code(load->first_failure);
     return code != CLI_DONE ? code : written;

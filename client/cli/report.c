@@ -20,6 +20,7 @@ int cli_exit_code(int code)
         return CLI_CANNOT_CONNECT;
     case TORC_TIMEOUT:
     case TORC_DISCONNECTED:
+    case TORC_CHECKSUM:
     case TORC_UNKNOWN:
         return CLI_OUTCOME_UNKNOWN;
     case TORC_KEY_EMPTY:

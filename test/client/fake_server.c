@@ -218,6 +218,14 @@ static void answer_automatically(struct fake *fake, uint32_t index)
         fake_answer(fake, index, 14, slice_of_string("busy"));
         return;
     }
+    if (fake->request_count == fake->refuse_at) {
+        fake_answer(fake, index, 11, slice_of_string("refused"));
+        return;
+    }
+    if (fake->request_count == fake->drop_at) {
+        fake_drop(fake, fake->requests[index].connection);
+        return;
+    }
     if (asked->op == FRAME_GET && pair)
         value = slice_of(pair->value, pair->value_bytes);
     else if ((asked->op == FRAME_GET || asked->op == FRAME_EXISTS) && !pair)
@@ -230,6 +238,10 @@ static void answer_automatically(struct fake *fake, uint32_t index)
         value = asked->value;
     else if (asked->op == FRAME_INFO)
         value = slice_of_string("{\"healthy\":true}");
+    else if (asked->op == FRAME_ADMIN)
+        value = slice_of_string(fake->admin);
+    else if (asked->op == FRAME_SCAN && fake->page)
+        value = slice_of(page, fake->page(++fake->page_count, page));
     else if (asked->op == FRAME_SCAN)
         value = slice_of(page, encode_page(fake, asked, page));
     fake_answer(fake, index, status, value);

@@ -42,9 +42,16 @@ struct fake {
     uint8_t hello_status; /* not 0: hellos are refused with it */
     bool is_mute;         /* hellos are not answered */
     bool is_automatic;
-    uint32_t
-        overload_every; /* automatic: each so many-th request is answered OVERLOADED and not done; 0: none */
+    /* Automatic; 0: none. Each so many-th request is answered OVERLOADED and not done; the request of this
+     * number is answered MALFORMED and not done; over that of this one the connection is closed. */
+    uint32_t overload_every;
+    uint32_t refuse_at;
+    uint32_t drop_at;
     uint32_t page_entries; /* of a scan, when the client names no limit */
+    /* Automatic: writes page `number`, from 1, of a scan. Returns: its bytes. Null: from the store. */
+    size_t (*page)(uint32_t number, uint8_t *to);
+    uint32_t page_count;
+    const char *admin; /* automatic: the answer to any command of the operator */
     uint32_t hello_count;
     uint32_t connection_count;
     uint32_t request_count;

@@ -128,6 +128,32 @@ TEST(load_stops_at_bad_input_and_says_where)
     fake_close(fake);
 }
 
+TEST(load_that_leaves_a_record_unknown_says_so_whatever_failed_before)
+{
+    struct fake *fake = fake_open(1);
+    fake->refuse_at = 1;
+    fake->drop_at = 2;
+    fake_run(fake);
+    struct ran ran;
+    run_load(fake, "a\t1\nb\t2\n", &ran);
+    fake_stop(fake);
+    CU_ASSERT_EQUAL(ran.code, CLI_OUTCOME_UNKNOWN);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ran.errors, "/input:1: not acknowledged: refused"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(ran.output, "loaded 0 keys"));
+    fake_close(fake);
+}
+
+TEST(exit_code_is_unknown_where_the_client_says_so)
+{
+    CU_ASSERT_EQUAL(cli_exit_code(TORC_TIMEOUT), CLI_OUTCOME_UNKNOWN);
+    CU_ASSERT_EQUAL(cli_exit_code(TORC_DISCONNECTED), CLI_OUTCOME_UNKNOWN);
+    CU_ASSERT_EQUAL(cli_exit_code(TORC_CHECKSUM), CLI_OUTCOME_UNKNOWN);
+    CU_ASSERT_EQUAL(cli_exit_code(TORC_UNKNOWN), CLI_OUTCOME_UNKNOWN);
+    CU_ASSERT_EQUAL(cli_exit_code(TORC_STORAGE), CLI_ERROR);
+    CU_ASSERT_EQUAL(cli_exit_code(TORC_DISK_FULL), CLI_ERROR);
+    CU_ASSERT_EQUAL(cli_exit_code(TORC_CANCELLED), CLI_ERROR);
+}
+
 TEST(load_says_once_that_there_is_no_server)
 {
     struct fake *fake = fake_open(1);
