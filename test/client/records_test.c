@@ -71,8 +71,9 @@ TEST(records_reads_json_lines)
 
 TEST(records_reads_pairs_with_a_tab)
 {
-    const struct expected expected[] = {{"a", "1", 0, 2}, {"b c", "x\ty", 0, 3}, {"d", "", 0, 4}, {0}};
-    check_records("\na\t1\nb c\tx\ty\nd\t\n", CLI_FORMAT_AUTO, expected);
+    const struct expected expected[] = {
+        {"a", "1", 0, 2}, {"b c", "x\ty", 0, 3}, {"d", "", 0, 4}, {"e", "x\ry", 0, 5}, {0}};
+    check_records("\na\t1\nb c\tx\ty\nd\t\ne\tx\ry\r\n", CLI_FORMAT_AUTO, expected);
 }
 
 TEST(records_reads_debian_stanzas)
