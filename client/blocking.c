@@ -23,8 +23,7 @@ static struct waiter begin(torc_client *client)
     return (struct waiter){.client = client};
 }
 
-/* Keeps for torc_message. */
-static void set_message(torc_client *client, torc_bytes message)
+void client_set_message(struct torc_client *client, torc_bytes message)
 {
     int bytes = message.bytes < sizeof client->message ? (int)message.bytes : (int)sizeof client->message - 1;
     snprintf(client->message, sizeof client->message, "%.*s", bytes, bytes ? (const char *)message.data : "");
@@ -37,7 +36,7 @@ static void note(void *user, const struct torc_result *result)
     w->status = result->status;
     w->bytes = result->value.bytes;
     if (result->status != 0)
-        set_message(w->client, result->message);
+        client_set_message(w->client, result->message);
 }
 
 /* The value in memory of its own, with a null byte behind it. */
@@ -99,7 +98,7 @@ static int finish(struct waiter *w, int rc)
     if (rc == 0)
         rc = w->is_done ? w->status : give_up(w->client, w, polled);
     if (rc != 0 && w->client->message[0] == 0)
-        set_message(w->client, torc_string(torc_error_sentence(rc)));
+        client_set_message(w->client, torc_string(torc_error_sentence(rc)));
     return rc;
 }
 
@@ -244,7 +243,7 @@ int torc_mget(torc_client *client, const torc_bytes *keys, size_t count, struct 
             first = values[i].status;
     }
     if (first != 0)
-        set_message(client, torc_string(torc_error_sentence(first)));
+        client_set_message(client, torc_string(torc_error_sentence(first)));
     return first;
 }
 
@@ -286,6 +285,6 @@ int torc_mput(torc_client *client, const struct torc_entry *entries, size_t coun
     if (!statuses)
         free(all);
     if (rc != 0)
-        set_message(client, torc_string(torc_error_sentence(rc)));
+        client_set_message(client, torc_string(torc_error_sentence(rc)));
     return rc;
 }

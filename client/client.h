@@ -103,6 +103,11 @@ void client_set_problem(struct torc_client *client, const char *what, int code);
 /* A pseudo-random number below `bound`, which is at least 1. */
 uint64_t client_random(struct torc_client *client, uint64_t bound);
 
+/* ---- blocking.c ---- */
+
+/* Keeps for torc_message. */
+void client_set_message(struct torc_client *client, torc_bytes message);
+
 /* ---- topology.c ---- */
 
 /* The connection on which a request for this key goes: one that leads to the core of the key. Of several it

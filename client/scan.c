@@ -1,8 +1,8 @@
 /* scan.c - the blocking walk over the keys with a prefix or of a range: one page in memory, the next one
- * asked for when it is used up. */
+ * asked for when it is used up. A page counts when it is whole and its cursor has moved: else the walk stays
+ * where it is and may go on. */
 #include "client/client.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct torc_scan {
@@ -19,10 +19,14 @@ struct torc_scan {
     size_t from_bytes;
     size_t to_bytes;
     size_t cursor_bytes;
+    size_t earlier_bytes;
+    uint64_t page_count;
+    uint64_t earlier_until; /* at so many pages `earlier` is the cursor, and this is doubled */
     uint8_t prefix[TORC_KEY_BYTES_MAX];
     uint8_t from[TORC_KEY_BYTES_MAX];
     uint8_t to[TORC_KEY_BYTES_MAX];
     uint8_t cursor[TORC_CURSOR_BYTES_MAX];
+    uint8_t earlier[TORC_CURSOR_BYTES_MAX];
 };
 
 static size_t copy(uint8_t *to, torc_bytes bytes)
@@ -48,6 +52,8 @@ int torc_scan_open(torc_client *client, const struct torc_page *page, torc_scan 
     scan->from_bytes = copy(scan->from, page->from);
     scan->to_bytes = copy(scan->to, page->to);
     scan->cursor_bytes = copy(scan->cursor, page->cursor);
+    scan->earlier_bytes = copy(scan->earlier, page->cursor);
+    scan->earlier_until = 1;
     *out = scan;
     return 0;
 }
@@ -60,18 +66,29 @@ void torc_scan_close(torc_scan *scan)
     free(scan);
 }
 
-/* Returns: 0, or TORC_MALFORMED when neither an entry came nor the cursor moved: it would go on for ever. */
-static int take_cursor(torc_scan *scan, const struct torc_result *result)
+/* Returns: false when the cursor has been there before: the walk would go on for ever. One earlier cursor
+ * shows any such circle (Brent, "An improved Monte Carlo factorization algorithm", 1980). */
+static bool take_cursor(torc_scan *scan, torc_bytes cursor)
 {
-    bool is_same = result->cursor.bytes == scan->cursor_bytes && result->cursor.bytes > 0 &&
-                   memcmp(result->cursor.data, scan->cursor, scan->cursor_bytes) == 0;
-    if (is_same && result->value.bytes == 0)
-        return TORC_MALFORMED;
-    scan->is_last = result->cursor.bytes == 0;
-    scan->cursor_bytes = result->cursor.bytes;
-    if (result->cursor.bytes)
-        memcpy(scan->cursor, result->cursor.data, result->cursor.bytes);
-    return 0;
+    if (cursor.bytes > 0 && cursor.bytes == scan->earlier_bytes &&
+        memcmp(cursor.data, scan->earlier, cursor.bytes) == 0)
+        return false;
+    scan->is_last = cursor.bytes == 0;
+    scan->cursor_bytes = copy(scan->cursor, cursor);
+    if (++scan->page_count == scan->earlier_until) {
+        scan->earlier_bytes = copy(scan->earlier, cursor);
+        scan->earlier_until *= 2;
+    }
+    return true;
+}
+
+static bool is_whole(torc_bytes entries)
+{
+    struct torc_entry entry;
+    int rc = 1;
+    while (rc == 1)
+        rc = torc_entry_next(&entries, &entry);
+    return rc == 0;
 }
 
 static void keep_page(void *user, const struct torc_result *result)
@@ -80,10 +97,7 @@ static void keep_page(void *user, const struct torc_result *result)
     scan->is_done = true;
     scan->status = result->status;
     if (result->status != 0) {
-        size_t bytes =
-            result->message.bytes < CLIENT_TEXT_BYTES ? result->message.bytes : CLIENT_TEXT_BYTES - 1;
-        snprintf(scan->client->message, CLIENT_TEXT_BYTES, "%.*s", (int)bytes,
-                 (const char *)result->message.data);
+        client_set_message(scan->client, result->message);
         return;
     }
     if (result->value.bytes > scan->page_capacity) {
@@ -95,12 +109,11 @@ static void keep_page(void *user, const struct torc_result *result)
         scan->page = page;
         scan->page_capacity = result->value.bytes;
     }
-    scan->status = take_cursor(scan, result);
-    if (scan->status != 0)
+    if (!is_whole(result->value) || !take_cursor(scan, result->cursor)) {
+        scan->status = TORC_MALFORMED;
         return;
-    if (result->value.bytes)
-        memcpy(scan->page, result->value.data, result->value.bytes);
-    scan->rest = torc_bytes_of(scan->page, result->value.bytes);
+    }
+    scan->rest = torc_bytes_of(scan->page, copy(scan->page, result->value));
 }
 
 static int fetch_page(torc_scan *scan)
@@ -119,15 +132,12 @@ static int fetch_page(torc_scan *scan)
     int rc = torc_scan_async(client, &page, keep_page, scan);
     while (rc == TORC_OVERLOADED && client->requests.in_flight > 0 && torc_poll(client, -1) >= 0)
         rc = torc_scan_async(client, &page, keep_page, scan);
-    if (rc != 0)
-        return rc;
     while (rc >= 0 && !scan->is_done) /* until the timeout at most */
         rc = torc_poll(client, -1);
-    if (rc < 0) {
-        client_abandon(client, scan);
-        return rc;
-    }
-    return scan->status;
+    if (scan->is_done)
+        return scan->status;
+    client_abandon(client, scan);
+    return rc;
 }
 
 int torc_scan_next(torc_scan *scan, struct torc_entry *out)
@@ -136,6 +146,8 @@ int torc_scan_next(torc_scan *scan, struct torc_entry *out)
         if (scan->is_last)
             return 0;
         int rc = fetch_page(scan);
+        if (rc != 0 && scan->client->message[0] == 0)
+            client_set_message(scan->client, torc_string(torc_error_sentence(rc)));
         if (rc != 0)
             return rc;
     }

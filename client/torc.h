@@ -329,8 +329,8 @@ TORC_MUST_CHECK int torc_scan_next(torc_scan *scan, struct torc_entry *out);
 /* Null is allowed. */
 void torc_scan_close(torc_scan *scan);
 
-/* What the server said with the last blocking call that did not return 0, else the sentence of its code;
- * "" when there was none. Lives until the next call on the client. */
+/* What the server said with the last blocking call that did not return 0, else the sentence of its code, as
+ * always for torc_mget and torc_mput; "" when there was none. Lives until the next call on the client. */
 const char *torc_message(const torc_client *client);
 
 /* Frees what a blocking call gave; null is allowed. */

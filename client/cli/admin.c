@@ -151,15 +151,18 @@ int cli_backup(struct cli *cli)
     return code;
 }
 
-/* Adds a page to `all`. *after: the name of the last one in it, when more are there; else null. Borrowed from
- * `all`. Returns: false when the page is none. */
+/* Adds a page to `all`. *after: the name after which it was asked for; then that of the last one in it, which
+ * is behind, when more are there; else null. Borrowed from `all`. Returns: false when the page is none. */
 static bool add_page(json_t *all, const json_t *page, const char **after)
 {
     json_t *list = json_object_get(page, "snapshots");
     size_t count = json_array_size(list);
     bool has_more = number_of(page, "more") != 0;
-    *after = has_more ? json_string_value(json_object_get(json_array_get(list, count - 1), "name")) : NULL;
-    return json_array_extend(json_object_get(all, "snapshots"), list) == 0 && (!has_more || *after);
+    const char *last = json_string_value(json_object_get(json_array_get(list, count - 1), "name"));
+    if (has_more && (!last || strcmp(last, *after) <= 0))
+        return false;
+    *after = has_more ? last : NULL;
+    return json_array_extend(json_object_get(all, "snapshots"), list) == 0;
 }
 
 /* All pages of the list as one. Returns: null after saying why. */

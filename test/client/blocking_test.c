@@ -161,6 +161,56 @@ TEST(blocking_scan_walks_page_after_page)
     close_pair(&pair);
 }
 
+/* A page with an entry and a cursor of one byte. Returns: its bytes. */
+static size_t write_page(uint8_t *to, const char *key, uint8_t cursor)
+{
+    store_u16le(to, 1);
+    to[2] = cursor;
+    return 3 + frame_page_encode_entry(to + 3, slice_of_string(key), slice_of_string("value"));
+}
+
+/* The first is cut in its entry. */
+static size_t page_after_one_cut(uint32_t number, uint8_t *to)
+{
+    size_t bytes = write_page(to, number == 2 ? "first" : "second", (uint8_t)number);
+    return number == 1 ? bytes - 1 : bytes;
+}
+
+TEST(blocking_scan_asks_again_for_a_page_that_is_none)
+{
+    struct pair pair = open_pair(1, 0);
+    pair.fake->page = page_after_one_cut;
+    torc_scan *scan;
+    struct torc_entry entry;
+    CU_ASSERT_EQUAL_FATAL(torc_scan_open(pair.client, &(struct torc_page){.limit = 1}, &scan), 0);
+    CU_ASSERT_EQUAL(torc_scan_next(scan, &entry), TORC_MALFORMED);
+    CU_ASSERT_STRING_EQUAL(torc_message(pair.client), torc_error_sentence(TORC_MALFORMED));
+    CU_ASSERT_EQUAL(torc_scan_next(scan, &entry), 1);
+    CU_ASSERT(entry.key.bytes == 5 && memcmp(entry.key.data, "first", 5) == 0);
+    CU_ASSERT_EQUAL(torc_scan_next(scan, &entry), 1);
+    CU_ASSERT(entry.key.bytes == 6 && memcmp(entry.key.data, "second", 6) == 0);
+    torc_scan_close(scan);
+    close_pair(&pair);
+}
+
+static size_t page_in_a_circle(uint32_t number, uint8_t *to)
+{
+    (void)write_page(to, "key", (uint8_t)(number % 5));
+    return 3; /* and no entry */
+}
+
+TEST(blocking_scan_ends_when_its_cursor_goes_round_in_circles)
+{
+    struct pair pair = open_pair(1, 0);
+    pair.fake->page = page_in_a_circle;
+    torc_scan *scan;
+    struct torc_entry entry;
+    CU_ASSERT_EQUAL_FATAL(torc_scan_open(pair.client, &(struct torc_page){.limit = 1}, &scan), 0);
+    CU_ASSERT_EQUAL(torc_scan_next(scan, &entry), TORC_MALFORMED);
+    torc_scan_close(scan);
+    close_pair(&pair);
+}
+
 /* Another file stands where the client waits: no wait goes well any more. */
 static void spoil_waiting(torc_client *client)
 {

@@ -1,0 +1,42 @@
+/* admin_test.c - `torc snapshot` against a server in a thread that answers what it should not. */
+#include "test/client/fake_server.h"
+#include "test/test.h"
+
+#include "client/cli/cli.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* Runs `torc snapshot list`. Returns: its exit code, with what it wrote to stderr in `errors`. */
+static int list_snapshots(struct fake *fake, char *errors, size_t capacity)
+{
+    char *arguments[] = {"list"};
+    struct cli_options options = {.command = "snapshot", .arguments = arguments, .argument_count = 1};
+    struct cli cli = {.options = &options};
+    struct torc_options open_options = {.address = fake->address};
+    CU_ASSERT_EQUAL_FATAL(torc_open(&open_options, &cli.client), 0);
+    FILE *err = tmpfile();
+    int old = dup(STDERR_FILENO);
+    dup2(fileno(err), STDERR_FILENO);
+    int code = cli_snapshot(&cli);
+    dup2(old, STDERR_FILENO);
+    close(old);
+    rewind(err);
+    errors[fread(errors, 1, capacity - 1, err)] = 0;
+    fclose(err);
+    torc_close(cli.client);
+    return code;
+}
+
+TEST(snapshot_list_ends_when_its_pages_do_not_get_on)
+{
+    struct fake *fake = fake_open(1);
+    char errors[512];
+    fake->admin = "{\"job\":1,\"state\":\"done\",\"result\":{\"snapshots\":[{\"name\":\"a\"}],\"more\":1}}";
+    fake_run(fake);
+    CU_ASSERT_EQUAL(list_snapshots(fake, errors, sizeof errors), CLI_ERROR);
+    CU_ASSERT_PTR_NOT_NULL(strstr(errors, "no page of a list"));
+    fake_stop(fake);
+    CU_ASSERT_EQUAL(fake->request_count, 4); /* two pages: each a job, and a look at it */
+    fake_close(fake);
+}
