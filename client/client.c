@@ -248,10 +248,10 @@ static int take_events(struct torc_client *client, int wait_ms)
     return 0;
 }
 
-/* Milliseconds until something is due, at most `wait_ms` (-1: no bound). */
+/* Milliseconds until something is due, at most `wait_ms` (-1: no bound): nothing is sent before. */
 static int bounded_wait(const struct torc_client *client, uint64_t now_ms, int wait_ms)
 {
-    uint64_t due = UINT64_MAX;
+    uint64_t due = client->dirty ? now_ms : UINT64_MAX;
     const struct requests *requests = &client->requests;
     uint32_t timeout = client->settings.request_timeout_ms;
     if (client->unready_count > 0) {

@@ -209,3 +209,39 @@ TEST(client_pings_core_0_when_the_core_that_was_asked_for_is_gone)
     CU_ASSERT_EQUAL(torc_core_count(client), 1);
     finish(client, fake);
 }
+
+static void pause_ms(uint32_t ms)
+{
+    struct timespec pause = {.tv_nsec = ms * 1000000L};
+    nanosleep(&pause, NULL);
+}
+
+/* Of two connections to a core one is lost, and what waits for it goes over when the first has waited too
+ * long. */
+TEST(client_must_be_polled_when_requests_have_changed_their_connection)
+{
+    struct fake *fake = fake_open(1);
+    torc_client *client =
+        open_with(fake, (struct torc_options){.connections_per_core = 2, .connect_timeout_ms = 300});
+    CU_ASSERT_TRUE_FATAL(until_ready(client, fake, 2));
+    struct outcome first = {0}, later = {0};
+    fake->is_mute = true;
+    fake_drop(fake, 1);
+    until_all_lost(client, 1);
+    start_get(client, "a", &first); /* they take turns */
+    start_get(client, "b", &first);
+    torc_poll(client, 0);
+    pause_ms(200);
+    for (int i = 0; i < 4; i++)
+        start_get(client, "c", &later);
+    torc_poll(client, 0);
+    while (first.count == 0) {
+        pause_ms(1);
+        torc_poll(client, 0);
+    }
+    CU_ASSERT_EQUAL(first.statuses[0], TORC_CANNOT_CONNECT);
+    CU_ASSERT_EQUAL(torc_wait_ms(client), 0);
+    torc_poll(client, 0);
+    CU_ASSERT(torc_wait_ms(client) > 0);
+    finish(client, fake);
+}
