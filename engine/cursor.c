@@ -104,6 +104,7 @@ int engine_cursor_open_range(struct engine *e, const struct engine_range *range,
         if (c->is_backward)
             merge_go_backward(&c->merge);
         add_sources_of(c, range);
+        merge_read_until(&c->merge, &c->limit);
         rc = seek(c, c->is_backward ? &range->to : &range->from);
     }
     if (rc)

@@ -40,8 +40,9 @@ void merge_add_memtable_until(struct merge *m, struct memtable *memtable, uint16
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
 /* The runs that are its sources now are read in this share of the disk. */
 void merge_use_disk(struct merge *m, struct disk_share share);
-/* Of the runs that are its sources now nothing behind the key is read ahead; it lives as long as the merge.
- * Null: all of them is wanted. */
+/* Of the runs that are its sources now nothing behind the key is read ahead, and of those that are scanned
+ * nothing past it is read at all, so that damage there does not count: backward, below it. The key lives as
+ * long as the merge. Null: all of them is wanted. */
 void merge_read_until(struct merge *m, const struct record_key *end);
 
 /* Waits. All sources to their first record not below `to`, or backward to their last below it; sources that

@@ -159,9 +159,20 @@ static bool is_at_bar(struct merge_source *s)
     return true;
 }
 
+/* Is all that the table may hold past the end of the scan? */
+static bool is_past_end(const struct merge_source *s, uint32_t table)
+{
+    if (!s->end || s->mode != TABLE_CURSOR_SCAN)
+        return false;
+    const struct table_summary *summary = table_summary(s->run->tables[table]->table);
+    return s->is_backward ? record_key_compare(&summary->largest, s->end) < 0
+                          : record_key_compare(&summary->smallest, s->end) >= 0;
+}
+
 static bool has_table_left(const struct merge_source *s)
 {
-    return s->is_backward ? s->table > 0 : s->table + 1 < s->run->count;
+    bool is_last = s->is_backward ? s->table == 0 : s->table + 1 == s->run->count;
+    return !is_last && !is_past_end(s, s->is_backward ? s->table - 1 : s->table + 1);
 }
 
 /* To the beginning of the next table, seen in our direction. Waits. */
@@ -213,7 +224,7 @@ static bool choose_table(const struct merge_source *s, const struct record_key *
 static int seek_run(struct merge_source *s, const struct record_key *to)
 {
     uint32_t table;
-    if (choose_table(s, to, &table)) {
+    if (choose_table(s, to, &table) || is_past_end(s, table)) {
         s->state = SOURCE_ENDED;
         return 0;
     }

@@ -40,7 +40,7 @@ struct merge_source {
     uint32_t table; /* that the cursor is in */
     enum table_cursor_mode mode;
     struct disk_share share;
-    const struct record_key *end; /* nothing behind it is read ahead; null: all is wanted */
+    const struct record_key *end; /* as that of a table_cursor; null: all is wanted */
     struct table_cursor cursor;
 };
 

@@ -193,7 +193,7 @@ struct table_cursor {
     struct table *table;
     enum table_cursor_mode mode;
     struct disk_share share;      /* set after init, if at all: of what is read past the cache */
-    const struct record_key *end; /* the same; nothing behind it is read ahead. Null: all is wanted */
+    const struct record_key *end; /* the same; merge_read_until says what it means. Null: all is wanted */
     uint32_t end_units;           /* where the block of `end` ends; 0: not looked up yet */
     struct table_window window;
     struct table_ahead ahead; /* of TABLE_CURSOR_BULK */

@@ -251,6 +251,20 @@ int table_cursor_seek_before(struct table_cursor *c, const struct record_key *ke
     return c->error;
 }
 
+/* Of a scan: are all keys of the current block behind the end? */
+static bool is_past_end(struct table_cursor *c)
+{
+    return c->end && c->mode == TABLE_CURSOR_SCAN &&
+           table_place_at(c->table, c->block).block.position >= units_wanted(c);
+}
+
+/* Of a backward scan: are all keys of the blocks before the current one below the end? */
+static bool is_last_of_scan(struct table_cursor *c)
+{
+    return c->end && c->mode == TABLE_CURSOR_SCAN && c->block < c->table->index.block_count &&
+           table_place_at(c->table, c->block).block.position < units_wanted(c);
+}
+
 /* Waits. Returns: 1 when the current block has an entry to give out, 0 at the end, or an error. */
 static int advance(struct table_cursor *c)
 {
@@ -267,7 +281,7 @@ static int advance(struct table_cursor *c)
             c->entry = 0;
             c->entry_count = 0;
         }
-        if (c->block >= c->table->index.block_count)
+        if (c->block >= c->table->index.block_count || is_past_end(c))
             return 0;
         int rc = load_block(c, LOAD_FORWARD);
         if (rc)
@@ -282,7 +296,7 @@ static int retreat(struct table_cursor *c)
     if (c->table->is_unreadable)
         return TORC_E_CORRUPT;
     while (c->entry == 0) {
-        if (c->block == 0)
+        if (c->block == 0 || is_last_of_scan(c))
             return 0;
         c->block--;
         c->entry_count = 0;

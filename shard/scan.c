@@ -49,6 +49,7 @@ struct walk {
     struct scan_page page;
     struct position next;
     struct position last; /* backward: the last key that was looked at */
+    uint16_t entry_vnode; /* of the page's last entry */
     bool has_moved;       /* however slow the disk is, each page gets further than the last */
     uint64_t end_ns;
 };
@@ -106,7 +107,10 @@ static int take(struct walk *w, int step, const struct record *record)
         position_set(&w->last, vnode, key);
     if (!is_inside)
         return skip(w, vnode, key);
-    int rc = is_entry ? scan_page_add(&w->page, w->shard->reactor, key, value) : 0;
+    if (!is_entry)
+        return 1;
+    w->entry_vnode = vnode;
+    int rc = scan_page_add(&w->page, w->shard->reactor, key, value);
     return rc ? rc : 1;
 }
 
@@ -156,6 +160,25 @@ static int fill_page(struct walk *w, const struct engine_view *view)
     return rc;
 }
 
+/* What comes before damage is answered: the page ends there, and the next one says what is wrong. Returns:
+ * whether the page is so, with the next position set. */
+static bool ends_at_damage(struct walk *w, int code)
+{
+    if ((code != TORC_E_CORRUPT && code != TORC_E_STORAGE) || w->page.entries == 0)
+        return false;
+    if (w->query->is_backward) {
+        w->next = w->last;
+        return true;
+    }
+    struct slice key = scan_page_last_key(&w->page);
+    if (key.bytes == KEY_BYTES_MAX)
+        return false; /* no cursor stands just behind it */
+    MARK(a_page_ends_before_damage);
+    position_set(&w->next, w->entry_vnode, key);
+    w->next.key[w->next.key_bytes++] = 0;
+    return true;
+}
+
 static void run_by_vnode(struct shard *s, struct job *job, const struct scan_query *query,
                          const struct engine_view *view)
 {
@@ -167,6 +190,8 @@ static void run_by_vnode(struct shard *s, struct job *job, const struct scan_que
         w->job = job;
         w->query = query;
         answer.code = fill_page(w, view);
+        if (ends_at_damage(w, answer.code))
+            answer.code = 0;
     }
     if (answer.code == 0) {
         struct scan_place next = {w->next.vnode, slice_of(w->next.key, w->next.key_bytes)};

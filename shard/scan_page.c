@@ -34,9 +34,18 @@ int scan_page_add(struct scan_page *page, struct reactor *r, struct slice key, s
         page->data = grown;
         page->capacity = capacity;
     }
+    page->last = page->end;
     page->end += frame_page_encode_entry(page->data + page->end, key, value);
     page->entries++;
     return 0;
+}
+
+struct slice scan_page_last_key(const struct scan_page *page)
+{
+    struct slice entry = slice_of(page->data + page->last, page->end - page->last), key, value;
+    int rc = frame_page_next(&entry, &key, &value);
+    ASSERT(rc == 1);
+    return key;
 }
 
 struct slice scan_page_finish(struct scan_page *page, const struct scan_query *q,

@@ -16,6 +16,7 @@ struct scan_page {
     uint8_t *data; /* {u16 cursor bytes, cursor} is put in front at the end, in the room left for it */
     size_t capacity;
     size_t end;
+    size_t last; /* where the entry added last begins */
     uint32_t entries;
 };
 
@@ -28,6 +29,9 @@ static inline size_t scan_entry_bytes(struct slice key, struct slice value)
 {
     return FRAME_SCAN_ENTRY_HEADER_BYTES + key.bytes + value.bytes;
 }
+
+/* The key of the entry added last. Requires: there is one. */
+struct slice scan_page_last_key(const struct scan_page *page);
 
 /* Is there no room for one more? The first always has. */
 bool scan_page_is_full(const struct scan_page *page, uint32_t limit, struct slice key, struct slice value);

@@ -1,4 +1,6 @@
-/* scan_damage_test.c - scans over a table with a sector that cannot be read: all that is beside it comes. */
+/* scan_damage_test.c - scans beside a sector that cannot be read or a table that is gone: all that is beside it
+ * comes. */
+#include "engine/engine_internal.h"
 #include "test/engine/engine_rig.h"
 #include "test/sim/disk_rig.h"
 
@@ -29,6 +31,7 @@ static struct scene *begin(struct reactor *r, struct rig *world)
     sim_disk_set_capacity(world->disk, DISK_BYTES);
     s->rig = engine_rig_make();
     s->rig->options.directory = "shard";
+    s->rig->options.table_bytes_max = 64 << 10;
     engine_rig_open(s->rig, r);
     for (uint32_t key = 0; key < KEYS; key++) {
         engine_rig_put(s->rig, &(struct rig_put){.key = key, .value_bytes = VALUE_BYTES});
@@ -60,38 +63,31 @@ static void break_sector(struct rig *world)
 }
 
 /* In a life of its own: gets leave the good blocks in the cache. */
-static void find_bad(struct scene *s)
+static void find_bad(struct scene *s, int wanted)
 {
     engine_rig_reopen(s->rig);
     s->first_bad = KEYS;
     for (uint32_t i = 0; i < KEYS; i++)
-        if (engine_rig_answer(s->rig, engine_rig_key_number(&s->keys[i])) == TORC_E_STORAGE) {
+        if (engine_rig_answer(s->rig, engine_rig_key_number(&s->keys[i])) == wanted) {
             s->first_bad = i < s->first_bad ? i : s->first_bad;
             s->end_bad = i + 1;
         }
     CU_ASSERT_FATAL(s->first_bad > IN_A_BLOCK_MAX && s->end_bad + IN_A_BLOCK_MAX < KEYS);
-    CU_ASSERT(s->end_bad - s->first_bad <= IN_A_BLOCK_MAX);
     engine_rig_reopen(s->rig);
 }
 
-/* Of the places [first, end), whose scan ends with `wanted`. Returns: how many it gives out. */
-static uint32_t scan(struct scene *s, uint32_t first, uint32_t end, bool is_backward, int wanted)
+/* Returns: how many a scan of the range gives out before it ends with `wanted`. They are the places from
+ * `first` on, or down. */
+static uint32_t scan_range(struct scene *s, struct engine_range range, uint32_t first, int wanted)
 {
-    struct engine_range range = {.from = {.vnode = RIG_VNODE_FIRST},
-                                 .to = {.vnode = ENGINE_VNODE_END},
-                                 .is_backward = is_backward,
-                                 .now_ms = engine_rig_now_ms(s->rig)};
     struct engine_cursor *c;
     struct record record;
     uint32_t count = 0;
     int rc;
-    if (first > 0)
-        range.from = s->keys[first];
-    if (end < KEYS)
-        range.to = s->keys[end];
+    range.now_ms = engine_rig_now_ms(s->rig);
     CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(s->rig->engine, &range, &c), 0);
     while ((rc = engine_cursor_next(c, &record)) == ENGINE_CURSOR_RECORD) {
-        uint32_t place = is_backward ? end - 1 - count : first + count;
+        uint32_t place = range.is_backward ? first - count : first + count;
         CU_ASSERT_EQUAL(record_key_compare(&record.key, &s->keys[place]), 0);
         count++;
     }
@@ -100,16 +96,42 @@ static uint32_t scan(struct scene *s, uint32_t first, uint32_t end, bool is_back
     return count;
 }
 
+static struct engine_range all(void)
+{
+    return (struct engine_range){.from = {.vnode = RIG_VNODE_FIRST}, .to = {.vnode = ENGINE_VNODE_END}};
+}
+
+static uint32_t scan(struct scene *s, uint32_t first, uint32_t end, int wanted)
+{
+    struct engine_range range = all();
+    range.from = s->keys[first];
+    if (end < KEYS)
+        range.to = s->keys[end];
+    return scan_range(s, range, first, wanted);
+}
+
+static uint32_t scan_back(struct scene *s, uint32_t first, uint32_t end, int wanted)
+{
+    struct engine_range range = all();
+    range.is_backward = true;
+    if (first > 0)
+        range.from = s->keys[first];
+    if (end < KEYS)
+        range.to = s->keys[end];
+    return scan_range(s, range, end - 1, wanted);
+}
+
 static void scan_beside_a_bad_sector(struct reactor *r, struct rig *world)
 {
     struct scene *s = begin(r, world);
     break_sector(world);
-    find_bad(s);
-    CU_ASSERT_EQUAL(scan(s, 0, KEYS, false, TORC_E_STORAGE), s->first_bad);
-    CU_ASSERT_EQUAL(scan(s, 0, KEYS, true, TORC_E_STORAGE), KEYS - s->end_bad);
-    CU_ASSERT_EQUAL(scan(s, s->end_bad, KEYS, false, 0), KEYS - s->end_bad);
-    CU_ASSERT_EQUAL(scan(s, 0, s->first_bad - 1, false, 0), s->first_bad - 1);
-    CU_ASSERT_EQUAL(scan(s, 0, s->first_bad - 1, true, 0), s->first_bad - 1);
+    find_bad(s, TORC_E_STORAGE);
+    CU_ASSERT(s->end_bad - s->first_bad <= IN_A_BLOCK_MAX);
+    CU_ASSERT_EQUAL(scan(s, 0, KEYS, TORC_E_STORAGE), s->first_bad);
+    CU_ASSERT_EQUAL(scan_back(s, 0, KEYS, TORC_E_STORAGE), KEYS - s->end_bad);
+    CU_ASSERT_EQUAL(scan(s, s->end_bad, KEYS, 0), KEYS - s->end_bad);
+    CU_ASSERT_EQUAL(scan(s, 0, s->first_bad - 1, 0), s->first_bad - 1);
+    CU_ASSERT_EQUAL(scan_back(s, 0, s->first_bad - 1, 0), s->first_bad - 1);
     end(s);
 }
 
@@ -117,4 +139,56 @@ static void scan_beside_a_bad_sector(struct reactor *r, struct rig *world)
 TEST(one_bad_sector_takes_no_other_keys_from_scans)
 {
     rig_try(4, scan_beside_a_bad_sector);
+}
+
+/* Up to just behind the last key before the damage, and from the first behind it. */
+static void check_ranges_beside(struct scene *s)
+{
+    char text[RIG_KEY_BYTES_MAX + 1] = {0};
+    struct slice last = s->keys[s->first_bad - 1].key;
+    memcpy(text, last.data, last.bytes);
+    struct engine_range range = all();
+    range.to = s->keys[s->first_bad - 1];
+    range.to.key = slice_of(text, last.bytes + 1);
+    range.to.subkey = slice_of(NULL, 0);
+    CU_ASSERT_EQUAL(scan_range(s, range, 0, 0), s->first_bad);
+    CU_ASSERT_EQUAL(scan_back(s, s->end_bad, KEYS, 0), KEYS - s->end_bad);
+}
+
+static void scan_up_to_a_bad_sector(struct reactor *r, struct rig *world)
+{
+    struct scene *s = begin(r, world);
+    break_sector(world);
+    find_bad(s, TORC_E_STORAGE);
+    check_ranges_beside(s);
+    end(s);
+}
+
+TEST(a_range_that_ends_before_a_bad_block_is_whole)
+{
+    rig_try(4, scan_up_to_a_bad_sector);
+}
+
+static void scan_up_to_a_lost_table(struct reactor *r, struct rig *world)
+{
+    struct scene *s = begin(r, world);
+    const struct table_set *set = s->rig->engine->tables;
+    const struct table_run *run = &set->runs[0];
+    char path[ENGINE_PATH_MAX];
+    for (uint32_t i = 0; i < set->run_count; i++)
+        run = set->runs[i].count > run->count ? &set->runs[i] : run;
+    CU_ASSERT_FATAL(run->count >= 3);
+    engine_table_path(s->rig->engine, run->tables[1]->number, path);
+    engine_rig_close(s->rig);
+    sim_disk_remove_file(world->disk, path);
+    engine_rig_open(s->rig, r);
+    find_bad(s, TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(scan(s, 0, KEYS, TORC_E_CORRUPT), s->first_bad);
+    check_ranges_beside(s);
+    end(s);
+}
+
+TEST(a_range_that_ends_before_a_lost_table_is_whole)
+{
+    rig_try(4, scan_up_to_a_lost_table);
 }

@@ -55,6 +55,7 @@ struct rig_request {
     const char *key;
     struct slice value;
     uint32_t deadline_ms;
+    uint32_t limit;
 };
 unsigned rig_ask(struct server_rig *rig, const struct rig_request *q);
 void rig_await(struct server_rig *rig); /* Waits: until all are answered or the connection has ended */
