@@ -167,7 +167,6 @@ static int give_out_separated(struct engine_cursor *c, struct record *out)
     int rc = value_reader_resolve(&c->values, out);
     if (rc) {
         MARK(scan_meets_a_value_that_cannot_be_read);
-        c->merge.error = rc; /* until a seek, as that of a bad block */
         return rc;
     }
     return ENGINE_CURSOR_RECORD;
@@ -190,7 +189,7 @@ static bool is_beyond(const struct engine_cursor *c, const struct record *record
     return c->is_backward ? order < 0 : order >= 0;
 }
 
-int engine_cursor_next(struct engine_cursor *c, struct record *out)
+static int next(struct engine_cursor *c, struct record *out)
 {
     int rc;
     uint32_t dead = 0;
@@ -209,5 +208,13 @@ int engine_cursor_next(struct engine_cursor *c, struct record *out)
     }
     if (rc == TORC_E_CORRUPT)
         MARK(scan_meets_a_bad_block);
+    return rc;
+}
+
+int engine_cursor_next(struct engine_cursor *c, struct record *out)
+{
+    int rc = next(c, out);
+    if (rc < 0)
+        c->merge.error = rc; /* until a seek: what could not be given out is not passed over */
     return rc;
 }

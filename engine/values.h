@@ -30,7 +30,7 @@ struct value_file {
     uint64_t live_bytes;  /* that tables of the present set point to; one value may count twice for a while */
     struct file *file;    /* null: it cannot be opened, and stays so until the next start */
     uint32_t references;  /* of table_refs */
-    bool is_damaged; /* it is too short, or a value of it could not be read: it is not collected any more */
+    bool is_damaged; /* it is short, or a value of it bad or not to be read by a merge: it is left alone */
     bool is_kept;    /* the manifest may name it, though nobody here does */
 };
 

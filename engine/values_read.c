@@ -77,8 +77,10 @@ static int accept(struct record *record, const struct value_pointer *p, const ui
     return 0;
 }
 
-/* An error of a value is told once a file, and counted. */
-static int note(struct engine *e, struct value_file *f, const struct value_pointer *p, int rc)
+/* An error of a value is told once a file, and counted. One read that failed for a user says little of the
+ * file, as it does of a table; but a merge would try it for ever. */
+static int note(struct engine *e, struct value_file *f, const struct value_pointer *p, int rc,
+                enum disk_class class)
 {
     char path[ENGINE_PATH_MAX];
     if (rc == TORC_E_CORRUPT) {
@@ -89,7 +91,7 @@ static int note(struct engine *e, struct value_file *f, const struct value_point
     } else {
         return rc;
     }
-    if (f->is_damaged)
+    if (f->is_damaged || (rc == TORC_E_STORAGE && class != DISK_COMPACTION))
         return rc;
     f->is_damaged = true;
     values_path(e, f->number, path);
@@ -121,7 +123,7 @@ int values_resolve(struct engine *e, struct record *record, struct value_buffer 
         rc = TORC_E_CORRUPT;
     if (rc == 0)
         rc = accept(record, &p, buffer->data + (value_offset(&p) - x.begin));
-    return note(e, f, &p, rc);
+    return note(e, f, &p, rc, DISK_FOREGROUND);
 }
 
 /* ---- many, forward ---- */
@@ -262,5 +264,5 @@ int value_reader_resolve(struct value_reader *v, struct record *record)
     if (rc == 0)
         rc = end <= w->end ? accept(record, &p, w->buffer.data + (value_offset(&p) - w->begin))
                            : TORC_E_CORRUPT;
-    return note(v->engine, f, &p, rc);
+    return note(v->engine, f, &p, rc, v->class);
 }

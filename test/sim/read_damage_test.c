@@ -1,5 +1,5 @@
-/* scan_damage_test.c - scans beside a sector that cannot be read or a table that is gone: all that is beside it
- * comes. */
+/* read_damage_test.c - gets and scans beside a sector that cannot be read, or a table that is gone: all that is
+ * beside it comes. */
 #include "engine/engine_internal.h"
 #include "test/engine/engine_rig.h"
 #include "test/sim/disk_rig.h"
@@ -24,7 +24,7 @@ static int by_key(const void *a, const void *b)
     return record_key_compare(a, b);
 }
 
-static struct scene *begin(struct reactor *r, struct rig *world)
+static struct scene *begin(struct reactor *r, struct rig *world, uint32_t value_log_min)
 {
     struct scene *s = calloc(1, sizeof *s);
     ASSERT(s);
@@ -32,6 +32,7 @@ static struct scene *begin(struct reactor *r, struct rig *world)
     s->rig = engine_rig_make();
     s->rig->options.directory = "shard";
     s->rig->options.table_bytes_max = 64 << 10;
+    s->rig->options.value_log_bytes_min = value_log_min;
     engine_rig_open(s->rig, r);
     for (uint32_t key = 0; key < KEYS; key++) {
         engine_rig_put(s->rig, &(struct rig_put){.key = key, .value_bytes = VALUE_BYTES});
@@ -123,7 +124,7 @@ static uint32_t scan_back(struct scene *s, uint32_t first, uint32_t end, int wan
 
 static void scan_beside_a_bad_sector(struct reactor *r, struct rig *world)
 {
-    struct scene *s = begin(r, world);
+    struct scene *s = begin(r, world, UINT32_MAX);
     break_sector(world);
     find_bad(s, TORC_E_STORAGE);
     CU_ASSERT(s->end_bad - s->first_bad <= IN_A_BLOCK_MAX);
@@ -157,7 +158,7 @@ static void check_ranges_beside(struct scene *s)
 
 static void scan_up_to_a_bad_sector(struct reactor *r, struct rig *world)
 {
-    struct scene *s = begin(r, world);
+    struct scene *s = begin(r, world, UINT32_MAX);
     break_sector(world);
     find_bad(s, TORC_E_STORAGE);
     check_ranges_beside(s);
@@ -171,7 +172,7 @@ TEST(a_range_that_ends_before_a_bad_block_is_whole)
 
 static void scan_up_to_a_lost_table(struct reactor *r, struct rig *world)
 {
-    struct scene *s = begin(r, world);
+    struct scene *s = begin(r, world, UINT32_MAX);
     const struct table_set *set = s->rig->engine->tables;
     const struct table_run *run = &set->runs[0];
     char path[ENGINE_PATH_MAX];
@@ -191,4 +192,27 @@ static void scan_up_to_a_lost_table(struct reactor *r, struct rig *world)
 TEST(a_range_that_ends_before_a_lost_table_is_whole)
 {
     rig_try(4, scan_up_to_a_lost_table);
+}
+
+static void read_a_value_once_in_vain(struct reactor *r, struct rig *world)
+{
+    struct scene *s = begin(r, world, VALUE_BYTES);
+    CU_ASSERT_FATAL(engine_counters(s->rig->engine).value_files > 0);
+    engine_rig_reopen(s->rig);
+    CU_ASSERT(engine_rig_check(s->rig, 1)); /* its block is in the cache from now on */
+    row_cache_clear(s->rig->engine->rows);
+    rig_set_fault(world, SIM_READ_ERROR);
+    CU_ASSERT_EQUAL(engine_rig_answer(s->rig, 1), TORC_E_STORAGE);
+    CU_ASSERT_EQUAL(engine_counters(s->rig->engine).value_reads, 2); /* it was the value, not the block */
+    rig_set_fault(world, SIM_FAULT_COUNT);
+    CU_ASSERT(engine_rig_check(s->rig, 1));
+    CU_ASSERT_EQUAL(engine_counters(s->rig->engine).value_files_damaged, 0);
+    CU_ASSERT_EQUAL(engine_rig_try_snapshot(s->rig), 0);
+    end(s);
+}
+
+/* The file counted as damaged from then on: no snapshot and no backup until the next start. */
+TEST(a_value_that_could_not_be_read_once_stops_no_snapshot)
+{
+    rig_try(4, read_a_value_once_in_vain);
 }
