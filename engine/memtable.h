@@ -68,6 +68,7 @@ void memtable_each_tag(const struct memtable *m, uint16_t vnode, void (*each)(vo
 /* From now on what is overwritten stays for memtable_run_get_until, until as many calls of the other. */
 void memtable_keep(struct memtable *m);
 void memtable_keep_end(struct memtable *m);
+uint32_t memtable_keepers(const struct memtable *m); /* who have not ended */
 
 /* ---- in order: the records of one vnode ---- */
 

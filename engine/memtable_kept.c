@@ -31,6 +31,11 @@ void memtable_keep_end(struct memtable *m)
         forget(m);
 }
 
+uint32_t memtable_keepers(const struct memtable *m)
+{
+    return m->kept.keepers;
+}
+
 void memtable_kept_deinit(struct memtable *m)
 {
     forget(m);

@@ -104,7 +104,7 @@ uint64_t engine_view_bytes(const struct engine_view *v)
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < v->count; i++)
         if (!is_of_engine(v->engine, v->memtables[i]))
-            bytes += memtable_bytes(v->memtables[i]);
+            bytes += memtable_bytes(v->memtables[i]) / memtable_keepers(v->memtables[i]);
     return bytes;
 }
 

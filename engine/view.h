@@ -25,7 +25,7 @@ MUST_CHECK int engine_view_fix(struct engine_view *v, uint64_t clock, uint64_t n
                                const bool *is_cancelled);
 void engine_view_close(struct engine_view *v); /* Requires: no cursor of it. Null is allowed. */
 
-/* Memory that only views hold: of memtables that the engine has flushed. */
+/* Memory that only views hold: of memtables that the engine has flushed. Of one that several hold, a part. */
 uint64_t engine_view_bytes(const struct engine_view *v);
 
 #endif

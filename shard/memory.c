@@ -17,7 +17,8 @@ enum {
     OUTPUT_SHARE = 8,
     OUTPUT_BYTES_MIN = 1 << 20,
     VIEWS_SHARE = 8,
-    VIEWS_BYTES_MAX = 256 << 20,
+    VIEWS_BYTES_MAX = 1 << 30,
+    VIEWS_MEMTABLES = 3, /* at least: what was active and frozen when a view was opened must not end it */
     JOBS_SHARE = 4,
     JOBS_AT_ONCE_MIN = 4,
     BYTES_OF_JOB_PER_VALUE = 2, /* the value as it was read, and in its block */
@@ -52,13 +53,14 @@ struct memory_plan memory_plan_of(const struct options *o, uint64_t process_byte
     uint64_t jobs = heap / JOBS_SHARE / ((uint64_t)value_bytes_max * BYTES_OF_JOB_PER_VALUE);
     uint64_t cache = o->cache_bytes ? least(o->cache_bytes / o->cores, heap)
                                     : at_least(heap - heap / SPARE_SHARE, CACHE_BYTES_MIN);
+    uint64_t memtable = o->memtable_bytes ? o->memtable_bytes : memtable_bytes_of(heap);
     return (struct memory_plan){
         .heap_bytes_max = heap,
-        .memtable_bytes = o->memtable_bytes ? o->memtable_bytes : memtable_bytes_of(heap),
+        .memtable_bytes = memtable,
         .cache_bytes = cache,
         .output_bytes_max = least(at_least(heap / OUTPUT_SHARE, OUTPUT_BYTES_MIN), OUTPUT_BYTES_MAX),
         .carry_bytes_max = at_least(heap / OUTPUT_SHARE, FRAME_BYTES_MAX),
-        .views_bytes_max = least(heap / VIEWS_SHARE, VIEWS_BYTES_MAX),
+        .views_bytes_max = at_least(least(heap / VIEWS_SHARE, VIEWS_BYTES_MAX), VIEWS_MEMTABLES * memtable),
         .jobs_at_once_max = (unsigned)at_least(least(jobs, JOB_TASKS_MAX), JOBS_AT_ONCE_MIN),
     };
 }

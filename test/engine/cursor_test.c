@@ -370,6 +370,25 @@ TEST_IN_REACTOR(cursor_of_a_view_sees_its_moment_through_writes_flushes_and_merg
     engine_rig_free(rig);
 }
 
+TEST_IN_REACTOR(views_that_share_a_memtable_count_it_once)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    fill(rig, 100);
+    struct engine_view *first = open_view(rig), *second = open_view(rig);
+    CU_ASSERT_EQUAL(engine_view_bytes(first), 0); /* the engine has it, too */
+    write_odd(rig, 3000);
+    engine_rig_settle(rig);
+    uint64_t of_both = engine_view_bytes(first) + engine_view_bytes(second);
+    CU_ASSERT(of_both > rig->options.memtable_bytes / 2);
+    engine_view_close(first);
+    uint64_t of_one = engine_view_bytes(second);
+    CU_ASSERT(of_one >= of_both && of_one < of_both + 16);
+    engine_view_close(second);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(view_has_what_is_overwritten_between_its_opening_and_its_moment)
 {
     static const bool is_cancelled = false;

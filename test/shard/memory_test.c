@@ -30,7 +30,7 @@ TEST(all_parts_of_a_plan_fit_into_the_part_of_the_core)
             uint64_t memtables =
                 p.memtable_bytes * 11 / 10 * 5; /* one active, four that wait to be flushed */
             uint64_t jobs = (uint64_t)p.jobs_at_once_max * 2 * VALUE_BYTES_MAX;
-            uint64_t sum = memtables + jobs + p.output_bytes_max + p.carry_bytes_max;
+            uint64_t sum = memtables + jobs + p.output_bytes_max + p.carry_bytes_max + p.views_bytes_max;
             CU_ASSERT(sum < p.heap_bytes_max);
         }
 }
@@ -43,6 +43,17 @@ TEST(a_small_part_has_fewer_jobs_and_smaller_memtables)
     CU_ASSERT(small.memtable_bytes < 8 * MIB);
     CU_ASSERT_EQUAL(large.memtable_bytes, 256 * MIB);
     CU_ASSERT_EQUAL(large.output_bytes_max, OUTPUT_BYTES_MAX);
+}
+
+/* One active and one frozen, with their indexes. */
+TEST(a_view_may_hold_what_was_in_memory_when_it_was_opened)
+{
+    for (uint64_t part = OPTIONS_MEMORY_MIN; part <= 64 * GIB; part *= 2) {
+        struct memory_plan p = plan_of(part, 1);
+        CU_ASSERT(p.views_bytes_max >= p.memtable_bytes * 5 / 2);
+    }
+    struct options o = {.memory = 4 * GIB, .cores = 1, .memtable_bytes = 512 * MIB};
+    CU_ASSERT(memory_plan_of(&o, 10 * GIB, VALUE_BYTES_MAX).views_bytes_max >= 1280 * MIB);
 }
 
 TEST(what_is_asked_for_wins_over_the_plan)
