@@ -1,4 +1,4 @@
-/* page_damage_test.c - pages of a scan in whose way a sector cannot be read: they bring all that is before it. */
+/* page_damage_test.c - pages of a scan in whose way a sector cannot be read bring all that is before it. */
 #include "test/sim/server_rig.h"
 
 #include <stdio.h>

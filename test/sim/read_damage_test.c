@@ -1,5 +1,5 @@
-/* read_damage_test.c - gets and scans beside a sector that cannot be read, or a table that is gone: all that is
- * beside it comes. */
+/* read_damage_test.c - gets and scans beside a sector that cannot be read, or a table that is gone: all that
+ * is beside it comes. */
 #include "engine/engine_internal.h"
 #include "test/engine/engine_rig.h"
 #include "test/sim/disk_rig.h"
