@@ -138,7 +138,7 @@ SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c,$(SRC_sim)) $
 SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(patsubst %,test/engine/%_test.c,cache compaction restore snapshot \
 	cursor cursor_damage disk engine engine_damage engine_deadline engine_settings entry filter memtable merge pace reshard row_cache scrub table table_cursor table_damage \
 	copy manifest_format table_expiry table_format table_visit \
-	values values_format) \
+	values values_ahead values_format) \
 	$(patsubst %,test/engine/%.c,damage engine_rig shard_rig) test/offline/check_test.c
 # tools/sabotage asks for it, too.
 SIM_TEST_OBJECTS = $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_offline) $(SRC_sim_server))

@@ -103,8 +103,7 @@ static int add_record(struct engine *e, struct build *b, struct table_writer *w,
         return rc;
     if (is_changed && (record->flags & RECORD_TOMBSTONE) && is_held_elsewhere(e, b, record))
         return 0;
-    return is_changed ? table_writer_add(w, record)
-                      : table_writer_add_entry(w, record, merge_entry(b->merge));
+    return is_changed ? table_writer_add(w, record) : table_writer_add_entry(w, record, b->entry);
 }
 
 /* Waits: until what was merged is paid for. */
@@ -132,14 +131,25 @@ static uint64_t pointed_bytes(const struct record *record)
     return is_pointer ? value_stored_bytes(p.bytes) : 0;
 }
 
-/* Returns: as merge_next; 0 at the end of the keys that are asked for, too. Waits until it is paid for. */
+/* Waits. Returns: as merge_next; 0 at the end of the keys that are asked for, too. */
+static int take_record(struct build *b, struct record *record)
+{
+    if (b->values.ahead)
+        return values_ahead_next(b->values.ahead, record, &b->entry);
+    int rc = merge_next(b->merge, record);
+    if (rc == 1 && b->end && record_key_compare(&record->key, b->end) >= 0)
+        return 0;
+    if (rc == 1)
+        b->entry = merge_entry(b->merge);
+    return rc;
+}
+
+/* Returns: as take_record. Waits until it is paid for. */
 static int next_record(struct engine *e, struct build *b, struct record *record)
 {
     if (b->pace && b->unpaid_bytes + b->values.moved_bytes - b->paid_moves >= PAY_BYTES)
         pay(e, b);
-    int rc = merge_next(b->merge, record);
-    if (rc == 1 && b->end && record_key_compare(&record->key, b->end) >= 0)
-        return 0;
+    int rc = take_record(b, record);
     b->unpaid_bytes += rc == 1 ? entry_bytes(record) : 0;
     b->pointed_bytes += rc == 1 ? pointed_bytes(record) : 0;
     return rc;
@@ -320,22 +330,39 @@ static int build_again(struct engine *e, struct build *b)
     MARK(table_that_failed_is_made_again);
     b->is_at_end = false;
     b->is_made_again = true;
+    if (b->values.ahead)
+        values_ahead_restart(b->values.ahead);
     int rc = merge_seek_anew(b->merge, b->count > 0 ? last_key(b) : &first);
     b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
     return rc ? rc : build_next(e, b);
+}
+
+/* Waits. */
+static int begin(struct engine *e, struct build *b)
+{
+    const struct record_key first = first_key(e, b);
+    b->now_ms = reactor_wall_ms(e->reactor);
+    merge_use_disk(b->merge, share_of(e, b));
+    merge_read_until(b->merge, b->end);
+    b->resumed_ns = reactor_clock_ns(e->reactor);
+    int rc = 0;
+    if (values_ahead_pays(b->merge)) {
+        rc = values_ahead_init(&b->ahead, e, b->merge, &b->values);
+        b->ahead.end = b->end;
+        b->values.ahead = &b->ahead;
+    }
+    if (rc)
+        return rc;
+    rc = merge_seek(b->merge, &first);
+    b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
+    return rc;
 }
 
 int engine_build_tables(struct engine *e, struct build *b)
 {
     values_build_init(&b->values, e, share_of(e, b));
     b->values.gives_up = b->gives_up;
-    const struct record_key first = first_key(e, b);
-    b->now_ms = reactor_wall_ms(e->reactor);
-    merge_use_disk(b->merge, share_of(e, b));
-    merge_read_until(b->merge, b->end);
-    b->resumed_ns = reactor_clock_ns(e->reactor);
-    int rc = merge_seek(b->merge, &first);
-    b->is_input_bad = rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
+    int rc = begin(e, b);
     while (rc == 0 && !b->is_at_end) {
         rc = build_next(e, b);
         for (int i = 1; i < TABLE_TRIES && can_be_made_again(e, b, rc); i++)
@@ -347,6 +374,8 @@ int engine_build_tables(struct engine *e, struct build *b)
         let_go(e, b->tables, b->count, true);
         b->count = 0;
     }
+    if (b->values.ahead)
+        values_ahead_deinit(b->values.ahead);
     values_build_deinit(&b->values);
     return rc;
 }

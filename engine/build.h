@@ -12,7 +12,7 @@
 
 #include "engine/engine_internal.h"
 #include "engine/merge.h"
-#include "engine/values_build.h"
+#include "engine/values_ahead.h"
 
 struct build {
     struct merge *merge; /* not yet sought */
@@ -40,7 +40,9 @@ struct build {
     bool is_at_end;
     bool is_made_again;         /* the merge may give out the last record of the table before once more */
     struct values_build values; /* of the table in the making */
-    bool is_input_bad;          /* the error is that of merge->bad_source: it cannot be read */
+    struct values_ahead ahead;  /* of a merge whose tables point to values */
+    struct slice entry;         /* of the record that was taken last, all of it */
+    bool is_input_bad;          /* the error is that of merge->place: it cannot be read */
 };
 
 /* Waits. Writes, syncs and opens the tables; their names are durable, the manifest does not know them yet.

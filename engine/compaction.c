@@ -6,6 +6,8 @@
 #include "engine/compaction.h"
 #include "reactor/base/mark.h"
 
+#include <math.h>
+
 enum {
     TIER_RUNS = 8, /* of one tier, and merged at once */
     TIER_FACTOR = 8,
@@ -14,12 +16,14 @@ enum {
     CROWDED_TIER_RUNS = 4,
     IDLE_TIER_RUNS = 2, /* nothing is written: a get asks fewer filters */
     TRIGGER_MEMTABLES = 4,
-    TRIGGER_PER_CENT = 13, /* of the bottom */
-    DEBT_TRIGGERS = 2,     /* upper runs never hold more than so many triggers */
+    DEBT_TRIGGERS = 2, /* upper runs never hold more than so many triggers */
     TIER_ROOM_MEMTABLES = 2,
     IDLE_SHARE = 64,             /* of a memtable: less than that is nothing */
     TABLE_BYTES_LEAST = 16 << 10 /* of a table of few records: block, index, filter, footer */
 };
+
+/* Of the live data: what upper runs and garbage in value logs may take together, about. */
+static const double SPARE_PER_CENT = 26;
 
 #define LOOK_NS UINT64_C(5000000000) /* between looks whether anything is written */
 
@@ -38,12 +42,24 @@ bool compaction_is_upper(const struct table_run *run)
     return !table_run_is_bottom(run) && !compaction_is_damaged(run);
 }
 
+/* Upper runs of a share t of the bottom cost about b / 2t bytes of merging for a byte written, where tables
+ * hold the share b of the bottom, and value logs with a share g of garbage 1 / 2g of moving. Where t and g
+ * have one sum both together are least with t / g = sqrt(b): half of it without value logs, a sixth of it
+ * where tables are 4 % of all. */
+static double trigger_per_cent(const struct table_run *bottom)
+{
+    double root = sqrt((double)bottom->bytes / (double)table_run_full_bytes(bottom));
+    return SPARE_PER_CENT * root / (1 + root);
+}
+
 uint64_t compaction_trigger_bytes(const struct engine *e)
 {
     uint64_t memtable = e->options.memtable_bytes;
     uint64_t bytes = TRIGGER_MEMTABLES * (memtable > TABLE_BYTES_LEAST ? memtable : TABLE_BYTES_LEAST);
     const struct table_run *bottom = table_set_bottom(e->tables);
-    uint64_t share = bottom ? table_run_full_bytes(bottom) / 100 * TRIGGER_PER_CENT : 0;
+    if (!bottom)
+        return bytes;
+    uint64_t share = (uint64_t)((double)(table_run_full_bytes(bottom) / 100) * trigger_per_cent(bottom));
     return share > bytes ? share : bytes;
 }
 
@@ -106,8 +122,7 @@ struct table_run merging_part(const struct table_run *run, uint32_t first, uint3
 
 void compaction_set_aside(struct engine *e, const struct merge *merge, int code)
 {
-    const struct merge_source *bad = &merge->sources[merge->bad_source];
-    struct table_ref *ref = bad->run->tables[bad->table];
+    struct table_ref *ref = merge->sources[merge->place.source].run->tables[merge->place.table];
     char path[ENGINE_PATH_MAX];
     engine_table_path(e, ref->number, path);
     MARK(table_that_a_merge_cannot_read_is_set_aside);

@@ -19,7 +19,7 @@
 #include "reactor/base/mark.h"
 
 enum {
-    IDLE_SHARE = 16, /* of the bottom: so much in upper runs is merged when there is nothing else to do */
+    IDLE_SHARE = 16, /* of the bottom, or half of the trigger: so much in upper runs is merged when idle */
     HURRY_SHARE = 4, /* of the trigger: so much above it, and merges are paid eight times as fast */
     HURRY_LEAST = 8,
 };
@@ -75,7 +75,9 @@ static bool is_due_when_idle(const struct engine *e, uint64_t upper_bytes)
     const struct table_run *bottom = table_set_bottom(e->tables);
     if (count_upper_runs(e) < (bottom ? 1 : 2))
         return false;
-    return e->round.is_of_idleness || upper_bytes >= (bottom ? table_run_full_bytes(bottom) / IDLE_SHARE : 0);
+    uint64_t share = bottom ? table_run_full_bytes(bottom) / IDLE_SHARE : 0;
+    uint64_t half = compaction_trigger_bytes(e) / 2;
+    return e->round.is_of_idleness || upper_bytes >= (share < half ? share : half);
 }
 
 bool round_is_due(const struct engine *e)

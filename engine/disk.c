@@ -169,6 +169,11 @@ static int wait_for_grant(struct disk *d, enum disk_class class, uint32_t bytes)
     return rc;
 }
 
+bool disk_is_free(const struct disk *d, uint32_t bytes)
+{
+    return !d || d->is_stopped || (!is_anyone_waiting(d) && has_room(d, bytes));
+}
+
 int disk_acquire(struct disk *d, enum disk_class class, uint32_t bytes)
 {
     if (!d)
@@ -180,7 +185,7 @@ int disk_acquire(struct disk *d, enum disk_class class, uint32_t bytes)
         return 0;
     if (d->is_stopped)
         return TORC_E_CANCELLED;
-    if (is_anyone_waiting(d) || !has_room(d, bytes))
+    if (!disk_is_free(d, bytes))
         return wait_for_grant(d, class, bytes);
     take(d, class, bytes);
     return 0;

@@ -45,6 +45,8 @@ void disk_stop(struct disk *d);
 /* Waits: until the class may have `bytes` more in flight. Returns: 0; TORC_E_CANCELLED after disk_stop, and
  * nothing was acquired. The foreground never waits and is never cancelled. */
 MUST_CHECK int disk_acquire(struct disk *d, enum disk_class class, uint32_t bytes);
+/* Would disk_acquire answer at once? */
+bool disk_is_free(const struct disk *d, uint32_t bytes);
 /* The transfer is over. From anywhere, also outside of a task. */
 void disk_release(struct disk *d, enum disk_class class, uint32_t bytes);
 

@@ -128,9 +128,14 @@ static void pop_front(struct merge *m)
 
 /* ---- all of them ---- */
 
+static struct merge_place place_of(const struct merge *m, const struct merge_source *s)
+{
+    return (struct merge_place){.source = (uint32_t)(s - m->sources), .table = s->table};
+}
+
 static int fail(struct merge *m, const struct merge_source *source, int code)
 {
-    m->bad_source = (uint32_t)(source - m->sources);
+    m->place = place_of(m, source);
     m->error = code;
     return code;
 }
@@ -223,7 +228,7 @@ int merge_next(struct merge *m, struct record *out)
         return fail(m, best, TORC_E_CORRUPT);
     }
     m->given = best;
-    m->bad_source = (uint32_t)(best - m->sources); /* should the record turn out to be out of order */
+    m->place = place_of(m, best);
     *out = best->current;
     return 1;
 }

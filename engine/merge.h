@@ -11,6 +11,12 @@
 
 #include "engine/merge_source.h"
 
+/* A table that a record came out of. */
+struct merge_place {
+    uint32_t source;
+    uint32_t table; /* of its run */
+};
+
 struct merge {
     struct reactor *reactor;
     struct merge_source *sources;
@@ -21,7 +27,7 @@ struct merge {
     uint32_t capacity;
     bool is_backward;
     const struct merge_source *given; /* whose record was given out last; null: none */
-    uint32_t bad_source;              /* whose error it is */
+    struct merge_place place;         /* of that record, or whose error it is */
     int error; /* comes again until a seek: nothing is passed over, so nothing older takes its place */
 };
 

@@ -3,6 +3,7 @@
 
 #include "engine/engine_internal.h"
 #include "engine/entry.h"
+#include "engine/values_ahead.h"
 #include "reactor/base/mark.h"
 
 #include <errno.h>
@@ -59,19 +60,32 @@ void values_build_begin(struct values_build *b, uint64_t number)
 
 /* ---- pointers ---- */
 
+/* The file's place in the row; count when it has none. */
+static uint32_t find_place(const struct values_build *b, const struct value_file *f)
+{
+    if (b->count > 0 && b->row[b->latest].file == f->number)
+        return b->latest;
+    uint32_t place = 0;
+    while (place < b->count && b->row[place].file != f->number)
+        place++;
+    return place;
+}
+
+bool values_build_moves(const struct values_build *b, const struct value_file *f)
+{
+    return values_is_collected(b->engine, f) || (b->count >= FILES_USUAL_MAX && find_place(b, f) == b->count);
+}
+
 /* Finds or makes the file's place in the row. Returns: null when there are `count_max`. */
 static struct value_reference *refer(struct values_build *b, const struct value_file *f, uint32_t count_max)
 {
-    if (b->count > 0 && b->row[b->latest].file == f->number)
-        return &b->row[b->latest];
-    for (uint32_t i = 0; i < b->count; i++)
-        if (b->row[i].file == f->number) {
-            b->latest = i;
-            return &b->row[i];
-        }
-    if (b->count >= count_max)
+    uint32_t place = find_place(b, f);
+    if (place == b->count && b->count >= count_max)
         return NULL;
-    b->latest = b->count++;
+    b->latest = place;
+    if (place < b->count)
+        return &b->row[place];
+    b->count++;
     b->row[b->latest] =
         (struct value_reference){.file = f->number, .file_bytes = f->bytes, .share_bytes = f->share_bytes};
     return &b->row[b->latest];
@@ -89,8 +103,11 @@ static bool copy_pointer(struct values_build *b, const struct value_file *f, con
 }
 
 /* Waits. Returns: as value_reader_resolve. */
-static int read_value(struct values_build *b, struct record *record)
+static int read_value(struct values_build *b, struct record *record, const struct value_pointer *p)
 {
+    const uint8_t *stored = b->ahead ? values_ahead_find(b->ahead, p) : NULL;
+    if (stored && value_accept(record, p, stored) == 0)
+        return 0;
     int rc = value_reader_resolve(&b->reader, record);
     for (int i = 1; i < READ_TRIES && b->gives_up && rc == TORC_E_STORAGE; i++)
         rc = value_reader_resolve(&b->reader, record);
@@ -120,7 +137,7 @@ static int take_pointer(struct values_build *b, struct record *record, bool *is_
     bool is_given_up = b->gives_up && value_file_is_lost(f);
     if (!is_given_up && !values_is_collected(e, f) && copy_pointer(b, f, &p, FILES_USUAL_MAX))
         return 0;
-    int rc = read_value(b, record);
+    int rc = read_value(b, record, &p);
     *is_changed = rc == 0;
     if (rc != TORC_E_CORRUPT && rc != TORC_E_STORAGE)
         return rc;

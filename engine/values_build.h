@@ -13,6 +13,8 @@
 #include "engine/table_output.h"
 #include "engine/values_read.h"
 
+struct values_ahead;
+
 struct values_build {
     struct engine *engine;
     uint64_t number;             /* of the table, and of its own file */
@@ -27,7 +29,8 @@ struct values_build {
     uint64_t moved_bytes;    /* of values, ever */
     struct disk_share share; /* that the own file is written in */
     struct table_output output;
-    struct value_reader reader;           /* of values that are moved */
+    struct values_ahead *ahead;           /* that has read values that are moved; null: none was */
+    struct value_reader reader;           /* of the others */
     uint8_t pointer[VALUE_POINTER_BYTES]; /* of the record taken last */
 };
 
@@ -36,6 +39,9 @@ void values_build_deinit(struct values_build *b); /* Waits. Removes a file that 
 
 /* Waits. For a new table; what the one before has left is dropped. */
 void values_build_begin(struct values_build *b, uint64_t number);
+
+/* Would a value of the file be moved, by what is known now? */
+bool values_build_moves(const struct values_build *b, const struct value_file *f);
 
 /* Waits. Takes a record on its way into the table: its value may become a pointer, which lives until the next
  * call; then *is_changed, and its entry, where it has one, is not what goes into the table. A value that

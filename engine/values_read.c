@@ -11,26 +11,8 @@ enum {
     GAP_BYTES_MAX = 64 << 10, /* a larger one ends reading ahead */
     SCAN_WINDOWS = 16,
     SCAN_AHEAD_BYTES_MAX = 64 << 10,
-    MERGE_WINDOWS_MIN = 4,
-    MERGE_WINDOWS_MAX = 64,
-    MERGE_AHEAD_BYTES_MAX = 256 << 10,
 };
 static_assert(AHEAD_BYTES_FIRST % VALUE_UNIT_BYTES == 0, "what is read ahead is whole units");
-
-/* The units around a value. */
-struct extent {
-    uint64_t begin;
-    uint64_t end;
-};
-
-static struct extent extent_of(const struct value_pointer *p)
-{
-    uint64_t end = value_offset(p) + VALUE_HEADER_BYTES + p->bytes;
-    return (struct extent){
-        .begin = value_offset(p) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES,
-        .end = (end + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES,
-    };
-}
 
 /* ---- memory ---- */
 
@@ -65,13 +47,12 @@ static int find(const struct engine *e, const struct record *record, struct valu
     return TORC_E_CORRUPT;
 }
 
-/* Makes the record whole when `header` is where its value begins and all is as it was written. */
-static int accept(struct record *record, const struct value_pointer *p, const uint8_t *header)
+int value_accept(struct record *record, const struct value_pointer *p, const uint8_t *stored)
 {
     struct record whole = *record;
-    whole.value = slice_of(header + VALUE_HEADER_BYTES, p->bytes);
+    whole.value = slice_of(stored + VALUE_HEADER_BYTES, p->bytes);
     whole.flags &= (uint8_t)~RECORD_SEPARATED;
-    if (!value_header_is_of(header, p) || !entry_verify(&whole))
+    if (!value_header_is_of(stored, p) || !entry_verify(&whole))
         return TORC_E_CORRUPT;
     *record = whole;
     return 0;
@@ -109,7 +90,7 @@ int values_resolve(struct engine *e, struct record *record, struct value_buffer 
     int rc = find(e, record, &p, &f);
     if (rc)
         return rc;
-    struct extent x = extent_of(&p);
+    struct value_extent x = value_extent_of(&p);
     rc = reserve(e->reactor, buffer, x.end - x.begin);
     if (rc)
         return rc;
@@ -122,7 +103,7 @@ int values_resolve(struct engine *e, struct record *record, struct value_buffer 
     else if ((uint64_t)got < value_offset(&p) - x.begin + VALUE_HEADER_BYTES + p.bytes)
         rc = TORC_E_CORRUPT;
     if (rc == 0)
-        rc = accept(record, &p, buffer->data + (value_offset(&p) - x.begin));
+        rc = value_accept(record, &p, buffer->data + (value_offset(&p) - x.begin));
     return note(e, f, &p, rc, DISK_FOREGROUND);
 }
 
@@ -138,17 +119,9 @@ void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class
     *v = (struct value_reader){
         .engine = e,
         .class = class,
-        .window_count = SCAN_WINDOWS,
-        .ahead_bytes_max = SCAN_AHEAD_BYTES_MAX,
+        .window_count = class == DISK_COMPACTION ? 1 : SCAN_WINDOWS,
+        .ahead_bytes_max = class == DISK_COMPACTION ? 0 : SCAN_AHEAD_BYTES_MAX,
     };
-    if (class != DISK_COMPACTION)
-        return;
-    uint64_t bytes = e->options.memtable_bytes / 2; /* a window has room for twice what is read ahead */
-    uint64_t each = bytes / MERGE_WINDOWS_MAX / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
-    v->ahead_bytes_max = lesser(each > AHEAD_BYTES_FIRST ? each : AHEAD_BYTES_FIRST, MERGE_AHEAD_BYTES_MAX);
-    v->window_count = (uint32_t)lesser(bytes / v->ahead_bytes_max, MERGE_WINDOWS_MAX);
-    if (v->window_count < MERGE_WINDOWS_MIN)
-        v->window_count = MERGE_WINDOWS_MIN;
 }
 
 void value_reader_deinit(struct value_reader *v)
@@ -188,8 +161,8 @@ static int reserve_window(struct value_reader *v, struct value_window *w, size_t
 }
 
 /* What is worth reading for the extent: more behind it, or before it when the file is read backward. */
-static struct extent widen(const struct value_reader *v, const struct value_window *w,
-                           const struct value_file *f, struct extent x)
+static struct value_extent widen(const struct value_reader *v, const struct value_window *w,
+                                 const struct value_file *f, struct value_extent x)
 {
     uint64_t more = lesser(w->ahead_bytes ? w->ahead_bytes * 2 : AHEAD_BYTES_FIRST, v->ahead_bytes_max);
     uint64_t rest = f->bytes > x.end ? f->bytes - x.end : 0;
@@ -205,7 +178,7 @@ static struct extent widen(const struct value_reader *v, const struct value_wind
 
 /* Waits. Returns: the bytes read, or an error of the system. */
 static int64_t read_some(struct value_reader *v, const struct value_file *f, struct value_window *w,
-                         struct extent x)
+                         struct value_extent x)
 {
     struct engine *e = v->engine;
     uint32_t bytes = (uint32_t)(x.end - x.begin);
@@ -222,9 +195,10 @@ static int64_t read_some(struct value_reader *v, const struct value_file *f, str
 }
 
 /* Waits. Reads at least the extent; what is around it must not make the read fail. */
-static int fill(struct value_reader *v, const struct value_file *f, struct value_window *w, struct extent x)
+static int fill(struct value_reader *v, const struct value_file *f, struct value_window *w,
+                struct value_extent x)
 {
-    struct extent wide = widen(v, w, f, x);
+    struct value_extent wide = widen(v, w, f, x);
     uint64_t more = (wide.end - wide.begin) - (x.end - x.begin);
     w->file = 0; /* until it is read */
     int rc = reserve_window(v, w, wide.end - wide.begin);
@@ -255,14 +229,14 @@ int value_reader_resolve(struct value_reader *v, struct record *record)
         v->windows = reactor_alloc_zeroed(v->engine->reactor, v->window_count * sizeof v->windows[0]);
     if (!v->windows)
         return TORC_E_NO_MEMORY;
-    struct extent x = extent_of(&p);
+    struct value_extent x = value_extent_of(&p);
     struct value_window *w = window_of(v, f->number);
     uint64_t end = value_offset(&p) + VALUE_HEADER_BYTES + p.bytes;
     w->used = ++v->turn;
     if (w->file == 0 || x.begin < w->begin || end > w->end)
         rc = fill(v, f, w, x);
     if (rc == 0)
-        rc = end <= w->end ? accept(record, &p, w->buffer.data + (value_offset(&p) - w->begin))
+        rc = end <= w->end ? value_accept(record, &p, w->buffer.data + (value_offset(&p) - w->begin))
                            : TORC_E_CORRUPT;
     return note(v->engine, f, &p, rc, v->class);
 }

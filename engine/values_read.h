@@ -1,7 +1,7 @@
 /* values_read.h - the true values of records that point into value logs.
  *
  *   a get:            one read of the units around the value
- *   a scan, a merge:  a value_reader, with windows that read ahead
+ *   a scan, a merge:  a value_reader; of a scan with windows that read ahead
  *
  *   file 7:   ... | v | v | v | v | v | ...
  *                     |<- window ->|
@@ -14,6 +14,24 @@
 
 #include "engine/disk.h"
 #include "engine/values.h"
+
+/* The units around a value, from byte to byte. */
+struct value_extent {
+    uint64_t begin;
+    uint64_t end;
+};
+static inline struct value_extent value_extent_of(const struct value_pointer *p)
+{
+    uint64_t end = value_offset(p) + VALUE_HEADER_BYTES + p->bytes;
+    return (struct value_extent){
+        .begin = value_offset(p) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES,
+        .end = (end + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES,
+    };
+}
+
+/* Makes the record whole when the bytes at `stored`, header and value, are what its pointer `p` was made
+ * for. Returns: 0 with the value where it is; TORC_E_CORRUPT, and the record is as it was. */
+MUST_CHECK int value_accept(struct record *record, const struct value_pointer *p, const uint8_t *stored);
 
 /* Memory of one value that was read. */
 struct value_buffer {
@@ -39,8 +57,8 @@ struct value_window {
     struct value_buffer buffer;
 };
 
-/* Caller's memory. A scan has 16 windows. A merge has up to 64: it goes through all the files that its tables
- * point into at once, and those without a window of their own are read value by value. */
+/* Caller's memory. A scan has 16 windows; a merge has one and reads value by value: what it needs in numbers
+ * is read ahead by values_ahead.h. */
 struct value_reader {
     struct engine *engine;
     enum disk_class class;
@@ -51,7 +69,7 @@ struct value_reader {
 };
 
 /* It holds twice ahead_bytes_max a window at most, and one value of the largest: for a scan 2 MiB, for a
- * merge (DISK_COMPACTION) as much as a memtable, 128 KiB at least and 32 MiB at most. */
+ * merge (DISK_COMPACTION) that value. */
 void value_reader_init(struct value_reader *v, struct engine *e, enum disk_class class);
 void value_reader_deinit(struct value_reader *v);
 /* Waits sometimes. As values_resolve; the value lives until the next call. Also returns TORC_E_CANCELLED when
