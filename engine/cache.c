@@ -18,10 +18,11 @@ enum {
     SLAB_BYTES = SLAB_UNITS * CACHE_UNIT_BYTES,
     NONE = 0, /* of a frame or slab number: what is zeroed is empty, so a large cache is made at no cost */
     FRAMES_MAX = UINT32_MAX >> 3,
-    SLOTS_PER_FRAME = 2,    /* at least: the index is at most half full */
-    LARGE_SHARE = 8,        /* a block above 1/8 of the budget is not kept: it would push out too much */
-    TRIM_SLABS = 8,         /* or large blocks, given back in one go */
-    SWEEP_STEPS_MAX = 4096, /* then the hand takes a visited one too, so that no sweep stalls the core */
+    SLOTS_PER_FRAME = 2,   /* at least: the index is at most half full */
+    LARGE_SHARE = 8,       /* a block above 1/8 of the budget is not kept: it would push out too much */
+    TRIM_SLABS = 8,        /* or large blocks, given back in one go */
+    SWEEP_STEPS_MAX = 512, /* then the hand takes a visited one too, so that no sweep stalls the core */
+    TRIM_STEPS_MAX = 1024, /* of the hand, in one go: each may be a miss of the processor's cache */
 };
 static_assert((int)CACHE_UNIT_BYTES == (int)FILE_ALIGNMENT, "a read goes straight into its frame");
 #define SLAB_ALL_FREE UINT32_MAX
@@ -284,6 +285,7 @@ static uint32_t find_victim(struct cache *c)
         if (f->pins == 0)
             f->is_visited = false;
         c->hand = f->newer;
+        c->counters.hand_steps++;
     }
     return NONE;
 }
@@ -360,7 +362,8 @@ void cache_resize(struct cache *c, uint64_t budget_bytes)
 
 bool cache_trim(struct cache *c)
 {
-    for (unsigned i = 0; i < TRIM_SLABS; i++) {
+    uint64_t steps_end = c->counters.hand_steps + TRIM_STEPS_MAX;
+    for (unsigned i = 0; i < TRIM_SLABS && c->counters.hand_steps < steps_end; i++) {
         if (c->fixed_bytes + c->block_bytes <= c->budget)
             return false;
         if (!give_back_some(c) && c->queue_count == 0)

@@ -29,9 +29,10 @@ struct cache_counters {
     uint64_t misses; /* blocks that had to be read; waiting for another's read counts as neither */
     uint64_t shared; /* waited for a read that was under way */
     uint64_t evictions;
-    uint64_t bypasses; /* found no room and were not kept */
-    uint64_t bytes;    /* of memory now, all of it */
-    uint64_t blocks;   /* now */
+    uint64_t bypasses;   /* found no room and were not kept */
+    uint64_t hand_steps; /* past frames that stay */
+    uint64_t bytes;      /* of memory now, all of it */
+    uint64_t blocks;     /* now */
 };
 
 /* Which block: `position` and `units` count CACHE_UNIT_BYTES in the file of the table. */

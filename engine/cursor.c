@@ -9,7 +9,7 @@
 #include "engine/view.h"
 #include "reactor/base/mark.h"
 
-enum { CALLS_PER_YIELD = 32 };
+enum { CALLS_PER_YIELD = 32, BYTES_PER_YIELD = 64 * 1024 };
 
 struct engine_cursor {
     struct engine *engine;
@@ -18,6 +18,7 @@ struct engine_cursor {
     struct merge merge;
     uint64_t now_ms;
     uint32_t calls;
+    uint64_t value_bytes; /* of values that were hashed or copied since it last looked at the time */
     uint32_t dead_max;
     bool is_backward;
     bool is_keys_only;
@@ -139,10 +140,12 @@ int engine_cursor_seek(struct engine_cursor *c, const struct record_key *to)
     return seek(c, to);
 }
 
-/* What was given out is copied as it is encoded. */
+/* What was given out is copied as it is encoded, without a value that is not wanted. */
 static int copy_out(struct engine_cursor *c, struct record *out)
 {
     struct slice entry = merge_entry(&c->merge);
+    if (c->is_keys_only)
+        entry.bytes -= out->value.bytes;
     if (entry.bytes > c->copy_bytes) {
         size_t wanted = entry.bytes > 2 * c->copy_bytes ? entry.bytes : 2 * c->copy_bytes;
         reactor_free(c->engine->reactor, c->copy);
@@ -153,6 +156,8 @@ static int copy_out(struct engine_cursor *c, struct record *out)
     }
     memcpy(c->copy, entry.data, entry.bytes);
     entry_decode_trusted(c->copy, out);
+    if (c->is_keys_only)
+        out->value = slice_of(NULL, 0);
     return ENGINE_CURSOR_RECORD;
 }
 
@@ -169,6 +174,7 @@ static int give_out_separated(struct engine_cursor *c, struct record *out)
         MARK(scan_meets_a_value_that_cannot_be_read);
         return rc;
     }
+    c->value_bytes += out->value.bytes;
     return ENGINE_CURSOR_RECORD;
 }
 
@@ -176,6 +182,7 @@ static int give_out(struct engine_cursor *c, struct record *out)
 {
     if (out->flags & RECORD_SEPARATED)
         return give_out_separated(c, out);
+    c->value_bytes += out->value.bytes;
     if (!entry_verify(out)) {
         c->engine->counters.corruptions++;
         return TORC_E_CORRUPT;
@@ -193,8 +200,10 @@ static int next(struct engine_cursor *c, struct record *out)
 {
     int rc;
     uint32_t dead = 0;
-    if (++c->calls % CALLS_PER_YIELD == 0)
+    if (++c->calls % CALLS_PER_YIELD == 0 || c->value_bytes >= BYTES_PER_YIELD) {
+        c->value_bytes = 0;
         task_yield_if_due(c->engine->reactor);
+    }
     while ((rc = merge_next(&c->merge, out)) == 1) {
         if (is_beyond(c, out))
             return ENGINE_CURSOR_END;

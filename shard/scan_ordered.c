@@ -15,7 +15,10 @@
 #include "shard/scan_page.h"
 #include "shard/shard.h"
 
-enum { LOOKED_VNODE_MIN = 4 }; /* it gets past the first, which was looked at before */
+enum {
+    LOOKED_VNODE_MIN = 4, /* it gets past the first, which was looked at before */
+    POPS_PER_YIELD = 64,
+};
 
 struct candidate {
     uint32_t key_bytes;
@@ -104,12 +107,20 @@ static void set_bound(struct ordered *o, struct slice key)
     slice_put(o->bound, key);
 }
 
-/* The page ends at `key` at the latest. */
+static void yield_after_some(const struct ordered *o)
+{
+    if (o->count % POPS_PER_YIELD == 0)
+        task_yield_if_due(o->shard->reactor);
+}
+
+/* The page ends at `key` at the latest. Waits. */
 static void cut(struct ordered *o, struct slice key)
 {
     set_bound(o, key);
-    while (o->count > 0 && !is_within(o, key_of(o->heap[0])))
+    while (o->count > 0 && !is_within(o, key_of(o->heap[0]))) {
         reactor_free(o->shard->reactor, pop(o));
+        yield_after_some(o);
+    }
 }
 
 static void drop_last(struct ordered *o)
@@ -210,7 +221,7 @@ static int collect(struct ordered *o)
 
 /* ---- the page ---- */
 
-/* What is left on the heap last comes first. */
+/* What is left on the heap last comes first. Waits. */
 static int write_page(struct ordered *o, struct scan_page *page)
 {
     uint32_t count = o->count;
@@ -218,6 +229,7 @@ static int write_page(struct ordered *o, struct scan_page *page)
     for (uint32_t i = count; i > 0; i--) {
         struct candidate *last = pop(o);
         o->heap[i - 1] = last; /* its place is free now */
+        yield_after_some(o);
     }
     for (uint32_t i = 0; i < count; i++) {
         if (rc == 0)

@@ -263,3 +263,25 @@ TEST_IN_REACTOR(a_smaller_budget_is_reached_a_little_at_a_time)
     CU_ASSERT(cache_counters(c).bytes > 3 * BUDGET && cache_counters(c).bytes <= 4 * BUDGET);
     cache_close(c);
 }
+
+TEST_IN_REACTOR(a_cache_of_which_all_is_used_is_trimmed_in_short_steps)
+{
+    enum { BLOCKS = 8000, STEPS_MAX = 2048 };
+    struct cache *c = NULL;
+    struct source s = {.r = r};
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, 40 * BUDGET, &c), 0);
+    for (uint32_t i = 0; i < BLOCKS; i++)
+        CU_ASSERT_EQUAL_FATAL(read_block(c, &s, i, 1), 0);
+    cache_resize(c, BUDGET);
+    bool has_more = true;
+    while (has_more) {
+        uint64_t before = cache_counters(c).hand_steps;
+        for (uint32_t i = 0; i < BLOCKS; i++)
+            (void)is_cached(c, i, 1);
+        has_more = cache_trim(c);
+        CU_ASSERT(cache_counters(c).hand_steps - before <= STEPS_MAX);
+    }
+    CU_ASSERT(cache_counters(c).hand_steps > STEPS_MAX);
+    CU_ASSERT(cache_counters(c).bytes <= BUDGET + BUDGET / 2); /* the arrays are for the larger one */
+    cache_close(c);
+}

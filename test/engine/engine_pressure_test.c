@@ -51,6 +51,45 @@ TEST_IN_REACTOR(writers_are_slowed_and_not_stopped_while_flushes_are_behind)
     engine_rig_free(rig);
 }
 
+/* ---- scans of large values ---- */
+
+/* Returns: how often the reactor turned while all was scanned. */
+static uint64_t scan_turns(struct engine_rig *rig, bool is_keys_only, uint32_t wanted)
+{
+    struct engine_range range = {.to = {.vnode = ENGINE_VNODE_END},
+                                 .is_keys_only = is_keys_only,
+                                 .now_ms = engine_rig_now_ms(rig)};
+    struct engine_cursor *c;
+    struct record record;
+    uint32_t count = 0;
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
+    uint64_t begun = reactor_counters(rig->reactor).turns;
+    for (; engine_cursor_next(c, &record) == ENGINE_CURSOR_RECORD; count++)
+        CU_ASSERT_EQUAL(record.value.bytes, is_keys_only ? 0 : VALUE_BYTES_MAX);
+    uint64_t turns = reactor_counters(rig->reactor).turns - begun;
+    CU_ASSERT_EQUAL(count, wanted);
+    engine_cursor_close(c);
+    return turns;
+}
+
+TEST_IN_REACTOR(a_scan_of_large_values_gives_way_after_some_bytes)
+{
+    enum { VALUES = 24 };
+    struct engine_rig *rig = engine_rig_make();
+    rig->is_one_vnode = true;
+    rig->options.memtable_bytes = 128 << 20;
+    rig->options.log_bytes_max = 256 << 20;
+    rig->options.segment_bytes = 64 << 20;
+    engine_rig_open(rig, r);
+    for (uint32_t key = 0; key < VALUES; key++)
+        put(rig, key, VALUE_BYTES_MAX);
+    engine_rig_await(rig);
+    CU_ASSERT(scan_turns(rig, false, VALUES) >= VALUES / 4);
+    CU_ASSERT(scan_turns(rig, true, VALUES) >= 2); /* they are hashed */
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 /* ---- reads that wait ---- */
 
 struct readers {
