@@ -33,6 +33,7 @@ int offline_run(int (*run)(struct reactor *r, void *context), void *context)
         .receive_buffer_count = 16,
     };
     char why[WHY_BYTES] = "";
+    reactor_raise_descriptors(); /* a shard has one open for each table and value log */
     int rc = reactor_run(&options, job_main, &job, why, sizeof why);
     if (rc)
         return offline_complain("%s: %s", error_sentence(rc), why);

@@ -61,6 +61,10 @@ typedef int reactor_main_fn(struct reactor *r, void *context);
 MUST_CHECK int reactor_run(const struct reactor_options *options, reactor_main_fn *main, void *context,
                            char *why, size_t why_bytes);
 
+/* Before reactor_run: lets this process have as many files and connections open at once as the system allows.
+ * Returns: how many. */
+uint64_t reactor_raise_descriptors(void);
+
 /* Ends this core's loop at the end of the turn. Tasks still suspended are dropped with the core's heap. */
 void reactor_stop(struct reactor *r);
 

@@ -3,25 +3,18 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { EXIT_WRONG = 1, EXIT_USAGE = 2 };
 
 /* A server of many connections wants all the descriptors that the system gives it. */
-static void raise_descriptor_limit(const struct options *o)
+static void raise_descriptors(const struct options *o)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    rlim_t wanted = (rlim_t)o->connections_max + 1024;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        perror("torcd: cannot raise the limit of open files");
-    if (limit.rlim_cur < wanted)
+    uint64_t allowed = reactor_raise_descriptors();
+    if (allowed < (uint64_t)o->connections_max + 1024)
         fprintf(stderr,
                 "torcd: the system allows %llu open files; fewer connections than connections-max fit in\n",
-                (unsigned long long)limit.rlim_cur);
+                (unsigned long long)allowed);
 }
 
 int main(int argc, char **argv)
@@ -37,7 +30,7 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    raise_descriptor_limit(&options);
+    raise_descriptors(&options);
     struct shard_context context = {.options = &options};
     struct reactor_options reactor = {.core_count = options.cores, .first_cpu = options.pin_first_cpu};
     int rc = reactor_run(&reactor, shard_main, &context, why, sizeof why);

@@ -60,7 +60,7 @@ ALLOWED_ALSO = [
      r"argp_\w+|ini_\w+|fopen|fclose|fgets|feof|ferror|fputc|putc|fputs|fwrite|printf|puts|v?fprintf|stdout|stderr|toupper"
      r"|__fgets_chk|__printf_chk|__v?fprintf_chk|__errno_location|sched_getaffinity|__sched_cpucount"),
     # main: the edge of the process
-    (r"shard/torcd\.o", r"__?v?fprintf(_chk)?|fwrite|fputs|puts|stderr|stdout|perror|exit|environ|[gs]etrlimit(64)?"),
+    (r"shard/torcd\.o", r"__?v?fprintf(_chk)?|fwrite|fputs|puts|stderr|stdout|exit|environ"),
     # a failed assertion is told and ends the process; the sentences of the system's errors
     (r"reactor/base/assert\.o", r"abort|__?fprintf(_chk)?|stderr|dprintf|__dprintf_chk|write|_exit"),
     (r"reactor/base/error\.o", r"strerror\w*"),

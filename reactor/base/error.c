@@ -1,6 +1,7 @@
 /* error.c - the sentences of the error codes. */
 #include "reactor/base/error.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@ const char *error_sentence(int code)
         TORC_ERROR_LIST(CASE)
 #undef CASE
     }
+    if (code == -EMFILE)
+        return "too many open files: raise the limit (ulimit -n, LimitNOFILE=)";
     const char *text = code > -1000 && code < 0 ? strerrordesc_np(-code) : NULL;
     return text ? text : "an error without a name";
 }

@@ -70,7 +70,7 @@ static int explain(int rc, char *why, size_t why_bytes)
         break;
     case EMFILE:
     case ENFILE:
-        text = "no descriptor left for io_uring: raise the limit of open files (ulimit -n, LimitNOFILE=)";
+        text = "no descriptor left for io_uring"; /* its sentence says what to do */
         break;
     case EINVAL:
         text = "io_uring lacks SINGLE_ISSUER or DEFER_TASKRUN: kernel 6.1 or newer is needed";

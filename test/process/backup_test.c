@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,8 +17,8 @@ enum { KEYS = 2000, KEY_BYTES = 32, VALUE_BYTES = 400, TOOL_MS = 60000, TIME_BYT
 static const char *const options[] = {"--cores", "2", "--memtable-bytes", "1M", "--segment-bytes",
                                       "4M",      NULL};
 
-/* Runs torc. Returns: its exit code; *out is what it wrote and *errors what it complained of, freed by the
- * caller. */
+/* Runs torc, prepared as the server is. Returns: its exit code; *out is what it wrote and *errors what it
+ * complained of, freed by the caller. */
 static int torc_complaining(const struct server *s, const char *const *arguments, char **out, char **errors)
 {
     const char *argv[16];
@@ -31,7 +32,9 @@ static int torc_complaining(const struct server *s, const char *const *arguments
         argv[count++] = arguments[i];
     argv[count] = NULL;
     *out = *errors = NULL;
-    if (!process_start(&p, &(struct process_options){.argv = argv, .directory = test_directory()}))
+    if (!process_start(&p, &(struct process_options){.argv = argv,
+                                                     .directory = test_directory(),
+                                                     .prepare = s->prepare}))
         return -1;
     int code = process_end(&p, TOOL_MS);
     *out = process_read_file(p.out, NULL);
@@ -375,4 +378,62 @@ TEST(backups_and_the_data_directory_do_not_lie_in_each_other)
         server_stop(&s);
     }
     free(root);
+}
+
+enum { DESCRIPTORS = 32, LARGE_VALUES = 1000, LARGE_BYTES = 60000 }; /* a value log a megabyte */
+
+static bool lower_soft_limit(void)
+{
+    struct rlimit limit;
+    bool is_known = getrlimit(RLIMIT_NOFILE, &limit) == 0;
+    limit.rlim_cur = DESCRIPTORS;
+    return is_known && setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static bool lower_hard_limit(void)
+{
+    struct rlimit limit = {.rlim_cur = DESCRIPTORS, .rlim_max = DESCRIPTORS};
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static void put_large(const struct server *s)
+{
+    static uint8_t value[LARGE_BYTES];
+    struct raw raw;
+    char key[KEY_BYTES];
+    CU_ASSERT_FATAL(raw_connect(&raw, s->port, FRAME_CORE_ANY));
+    for (unsigned i = 0; i < LARGE_VALUES; i++) {
+        snprintf(key, sizeof key, "key-%06u", i);
+        CU_ASSERT_EQUAL(raw_put(&raw, slice_of_string(key), slice_of(value, sizeof value)), 0);
+    }
+    raw_close(&raw);
+}
+
+TEST(more_files_than_the_soft_limit_of_descriptors_are_backed_up_verified_checked_and_restored)
+{
+    struct server s;
+    char target[600], data[600], place[600], *out;
+    target_path(target);
+    snprintf(place, sizeof place, "%s/data", test_directory());
+    snprintf(data, sizeof data, "%s/restored", test_directory());
+    const char *const rooted[] = {
+        "--memtable-bytes", "1M", "--segment-bytes", "4M", "--backup-root", target, NULL};
+    server_init(&s, place, rooted);
+    s.prepare = lower_soft_limit;
+    if (!server_start(&s))
+        return;
+    put_large(&s);
+    const char *const backup[] = {"backup", target, NULL};
+    CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
+    CU_ASSERT(number_before(out, " files") > 3 * DESCRIPTORS / 2);
+    free(out);
+    server_stop(&s);
+    const char *const verify[] = {"backup", "verify", target, NULL};
+    const char *const check[] = {"check", place, NULL};
+    const char *const restore[] = {"restore", target, "--data", data, NULL};
+    CU_ASSERT(run(&s, verify) && run(&s, check));
+    s.prepare = lower_hard_limit;
+    CU_ASSERT(is_refused(&s, restore, "ulimit -n"));
+    s.prepare = lower_soft_limit;
+    CU_ASSERT(run(&s, restore));
 }
