@@ -19,8 +19,9 @@ struct restoring {
     struct engine *engine;
     uint64_t put_count;
     uint64_t answered;
-    int error;          /* of a put */
-    bool is_of_archive; /* what is replayed now */
+    int error;                    /* of a put */
+    bool is_of_archive;           /* what is replayed now */
+    char loss[RESTORE_WHY_BYTES]; /* a file that was taken over and cannot be opened; empty: none */
 };
 
 /* ---- the manifest ---- */
@@ -81,6 +82,15 @@ static int make_manifest(struct restoring *s)
     if (rc)
         snprintf(s->asked->why, RESTORE_WHY_BYTES, "%.400s: %s", s->asked->manifest, error_sentence(rc));
     return rc;
+}
+
+/* An engine serves what is left of a shard. Here that is no shard as it was at a moment. */
+static void on_event(void *owner, const char *event, const char *text)
+{
+    struct restoring *s = owner;
+    bool is_loss = strcmp(event, "table_unreadable") == 0 || strcmp(event, "values_unreadable") == 0;
+    if (is_loss && s->loss[0] == '\0')
+        snprintf(s->loss, sizeof s->loss, "%.480s", text);
 }
 
 /* ---- puts ---- */
@@ -201,6 +211,16 @@ static int replay_logs(struct restoring *s)
     return rc ? rc : await_puts(s);
 }
 
+static int open_engine(struct restoring *s, const struct engine_options *options)
+{
+    int rc = engine_open(s->reactor, options, &s->engine, s->asked->why, RESTORE_WHY_BYTES);
+    if (rc || s->loss[0] == '\0')
+        return rc;
+    engine_close(s->engine);
+    memcpy(s->asked->why, s->loss, sizeof s->loss);
+    return TORC_E_CORRUPT;
+}
+
 int engine_restore(struct reactor *r, struct engine_restore *restore)
 {
     struct restoring s = {.reactor = r, .asked = restore};
@@ -208,13 +228,13 @@ int engine_restore(struct reactor *r, struct engine_restore *restore)
     options.on_durable = on_durable;
     options.owner = &s;
     options.on_room = NULL;
-    options.on_event = NULL; /* its owner is another */
+    options.on_event = on_event;
     restore->why[0] = '\0';
     restore->records = restore->clock_reached = 0;
     restore->is_reached = false;
     int rc = make_manifest(&s);
     if (rc == 0)
-        rc = engine_open(r, &options, &s.engine, restore->why, RESTORE_WHY_BYTES);
+        rc = open_engine(&s, &options);
     if (rc)
         return rc;
     rc = replay_logs(&s);

@@ -34,8 +34,9 @@ struct engine_restore {
 };
 
 /* Waits. Returns: 0, and the shard is closed, whole and durable but for the name of its directory;
- * TORC_E_CORRUPT when the manifest or a log is damaged or a file of it is missing, or the archive does not go
- * on where the snapshot ends; an error of engine_open or of a put; with `why`. */
+ * TORC_E_CORRUPT when the manifest or a log is damaged, a table, a value log or a file of the log is missing
+ * or cannot be opened, or the archive does not go on where the snapshot ends; an error of engine_open or of a
+ * put; with `why`. */
 MUST_CHECK int engine_restore(struct reactor *r, struct engine_restore *restore);
 
 #endif

@@ -249,6 +249,54 @@ TEST_IN_REACTOR(a_restore_of_a_manifest_that_is_damaged_or_missing_is_refused)
     engine_rig_free(rig);
 }
 
+struct first {
+    const char *prefix;
+    char name[64];
+};
+
+static int find_first(void *context, const char *name)
+{
+    struct first *f = context;
+    bool is_it = strncmp(name, f->prefix, strlen(f->prefix)) == 0;
+    if (is_it)
+        snprintf(f->name, sizeof f->name, "%s", name);
+    return is_it;
+}
+
+static void halve_first(struct reactor *r, const struct place *p, const char *prefix)
+{
+    struct first first = {.prefix = prefix};
+    struct file *f;
+    char path[400];
+    uint64_t bytes;
+    CU_ASSERT_EQUAL_FATAL(directory_list(r, p->snapshot, find_first, &first), 1);
+    snprintf(path, sizeof path, "%s/%s", p->snapshot, first.name);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_size(r, f, &bytes), 0);
+    CU_ASSERT_EQUAL(file_truncate(r, f, bytes / 2), 0);
+    file_close(r, f);
+}
+
+TEST_IN_REACTOR(a_restore_of_a_table_or_a_value_log_that_cannot_be_opened_is_refused)
+{
+    static const char *const prefixes[] = {"values-", "table-"};
+    struct engine_rig *rig = engine_rig_make();
+    struct place p;
+    place_init(&p);
+    engine_rig_open(rig, r);
+    write_some(rig, 2000);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    take_snapshot(rig, &p);
+    engine_rig_close(rig);
+    for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++) {
+        struct engine_restore restored = {.clock_max = UINT64_MAX};
+        halve_first(r, &p, prefixes[i]);
+        CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), TORC_E_CORRUPT);
+        CU_ASSERT(strstr(restored.why, prefixes[i]) != NULL);
+    }
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(a_restore_into_a_shard_of_other_vnodes_is_refused)
 {
     struct engine_rig *rig = engine_rig_make();
