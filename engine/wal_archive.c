@@ -45,7 +45,8 @@ static int make_directory(struct wal *wal, const char *path)
     return rc == -EACCES ? 0 : rc;
 }
 
-/* DIR, DIR/log and DIR/log/<history>. */
+/* DIR, DIR/log and DIR/log/<history>. Names in the last one may stem from a start that was killed before they
+ * were durable, or from a sync that failed: what is found there counts as archived. */
 static int make_directories(struct wal *wal)
 {
     enum { LEVELS = 3 };
@@ -63,6 +64,8 @@ static int make_directories(struct wal *wal)
         if (i > 0)
             *ends[i] = '/';
     }
+    if (rc == 0)
+        rc = directory_sync(wal->reactor, path);
     wal->has_archive_directory = rc == 0;
     return rc;
 }

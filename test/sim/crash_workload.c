@@ -21,6 +21,7 @@ enum {
 #define FLUSH_6                                                                                              \
     "put:0:8000 await rest put:1:8000 await rest put:2:8000 await rest "                                     \
     "put:3:8000 await rest put:4:8000 await rest put:5:8000 await rest "
+#define FLUSH_4 "put:0:8000 await rest put:1:8000 await rest put:2:8000 await rest put:3:8000 await rest "
 #define FLUSH_7 FLUSH_6 "put:0:8000 await rest "
 #define COLLECT                                                                                              \
     "open put:0:8000 put:1:8000 await rest put:0:100 await rest put:2:100 await rest record put:2:200 "      \
@@ -157,6 +158,22 @@ static const struct crash_workload workloads[] = {
      "put:2:100 await rest",
      {NO_FLUSH, 2, true},
      20},
+    /* the name in the archive fails to become durable, is found there later, and the file is used again */
+    {"archive_and_failed_sync_at_2520_us",
+     "open snapshot " FLUSH_4 "put:4:8000 await rest fail-syncs:1:2520 put:5:8000 await rest:1500 " FLUSH_4
+     "record put:4:8000 await rest",
+     {EACH_PUT, 2, true},
+     0},
+    {"archive_and_failed_sync_at_2560_us",
+     "open snapshot " FLUSH_4 "put:4:8000 await rest fail-syncs:1:2560 put:5:8000 await rest:1500 " FLUSH_4
+     "record put:4:8000 await rest",
+     {EACH_PUT, 2, true},
+     0},
+    {"archive_and_failed_sync_at_2600_us",
+     "open snapshot " FLUSH_4 "put:4:8000 await rest fail-syncs:1:2600 put:5:8000 await rest:1500 " FLUSH_4
+     "record put:4:8000 await rest",
+     {EACH_PUT, 2, true},
+     0},
     /* errors */
     {"failed_write",
      "open put:1:100 await rest record fail-writes:1 put:0:100 await put:0:8000 await rest",
