@@ -120,10 +120,6 @@ static int restore_shard(struct reactor *r, struct restore *restore, unsigned sh
     };
     int rc = find_archive(r, restore, shard, archive);
     one.archive = rc == 0 && archive[0] ? archive : NULL;
-    if (rc == 0) {
-        rc = directory_create(r, directory);
-        rc = rc ? offline_complain("%s: %s", directory, error_sentence(rc)) : 0;
-    }
     if (rc == 0)
         rc = take_files(r, restore, shard, directory);
     if (rc == 0 && engine_restore(r, &one) != 0)
@@ -140,20 +136,14 @@ int restore_run(struct reactor *r, struct restore *restore)
 {
     const struct catalogue *c = &restore->source->catalogue;
     struct datadir_identity identity = c->identity;
-    char why[RESTORE_WHY_BYTES] = "", layout[DATADIR_PATH_MAX];
+    char why[RESTORE_WHY_BYTES] = "";
     int rc = datadir_open(r, restore->data, &identity, why, sizeof why);
     if (rc)
         return offline_complain("%s", why);
     ASSERT(identity.layout == RESTORE_LAYOUT);
-    datadir_layout_path(layout, sizeof layout, restore->data, RESTORE_LAYOUT);
     for (unsigned shard = 0; rc == 0 && shard < c->identity.cores; shard++)
         rc = restore_shard(r, restore, shard);
-    if (rc)
-        return rc;
-    rc = directory_sync(r, layout);
-    if (rc == 0)
-        rc = directory_sync(r, restore->data);
-    return rc ? offline_complain("%s: %s", restore->data, error_sentence(rc)) : 0;
+    return rc;
 }
 
 /* ---- the command ---- */

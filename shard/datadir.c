@@ -120,20 +120,47 @@ int datadir_commit(struct reactor *r, const char *directory, const struct datadi
     return rc ? rc : directory_sync(r, directory);
 }
 
-/* The first layout, empty, is there before the identity: so one that is missing later is known as lost. */
-static int make_layout(struct reactor *r, const char *directory)
+/* The first layout with its shards, all empty, is there before the identity: so what is missing later is known
+ * as lost. */
+static int make_layout(struct reactor *r, const char *directory, unsigned cores)
 {
     char path[DATADIR_PATH_MAX];
     datadir_layout_path(path, sizeof path, directory, LAYOUT_FIRST);
     int rc = directory_create(r, path);
+    for (unsigned core = 0; rc == 0 && core < cores; core++) {
+        datadir_shard_path(path, sizeof path, directory, LAYOUT_FIRST, core);
+        rc = directory_create(r, path);
+    }
+    datadir_layout_path(path, sizeof path, directory, LAYOUT_FIRST);
+    if (rc == 0)
+        rc = directory_sync(r, path);
     return rc ? rc : directory_sync(r, directory);
+}
+
+struct empty_layout {
+    struct reactor *reactor;
+    const char *directory;
+};
+
+static int remove_empty_shard(void *context, const char *name)
+{
+    const struct empty_layout *l = context;
+    char path[DATADIR_PATH_MAX];
+    unsigned core;
+    if (sscanf(name, "shard-%3u", &core) != 1)
+        return 0;
+    datadir_shard_path(path, sizeof path, l->directory, LAYOUT_FIRST, core);
+    return directory_remove(l->reactor, path);
 }
 
 /* That a start made which crashed before it had an identity; one with something in it stays and is told. */
 static void remove_empty_layout(struct reactor *r, const char *directory)
 {
+    struct empty_layout layout = {r, directory};
     char path[DATADIR_PATH_MAX];
     datadir_layout_path(path, sizeof path, directory, LAYOUT_FIRST);
+    if (directory_list(r, path, remove_empty_shard, &layout) != 0)
+        return;
     if (directory_remove(r, path) == 0)
         MARK(a_layout_was_made_and_no_identity);
 }
@@ -153,7 +180,7 @@ static int adopt(struct reactor *r, const char *directory, struct datadir_identi
     id->layout = LAYOUT_FIRST;
     rc = rc < 0 ? rc : sync_parent(r, directory);
     if (rc == 0)
-        rc = make_layout(r, directory);
+        rc = make_layout(r, directory, id->cores);
     if (rc == 0)
         rc = datadir_commit(r, directory, id);
     if (rc)

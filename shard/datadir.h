@@ -3,6 +3,8 @@
  *   DIR/IDENTITY              text: format, node, cores, vnode bits, layout, and a checksum of these lines
  *   DIR/layout-N/shard-NNN/   one a core: that engine's log, tables and manifest
  *
+ * The directories of all shards are there before IDENTITY names their layout: one that is missing was lost.
+ *
  * A directory of another format, node or number of vnodes, in use, or not writable is refused before anything
  * in it is touched. Another number of cores makes another layout (layout.h); the one that IDENTITY names
  * counts. */

@@ -186,7 +186,6 @@ int layout_change(struct reactor *r, const struct layout_change *asked, struct d
 struct leftover {
     unsigned counts; /* the layout that stays */
     unsigned found;  /* another one */
-    bool is_there;   /* the one that stays */
 };
 
 static int note_layout(void *context, const char *name)
@@ -199,10 +198,42 @@ static int note_layout(void *context, const char *name)
     snprintf(again, sizeof again, "layout-%u", layout);
     if (strcmp(again, name) != 0)
         return 0;
-    l->is_there |= layout == l->counts;
     if (layout != l->counts)
         l->found = layout;
     return 0;
+}
+
+static int see_name(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return 1;
+}
+
+static int check_there(struct reactor *r, const char *path, char *why, size_t why_bytes)
+{
+    int rc = directory_list(r, path, see_name, NULL);
+    if (rc == -ENOENT) {
+        snprintf(why, why_bytes, "%s is missing, which IDENTITY names; restore it", path);
+        return TORC_E_CORRUPT;
+    }
+    if (rc < 0)
+        snprintf(why, why_bytes, "cannot look into %s: %s", path, error_sentence(rc));
+    return rc < 0 ? rc : 0;
+}
+
+/* An engine would take a directory that is gone for one that it has to begin. */
+static int check_all_there(struct reactor *r, const char *directory, const struct datadir_identity *identity,
+                           char *why, size_t why_bytes)
+{
+    char path[DATADIR_PATH_MAX];
+    datadir_layout_path(path, sizeof path, directory, identity->layout);
+    int rc = check_there(r, path, why, why_bytes);
+    for (unsigned core = 0; rc == 0 && core < identity->cores; core++) {
+        datadir_shard_path(path, sizeof path, directory, identity->layout, core);
+        rc = check_there(r, path, why, why_bytes);
+    }
+    return rc;
 }
 
 int layout_tidy(struct reactor *r, const char *directory, const struct datadir_identity *identity, char *why,
@@ -210,11 +241,14 @@ int layout_tidy(struct reactor *r, const char *directory, const struct datadir_i
 {
     char path[DATADIR_PATH_MAX];
     struct leftover l = {.counts = identity->layout, .found = identity->layout};
+    int rc = check_all_there(r, directory, identity, why, why_bytes);
+    if (rc)
+        return rc;
     do { /* ends: each turn removes one */
         l.found = l.counts;
-        int rc = directory_list(r, directory, note_layout, &l);
+        rc = directory_list(r, directory, note_layout, &l);
         datadir_layout_path(path, sizeof path, directory, l.found);
-        if (rc == 0 && l.is_there && l.found != l.counts) {
+        if (rc == 0 && l.found != l.counts) {
             MARK(layout_that_does_not_count_is_removed);
             rc = directory_remove_all(r, path);
         }
@@ -222,10 +256,6 @@ int layout_tidy(struct reactor *r, const char *directory, const struct datadir_i
             snprintf(why, why_bytes, "cannot tidy %s: %s", path, error_sentence(rc));
             return rc;
         }
-    } while (l.is_there && l.found != l.counts);
-    if (l.is_there)
-        return 0;
-    snprintf(why, why_bytes, "%s/layout-%u is missing, which IDENTITY names; restore it", directory,
-             l.counts);
-    return TORC_E_CORRUPT;
+    } while (l.found != l.counts);
+    return 0;
 }

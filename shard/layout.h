@@ -26,7 +26,8 @@ MUST_CHECK int layout_change(struct reactor *r, const struct layout_change *c,
                              struct datadir_identity *identity, char *why, size_t why_bytes);
 
 /* Waits. Removes what a crash has left of layouts that do not count. Needs no room on the disk. Requires: the
- * identity is durable. Returns: TORC_E_CORRUPT when the one that counts is missing; -errno. */
+ * identity is durable. Returns: TORC_E_CORRUPT when the one that counts is missing, or a
+ * shard of it; -errno. */
 MUST_CHECK int layout_tidy(struct reactor *r, const char *directory, const struct datadir_identity *identity,
                            char *why, size_t why_bytes);
 

@@ -131,6 +131,23 @@ static bool obey_permissions(void)
     return true;
 }
 
+TEST(a_data_directory_that_lost_a_shard_is_refused_with_any_number_of_cores)
+{
+    struct server s;
+    char shard[PROCESS_PATH_BYTES + 32], aside[PROCESS_PATH_BYTES + 32];
+    if (!make_data(&s))
+        return;
+    snprintf(shard, sizeof shard, "%s/layout-1/shard-001", s.data);
+    snprintf(aside, sizeof aside, "%s/aside", s.data);
+    CU_ASSERT_EQUAL(rename(shard, aside), 0);
+    EXPECT_REFUSAL(&s, EXIT_WRONG, "layout-1/shard-001 is missing");
+    s.arguments[1] = "3";
+    EXPECT_REFUSAL(&s, EXIT_WRONG, "layout-1/shard-001 is missing");
+    s.arguments[1] = "2";
+    CU_ASSERT_EQUAL(rename(aside, shard), 0);
+    expect_unharmed(&s);
+}
+
 TEST(a_data_directory_that_cannot_be_written_is_refused)
 {
     struct server s;

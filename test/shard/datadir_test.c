@@ -225,7 +225,14 @@ TEST_IN_REACTOR(datadir_adopts_an_empty_layout_and_none_with_something_in_it)
     const char *empty = test_directory(), *full = test_directory();
     datadir_layout_path(path, sizeof path, empty, 1);
     CU_ASSERT_EQUAL(mkdir(path, 0777), 0);
+    datadir_shard_path(path, sizeof path, empty, 1, 1);
+    CU_ASSERT_EQUAL(mkdir(path, 0777), 0);
     CU_ASSERT_EQUAL(open_as(r, empty, ours, why), 0);
+    CU_ASSERT_EQUAL(access(path, F_OK), 0);
+    datadir_shard_path(path, sizeof path, empty, 1, 0);
+    CU_ASSERT_EQUAL(access(path, F_OK), 0);
+    datadir_shard_path(path, sizeof path, empty, 1, 2);
+    CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
     datadir_layout_path(path, sizeof path, full, 1);
     CU_ASSERT_EQUAL(mkdir(path, 0777), 0);
     write_text(path, "table", "data");
