@@ -19,7 +19,14 @@ struct copying {
     uint64_t bytes;     /* to be copied */
     uint64_t held_from; /* zeros from here to the present place are not yet written */
     uint64_t checksum;  /* of what is before held_from */
+    bool is_of_target;  /* the error */
 };
+
+static int of_target(struct copying *c, int rc)
+{
+    c->is_of_target |= rc != 0;
+    return rc;
+}
 
 static size_t piece_at(const struct copying *c, uint64_t offset)
 {
@@ -58,7 +65,7 @@ static int write_piece(struct copying *c, uint64_t offset, size_t bytes)
     size_t padded = whole_blocks(bytes);
     memset(c->piece + bytes, 0, padded - bytes);
     c->checksum = XXH3_64bits_withSeed(c->piece, bytes, c->checksum);
-    return c->to ? file_write(c->reactor, c->to, c->piece, padded, offset, false) : 0;
+    return c->to ? of_target(c, file_write(c->reactor, c->to, c->piece, padded, offset, false)) : 0;
 }
 
 /* The zeros held back were not at the end. */
@@ -98,7 +105,7 @@ static int copy_pieces(struct copying *c)
     }
     if (rc == 0 && c->to) {
         rc = file_truncate(c->reactor, c->to, c->held_from);
-        rc = rc ? rc : file_sync(c->reactor, c->to);
+        rc = of_target(c, rc ? rc : file_sync(c->reactor, c->to));
     }
     return rc;
 }
@@ -112,7 +119,8 @@ static int open_both(struct copying *c)
     if (o->bytes_max && c->bytes > o->bytes_max)
         c->bytes = o->bytes_max;
     if (rc == 0 && o->to)
-        rc = file_open(c->reactor, o->to, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT, &c->to);
+        rc = of_target(c, file_open(c->reactor, o->to,
+                                    FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT, &c->to));
     return rc;
 }
 
@@ -127,9 +135,9 @@ int copy_file(struct reactor *r, const struct copy_options *options, struct copi
     file_close(r, c.to);
     file_close(r, c.from);
     reactor_free(r, c.piece);
+    *out = (struct copied){c.held_from, c.checksum, c.is_of_target};
     if (rc && is_made && file_remove(r, options->to) != 0)
         return rc; /* what is left is no copy: its name never says that it is one */
-    *out = (struct copied){.bytes = c.held_from, .checksum = c.checksum};
     return rc;
 }
 

@@ -23,9 +23,11 @@ struct copy_options {
 struct copied {
     uint64_t bytes;
     uint64_t checksum;
+    bool is_of_target; /* after an error: it is one of `to` */
 };
 
-/* Waits. Returns: 0; TORC_E_CANCELLED; TORC_E_NO_MEMORY; -errno. After an error nothing is left of `to`. */
+/* Waits. Returns: 0; TORC_E_CANCELLED; TORC_E_NO_MEMORY; -errno. After an error nothing is left of `to`. *out
+ * is filled in any case. */
 MUST_CHECK int copy_file(struct reactor *r, const struct copy_options *options, struct copied *out);
 
 /* Waits. A second name for the file when both are on one file system, else a copy; must not be there. */

@@ -122,8 +122,14 @@ static int restore_shard(struct reactor *r, struct restore *restore, unsigned sh
     one.archive = rc == 0 && archive[0] ? archive : NULL;
     if (rc == 0)
         rc = take_files(r, restore, shard, directory);
-    if (rc == 0 && engine_restore(r, &one) != 0)
-        rc = offline_complain("shard %u: %s", shard, one.why);
+    if (rc == 0) {
+        rc = engine_restore(r, &one);
+        bool is_damage = rc == TORC_E_CORRUPT || rc == -ENOENT; /* of the source: what is made is new */
+        if (rc) {
+            offline_complain("shard %u: %s", shard, one.why);
+            rc = is_damage ? OFFLINE_DAMAGED : OFFLINE_FAILED;
+        }
+    }
     restore->records += one.records;
     restore->unreached += !one.is_reached;
     if (one.clock_reached > restore->clock_reached)

@@ -24,6 +24,13 @@ const char *source_time(uint64_t clock, char to[SOURCE_TIME_BYTES])
     return to;
 }
 
+int source_complain(const char *what, int error)
+{
+    bool is_damage = error == TORC_E_CORRUPT || error == TORC_E_STORAGE || error == -EIO || error == -ENOENT;
+    offline_complain(is_damage ? "%s: %s; take another backup" : "%s: %s", what, error_sentence(error));
+    return is_damage ? OFFLINE_DAMAGED : OFFLINE_FAILED;
+}
+
 /* ---- choosing ---- */
 
 struct choice {
@@ -94,7 +101,7 @@ int source_open(struct reactor *r, const char *path, uint64_t clock, struct sour
     if (rc == 0)
         rc = catalogue_read(r, file, &out->catalogue);
     if (rc)
-        return offline_complain("%s: %s; take another backup", file, error_sentence(rc));
+        return source_complain(file, rc);
     if (out->catalogue.clock <= clock)
         return 0;
     offline_complain("%s is of %s, after the time asked for", path, source_time(out->catalogue.clock, text));
@@ -117,13 +124,15 @@ int source_path(const struct source *s, const struct catalogue_file *file, char 
 int source_copy(struct reactor *r, const struct source *s, const struct catalogue_file *file, const char *to)
 {
     char from[DATADIR_PATH_MAX];
-    struct copied copied;
+    struct copied copied = {0};
     struct copy_options options = {.from = from, .to = to, .class = DISK_BACKUP};
     int rc = source_path(s, file, from);
     if (rc == 0)
         rc = copy_file(r, &options, &copied);
+    if (rc && copied.is_of_target)
+        return offline_complain("%s: %s; make room there, or name another directory", to, error_sentence(rc));
     if (rc)
-        return offline_complain("%s: %s; take another backup", from, error_sentence(rc));
+        return source_complain(from, rc);
     bool is_known = file->checksum != 0;
     if (copied.bytes == file->bytes && (!is_known || copied.checksum == file->checksum))
         return 0;

@@ -16,6 +16,10 @@ struct source {
 MUST_CHECK int source_open(struct reactor *r, const char *path, uint64_t clock, struct source *out);
 void source_deinit(struct reactor *r, struct source *s);
 
+/* Says what keeps from reading `what`, of the source. Returns: OFFLINE_DAMAGED when that is lost or damaged,
+ * OFFLINE_FAILED when it may well be good: no memory, no rights. */
+int source_complain(const char *what, int error);
+
 /* Returns: 0 or -ENAMETOOLONG. */
 MUST_CHECK int source_path(const struct source *s, const struct catalogue_file *file,
                            char to[DATADIR_PATH_MAX]);

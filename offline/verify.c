@@ -248,6 +248,13 @@ static int tell_difference(const struct shard_files *f, const struct record *exp
     return OFFLINE_DAMAGED;
 }
 
+static int complain(unsigned shard, int error)
+{
+    char what[32];
+    snprintf(what, sizeof what, "shard %u of the backup", shard);
+    return source_complain(what, error);
+}
+
 /* Each record of the one side is asked for before a wait of the other ends what it points to: the key is held
  * by the engine's cursor, and the merge is asked last. */
 static int compare(struct shard_files *f, struct engine_cursor *cursor, uint64_t now_ms, uint64_t *records)
@@ -257,8 +264,7 @@ static int compare(struct shard_files *f, struct engine_cursor *cursor, uint64_t
         int has_found = engine_cursor_next(cursor, &found);
         int has_expected = next_live(f, now_ms, &expected);
         if (has_found < 0 || has_expected < 0)
-            return offline_complain("shard %u: %s", f->shard,
-                                    error_sentence(has_found < 0 ? has_found : has_expected));
+            return complain(f->shard, has_found < 0 ? has_found : has_expected);
         if (!has_found && !has_expected)
             return OFFLINE_GOOD;
         if (!has_found || !has_expected || !is_same(&found, &expected))
@@ -308,8 +314,7 @@ static int verify_shard(struct reactor *r, const struct restore *restore, unsign
     f->shard = shard;
     int rc = files_open(f);
     if (rc)
-        rc = offline_complain("shard %u of the backup cannot be read: %s; take another backup", shard,
-                              error_sentence(rc));
+        rc = complain(shard, rc);
     else
         rc = compare_with_engine(f, restore->data, reactor_wall_ms(r), records);
     files_close(f);

@@ -88,6 +88,8 @@ static int copy_snapshot(struct shard *s, struct admin_part *part)
     part->bytes = files.bytes;
     part->new_files = files.new_files;
     part->new_bytes = files.new_bytes;
+    static_assert((int)BACKUP_FILES_WHY_BYTES == (int)ADMIN_WHY_BYTES, "a sentence is handed on as it is");
+    memcpy(part->why, files.why, sizeof part->why);
     return rc;
 }
 

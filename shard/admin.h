@@ -46,6 +46,7 @@ struct admin_part {
     const char *backup;                 /* its name below that */
     uint64_t new_files;                 /* COPY: that were not there before */
     uint64_t new_bytes;
+    char why[ADMIN_WHY_BYTES]; /* COPY, after an error; empty: nothing to add to it */
 };
 
 struct admin {

@@ -218,6 +218,8 @@ static int bring_all(struct backup *b)
     int rc = make_directories(b);
     if (rc == 0)
         rc = admin_ask_all(job, ADMIN_COPY, b->snapshot);
+    for (unsigned core = 0; core < s->core_count && job->why[0] == '\0'; core++)
+        memcpy(job->why, s->admin.parts[core].why, sizeof job->why);
     if (rc == 0)
         rc = snapshots_write_catalogue(job, path_of(b, b->name, ""), b->clock);
     if (rc && b->is_made && directory_remove_all(s->reactor, path_of(b, b->name, "")) != 0)

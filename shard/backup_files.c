@@ -164,6 +164,22 @@ static int join(char to[DATADIR_PATH_MAX], const char *directory, const char *na
     return length > 0 && length < DATADIR_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
+/* A disk that fails is named by a file on it: that of the data, or that of the backup. */
+static void tell(struct bringing *b, const char *act, const char *path, int rc)
+{
+    if (rc && rc != TORC_E_CANCELLED && rc != TORC_E_NO_MEMORY)
+        snprintf(b->files->why, BACKUP_FILES_WHY_BYTES, "cannot %s %.400s: %s", act, path,
+                 error_sentence(rc));
+}
+
+/* Waits. */
+static int copy(struct bringing *b, const struct copy_options *options, struct copied *out)
+{
+    int rc = copy_file(b->files->reactor, options, out);
+    tell(b, out->is_of_target ? "write" : "read", out->is_of_target ? options->to : options->from, rc);
+    return rc;
+}
+
 /* Waits. */
 static int hash_block(struct bringing *b, struct file *f, uint64_t offset, uint64_t *hash)
 {
@@ -179,6 +195,7 @@ static int identify(struct bringing *b, uint64_t *bytes, uint64_t *identity)
     struct reactor *r = b->files->reactor;
     struct file *f;
     int rc = file_open(r, b->from, FILE_READ | FILE_DIRECT, &f);
+    tell(b, "read", b->from, rc);
     if (rc)
         return rc;
     rc = file_size(r, f, bytes);
@@ -190,6 +207,7 @@ static int identify(struct bringing *b, uint64_t *bytes, uint64_t *identity)
     if (rc == 0 && *bytes > FILE_ALIGNMENT)
         rc = hash_block(b, f, (*bytes - 1) / FILE_ALIGNMENT * FILE_ALIGNMENT, identity);
     file_close(r, f);
+    tell(b, "read", b->from, rc);
     return rc;
 }
 
@@ -213,7 +231,7 @@ static int bring(struct bringing *b, struct copied *out)
         return rc;
     if (is_linked)
         options.to = NULL;
-    rc = copy_file(f->reactor, &options, out);
+    rc = copy(b, &options, out);
     if (rc == 0) {
         f->new_files++;
         f->new_bytes += out->bytes;
@@ -278,7 +296,7 @@ static int find_stored(struct bringing *b, const char *name, uint64_t identity, 
     if (!find_name(&b->names, stored))
         return -ENOENT;
     if (!is_known(b, name, identity, &copied->checksum)) {
-        int rc = copy_file(b->files->reactor, &options, copied);
+        int rc = copy(b, &options, copied);
         if (rc)
             return rc;
     }

@@ -18,6 +18,8 @@
 
 #include "shard/catalogue.h"
 
+enum { BACKUP_FILES_WHY_BYTES = 512 };
+
 struct backup_files {
     struct reactor *reactor;
     struct disk *disk; /* its share for backups; null: without limits */
@@ -35,6 +37,7 @@ struct backup_files {
     uint64_t bytes;
     uint64_t new_files; /* of them: not there before */
     uint64_t new_bytes;
+    char why[BACKUP_FILES_WHY_BYTES]; /* after an error: of which file; empty when it is of none */
 };
 
 /* Waits. Brings all files of the snapshot, durable with their names; the directories of the target are there.

@@ -120,8 +120,8 @@ int datadir_commit(struct reactor *r, const char *directory, const struct datadi
     return rc ? rc : directory_sync(r, directory);
 }
 
-/* The first layout with its shards, all empty, is there before the identity: so what is missing later is known
- * as lost. */
+/* The first layout with its shards, all empty, is there before the identity: so what is missing later is
+ * known as lost. */
 static int make_layout(struct reactor *r, const char *directory, unsigned cores)
 {
     char path[DATADIR_PATH_MAX];

@@ -4,6 +4,9 @@
 #include "test/process/server.h"
 #include "test/test.h"
 
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,13 +399,13 @@ static bool lower_hard_limit(void)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
-static void put_large(const struct server *s)
+static void put_large(const struct server *s, unsigned count)
 {
     static uint8_t value[LARGE_BYTES];
     struct raw raw;
     char key[KEY_BYTES];
     CU_ASSERT_FATAL(raw_connect(&raw, s->port, FRAME_CORE_ANY));
-    for (unsigned i = 0; i < LARGE_VALUES; i++) {
+    for (unsigned i = 0; i < count; i++) {
         snprintf(key, sizeof key, "key-%06u", i);
         CU_ASSERT_EQUAL(raw_put(&raw, slice_of_string(key), slice_of(value, sizeof value)), 0);
     }
@@ -422,7 +425,7 @@ TEST(more_files_than_the_soft_limit_of_descriptors_are_backed_up_verified_checke
     s.prepare = lower_soft_limit;
     if (!server_start(&s))
         return;
-    put_large(&s);
+    put_large(&s, LARGE_VALUES);
     const char *const backup[] = {"backup", target, NULL};
     CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
     CU_ASSERT(number_before(out, " files") > 3 * DESCRIPTORS / 2);
@@ -436,4 +439,113 @@ TEST(more_files_than_the_soft_limit_of_descriptors_are_backed_up_verified_checke
     CU_ASSERT(is_refused(&s, restore, "ulimit -n"));
     s.prepare = lower_soft_limit;
     CU_ASSERT(run(&s, restore));
+}
+
+/* ---- what becomes of a damaged backup, and of a disk that is full ---- */
+
+/* The first file of that pattern below the directory of backups. */
+static bool find_file(const char *target, const char *pattern, char path[900])
+{
+    glob_t found;
+    char all[800];
+    snprintf(all, sizeof all, "%s/%s", target, pattern);
+    bool is_found = glob(all, 0, NULL, &found) == 0;
+    if (is_found)
+        snprintf(path, 900, "%s", found.gl_pathv[0]);
+    globfree(&found);
+    CU_ASSERT(is_found);
+    return is_found;
+}
+
+static void flip(const char *path, off_t offset)
+{
+    uint8_t byte = 0;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    CU_ASSERT_EQUAL(pread(fd, &byte, 1, offset), 1);
+    byte ^= 0x10;
+    CU_ASSERT_EQUAL(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+/* A server of one core with large values, backed up to `target` and stopped. */
+static bool make_backup(struct server *s, const char *target)
+{
+    static char place[600], root[600];
+    snprintf(place, sizeof place, "%s/data", test_directory());
+    snprintf(root, sizeof root, "%s", target);
+    static const char *const rooted[] = {
+        "--memtable-bytes", "1M", "--segment-bytes", "4M", "--backup-root", root, NULL};
+    server_init(s, place, rooted);
+    if (!server_start(s))
+        return false;
+    put_all(s, 'a', 0, KEYS);
+    put_large(s, 30);
+    const char *const backup[] = {"backup", target, NULL};
+    bool is_made = run(s, backup);
+    server_stop(s);
+    CU_ASSERT(is_made);
+    return is_made;
+}
+
+static int verify(const struct server *s, const char *target)
+{
+    const char *const arguments[] = {"backup", "verify", target, NULL};
+    char *out;
+    int code = torc(s, arguments, &out);
+    free(out);
+    return code;
+}
+
+TEST(a_backup_with_a_file_that_is_gone_cut_or_changed_is_verified_as_damaged)
+{
+    static const char *const patterns[] = {"files/table-*", "files/values-*", "backup-*/shard-000/MANIFEST-A",
+                                           "backup-*/shard-000/wal-*", "backup-*/CATALOGUE"};
+    enum { DAMAGED = 1, FAILED = 2 };
+    struct server s;
+    struct stat status;
+    char target[600], path[900], aside[910];
+    target_path(target);
+    if (!make_backup(&s, target))
+        return;
+    for (size_t i = 0; i < ARRAY_COUNT(patterns); i++) {
+        if (!find_file(target, patterns[i], path) || stat(path, &status) != 0)
+            return;
+        bool is_catalogue = i == ARRAY_COUNT(patterns) - 1; /* without one it is no backup */
+        snprintf(aside, sizeof aside, "%s.aside", path);
+        CU_ASSERT_EQUAL(rename(path, aside), 0);
+        CU_ASSERT_EQUAL(verify(&s, target), is_catalogue ? FAILED : DAMAGED);
+        CU_ASSERT_EQUAL(rename(aside, path), 0);
+        flip(path, status.st_size / 2);
+        CU_ASSERT_EQUAL(verify(&s, target), DAMAGED);
+        flip(path, status.st_size / 2);
+    }
+    CU_ASSERT_EQUAL(verify(&s, target), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(patterns); i++) {
+        if (!find_file(target, patterns[i], path) || stat(path, &status) != 0)
+            return;
+        CU_ASSERT_EQUAL(truncate(path, status.st_size / 2), 0);
+        CU_ASSERT_EQUAL(verify(&s, target), DAMAGED);
+    }
+}
+
+static bool limit_file_size(void)
+{
+    struct rlimit limit = {.rlim_cur = 256 << 10, .rlim_max = 256 << 10};
+    return signal(SIGXFSZ, SIG_IGN) != SIG_ERR && setrlimit(RLIMIT_FSIZE, &limit) == 0;
+}
+
+TEST(a_restore_that_cannot_be_written_blames_its_place_and_not_the_backup)
+{
+    struct server s;
+    char target[600], data[600], *out, *errors;
+    target_path(target);
+    snprintf(data, sizeof data, "%s/restored", test_directory());
+    if (!make_backup(&s, target))
+        return;
+    s.prepare = limit_file_size;
+    const char *const restore[] = {"restore", target, "--data", data, NULL};
+    CU_ASSERT_EQUAL(torc_complaining(&s, restore, &out, &errors), 2);
+    CU_ASSERT(errors && strstr(errors, "restored.restoring/") && !strstr(errors, "another backup"));
+    free(out);
+    free(errors);
 }

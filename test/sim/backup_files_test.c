@@ -97,6 +97,41 @@ static void lose_the_sums(struct reactor *r, struct rig *rig)
     }
 }
 
+/* Which file, of the data or of the backup, when one disk fails. */
+static void fail_on_both_sides(struct reactor *r, struct rig *rig)
+{
+    static const struct {
+        enum sim_fault fault;
+        const char *words;
+    } sides[] = {{SIM_READ_ERROR, "cannot read snapshot/" NAME},
+                 {SIM_SYNC_ERROR, "cannot write backups/files/incoming-000"}};
+    static const bool never = false;
+    make_directories(r);
+    write_values(r, rig, 2);
+    for (size_t i = 0; i < ARRAY_COUNT(sides); i++) {
+        struct catalogue_text lines = {0};
+        struct backup_files files = {
+            .reactor = r,
+            .from = "snapshot",
+            .target = "backups",
+            .backup = "one",
+            .prefers_copies = true,
+            .is_cancelled = &never,
+            .lines = &lines,
+        };
+        rig_set_fault(rig, sides[i].fault);
+        CU_ASSERT_EQUAL(backup_files_bring(&files), -EIO);
+        rig_set_fault(rig, SIM_FAULT_COUNT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(files.why, sides[i].words));
+        reactor_free(r, lines.data);
+    }
+}
+
+TEST(a_backup_that_fails_names_the_file_that_could_not_be_read_or_written)
+{
+    rig_try(1, fail_on_both_sides);
+}
+
 TEST(backup_files_are_read_again_when_their_checksums_are_lost_or_damaged)
 {
     rig_try(1, lose_the_sums);

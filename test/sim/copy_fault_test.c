@@ -63,6 +63,7 @@ static void copy_with_faults(struct reactor *r, struct rig *rig)
         outcome->done += rc == 0;
         outcome->failed += rc != 0;
         CU_ASSERT(rc == 0 || rc == -EIO);
+        CU_ASSERT_EQUAL(copied.is_of_target, rc != 0 && faults_of_disks[i] != SIM_READ_ERROR);
         CU_ASSERT_EQUAL(rc == 0, disk_bytes(rig->disk, "copy") >= 0);
         if (rc == 0)
             CU_ASSERT(is_whole_copy(rig) && copied.bytes == SOURCE_BYTES && file_remove(r, "copy") == 0);
