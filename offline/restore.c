@@ -154,20 +154,50 @@ int restore_run(struct reactor *r, struct restore *restore)
 
 /* ---- the command ---- */
 
-/* Nothing may be there: an empty directory at most. */
-static int check_free(struct reactor *r, const char *data, const char *work)
+static void remove_work(struct reactor *r, const char *work)
+{
+    int rc = directory_remove_all(r, work);
+    if (rc)
+        offline_complain("%s could not be removed: %s", work, error_sentence(rc));
+}
+
+/* What is made can get its name: known before hours of copying. Not so when that is a mount point or a link.
+ * An empty directory of that name is replaced by another. */
+static int try_name(struct reactor *r, const char *data, const char *work, bool is_there)
+{
+    char probe[DATADIR_PATH_MAX + 8];
+    snprintf(probe, sizeof probe, "%s/probe", work);
+    int rc = directory_create(r, probe);
+    if (rc == 0)
+        rc = file_rename(r, probe, data);
+    if (rc == 0 && !is_there)
+        rc = directory_remove(r, data);
+    return rc;
+}
+
+/* Makes `work`, which is ours alone then. Nothing may be there: an empty directory `data` at most. */
+static int claim(struct reactor *r, const char *data, const char *work)
 {
     int rc = directory_list(r, data, is_name, NULL);
+    bool is_there = rc == 0;
     if (rc == 1)
         return offline_complain("%s is there already, and a restore changes nothing that is there; name a "
                                 "directory that is not",
                                 data);
-    if (rc && rc != -ENOENT)
-        return offline_complain("%s: %s", data, error_sentence(rc));
-    if (directory_list(r, work, is_name, NULL) != -ENOENT)
+    if (rc == 0 || rc == -ENOENT)
+        rc = directory_create(r, work);
+    if (rc == -EEXIST)
         return offline_complain(
             "%s is there: a restore is under way, or was cut short; remove it when none is", work);
-    return 0;
+    if (rc)
+        return offline_complain("%s: %s", data, error_sentence(rc));
+    rc = try_name(r, data, work, is_there);
+    if (rc == 0)
+        return 0;
+    offline_complain("%s: %s; name a directory that is not there, below a mount point and not itself one",
+                     data, error_sentence(rc));
+    remove_work(r, work);
+    return OFFLINE_FAILED;
 }
 
 static void tell(const struct restore *restore, const char *data)
@@ -217,15 +247,16 @@ static int run(struct reactor *r, void *context)
     int length = snprintf(work, sizeof work, "%.*s.restoring", (int)bytes, o->data);
     if (length < 0 || (size_t)length >= sizeof work)
         return offline_complain("%s: the path is too long", o->data);
-    int rc = check_free(r, o->data, work);
-    if (rc == 0)
-        rc = source_open(r, o->backup, o->clock, &source);
+    int rc = claim(r, o->data, work);
     if (rc)
         return rc;
-    rc = restore_from(r, o, &source, work);
-    source_deinit(r, &source);
-    if (rc && directory_remove_all(r, work) != 0)
-        offline_complain("%s could not be removed", work);
+    rc = source_open(r, o->backup, o->clock, &source);
+    if (rc == 0) {
+        rc = restore_from(r, o, &source, work);
+        source_deinit(r, &source);
+    }
+    if (rc)
+        remove_work(r, work);
     return rc;
 }
 

@@ -67,11 +67,13 @@ int cli_backup_verify(struct cli *cli)
 {
     const struct cli_options *o = cli->options;
     const char *backup = o->arguments[1];
-    size_t bytes = strlen(backup) + sizeof ".verify";
+    size_t length = strlen(backup), bytes = length + sizeof ".verify";
     char *scratch = malloc(bytes);
     if (!scratch)
         return cli_complain("out of memory");
-    snprintf(scratch, bytes, "%s.verify", backup);
+    while (length > 1 && backup[length - 1] == '/')
+        length--;
+    snprintf(scratch, bytes, "%.*s.verify", (int)length, backup);
     int code = offline_verify(backup, o->data ? o->data : scratch);
     free(scratch);
     return code;

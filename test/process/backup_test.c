@@ -549,3 +549,45 @@ TEST(a_restore_that_cannot_be_written_blames_its_place_and_not_the_backup)
     free(out);
     free(errors);
 }
+
+TEST(a_restore_to_where_it_cannot_get_its_name_is_refused_before_it_begins)
+{
+    struct server s;
+    char target[600], link[600], empty[600], work[700];
+    target_path(target);
+    snprintf(link, sizeof link, "%s/link", test_directory());
+    snprintf(empty, sizeof empty, "%s/empty", test_directory());
+    snprintf(work, sizeof work, "%s.restoring", link);
+    server_init(&s, NULL, options);
+    CU_ASSERT(mkdir(empty, 0777) == 0 && symlink("empty", link) == 0);
+    const char *const restore[] = {"restore", target, "--data", link, NULL}; /* no backup is there, either */
+    CU_ASSERT(is_refused(&s, restore, "mount point"));
+    CU_ASSERT(access(work, F_OK) != 0 && access(empty, F_OK) == 0);
+    CU_ASSERT_EQUAL(mkdir(work, 0777), 0);
+    CU_ASSERT(is_refused(&s, restore, "under way"));
+    CU_ASSERT_EQUAL(rmdir(work), 0); /* of others: left alone */
+}
+
+TEST(of_two_restores_to_one_place_one_succeeds_and_is_whole)
+{
+    struct server s, restored;
+    struct process both[2];
+    char target[600], data[600], program[PROCESS_PATH_BYTES];
+    unsigned done = 0;
+    target_path(target);
+    snprintf(data, sizeof data, "%s/restored/", test_directory());
+    if (!make_backup(&s, target))
+        return;
+    const char *const argv[] = {process_program("torc", program), "restore", target, "--data", data, NULL};
+    for (size_t i = 0; i < ARRAY_COUNT(both); i++)
+        CU_ASSERT_FATAL(
+            process_start(&both[i], &(struct process_options){.argv = argv, .directory = test_directory()}));
+    for (size_t i = 0; i < ARRAY_COUNT(both); i++)
+        done += process_end(&both[i], TOOL_MS) == 0;
+    CU_ASSERT_EQUAL(done, 1);
+    server_init(&restored, data, NULL);
+    if (!server_start(&restored))
+        return;
+    check_all(&restored, 'a', 30, KEYS);
+    server_stop(&restored);
+}
