@@ -47,13 +47,15 @@ static int join(char to[DATADIR_PATH_MAX], const char *directory, const char *na
     return length > 0 && length < DATADIR_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static bool is_there(struct reactor *r, const char *path)
+/* Returns: an error that leaves open whether it is. */
+static int is_there(struct reactor *r, const char *path, bool *out)
 {
     struct file *f;
-    if (file_open(r, path, FILE_READ, &f) != 0)
-        return false;
-    file_close(r, f);
-    return true;
+    int rc = file_open(r, path, FILE_READ, &f);
+    *out = rc == 0;
+    if (rc == 0)
+        file_close(r, f);
+    return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
 }
 
 /* Names come in byte order, which is that of their clocks. */
@@ -62,12 +64,16 @@ static int look_at(void *context, const char *name)
     struct choice *c = context;
     char path[DATADIR_PATH_MAX];
     uint64_t clock;
+    bool is_whole;
     if (strlen(name) != 7 + 16 || sscanf(name, "backup-%16" SCNx64, &clock) != 1 ||
-        join(path, c->path, name, "/CATALOGUE") != 0 || !is_there(c->reactor, path))
+        join(path, c->path, name, "/CATALOGUE") != 0)
         return 0;
-    if (c->oldest == 0)
+    int rc = is_there(c->reactor, path, &is_whole);
+    if (rc && clock <= c->clock) /* not passed over in silence for an older one */
+        return source_complain(path, rc);
+    if (is_whole && c->oldest == 0)
         c->oldest = clock;
-    if (clock <= c->clock)
+    if (is_whole && clock <= c->clock)
         snprintf(c->newest, sizeof c->newest, "%s", name);
     return 0;
 }
@@ -76,9 +82,17 @@ static int choose(struct reactor *r, const char *path, uint64_t clock, char to[D
 {
     struct choice c = {.reactor = r, .path = path, .clock = clock};
     char text[SOURCE_TIME_BYTES];
-    if (join(to, path, "CATALOGUE", "") == 0 && is_there(r, to))
+    bool is_one = false;
+    int rc = join(to, path, "CATALOGUE", "");
+    if (rc == 0)
+        rc = is_there(r, to, &is_one);
+    if (rc)
+        return source_complain(to, rc);
+    if (is_one)
         return snprintf(to, DATADIR_PATH_MAX, "%s", path) < DATADIR_PATH_MAX ? 0 : OFFLINE_FAILED;
-    int rc = directory_list(r, path, look_at, &c);
+    rc = directory_list(r, path, look_at, &c);
+    if (rc > 0)
+        return rc;
     if (rc)
         return offline_complain("%s: %s", path, error_sentence(rc));
     if (c.newest[0])

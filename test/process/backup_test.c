@@ -591,3 +591,17 @@ TEST(of_two_restores_to_one_place_one_succeeds_and_is_whole)
     check_all(&restored, 'a', 30, KEYS);
     server_stop(&restored);
 }
+
+TEST(a_backup_whose_catalogue_cannot_be_opened_is_not_passed_over_for_an_older_one)
+{
+    struct server s;
+    char target[600], path[700], catalogue[720];
+    target_path(target);
+    if (!make_backup(&s, target))
+        return;
+    snprintf(path, sizeof path, "%s/backup-fffffffffffffff0", target);
+    snprintf(catalogue, sizeof catalogue, "%s/CATALOGUE", path);
+    CU_ASSERT(mkdir(path, 0777) == 0 && symlink("CATALOGUE", catalogue) == 0); /* a loop */
+    const char *const arguments[] = {"backup", "verify", target, NULL};
+    CU_ASSERT(is_refused(&s, arguments, "backup-fffffffffffffff0/CATALOGUE"));
+}
