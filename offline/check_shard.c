@@ -15,6 +15,7 @@ struct copy {
     uint8_t *image;
     struct manifest_table *tables;
     struct manifest_state state;
+    int error; /* why it cannot be used */
     bool is_there;
     bool is_whole;
 };
@@ -34,22 +35,27 @@ static int decode(struct reactor *r, struct copy *copy, uint64_t bytes)
     return copy->tables ? manifest_decode(image, copy->tables, &copy->state) : TORC_E_NO_MEMORY;
 }
 
-/* Returns: 0 with is_there and is_whole set; an error that is no damage. */
-static int load(struct check *c, struct copy *copy)
+/* Returns: 0 with is_there, is_whole and error set; an error that is no damage. */
+static int load(struct reactor *r, struct copy *copy)
 {
     size_t bytes;
-    int rc = copy_file_to_bytes(c->reactor, copy->path, MANIFEST_BYTES_MAX, &copy->image, &bytes);
+    int rc = copy_file_to_bytes(r, copy->path, MANIFEST_BYTES_MAX, &copy->image, &bytes);
     if (rc == -ENOENT)
         return 0;
     copy->is_there = true;
     if (rc == 0)
-        rc = decode(c->reactor, copy, bytes);
+        rc = decode(r, copy, bytes);
+    copy->error = rc;
     copy->is_whole = rc == 0;
-    if (rc == 0 || rc == TORC_E_NO_MEMORY || rc == -EACCES)
-        return rc;
-    check_problem(c, copy->path, UINT64_MAX, "this copy of the manifest cannot be used: %s",
-                  error_sentence(rc));
-    return 0;
+    return rc == TORC_E_NO_MEMORY || rc == -EACCES || rc == -EMFILE ? rc : 0;
+}
+
+static void tell_unusable(struct check *c, const struct copy copies[COPIES])
+{
+    for (int i = 0; i < COPIES; i++)
+        if (copies[i].error)
+            check_problem(c, copies[i].path, UINT64_MAX, "this copy of the manifest cannot be used: %s",
+                          error_sentence(copies[i].error));
 }
 
 static bool is_of(const struct copy *copy, const struct manifest_shard *shard)
@@ -90,19 +96,22 @@ static int note_data(void *context, const char *name)
     return 0;
 }
 
-/* Without any manifest: a shard that never began, or one that lost it. */
+/* Without any manifest: a shard that never began, or one that lost it. As a start decides that: a first copy
+ * alone, which is not whole, is what a crash has left of the very first commit. */
 static int check_without_manifest(struct check_shard *s, const struct copy copies[COPIES])
 {
-    bool has_data = copies[0].is_there || copies[1].is_there;
+    bool has_data = false;
     int rc = directory_list(s->check->reactor, s->directory, note_data, &has_data);
     if (rc == -ENOENT) {
         check_problem(s->check, s->directory, UINT64_MAX, "the directory of a shard is missing");
         return 0;
     }
-    if (rc == 0 && has_data)
-        check_problem(s->check, s->directory, UINT64_MAX,
-                      "no copy of the manifest can be used: the shard does not start; restore one");
-    return rc;
+    if (rc || (!has_data && !copies[1].is_there))
+        return rc;
+    tell_unusable(s->check, copies);
+    check_problem(s->check, s->directory, UINT64_MAX,
+                  "no copy of the manifest can be used: the shard does not start; restore one");
+    return 0;
 }
 
 static void check_quarantine(struct check_shard *s, const char *path)
@@ -125,13 +134,14 @@ int check_shard(struct check *c, const char *directory, const struct manifest_sh
     for (int i = 0; rc == 0 && i < COPIES; i++) {
         check_begin_file(c);
         snprintf(copies[i].path, sizeof copies[i].path, "%s/MANIFEST-%c", directory, "AB"[i]);
-        rc = load(c, &copies[i]);
+        rc = load(c->reactor, &copies[i]);
     }
     const struct copy *best = rc == 0 ? choose(&s, copies) : NULL;
     if (rc == 0 && !best)
         rc = check_without_manifest(&s, copies);
     if (best) {
         s.state = &best->state;
+        tell_unusable(c, copies);
         check_quarantine(&s, best->path);
         for (uint32_t i = 0; rc == 0 && i < s.state->table_count; i++) {
             check_begin_file(c);

@@ -188,13 +188,13 @@ static int adopt(struct reactor *r, const char *directory, struct datadir_identi
     return rc;
 }
 
-static int read_identity(struct reactor *r, const char *directory, char text[IDENTITY_BYTES_MAX])
+static int read_identity(struct reactor *r, const char *directory, unsigned flags,
+                         char text[IDENTITY_BYTES_MAX])
 {
     char path[DATADIR_PATH_MAX];
     struct file *f;
     identity_path(path, directory, "");
-    /* Opened for writing, too: a directory that cannot be written is found out here. */
-    int rc = file_open(r, path, FILE_READ | FILE_WRITE, &f);
+    int rc = file_open(r, path, flags, &f);
     if (rc)
         return rc;
     int64_t bytes = file_read(r, f, text, IDENTITY_BYTES_MAX - 1, 0);
@@ -220,11 +220,11 @@ static int lock(struct reactor *r, const char *directory, char *why, size_t why_
     return rc;
 }
 
-static int load(struct reactor *r, const char *directory, struct datadir_identity *out, char *why,
-                size_t why_bytes)
+static int load(struct reactor *r, const char *directory, unsigned flags, struct datadir_identity *out,
+                char *why, size_t why_bytes)
 {
     char text[IDENTITY_BYTES_MAX];
-    int rc = read_identity(r, directory, text);
+    int rc = read_identity(r, directory, flags, text);
     if (rc == -ENOENT)
         return rc;
     if (rc) {
@@ -256,7 +256,8 @@ int datadir_open(struct reactor *r, const char *directory, struct datadir_identi
     rc = lock(r, directory, why, why_bytes);
     if (rc)
         return rc;
-    rc = load(r, directory, &found, why, why_bytes);
+    /* For writing, too: a directory that cannot be written is found out here. */
+    rc = load(r, directory, FILE_READ | FILE_WRITE, &found, why, why_bytes);
     if (rc == -ENOENT)
         return adopt(r, directory, identity, why, why_bytes);
     if (rc == 0)
@@ -274,7 +275,7 @@ int datadir_look(struct reactor *r, const char *directory, struct datadir_identi
     int rc = lock(r, directory, why, why_bytes);
     if (rc)
         return rc;
-    rc = load(r, directory, out, why, why_bytes);
+    rc = load(r, directory, FILE_READ, out, why, why_bytes);
     if (rc == -ENOENT)
         snprintf(why, why_bytes, "%s is no data directory of torc: it has no IDENTITY", directory);
     return rc;

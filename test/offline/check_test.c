@@ -176,6 +176,25 @@ TEST_IN_REACTOR(check_finds_what_is_missing)
     }
 }
 
+/* What a crash leaves of it: room for the first copy, and nothing else. */
+TEST_IN_REACTOR(check_takes_a_very_first_commit_that_was_cut_short_for_a_new_shard)
+{
+    static const char zeros[4096];
+    struct rig rig = {.directory = test_directory(), .shard = {.reactor = r}};
+    char path[PATH_BYTES];
+    struct file *f;
+    CU_ASSERT_EQUAL(check(&rig).problems, 0);
+    snprintf(path, sizeof path, "%s/MANIFEST-A", rig.directory);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE | FILE_CREATE, &f), 0);
+    CU_ASSERT_EQUAL(file_write(r, f, zeros, sizeof zeros, 0, false), 0);
+    file_close(r, f);
+    CU_ASSERT_EQUAL(check(&rig).problems, 0);
+    snprintf(path, sizeof path, "%s/wal-0000000000000001.log", rig.directory);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE | FILE_CREATE, &f), 0);
+    file_close(r, f);
+    CU_ASSERT_EQUAL(check(&rig).problems, 2); /* that copy, and that there is no other */
+}
+
 TEST_IN_REACTOR(check_finds_a_shard_of_other_vnodes)
 {
     struct rig rig;

@@ -207,6 +207,23 @@ TEST_IN_REACTOR(datadir_has_what_was_committed)
     CU_ASSERT(found.node == 3 && found.cores == 7 && found.vnode_bits == 10 && found.layout == 12);
 }
 
+TEST_IN_REACTOR(datadir_that_cannot_be_written_is_looked_at)
+{
+    char text[TEXT_BYTES], why[WHY_BYTES] = "", path[DATADIR_PATH_MAX];
+    struct datadir_identity found;
+    const char *directory = test_directory();
+    read_identity(made_directory(r), text);
+    write_text(directory, "IDENTITY", text);
+    snprintf(path, sizeof path, "%s/IDENTITY", directory);
+    CU_ASSERT(chmod(path, 0444) == 0 && chmod(directory, 0755) == 0);
+    uid_t user = geteuid();
+    if (user == 0) /* who may write everything; only this thread asks for files */
+        CU_ASSERT_EQUAL(seteuid(65534), 0);
+    CU_ASSERT_EQUAL(datadir_look(r, directory, &found, why, sizeof why), 0);
+    CU_ASSERT_EQUAL(seteuid(user), 0);
+    CU_ASSERT(found.node == 3 && found.cores == 2);
+}
+
 TEST_IN_REACTOR(datadir_is_only_looked_at_when_it_is_one)
 {
     char why[WHY_BYTES] = "", path[DATADIR_PATH_MAX];
