@@ -373,16 +373,22 @@ static int older_copy(const struct manifest *m)
     return a->state == MANIFEST_COPY_FAILED ? 1 : 0;
 }
 
-static int write_copy(struct manifest *m, int index, const struct manifest_image *image)
+static int write_copy(struct manifest *m, int index, struct file *f, const struct manifest_image *image)
 {
     struct manifest_copy *copy = &m->copies[index];
     struct manifest_header header;
     int rc = manifest_header_decode(image->data, &header);
     ASSERT(rc == 0);
-    rc = manifest_file_write(m->reactor, copy, image, m->directory);
+    rc = manifest_file_write(m->reactor, copy, f, image, m->directory);
     if (rc == 0)
         copy->generation = header.generation;
     return rc;
+}
+
+/* Says nothing of the disk, and the change may be made later. */
+static bool is_want_of_room(int rc)
+{
+    return rc == TORC_E_DISK_FULL || error_is_shortage(rc);
 }
 
 /* A write that fails is made again, in a new file each time: the other copy is whole meanwhile. */
@@ -390,11 +396,12 @@ static int write_first(struct manifest *m, int first, const struct manifest_imag
 {
     bool is_begun = false;
     for (int i = 0; i < WRITE_TRIES; i++) {
-        int rc = manifest_file_reserve(m->reactor, &m->copies[first], image);
-        if (rc == TORC_E_DISK_FULL && !is_begun)
+        struct file *f;
+        int rc = manifest_file_reserve(m->reactor, &m->copies[first], image, &f);
+        if (is_want_of_room(rc) && !is_begun)
             return rc;
         is_begun |= rc == 0;
-        rc = rc ? rc : write_copy(m, first, image);
+        rc = rc ? rc : write_copy(m, first, f, image);
         if (rc == 0)
             return 0;
         MARK(manifest_write_failed);
@@ -410,19 +417,23 @@ static int write_both(struct manifest *m, const struct manifest_image *image)
     int second = COPIES - 1 - first;
     /* A full disk between the two would stay full: what the change drops may go with the second one only. One
      * that is not whole yet must not be there before the first. */
+    struct file *f = NULL;
     int rc = m->copies[second].state == MANIFEST_COPY_WHOLE
-                 ? manifest_file_reserve(m->reactor, &m->copies[second], image)
+                 ? manifest_file_reserve(m->reactor, &m->copies[second], image, &f)
                  : 0;
-    if (rc != TORC_E_DISK_FULL) /* any other error: the change may rest on one copy */
+    if (!is_want_of_room(rc)) /* any other error: the change may rest on one copy */
         rc = write_first(m, first, image);
     if (rc == TORC_E_DISK_FULL)
         MARK(manifest_finds_the_disk_full);
-    if (rc)
+    if (rc) {
+        file_close(m->reactor, f);
         return rc;
+    }
     /* The change is made. Without the second copy it rests on one, until the next change. */
-    rc = manifest_file_reserve(m->reactor, &m->copies[second], image);
+    if (!f)
+        rc = manifest_file_reserve(m->reactor, &m->copies[second], image, &f);
     if (rc == 0)
-        rc = write_copy(m, second, image);
+        rc = write_copy(m, second, f, image);
     if (rc)
         MARK(second_manifest_copy_is_not_written); /* manifest_copies tells */
     return 0;

@@ -117,7 +117,8 @@ struct manifest_change {
 /* Waits; one at a time, others wait their turn. When it returns 0, one copy at least is durable
  * (manifest_copies tells) and the state is the new one. Returns: TORC_E_DISK_FULL, TORC_E_SHARD_FULL (more
  * tables or bytes than a start takes): nothing was changed. TORC_E_STORAGE: the disk may hold the old or the
- * new generation, so files of neither may be removed; every later commit fails too. TORC_E_NO_MEMORY. */
+ * new generation, so files of neither may be removed; every later commit fails too. TORC_E_NO_MEMORY, or
+ * another error_is_shortage: nothing was changed. */
 MUST_CHECK int manifest_commit(struct manifest *m, const struct manifest_change *change);
 
 unsigned manifest_copies(const struct manifest *m); /* whole ones on disk, 0 to 2 */

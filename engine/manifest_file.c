@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+enum { SHORTAGE_TRIES_MAX = 100, SHORTAGE_TRY_NS = 100 * 1000 * 1000 };
+
 static uint64_t padded(uint64_t bytes)
 {
     return (bytes + MANIFEST_BLOCK_BYTES - 1) / MANIFEST_BLOCK_BYTES * MANIFEST_BLOCK_BYTES;
@@ -89,8 +91,21 @@ int manifest_file_load(struct reactor *r, struct manifest_copy *copy, const stru
 
 /* ---- write ---- */
 
-int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image)
+static int make_room(struct reactor *r, struct file *f, const struct manifest_image *image)
 {
+    uint64_t bytes = 0;
+    int rc = file_size(r, f, &bytes);
+    if (rc == 0 && bytes > MANIFEST_BYTES_MAX) /* the next start would not read it */
+        rc = file_truncate(r, f, image->padded);
+    if (rc == 0 && bytes < image->padded)
+        rc = file_allocate(r, f, bytes, image->padded - bytes);
+    return rc == -EOPNOTSUPP ? 0 : rc;
+}
+
+int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image,
+                          struct file **out)
+{
+    *out = NULL;
     if (copy->state == MANIFEST_COPY_FAILED) {
         MARK(failed_manifest_copy_is_made_anew);
         int rc = file_remove(r, copy->path);
@@ -99,19 +114,15 @@ int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const s
         copy->state = MANIFEST_COPY_ABSENT;
     }
     struct file *f = NULL;
-    int rc = file_open(r, copy->path, FILE_WRITE | FILE_CREATE | FILE_DIRECT, &f);
-    if (rc)
+    int rc = file_open(r, copy->path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_DIRECT, &f);
+    if (rc == 0)
+        rc = make_room(r, f, image);
+    if (rc) {
+        file_close(r, f);
         return rc == -ENOSPC || rc == -EDQUOT ? TORC_E_DISK_FULL : rc;
-    uint64_t bytes = 0;
-    rc = file_size(r, f, &bytes);
-    if (rc == 0 && bytes > MANIFEST_BYTES_MAX) /* the next start would not read it */
-        rc = file_truncate(r, f, image->padded);
-    if (rc == 0 && bytes < image->padded)
-        rc = file_allocate(r, f, bytes, image->padded - bytes);
-    if (rc == -EOPNOTSUPP)
-        rc = 0;
-    file_close(r, f);
-    return rc == -ENOSPC || rc == -EDQUOT ? TORC_E_DISK_FULL : rc;
+    }
+    *out = f;
+    return 0;
 }
 
 /* Nothing else says which generation a copy should have: a write that the disk reported and did not make
@@ -127,19 +138,28 @@ static int check_written(struct reactor *r, struct file *f, const struct manifes
     return TORC_E_CORRUPT;
 }
 
-int manifest_file_write(struct reactor *r, struct manifest_copy *copy, const struct manifest_image *image,
-                        const char *directory)
+/* What was written may count already: there is no way back, so this waits a while for a descriptor. */
+static int make_name_durable(struct reactor *r, const char *directory)
+{
+    int rc = directory_sync(r, directory);
+    for (unsigned i = 0; error_is_shortage(rc) && i < SHORTAGE_TRIES_MAX; i++) {
+        MARK(manifest_waits_for_a_descriptor);
+        task_sleep(r, SHORTAGE_TRY_NS);
+        rc = directory_sync(r, directory);
+    }
+    return rc;
+}
+
+int manifest_file_write(struct reactor *r, struct manifest_copy *copy, struct file *f,
+                        const struct manifest_image *image, const char *directory)
 {
     bool is_new = copy->state != MANIFEST_COPY_WHOLE;
-    struct file *f = NULL;
-    int rc = file_open(r, copy->path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_DIRECT, &f);
-    if (rc == 0)
-        rc = file_write(r, f, image->data, image->padded, 0, true);
+    int rc = file_write(r, f, image->data, image->padded, 0, true);
     if (rc == 0)
         rc = check_written(r, f, image);
     file_close(r, f);
     if (rc == 0 && is_new)
-        rc = directory_sync(r, directory);
+        rc = make_name_durable(r, directory);
     copy->state = rc ? MANIFEST_COPY_FAILED : MANIFEST_COPY_WHOLE;
     return rc;
 }

@@ -38,12 +38,13 @@ struct manifest_image {
 MUST_CHECK int manifest_file_load(struct reactor *r, struct manifest_copy *copy,
                                   const struct manifest_shard *shard, struct manifest_image *image);
 
-/* Waits. Makes room for the image, changing nothing that counts. Returns: 0, TORC_E_DISK_FULL, -errno. */
+/* Waits. Opens the copy and makes room for the image, changing nothing that counts. Owns: the caller gets
+ * `*out`. Returns: 0, TORC_E_DISK_FULL, -errno. */
 MUST_CHECK int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy,
-                                     const struct manifest_image *image);
-/* Waits. Writes the image durably and reads it back. After an error the copy is FAILED. Requires: as much
- * memory again behind the padded image, to read into. */
-MUST_CHECK int manifest_file_write(struct reactor *r, struct manifest_copy *copy,
+                                     const struct manifest_image *image, struct file **out);
+/* Waits. Writes the image durably to the file reserved, reads it back and closes it. After an error the copy
+ * is FAILED. Requires: as much memory again behind the padded image, to read into. */
+MUST_CHECK int manifest_file_write(struct reactor *r, struct manifest_copy *copy, struct file *f,
                                    const struct manifest_image *image, const char *directory);
 
 #endif

@@ -169,6 +169,13 @@ static int write_zeros(struct wal *wal, struct file *file)
     return rc ? rc : file_sync(wal->reactor, file);
 }
 
+static void discard_file(struct wal *wal, struct file *f, const char *path)
+{
+    file_close(wal->reactor, f);
+    if (file_remove(wal->reactor, path) != 0)
+        wal_event(wal, "log_remove_failed", path);
+}
+
 static int make_file(struct wal *wal, const char *path, struct file **out)
 {
     int rc = file_open(wal->reactor, path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE | FILE_DIRECT, out);
@@ -181,10 +188,20 @@ static int make_file(struct wal *wal, const char *path, struct file **out)
         rc = write_zeros(wal, *out);
     if (rc) {
         MARK(new_log_file_cannot_be_written);
-        file_close(wal->reactor, *out);
-        if (file_remove(wal->reactor, path) != 0)
-            wal_event(wal, "log_remove_failed", path);
+        discard_file(wal, *out, path);
     }
+    return rc;
+}
+
+/* Opened first: what it lacks then is no reason to lose the spare. */
+static int open_spare(struct wal *wal, const char *spare, const char *path, struct file **out)
+{
+    int rc = file_open(wal->reactor, spare, FILE_WRITE | FILE_DIRECT, out);
+    if (rc)
+        return rc;
+    rc = file_rename(wal->reactor, spare, path);
+    if (rc)
+        file_close(wal->reactor, *out);
     return rc;
 }
 
@@ -199,16 +216,18 @@ static int reuse_file(struct wal *wal, const char *path, struct file **out)
         struct wal_segment_info spare = wal->spares[--wal->spare_count];
         path_of(wal, old, spare.id);
         if (spare.bytes == wal->options.segment_bytes)
-            rc = file_rename(wal->reactor, old->text, path);
+            rc = open_spare(wal, old->text, path, out);
+        if (error_is_shortage(rc)) {
+            MARK(spare_log_file_is_kept_for_later);
+            wal->spare_count++;
+            break;
+        }
         if (rc)
             remove_file(wal, spare.id);
     }
     reactor_free(wal->reactor, old);
     if (rc)
-        return -ENOENT;
-    rc = file_open(wal->reactor, path, FILE_WRITE | FILE_DIRECT, out);
-    if (rc)
-        return rc;
+        return error_is_shortage(rc) ? rc : -ENOENT;
     MARK(spare_log_file_is_used_again);
     wal->counters.recycled++;
     return 0;
@@ -224,7 +243,7 @@ static int prepare_file(struct wal *wal, const char *path, struct file **out)
     rc = directory_sync(wal->reactor, wal->directory);
     if (rc) {
         MARK(new_log_file_has_no_durable_name);
-        file_close(wal->reactor, *out);
+        discard_file(wal, *out, path);
     }
     return rc;
 }
@@ -307,7 +326,7 @@ static void retry_later(struct wal *wal)
 /* Errors that an operator can mend while the shard runs. EFBIG is the limit on the size of files. */
 static bool is_want_of_room(int rc)
 {
-    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == TORC_E_NO_MEMORY || rc == TORC_E_DISK_FULL;
+    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == TORC_E_DISK_FULL || error_is_shortage(rc);
 }
 
 static void prepare_failed(struct wal *wal, int rc)

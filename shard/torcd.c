@@ -5,16 +5,21 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { EXIT_WRONG = 1, EXIT_USAGE = 2 };
+/* Descriptors of a core that are not for connections: its tables, value logs and log, and what it copies. */
+enum { EXIT_WRONG = 1, EXIT_USAGE = 2, FILES_PER_CORE = 1024 };
 
-/* A server of many connections wants all the descriptors that the system gives it. */
-static void raise_descriptors(const struct options *o)
+/* A server of many connections wants all the descriptors that the system gives it, and its storage some of
+ * them whoever connects. */
+static void divide_descriptors(struct options *o)
 {
-    uint64_t allowed = reactor_raise_descriptors();
-    if (allowed < (uint64_t)o->connections_max + 1024)
-        fprintf(stderr,
-                "torcd: the system allows %llu open files; fewer connections than connections-max fit in\n",
-                (unsigned long long)allowed);
+    uint64_t allowed = reactor_raise_descriptors(), each = allowed / o->cores;
+    if (each == 0 || each >= (uint64_t)o->connections_max + FILES_PER_CORE)
+        return;
+    uint64_t room = each > 2 * FILES_PER_CORE ? each - FILES_PER_CORE : each / 2;
+    if (room < o->connections_max)
+        o->connections_max = room ? (uint32_t)room : 1;
+    fprintf(stderr, "torcd: the system allows %llu open files; a core takes %u connections at most\n",
+            (unsigned long long)allowed, o->connections_max);
 }
 
 int main(int argc, char **argv)
@@ -30,7 +35,7 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    raise_descriptors(&options);
+    divide_descriptors(&options);
     struct shard_context context = {.options = &options};
     struct reactor_options reactor = {.core_count = options.cores, .first_cpu = options.pin_first_cpu};
     int rc = reactor_run(&reactor, shard_main, &context, why, sizeof why);

@@ -40,6 +40,12 @@ const char *error_name(int code)
     return "SYSTEM";
 }
 
+bool error_is_shortage(int code)
+{
+    return code == -EMFILE || code == -ENFILE || code == -ENOMEM || code == -ENOBUFS ||
+           code == TORC_E_NO_MEMORY;
+}
+
 uint8_t error_to_status(int code)
 {
     if (code == 0)

@@ -6,6 +6,7 @@
 #ifndef REACTOR_BASE_ERROR_H
 #define REACTOR_BASE_ERROR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* X(NAME, number, sentence) */
@@ -56,6 +57,10 @@ const char *error_sentence(int code);
 /* The name of one of our codes as users see it in logs and JSON ("DISK_FULL"); "SYSTEM" for -errno, "OK"
  * for 0. */
 const char *error_name(int code);
+
+/* Whether the process or the system is out of descriptors or of memory, which comes and goes: it says nothing
+ * of the disk. */
+bool error_is_shortage(int code);
 
 /* Between a code and the status byte of a response. A system's code, which no peer could read, becomes
  * STORAGE. */

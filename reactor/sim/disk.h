@@ -106,7 +106,7 @@ enum disk_draw {
     DISK_DRAW_COUNT
 };
 
-enum { DISK_FAULTS = SIM_STUCK_DISK + 1 }; /* all that a disk draws is among the first */
+enum { DISK_FAULTS = SIM_FAULT_COUNT }; /* the last is a disk's */
 
 struct disk_dice {
     struct sim_dice fault[DISK_FAULTS];

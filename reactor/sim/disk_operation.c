@@ -110,9 +110,12 @@ static int64_t change(struct sim_disk *d, struct disk_operation *o, struct disk_
     return 0;
 }
 
-/* Whether its opening allows it at all. Returns: 0, -EBADF, -EINVAL or -EFBIG. */
+/* Whether its opening, or what the process has left, allows it at all. Returns: 0, -EMFILE, -EBADF, -EINVAL
+ * or -EFBIG. */
 static int check_access(const struct disk_operation *o)
 {
+    if (o->trouble == SIM_NO_DESCRIPTORS)
+        return -EMFILE;
     if ((o->offset >> FILE_BYTES_MAX_LOG2 || o->bytes >> FILE_BYTES_MAX_LOG2) && o->kind != DISK_DRAW_READ)
         return -EFBIG;
     if (o->kind == DISK_DRAW_READ)
@@ -170,6 +173,9 @@ static void draw_trouble(struct disk_operation *o)
         if ((of_write[i] != SIM_SYNC_ERROR || o->is_durable) &&
             disk_draws_fault(o->disk, w, o->kind, of_write[i]))
             trouble_is(o, of_write[i]);
+    if ((o->kind == DISK_DRAW_OPEN || o->kind == DISK_DRAW_DIRECTORY_SYNC) &&
+        disk_draws_fault(o->disk, w, o->kind, SIM_NO_DESCRIPTORS))
+        trouble_is(o, SIM_NO_DESCRIPTORS);
 }
 
 static void on_end(struct sim_event *e);

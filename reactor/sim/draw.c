@@ -48,7 +48,7 @@ uint64_t sim_dice_between(struct sim_dice *d, uint64_t low, uint64_t high)
 
 void stream_dice_init(const struct sim_world *w, struct sim_dice *d, enum sim_stream stream, uint64_t entity)
 {
-    sim_dice_init(d, w->options.seed, SIM_FAULT_COUNT + (uint64_t)stream, entity);
+    sim_dice_init(d, w->options.seed, SIM_STREAMS + (uint64_t)stream, entity);
 }
 
 void fault_dice_init(const struct sim_world *w, struct sim_dice *d, enum sim_fault fault, uint64_t entity)

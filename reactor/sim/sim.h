@@ -55,7 +55,8 @@ struct sim_disk;
     X(WALL_JUMP, "wall clock jumps")        /* each turn of a core: by up to an hour, either way */          \
     X(WALL_DRIFT, "wall clock drifts")      /* at the start of a node: up to 1 part in 1,000, either way */  \
     X(WALL_FREEZE, "wall clock freezes")    /* each turn: stands for up to 10 s */                           \
-    X(TURN_DELAY, "late turn")              /* each turn: the core gets no processor for up to 100 ms */
+    X(TURN_DELAY, "late turn")              /* each turn: the core gets no processor for up to 100 ms */     \
+    X(NO_DESCRIPTORS, "no descriptors")     /* each open, each sync of a directory: -EMFILE, not tried */
 
 /* A sync that fails: what it was to make durable is dropped from the cache at once or at the next crash, and
  * later syncs report nothing of it (fsyncgate). But the names of a directory are journaled: they stay
@@ -81,7 +82,10 @@ struct sim_dice {
     uint64_t ordinal;
 };
 
-/* `stream` is a fault, or SIM_FAULT_COUNT + a number of the user's own. */
+/* Streams that are no fault's begin here, however many faults there are: a new one leaves all other draws
+ * where they were. */
+enum { SIM_STREAMS = 28 };
+/* `stream` is a fault, or SIM_STREAMS + a number of the user's own. */
 void sim_dice_init(struct sim_dice *d, uint64_t seed, uint64_t stream, uint64_t entity);
 uint64_t sim_dice_next(struct sim_dice *d);
 uint64_t sim_dice_below(struct sim_dice *d, uint64_t bound);                /* 0 to bound - 1; bound > 0 */

@@ -35,7 +35,7 @@ void event_cancel(struct sim_world *w, struct sim_event *e); /* does nothing whe
 /* Whether a fault happens at this opportunity: draws from `d`, counts it, traces it. */
 bool fault_hits(struct sim_world *w, enum sim_fault fault, struct sim_dice *d);
 
-/* Numbers of streams (after SIM_FAULT_COUNT) that the backend itself draws from. */
+/* Numbers of streams (after SIM_STREAMS) that the backend itself draws from. */
 enum sim_stream {
     SIM_STREAM_BACKEND = 1 << 20,
     SIM_STREAM_TIE,     /* of the world: the order of what is due at one time */

@@ -107,11 +107,6 @@ static void take_connection(struct listener *l, int fd)
     l->is_in_handler = false;
 }
 
-static bool is_shortage(int32_t result)
-{
-    return result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS;
-}
-
 void listener_on_accept(struct completion *c, int32_t result, uint32_t flags)
 {
     struct listener *l = CONTAINER_OF(c, struct listener, accept);
@@ -119,13 +114,14 @@ void listener_on_accept(struct completion *c, int32_t result, uint32_t flags)
     l->is_armed = !is_over;
     if (result >= 0)
         take_connection(l, result);
-    else if (is_shortage(result))
+    else if (error_is_shortage(result))
         l->reactor->core.counters.accept_errors++;
     if (!is_over)
         return;
     if (l->is_closing)
         free_listener(l);
-    else if (is_shortage(result) && timer_start(l->reactor, &l->pause, ACCEPT_PAUSE_NS, on_pause_over) == 0)
+    else if (error_is_shortage(result) &&
+             timer_start(l->reactor, &l->pause, ACCEPT_PAUSE_NS, on_pause_over) == 0)
         return;
     else
         arm(l);

@@ -117,7 +117,9 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .initial = "16384",
      .min = 1,
      .max = 1000000,
-     .help = "Refuse connections beyond N on one core"},
+     .help =
+         "Refuse connections beyond N on one core; beyond fewer where the system's limit of open files has "
+         "no room for them beside the files of the data"},
     {.name = "request-timeout",
      .section = section_network,
      .kind = OPTION_DURATION,

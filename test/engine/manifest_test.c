@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -508,5 +509,24 @@ TEST_IN_REACTOR(manifest_that_cannot_be_written_says_so)
     manifest_close(m);
     m = open_it(r, directory);
     CU_ASSERT_EQUAL(manifest_state(m)->table_count, 1);
+    manifest_close(m);
+}
+
+TEST_IN_REACTOR(manifest_without_descriptors_changes_nothing_and_takes_the_next_change)
+{
+    struct manifest *m = open_it(r, test_directory());
+    add_table(m);
+    struct rlimit limit;
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
+    struct manifest_table table = table_of(manifest_next_number(m));
+    struct manifest_change change = {.added = &table, .added_count = 1};
+    CU_ASSERT_EQUAL(manifest_commit(m, &change), -EMFILE);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 1);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
+    add_table(m);
+    CU_ASSERT_EQUAL(manifest_state(m)->table_count, 2);
+    CU_ASSERT_EQUAL(manifest_copies(m), 2);
     manifest_close(m);
 }

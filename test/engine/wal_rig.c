@@ -234,6 +234,24 @@ void rig_limit_files(rlim_t bytes)
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+static void limit_descriptors(rlim_t count)
+{
+    struct rlimit limit;
+    CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = count < limit.rlim_max ? count : limit.rlim_max;
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+void rig_take_descriptors(void)
+{
+    limit_descriptors(0);
+}
+
+void rig_give_descriptors(void)
+{
+    limit_descriptors(RLIM_INFINITY);
+}
+
 void rig_await_named(struct rig *rig, uint64_t id)
 {
     for (int i = 0; i < 1000 && rig->named.ids[WAL_NAMED_MAX - 1] != id; i++)

@@ -75,5 +75,8 @@ struct place rig_place_of(struct rig *rig, uint64_t sequence);
 
 /* Writes beyond `bytes` of a file fail with EFBIG. RLIM_INFINITY lifts the limit. */
 void rig_limit_files(rlim_t bytes);
+/* From now on this process can open no file, or as many as at its start. */
+void rig_take_descriptors(void);
+void rig_give_descriptors(void);
 
 #endif

@@ -300,6 +300,45 @@ TEST_IN_REACTOR(wal_without_room_refuses_and_takes_writes_again_when_there_is_ro
     rig_free(rig);
 }
 
+/* Returns: the number of the first that is refused. */
+static uint32_t put_until_refused(struct rig *rig, uint32_t first)
+{
+    uint32_t n = first;
+    int rc;
+    for (; (rc = rig_put(rig, n)) == 0 && n < first + 100; n++)
+        rig_await(rig, rig->returned + 1);
+    CU_ASSERT_EQUAL(rc, TORC_E_DISK_FULL);
+    return n;
+}
+
+TEST_IN_REACTOR(wal_without_descriptors_refuses_and_goes_on_in_its_spare_files_when_there_are_some)
+{
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 300 * 1000;
+    rig_open(rig);
+    uint32_t n = 0;
+    for (; n < 60; n += 15) {
+        rig_put_singly(rig, n, 15);
+        rig->start = wal_start_at(rig->wal, wal_sequence_durable(rig->wal) + 1);
+        wal_truncate(rig->wal, rig->start);
+    }
+    rig_take_descriptors();
+    n = put_until_refused(rig, n);
+    uint64_t recycled = wal_counters(rig->wal).recycled;
+    rig_give_descriptors();
+    while (rig->rooms == 0)
+        CU_ASSERT_EQUAL_FATAL(event_wait(r, &rig->returned_event, 10ull * 1000 * 1000 * 1000), 0);
+    CU_ASSERT_EQUAL(wal_counters(rig->wal).recycled, recycled + 1);
+    rig->next_returned = n;
+    CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+    rig_await(rig, rig->returned + 1);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed[n], 1);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    rig_free(rig);
+}
+
 /* A write that failed may have reached the disk nevertheless. */
 static void write_what_failed(struct rig *rig, uint32_t n)
 {

@@ -104,7 +104,9 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
                    ? NULL
                    : "TIMEOUT before its deadline";
     case TORC_E_DISK_FULL:
-        return a->server->was_full && is_write(ask) ? NULL : "DISK_FULL, but the disk never was";
+        return (a->server->was_full || service_has_seen(s, SIM_NO_DESCRIPTORS)) && is_write(ask)
+                   ? NULL
+                   : "DISK_FULL, but the disk never was, nor was there no descriptor";
     case TORC_E_STORAGE:
         return is_faulty || a->server->was_full ? NULL : "STORAGE, but no read, write or sync has failed";
     case TORC_E_SHUTTING_DOWN:

@@ -141,7 +141,7 @@ static bool outcomes_of_one(const struct crash_images *images, uint64_t number, 
 static void outcomes_drawn(const struct crash_images *images, uint64_t number, uint8_t *outcomes)
 {
     struct sim_dice dice;
-    sim_dice_init(&dice, images->pending_count, SIM_FAULT_COUNT, number);
+    sim_dice_init(&dice, images->pending_count, SIM_STREAMS, number);
     for (uint32_t i = 0; i < images->pending_count; i++)
         outcomes[i] = (uint8_t)sim_dice_below(&dice, images->outcomes[i]);
 }

@@ -64,7 +64,7 @@ static void accept_loss(struct subject *s)
     story_say(&h->outcome->story, history_now_ns(h), "core %u: what was lost is given up", s->core);
     model_give_up(&s->model); /* before: a crash may come at any time */
     int rc = engine_accept_loss(s->engine);
-    if (rc && !truth_explains(s, TRUTH_PUT, rc, 0))
+    if (!truth_explains(s, TRUTH_LOSS, rc, 0))
         subject_fail(s, "a loss cannot be accepted: %s", error_name(rc));
     s->quarantined = engine_counters(s->engine).quarantined;
     if (rc == 0 && s->quarantined)

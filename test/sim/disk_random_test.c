@@ -9,14 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    STEPS = 250,
-    FILES = 3,
-    SEEDS = 60,
-    NAMES = 6,
-    STREAM = SIM_FAULT_COUNT + 77,
-    BYTES_MAX = 5 * RIG_PAGE
-};
+enum { STEPS = 250, FILES = 3, SEEDS = 60, NAMES = 6, STREAM = SIM_STREAMS + 77, BYTES_MAX = 5 * RIG_PAGE };
 
 struct shuffle {
     struct rig rig; /* first */

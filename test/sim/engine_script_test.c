@@ -590,7 +590,7 @@ static void merge_in_little_room(struct script *s)
 
 TEST(fragment_is_merged_where_a_tier_does_not_fit_on_the_disk)
 {
-    struct script *s = script_new(&(struct sim_world_options){.seed = 3});
+    struct script *s = script_new(&(struct sim_world_options){.seed = 4});
     s->table_bytes_max = 128 << 10;
     run_to_the_end(s, merge_in_little_room);
     CU_ASSERT_EQUAL(s->opened, 0);

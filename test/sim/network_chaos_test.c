@@ -188,7 +188,7 @@ static uint64_t run_chaos(uint64_t seed, uint8_t heap_fill, struct chaos *c, uin
     struct sim_world_options options = {.seed = seed, .heap_fill = heap_fill};
     struct sim_dice dice;
     struct town t;
-    sim_dice_init(&dice, seed, SIM_FAULT_COUNT, 1);
+    sim_dice_init(&dice, seed, SIM_STREAMS, 1);
     for (unsigned f = SIM_NETWORK_SEGMENT; f <= SIM_NETWORK_REFUSE; f++)
         options.faults.per_million[f] = sim_dice_below(&dice, 2) ? (uint32_t)sim_dice_below(&dice, 20000) : 0;
     town_open(&t, &options, c);

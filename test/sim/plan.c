@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 enum {
-    STREAM_KNOBS = SIM_FAULT_COUNT + 200,
+    STREAM_KNOBS = SIM_STREAMS + 200,
     MS = 1000000,
     US = 1000,
     PER_MILLION = 1000000,

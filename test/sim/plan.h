@@ -59,6 +59,6 @@ void plan_draw(struct plan *p, const struct history_request *request);
 void plan_tell(const struct plan *p, struct story *story);
 
 /* One draw of the driver's own, for what is not a knob: `stream` from PLAN_STREAMS on. */
-enum { PLAN_STREAMS = SIM_FAULT_COUNT + 1000 };
+enum { PLAN_STREAMS = SIM_STREAMS + 1000 };
 
 #endif

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 enum {
-    STREAM_PLAN = SIM_FAULT_COUNT + 201,
-    STREAM_DIRECTOR = SIM_FAULT_COUNT + 202,
-    STREAM_ARCHIVE = SIM_FAULT_COUNT + 203,
+    STREAM_PLAN = SIM_STREAMS + 201,
+    STREAM_DIRECTOR = SIM_STREAMS + 202,
+    STREAM_ARCHIVE = SIM_STREAMS + 203,
     CLIENT_NODES_MAX = 3,
     CORES_MAX = 4, /* of a server, another number with some starts */
     NS_PER_MS = 1000000,
@@ -252,7 +252,7 @@ static void ask_to_end(struct history *h, unsigned i)
 static bool has_errors(const struct service *s)
 {
     return service_has_seen(s, SIM_READ_ERROR) || service_has_seen(s, SIM_WRITE_ERROR) ||
-           service_has_seen(s, SIM_SYNC_ERROR);
+           service_has_seen(s, SIM_SYNC_ERROR) || service_has_seen(s, SIM_NO_DESCRIPTORS);
 }
 
 static void check_leaks(struct history *h, unsigned i)

@@ -4,7 +4,7 @@
 #include "test/sim/questions.h"
 
 enum {
-    STREAM_TALKER = SIM_FAULT_COUNT + 200,
+    STREAM_TALKER = SIM_STREAMS + 200,
     NS_PER_MS = 1000000,
     POLL_NS = 50 * NS_PER_MS,
     AGAIN_NS_MAX = 200 * NS_PER_MS,

@@ -1,6 +1,6 @@
 /* truth.c - what explains which error; see truth.h.
  *
- *   DISK_FULL   the disk was full not long ago
+ *   DISK_FULL   the disk was full not long ago, or a file could not be opened for want of descriptors
  *   STORAGE     a write or a sync failed since the start; for reads: a read failed, or a sector is bad
  *   CORRUPT     a table or a value log it points into is damaged by a fault, and the key is in its range; for
  *               the start: a manifest is
@@ -23,6 +23,11 @@ static const uint64_t full_grace_ns = UINT64_C(130) * 1000 * 1000 * 1000;
 static bool was_full(const struct history *h)
 {
     return h->is_full || (h->full_end_ns && history_now_ns(h) < h->full_end_ns + full_grace_ns);
+}
+
+static bool lacks_descriptors(const struct history *h)
+{
+    return history_hits(h, SIM_NO_DESCRIPTORS) > 0;
 }
 
 static bool has_failed_writes(const struct history *h)
@@ -107,7 +112,7 @@ static bool explains_read(const struct subject *s, int error, uint32_t floor)
 static bool explains_write(const struct subject *s, int error)
 {
     if (error == TORC_E_DISK_FULL)
-        return was_full(s->history);
+        return was_full(s->history) || lacks_descriptors(s->history);
     if (error == TORC_E_UNKNOWN)
         return has_failed_writes(s->history);
     bool has_lied = s->damage.manifests > 0; /* a copy that does not read back is one that failed */
@@ -123,6 +128,8 @@ static bool explains_open(const struct subject *s, int error)
         return has_damaged_manifest(s);
     if (error == TORC_E_DISK_FULL || error == -ENOSPC)
         return was_full(s->history);
+    if (error == -EMFILE)
+        return lacks_descriptors(s->history);
     bool has_failed = s->damage.manifests > 0 || has_failed_writes(s->history) || has_failed_reads(s);
     return (error == TORC_E_STORAGE || error == -EIO) && has_failed;
 }
@@ -139,6 +146,8 @@ bool truth_explains(const struct subject *s, enum truth_place place, int error, 
         return explains_read(s, error, floor);
     case TRUTH_OPEN:
         return explains_open(s, error);
+    case TRUTH_LOSS:
+        return explains_write(s, error) || (error == -EMFILE && lacks_descriptors(s->history));
     }
     return false;
 }

@@ -9,6 +9,7 @@ enum truth_place {
     TRUTH_WRITE, /* the ticket of a write */
     TRUTH_READ,  /* a get or a scan; `floor` is what the key must have */
     TRUTH_OPEN,  /* engine_open */
+    TRUTH_LOSS,  /* engine_accept_loss */
 };
 
 /* `floor`: a write of the model, or 0. */

@@ -53,7 +53,7 @@ TEST(draws_reach_both_bounds_and_stay_within_them)
 {
     struct sim_dice d;
     unsigned seen[5] = {0};
-    sim_dice_init(&d, 1, SIM_FAULT_COUNT, 1);
+    sim_dice_init(&d, 1, SIM_STREAMS, 1);
     for (int i = 0; i < 10000; i++) {
         uint64_t x = sim_dice_between(&d, 10, 14);
         CU_ASSERT_FATAL(x >= 10 && x <= 14);
