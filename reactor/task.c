@@ -9,9 +9,9 @@
 #include <limits.h>
 #include <string.h>
 
-/* That are woken: their answers go out before the next run, so what is asked for then is at the disk while
- * those are made. */
-enum { TURN_TASKS_MAX = 2 };
+/* That are woken, of a turn whose input was short: their answers go out before the next run, so what is asked
+ * for then is at the disk while those are made. */
+enum { TURN_TASKS = 2 };
 /* task_yield_if_due gives way before the slice would be counted as a stall. */
 enum { SLICE_YIELD_NS = REACTOR_SLICE_NS / 2, LOWERED_SLICE_YIELD_NS = REACTOR_SLICE_NS / 4 };
 
@@ -72,11 +72,12 @@ static void run_lowered_task(struct reactor_core *c)
     core_end_slice(c);
 }
 
-/* Up to the link that is `last` now, and so many at most. */
-static void run_tasks(struct reactor_core *c, struct list *ready, const struct list *last, unsigned count_max)
+/* Up to the link that is `last` now: so many, and more until then. */
+static void run_tasks(struct reactor_core *c, struct list *ready, const struct list *last, unsigned count,
+                      uint64_t until_ns)
 {
     const struct list *link = ready;
-    for (unsigned i = 0; i < count_max && link != last; i++) {
+    for (unsigned i = 0; (i < count || c->slice_start_ns < until_ns) && link != last; i++) {
         struct list *first = list_pop_front(ready);
         run_task(c, CONTAINER_OF(first, struct task, link));
         core_end_slice(c);
@@ -87,12 +88,15 @@ static void run_tasks(struct reactor_core *c, struct list *ready, const struct l
 void core_run_spawned_tasks(struct reactor_core *c)
 {
     c->last_ready = c->ready.previous;
-    run_tasks(c, &c->spawned, c->spawned.previous, UINT_MAX);
+    run_tasks(c, &c->spawned, c->spawned.previous, UINT_MAX, 0);
 }
 
+/* Requests that come in turns of many milliseconds may not keep tasks from running: they get as long. */
 void core_run_ready_tasks(struct reactor_core *c)
 {
-    run_tasks(c, &c->ready, c->last_ready, TURN_TASKS_MAX);
+    uint64_t input_ns = c->slice_start_ns - c->now_ns;
+    uint64_t until_ns = input_ns > REACTOR_SLICE_NS ? c->slice_start_ns + input_ns : 0;
+    run_tasks(c, &c->ready, c->last_ready, TURN_TASKS, until_ns);
     run_lowered_task(c);
 }
 

@@ -131,6 +131,45 @@ TEST_IN_REACTOR(a_turn_runs_all_new_tasks_and_a_bounded_number_of_woken_ones)
     CU_ASSERT(t.woken_most <= COUNT / 4);
 }
 
+/* What a turn brings: in each one a new task that takes five slices. */
+struct burden {
+    uint64_t turns;
+    bool is_over;
+};
+
+static void take_long_each_turn(struct reactor *r, void *argument)
+{
+    struct burden *b = argument;
+    uint64_t begin_ns = reactor_clock_ns(r);
+    while (reactor_clock_ns(r) < begin_ns + UINT64_C(5) * REACTOR_SLICE_NS) {
+    }
+    b->turns++;
+    if (!b->is_over)
+        CU_ASSERT_EQUAL(task_spawn(r, take_long_each_turn, b), 0);
+}
+
+TEST_IN_REACTOR(woken_tasks_run_as_long_as_what_the_turn_has_brought)
+{
+    enum { COUNT = 64 };
+    unsigned woken = 0;
+    struct sleeper sleepers[COUNT];
+    struct burden burden = {0};
+    for (unsigned i = 0; i < COUNT; i++) {
+        sleepers[i] = (struct sleeper){.ended = &woken};
+        CU_ASSERT_EQUAL_FATAL(task_spawn(r, wait_and_end, &sleepers[i]), 0);
+    }
+    task_yield(r);
+    CU_ASSERT_EQUAL(task_spawn(r, take_long_each_turn, &burden), 0);
+    for (unsigned i = 0; i < COUNT; i++)
+        event_set(r, &sleepers[i].wake, 0);
+    task_yield(r); /* behind all of them */
+    CU_ASSERT_EQUAL(woken, COUNT);
+    CU_ASSERT(burden.turns <= COUNT / 8);
+    burden.is_over = true;
+    task_yield(r);
+    task_yield(r);
+}
+
 static void use_stack_and_numbers(struct reactor *r, void *argument)
 {
     volatile char deep[16 * 1024];
