@@ -204,13 +204,14 @@ static void tell(const struct restore *restore, const char *data)
 {
     char moment[SOURCE_TIME_BYTES], backup[SOURCE_TIME_BYTES], last[SOURCE_TIME_BYTES];
     const struct catalogue *c = &restore->source->catalogue;
-    bool is_of_backup = restore->clock == c->clock;
+    bool is_to_a_moment = restore->clock != c->clock && restore->clock != UINT64_MAX;
+    uint64_t reached = restore->clock_reached > c->clock ? restore->clock_reached : c->clock;
     printf("%s is as of %s: the backup of %s and %" PRIu64 " records of the log\n", data,
-           source_time(restore->clock, moment), source_time(c->clock, backup), restore->records);
-    if (!is_of_backup && restore->unreached)
+           source_time(restore->clock == UINT64_MAX ? reached : restore->clock, moment),
+           source_time(c->clock, backup), restore->records);
+    if (is_to_a_moment && restore->unreached)
         printf("of %u of %u shards the archive ends before that time; the last record of all is of %s\n",
-               restore->unreached, c->identity.cores,
-               source_time(restore->clock_reached ? restore->clock_reached : c->clock, last));
+               restore->unreached, c->identity.cores, source_time(reached, last));
     printf("start it with: torcd --data %s --node-id %u --cores %u --vnode-bits %u\n", data, c->identity.node,
            c->identity.cores, c->identity.vnode_bits);
 }

@@ -74,10 +74,15 @@ static int begin_all(struct admin_job *job, const char *directory)
         if (rc == TORC_E_OVERLOADED)
             task_sleep(job->shard->reactor, BEGIN_PAUSE_NS);
     }
-    if (rc == TORC_E_UNKNOWN || rc == TORC_E_CORRUPT)
+    if (rc == TORC_E_UNKNOWN)
         return say(job, rc,
                    "acknowledged writes were lost to damage: restore an older backup, or start once with "
                    "--accept-loss true, and try again");
+    if (rc == TORC_E_CORRUPT)
+        return say(job, rc,
+                   "a table or a value log is damaged, which torc check names: restore an older backup, or "
+                   "write its keys again; --accept-loss gives up only tables that cannot be opened, and "
+                   "value logs");
     return rc;
 }
 

@@ -204,6 +204,11 @@ TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
         server_stop(&restored);
     }
     CU_ASSERT(!run(&s, restore)); /* what is there is left alone */
+    snprintf(data, sizeof data, "%s/all", test_directory());
+    const char *const all[] = {"restore", target, "--archive", target, "--data", data, NULL};
+    CU_ASSERT_EQUAL(torc(&s, all, &out), 0);
+    CU_ASSERT(out && strstr(out, "is as of 20") && !strstr(out, "ends before"));
+    free(out);
 }
 
 TEST(a_snapshot_is_made_listed_restored_and_deleted)
@@ -590,6 +595,31 @@ TEST(of_two_restores_to_one_place_one_succeeds_and_is_whole)
         return;
     check_all(&restored, 'a', 30, KEYS);
     server_stop(&restored);
+}
+
+TEST(a_backup_of_a_damaged_block_is_refused_or_verified_as_damaged)
+{
+    struct server s;
+    char target[600], table[900];
+    target_path(target);
+    if (!make_backup(&s, target) || !find_file(s.data, "layout-1/shard-000/table-*", table))
+        return;
+    flip(table, 200);
+    const char *const backup[] = {"backup", target, NULL};
+    CU_ASSERT_EQUAL(verify(&s, target), 1); /* it has links */
+    s.arguments[6] = "--scrub-interval";
+    s.arguments[7] = "1s";
+    if (!server_start(&s))
+        return;
+    CU_ASSERT(process_wait_for_error(&s.process, "scrub_found_damage", TOOL_MS));
+    CU_ASSERT(is_refused(&s, backup, "a table or a value log is damaged"));
+    server_stop(&s);
+    s.arguments[7] = "0s"; /* not found again */
+    if (!server_start(&s))
+        return;
+    CU_ASSERT(run(&s, backup));
+    server_stop(&s);
+    CU_ASSERT_EQUAL(verify(&s, target), 1);
 }
 
 TEST(a_backup_whose_catalogue_cannot_be_opened_is_not_passed_over_for_an_older_one)
