@@ -53,7 +53,7 @@ static const char arguments_text[] =
     "put KEY VALUE|-\nget KEY\ndel KEY\nexists KEY\nmget KEY...\nscan [PREFIX]\n"
     "load FILE|-\ndump [PREFIX]\ndump --raw FILE\ncheck DIR\nping\ninfo [SECTION]\n"
     "snapshot create NAME\nsnapshot list\nsnapshot delete NAME\n"
-    "backup DIR\nbackup verify DIR [--data DIR]\nrestore DIR [--to TIME] --data DIR";
+    "backup DIR\nbackup verify DIR [--data DIR]\nrestore DIR [--to TIME] [--archive DIR] --data DIR";
 
 static const char about[] =
     "Talks to a torc server.\v"

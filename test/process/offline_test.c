@@ -207,3 +207,45 @@ TEST(dump_raw_names_damaged_parts_and_goes_on)
     flip(path, 60);
     EXPECT(&s, DAMAGED, "DAMAGED", "dump", "--raw", path);
 }
+
+/* Does the page have this word of the help, with its dashes written as a manual page has them? */
+static bool is_in_page(const char *page, const char *before, const char *word, size_t bytes)
+{
+    char text[128];
+    size_t at = (size_t)snprintf(text, sizeof text, "%s", before);
+    for (size_t i = 0; i < bytes && at + 2 < sizeof text; i++) {
+        if (word[i] == '-')
+            text[at++] = '\\';
+        text[at++] = word[i];
+    }
+    text[at] = '\0';
+    bool is_there = strstr(page, text) != NULL;
+    if (!is_there)
+        printf("\n    docs/torc.1 does not know %s\n", text);
+    return is_there;
+}
+
+TEST(the_manual_page_knows_all_commands_and_options_of_the_help)
+{
+    static const char command[] = "torc [OPTION...] ", option[] = "      --";
+    struct server s;
+    char *help, *errors, *page = process_read_file("docs/torc.1", NULL);
+    unsigned count = 0;
+    server_init(&s, NULL, options);
+    CU_ASSERT_EQUAL(run(&s, (const char *const[]){"--help", NULL}, &help, &errors), GOOD);
+    for (char *rest = help, *line; (line = strsep(&rest, "\n")) != NULL;) {
+        const char *word = strstr(line, command);
+        if (word)
+            word += strlen(command);
+        else if (strncmp(line, option, strlen(option)) == 0 && !strstr(line, "--usage"))
+            word = line + strlen(option) - 2;
+        if (!word)
+            continue;
+        CU_ASSERT(is_in_page(page, word[0] == '-' ? "" : "\n.B ", word, strcspn(word, " =")));
+        count++;
+    }
+    CU_ASSERT(count > 30);
+    free(help);
+    free(errors);
+    free(page);
+}
