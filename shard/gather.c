@@ -19,6 +19,7 @@ struct gather {
     uint32_t limit;
     uint32_t missing; /* parts without an answer */
     int code;         /* the first error */
+    size_t bytes;     /* of its parts that are there */
     bool has_bound;
     struct slice bound; /* as far as every core is known */
     struct part parts[];
@@ -26,7 +27,7 @@ struct gather {
 
 void gather_table_deinit(struct shard *s)
 {
-    ASSERT(s->gathers.count == 0);
+    ASSERT(s->gathers.count == 0 && s->gathers.bytes == 0);
 }
 
 /* ---- the merge ---- */
@@ -105,11 +106,20 @@ static int merge(struct shard *s, struct gather *g, struct scan_page *page, stru
 
 /* ---- all are there ---- */
 
+static void drop_parts(struct shard *s, struct gather *g)
+{
+    for (unsigned i = 0; i < s->core_count; i++) {
+        reactor_free(s->reactor, g->parts[i].value);
+        g->parts[i] = (struct part){.value = NULL};
+    }
+    s->gathers.bytes -= g->bytes;
+    g->bytes = 0;
+}
+
 static void close_gather(struct shard *s, uint32_t index)
 {
     struct gather *g = s->gathers.open[index];
-    for (unsigned i = 0; i < s->core_count; i++)
-        reactor_free(s->reactor, g->parts[i].value);
+    drop_parts(s, g);
     reactor_free(s->reactor, g);
     s->gathers.open[index] = NULL;
     s->gathers.count--;
@@ -142,8 +152,17 @@ static int keep(struct shard *s, struct gather *g, struct part *part, struct sli
     part->value = reactor_alloc(s->reactor, value.bytes + 1);
     if (!part->value)
         return TORC_E_NO_MEMORY;
+    g->bytes += value.bytes;
+    s->gathers.bytes += value.bytes;
     slice_put(part->value, value);
     return open_part(g, part, slice_of(part->value, value.bytes));
+}
+
+/* Is there memory for a part to wait for the others? Other pages' parts wait, too, maybe for a core that is
+ * slow: together they may have as much as answers that are to be sent. */
+static bool may_wait(const struct shard *s, const struct gather *g)
+{
+    return !s->memory.is_short && s->gathers.bytes - g->bytes < s->memory.plan.output_bytes_max;
 }
 
 void gather_reply(struct shard *s, const struct reply *reply, const struct answer *answer)
@@ -152,10 +171,16 @@ void gather_reply(struct shard *s, const struct reply *reply, const struct answe
     struct gather *g = s->gathers.open[reply->owner];
     ASSERT(g && g->missing > 0);
     int rc = answer->code;
-    if (rc == 0)
+    if (rc == 0 && g->missing > 1 && !may_wait(s, g)) {
+        s->memory.refusals++;
+        rc = TORC_E_OVERLOADED;
+    }
+    if (rc == 0 && g->code == 0)
         rc = keep(s, g, &g->parts[reply->batch_place], answer->value);
-    if (rc && g->code == 0)
+    if (rc && g->code == 0) {
         g->code = rc;
+        drop_parts(s, g);
+    }
     if (--g->missing == 0)
         finish(s, reply->owner);
 }
@@ -164,7 +189,8 @@ void gather_reply(struct shard *s, const struct reply *reply, const struct answe
 
 static int64_t open_gather(struct shard *s, const struct request *q)
 {
-    if (s->gathers.count == GATHERS_MAX)
+    s->memory.refusals += s->memory.is_short;
+    if (s->gathers.count == GATHERS_MAX || s->memory.is_short)
         return TORC_E_OVERLOADED;
     uint32_t index = 0;
     while (s->gathers.open[index])

@@ -5,7 +5,8 @@
  *                    all there: merged as far as every core is known, answered
  *
  * Parked, as a batch is: nobody waits on a stack, so cores that gather from one another cannot stand in each
- * other's way. Each part has the deadline of the whole and is always answered. */
+ * other's way. Each part has the deadline of the whole and is always answered. Where the parts of other pages
+ * that wait take too much memory, one that would wait, too, makes its page OVERLOADED. */
 #ifndef SHARD_GATHER_H
 #define SHARD_GATHER_H
 
@@ -20,6 +21,7 @@ struct gather;
 struct gather_table {
     struct gather *open[GATHERS_MAX];
     uint32_t count;
+    uint64_t bytes; /* of parts that wait for others */
 };
 
 void gather_table_deinit(struct shard *s); /* Requires: none is open */

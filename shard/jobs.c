@@ -9,6 +9,7 @@
 
 enum {
     JOBS_KEPT_MAX = 512,
+    JOB_BYTES_KEPT = 256, /* of key and value: most have room in it, and others are not kept */
     SWEEP_JOBS_MAX = 512, /* looked at in one go */
 };
 
@@ -16,30 +17,36 @@ void jobs_init(struct shard *s)
 {
     s->jobs = (struct jobs){.deadline_ns = DEADLINE_NONE};
     list_init(&s->jobs.queue);
+    list_init(&s->jobs.parts);
     list_init(&s->jobs.free);
     list_init(&s->jobs.waiting);
 }
 
 void jobs_deinit(struct shard *s)
 {
-    ASSERT(s->jobs.task_count == 0 && s->jobs.queue_count == 0);
+    ASSERT(s->jobs.task_count == 0 && s->jobs.queue_count == 0 && s->jobs.bytes == 0);
     for (struct list *link; (link = list_pop_front(&s->jobs.free));)
         reactor_free(s->reactor, CONTAINER_OF(link, struct job, link));
 }
 
-static struct job *acquire_job(struct shard *s)
+static struct job *acquire_job(struct shard *s, uint32_t bytes)
 {
-    struct list *link = list_pop_front(&s->jobs.free);
-    if (link) {
-        s->jobs.free_count--;
-        return CONTAINER_OF(link, struct job, link);
-    }
-    return reactor_alloc(s->reactor, sizeof(struct job) + FRAME_KEY_BYTES_MAX + FRAME_SCAN_VALUE_BYTES_MAX);
+    uint32_t capacity = bytes > JOB_BYTES_KEPT ? bytes : JOB_BYTES_KEPT;
+    struct list *link = capacity == JOB_BYTES_KEPT ? list_pop_front(&s->jobs.free) : NULL;
+    struct job *job =
+        link ? CONTAINER_OF(link, struct job, link) : reactor_alloc(s->reactor, sizeof *job + capacity);
+    if (!job)
+        return NULL;
+    s->jobs.free_count -= link != NULL;
+    s->jobs.bytes += sizeof *job + capacity;
+    job->capacity = capacity;
+    return job;
 }
 
 static void release_job(struct shard *s, struct job *job)
 {
-    if (s->jobs.free_count >= JOBS_KEPT_MAX) {
+    s->jobs.bytes -= sizeof *job + job->capacity;
+    if (job->capacity != JOB_BYTES_KEPT || s->jobs.free_count >= JOBS_KEPT_MAX) {
         reactor_free(s->reactor, job);
         return;
     }
@@ -149,20 +156,30 @@ static void run_job(struct shard *s, struct job *job)
         run_get(s, job);
 }
 
-/* Whether another one may begin. When the node ends all do: they only answer that. */
-static bool has_room(const struct shard *s)
+/* Where the next one is that may begin beside so many that run; null: none may. When the node ends all do:
+ * they only answer that. While memory is short a few parts do: what waits for them holds some until then. */
+static struct list *next_queue(struct shard *s, uint32_t running)
 {
-    return s->state == SHARD_CLOSING || !(s->memory.is_short || sessions_are_over_budget(s));
+    struct jobs *j = &s->jobs;
+    bool is_ending = s->state == SHARD_CLOSING, is_short = s->memory.is_short && !is_ending;
+    if (!is_ending && sessions_are_over_budget(s))
+        return NULL;
+    bool has_parts = !list_is_empty(&j->parts) && (!is_short || running < JOBS_AT_ONCE_MIN);
+    bool has_others = !list_is_empty(&j->queue) && !is_short;
+    if (has_parts && (!has_others || j->is_part_next))
+        return &j->parts;
+    return has_others ? &j->queue : NULL;
 }
 
-/* Runs jobs until the queue is empty, or must wait. */
+/* Runs jobs until none is left, or they must wait. */
 static void work(struct reactor *r, void *context)
 {
     (void)r;
     struct shard *s = context;
-    struct list *link;
-    while (has_room(s) && (link = list_pop_front(&s->jobs.queue)) != NULL) {
-        struct job *job = CONTAINER_OF(link, struct job, link);
+    struct list *queue;
+    while ((queue = next_queue(s, s->jobs.task_count - 1)) != NULL) {
+        struct job *job = CONTAINER_OF(list_pop_front(queue), struct job, link);
+        s->jobs.is_part_next = queue == &s->jobs.queue;
         s->jobs.queue_count--;
         job->is_running = true;
         run_job(s, job);
@@ -172,9 +189,20 @@ static void work(struct reactor *r, void *context)
     s->jobs.task_count--;
 }
 
+static uint32_t value_bytes_of(const struct request *q)
+{
+    return q->reply.op == FRAME_SCAN ? (uint32_t)q->frame.value.bytes : 0;
+}
+
+/* Is there room to write one more down? */
+static bool has_room(const struct shard *s)
+{
+    return s->jobs.queue_count < JOB_QUEUE_MAX && s->jobs.bytes < s->memory.plan.job_bytes_max &&
+           !s->memory.is_short;
+}
+
 static void fill_job(struct shard *s, struct job *job, const struct request *q)
 {
-    bool is_scan = q->reply.op == FRAME_SCAN;
     list_init(&job->link);
     list_init(&job->waiting);
     job->is_running = job->is_answered = false;
@@ -184,7 +212,7 @@ static void fill_job(struct shard *s, struct job *job, const struct request *q)
     job->deadline_ns = request_deadline_ns(s, q);
     job->key = q->key;
     job->key_bytes = (uint32_t)q->frame.key.bytes;
-    job->value_bytes = is_scan ? (uint32_t)q->frame.value.bytes : 0;
+    job->value_bytes = value_bytes_of(q);
     if (job->key_bytes)
         memcpy(job->bytes, q->frame.key.data, job->key_bytes);
     if (job->value_bytes)
@@ -195,21 +223,21 @@ static void fill_job(struct shard *s, struct job *job, const struct request *q)
 void jobs_add(struct shard *s, const struct request *q)
 {
     s->memory.refusals += s->memory.is_short;
-    bool is_taken = s->jobs.queue_count < JOB_QUEUE_MAX && !s->memory.is_short;
-    struct job *job = is_taken ? acquire_job(s) : NULL;
+    struct job *job = has_room(s) ? acquire_job(s, (uint32_t)q->frame.key.bytes + value_bytes_of(q)) : NULL;
     if (!job) {
         shard_reply_code(s, &q->reply, TORC_E_OVERLOADED);
         return;
     }
     fill_job(s, job, q);
-    list_push_back(&s->jobs.queue, &job->link);
+    bool is_part = job->reply.owner_kind != REPLY_TO_SESSION;
+    list_push_back(is_part ? &s->jobs.parts : &s->jobs.queue, &job->link);
     s->jobs.queue_count++;
     if (job->deadline_ns) {
         wait_with_deadline(&s->jobs, job);
         s->jobs.waiting_count++;
         deadlines_note(&s->deadlines, job->deadline_ns);
     }
-    if (s->jobs.task_count >= s->memory.plan.jobs_at_once_max || !has_room(s))
+    if (s->jobs.task_count >= s->memory.plan.jobs_at_once_max || !next_queue(s, s->jobs.task_count))
         return;
     if (task_spawn(s->reactor, work, s) == 0) {
         s->jobs.task_count++;
@@ -227,10 +255,11 @@ void jobs_resume(struct shard *s)
     struct jobs *j = &s->jobs;
     if (__builtin_expect(j->queue_count == 0 || j->task_count >= s->memory.plan.jobs_at_once_max, 1))
         return;
-    if (!has_room(s))
+    if (!next_queue(s, j->task_count))
         return;
     MARK(queued_jobs_begin_when_memory_has_room_again);
-    for (uint32_t i = j->task_count; i < s->memory.plan.jobs_at_once_max && i < j->queue_count; i++) {
+    for (uint32_t i = j->task_count;
+         i < s->memory.plan.jobs_at_once_max && i < j->queue_count && next_queue(s, i); i++) {
         if (task_spawn(s->reactor, work, s) != 0)
             return; /* all tasks are taken: the next turn tries again */
         j->task_count++;

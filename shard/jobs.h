@@ -5,8 +5,10 @@
  * full refuses. A job whose deadline passes is answered TIMEOUT: one in the queue goes, one that runs stays
  * with its task until the disk has answered, and what it says then is dropped.
  *
- * Each may come back with the largest value, so no more run at once than memory has room for, and none begins
- * while the answers of those before have not been sent (shard/memory.h).
+ * Each may come back with the largest value, so no more run at once than memory has room for, and none
+ * begins while the answers of those before have not been sent (shard/memory.h). Parts of batches and of
+ * ordered pages have a queue of their own: a few go on where others wait, for what waits for them holds
+ * memory.
  *
  *   jobs_add --> queue --a task is free--> running --answered--> (gone)
  *                  |                          |                    ^
@@ -26,7 +28,7 @@ enum {
 };
 
 struct job {
-    struct list link;    /* in jobs.queue or jobs.free */
+    struct list link;    /* in jobs.queue, jobs.parts or jobs.free */
     struct list waiting; /* in jobs.waiting */
     struct reply reply;
     uint8_t flags; /* of the frame */
@@ -37,19 +39,23 @@ struct job {
     struct engine_key key; /* its key points to bytes[] */
     uint32_t key_bytes;
     uint32_t value_bytes; /* SCAN */
-    uint8_t bytes[];      /* key, then value; room for FRAME_KEY_BYTES_MAX and FRAME_SCAN_VALUE_BYTES_MAX */
+    uint32_t capacity;
+    uint8_t bytes[]; /* key, then value */
 };
 
 struct jobs {
     struct list queue;
+    struct list parts; /* the same, of those that a batch or an ordered page waits for */
     struct list free;
     struct list waiting;  /* those with a deadline and without an answer */
     uint64_t deadline_ns; /* none of theirs is before it; DEADLINE_NONE: none */
     uint32_t waiting_count;
-    uint32_t sweep_left; /* of the sweep under way: those of `waiting` it has still to look at */
-    uint32_t queue_count;
+    uint32_t sweep_left;  /* of the sweep under way: those of `waiting` it has still to look at */
+    uint32_t queue_count; /* of both */
     uint32_t free_count;
     uint32_t task_count;
+    uint64_t bytes;    /* of those that are written down, and run */
+    bool is_part_next; /* they take turns */
 };
 
 void jobs_init(struct shard *s);

@@ -20,7 +20,6 @@ enum {
     VIEWS_BYTES_MAX = 1 << 30,
     VIEWS_MEMTABLES = 3, /* at least: what was active and frozen when a view was opened must not end it */
     JOBS_SHARE = 4,
-    JOBS_AT_ONCE_MIN = 4,
     BYTES_OF_JOB_PER_VALUE = 2, /* the value as it was read, and in its block */
 };
 /* Of a core and not of its heap: stacks of tasks, buffers that receive, rings, the program. */
@@ -61,6 +60,7 @@ struct memory_plan memory_plan_of(const struct options *o, uint64_t process_byte
         .output_bytes_max = least(at_least(heap / OUTPUT_SHARE, OUTPUT_BYTES_MIN), OUTPUT_BYTES_MAX),
         .carry_bytes_max = at_least(heap / OUTPUT_SHARE, FRAME_BYTES_MAX),
         .views_bytes_max = at_least(least(heap / VIEWS_SHARE, VIEWS_BYTES_MAX), VIEWS_MEMTABLES * memtable),
+        .job_bytes_max = heap / TRANSIENT_SHARE,
         .jobs_at_once_max = (unsigned)at_least(least(jobs, JOB_TASKS_MAX), JOBS_AT_ONCE_MIN),
     };
 }
@@ -88,7 +88,7 @@ static void trim(struct timer *t)
 static uint64_t transient_bytes(const struct shard *s)
 {
     return s->sessions.outputs.bytes_in_use + s->sessions.carry_bytes + s->exchange.bytes_out +
-           (uint64_t)s->jobs.task_count * s->sizes.value_bytes_max;
+           s->gathers.bytes + (uint64_t)s->jobs.task_count * s->sizes.value_bytes_max;
 }
 
 static void set_tight(struct shard *s, bool is_tight)

@@ -13,8 +13,8 @@
  *
  *   TIGHT   the others have 3/4: memtables are frozen at a quarter of their size
  *   SHORT   the heap is at its end, and answers, requests and jobs have more than 1/32 of it: connections are
- *           not read, reads that wait for the disk do not begin, and new ones are refused with OVERLOADED,
- *           until what is under way has been sent
+ *           not read, reads that wait for the disk do not begin, but for a few that others wait for (jobs.h),
+ *           and new ones are refused with OVERLOADED, until what is under way has been sent
  *
  * Nothing is refused because of memory that is held for good: that is told in the log instead. Reads that
  * wait for the disk are so few at a time that all of them may bring back the largest value. */
@@ -26,6 +26,8 @@
 struct options;
 struct shard;
 
+enum { JOBS_AT_ONCE_MIN = 4 };
+
 /* What a core may have; fixed at the start. */
 struct memory_plan {
     uint64_t heap_bytes_max;
@@ -34,7 +36,8 @@ struct memory_plan {
     uint64_t output_bytes_max; /* of answers not sent: with more, no connection is read */
     uint64_t views_bytes_max;  /* that only views of scans hold; the oldest ends */
     uint64_t carry_bytes_max;  /* of requests not whole: a connection that wants more is closed */
-    unsigned jobs_at_once_max; /* 4 to JOB_TASKS_MAX */
+    uint64_t job_bytes_max;    /* of requests that are written down to wait for the disk */
+    unsigned jobs_at_once_max; /* JOBS_AT_ONCE_MIN to JOB_TASKS_MAX */
 };
 
 /* `process_bytes` is what the process may use (reactor_memory_bytes); `value_bytes_max` the largest value. */

@@ -1,0 +1,199 @@
+/* memory_wait_test.c - a server of little memory whose disk is stuck: what waits for it, or for another core
+ * that waits for it, is bounded. */
+#include "reactor/base/crc16.h"
+#include "test/sim/server_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CLIENTS = 24,
+    ASKED_EACH = 100,
+    VALUE_BYTES = 200 << 10,
+    VALUES_ON_DISK = 60,
+    VALUES_IN_MEMORY = 3, /* of core 0, that has no tables */
+    LONG_KEY_BYTES = 1000,
+    LONG_KEYS = 26,
+    ALWAYS = 1000000,
+};
+#define MEMORY_BYTES_A_CORE (UINT64_C(32) << 20)
+
+static const uint64_t SECOND_NS = 1000000000ull;
+
+struct crowd {
+    struct client clients[CLIENTS];
+    unsigned done;
+    unsigned refused; /* OVERLOADED */
+    unsigned late;    /* TIMEOUT */
+    unsigned others;
+};
+
+static void on_frame(void *owner, const struct frame *frame)
+{
+    struct crowd *crowd = owner;
+    int code = error_of_status(frame->flags);
+    if (frame->op == FRAME_HELLO)
+        return;
+    crowd->done += code == 0;
+    crowd->refused += code == TORC_E_OVERLOADED;
+    crowd->late += code == TORC_E_TIMEOUT;
+    crowd->others += code != 0 && code != TORC_E_OVERLOADED && code != TORC_E_TIMEOUT;
+}
+
+static void on_end(void *owner, int reason)
+{
+    (void)owner;
+    (void)reason;
+}
+
+static const struct client_handlers handlers = {.on_frame = on_frame, .on_end = on_end};
+
+/* The n-th key of a core of the rig; all begin alike. */
+static void key_of(const struct server_rig *rig, unsigned core, unsigned n, char key[64])
+{
+    for (unsigned i = 0, found = 0;; i++) {
+        snprintf(key, 64, "key-%u", i);
+        uint16_t slot = crc16(key, strlen(key)) % 16384;
+        if (frame_core_of_slot(slot, rig->server.options.vnode_bits, (uint16_t)rig->server.options.cores) ==
+                core &&
+            found++ == n)
+            return;
+    }
+}
+
+static void put_value(struct server_rig *rig, unsigned core, unsigned n)
+{
+    static const uint8_t value[VALUE_BYTES];
+    char key[64];
+    key_of(rig, core, n, key);
+    struct rig_request q = {.op = FRAME_PUT, .key = key, .value = slice_of(value, sizeof value)};
+    CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+}
+
+static const char *long_key(unsigned n)
+{
+    static char key[LONG_KEY_BYTES + 1];
+    memset(key, 'k', LONG_KEY_BYTES);
+    key[0] = (char)('a' + n % LONG_KEYS);
+    return key;
+}
+
+static void put_all(struct server_rig *rig)
+{
+    for (unsigned i = 0; i < LONG_KEYS; i++) {
+        struct rig_request q = {.op = FRAME_PUT, .key = long_key(i), .value = slice_of_string("value")};
+        CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+    }
+    unsigned last = rig->server.options.cores - 1;
+    for (unsigned i = 0; i < VALUES_ON_DISK; i++)
+        put_value(rig, last, i);
+    for (unsigned i = 0; last > 0 && i < VALUES_IN_MEMORY; i++)
+        put_value(rig, 0, i);
+}
+
+static struct crowd *come(struct server_rig *rig)
+{
+    struct crowd *crowd = calloc(1, sizeof *crowd);
+    ASSERT(crowd);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct client *c = &crowd->clients[i];
+        client_init(c, rig->reactor, &handlers, crowd);
+        CU_ASSERT_EQUAL_FATAL(client_open(c, &rig->server.address, SECOND_NS), 0);
+        client_send_hello(c, 1, 0);
+    }
+    task_sleep(rig->reactor, SECOND_NS / 10);
+    return crowd;
+}
+
+static void ask(struct server_rig *rig, struct crowd *crowd, uint8_t op)
+{
+    struct frame_parts p = {.op = op, .flags = op == FRAME_SCAN ? FRAME_ORDERED : 0};
+    server_rig_set_fault(rig, SIM_STUCK_DISK, ALWAYS);
+    for (unsigned i = 0; i < CLIENTS * ASKED_EACH; i++) {
+        p.request_id = 2 + i;
+        p.key = slice_of_string(op == FRAME_SCAN ? "key-" : long_key(i));
+        p.record_checksum = checksum_record(p.key, p.value);
+        client_send(&crowd->clients[i % CLIENTS], &p);
+        if (i % CLIENTS == 0)
+            task_sleep(rig->reactor, SECOND_NS / 500); /* it looks at its memory once a millisecond */
+    }
+    task_sleep(rig->reactor, SECOND_NS / 2);
+    server_rig_set_fault(rig, SIM_STUCK_DISK, 0);
+    task_sleep(rig->reactor, 90 * SECOND_NS);
+    CU_ASSERT_EQUAL(crowd->others, 0);
+    CU_ASSERT_EQUAL(crowd->done + crowd->refused + crowd->late, CLIENTS * ASKED_EACH);
+}
+
+static void leave(struct crowd *crowd)
+{
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        client_close(&crowd->clients[i]);
+        client_deinit(&crowd->clients[i]);
+    }
+    free(crowd);
+}
+
+static uint64_t number_of(struct server_rig *rig, const char *name)
+{
+    struct rig_request q = {.op = FRAME_INFO, .key = "memory"};
+    unsigned place = rig_ask(rig, &q);
+    rig_await(rig);
+    const struct rig_answer *a = &rig->answers[place];
+    char text[RIG_VALUE_BYTES_MAX + 1] = "", wanted[64];
+    memcpy(text, a->value, a->value_bytes);
+    snprintf(wanted, sizeof wanted, "\"%s\":", name);
+    const char *at = strstr(text, wanted);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    return strtoull(at + strlen(wanted), NULL, 10);
+}
+
+static void try_crowd(unsigned cores, void (*body)(struct server_rig *rig))
+{
+    struct server_rig rig;
+    server_rig_open(&rig, cores);
+    rig.server.options.memory = MEMORY_BYTES_A_CORE * cores;
+    rig.server.options.cache_bytes = 0;
+    rig.server.options.memtable_bytes = 0;
+    rig.server.options.segment_bytes = 4 << 20;
+    rig.server.options.log_bytes_max = 16 << 20;
+    rig.server.sizes.value_bytes_max = 256 << 10;
+    rig.server.sizes.table_bytes_max = 4 << 20;
+    server_rig_start(&rig);
+    server_rig_run(&rig, put_all);
+    server_rig_stop(&rig);
+    server_rig_start(&rig); /* with empty caches */
+    server_rig_run(&rig, body);
+    server_rig_stop(&rig);
+    server_rig_close(&rig);
+}
+
+static void ask_for_pages(struct server_rig *rig)
+{
+    struct crowd *crowd = come(rig);
+    uint64_t before = number_of(rig, "heap_bytes_highest");
+    ask(rig, crowd, FRAME_SCAN);
+    uint64_t highest = number_of(rig, "heap_bytes_highest"), max = number_of(rig, "heap_bytes_max");
+    CU_ASSERT(crowd->refused > 0 && before < max / 2);
+    CU_ASSERT(highest <= max);
+    leave(crowd);
+}
+
+TEST(server_keeps_within_its_memory_when_ordered_pages_wait_for_one_core)
+{
+    try_crowd(2, ask_for_pages);
+}
+
+static void ask_for_one_key(struct server_rig *rig)
+{
+    struct crowd *crowd = come(rig);
+    ask(rig, crowd, FRAME_GET);
+    CU_ASSERT(crowd->refused > 0);
+    CU_ASSERT(crowd->done + crowd->late > CLIENTS * ASKED_EACH / 8);
+    leave(crowd);
+}
+
+TEST(server_refuses_reads_beyond_a_queue_that_its_memory_has_room_for)
+{
+    try_crowd(1, ask_for_one_key);
+}
