@@ -201,6 +201,20 @@ TEST(start_after_a_killed_one_makes_durable_what_it_builds_on)
             break;
 }
 
+/* What it leaves is no data directory, or one in which no shard is missing. */
+TEST(first_start_that_loses_the_power_at_any_point_loses_no_shard)
+{
+    for (unsigned step = 0; step < KILLS; step++) {
+        struct layout_rig l = {.wrong = 0};
+        server_rig_open(&l.server, 2);
+        server_rig_set_fault(&l.server, SIM_DROPPED_NAME, ALWAYS);
+        start_for(&l, 2, step * 5ull * KILL_STEP_NS);
+        sim_node_kill(l.server.server.node, SIM_END_POWER);
+        live(&l, 2, check_all);
+        server_rig_close(&l.server);
+    }
+}
+
 /* A change of cores that stops for want of room leaves a part of the new layout, and keeps nobody from the
  * old number. */
 TEST(leftover_layout_is_removed_from_a_full_disk)
