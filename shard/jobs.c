@@ -174,7 +174,6 @@ static struct list *next_queue(struct shard *s, uint32_t running)
 /* Runs jobs until none is left, or they must wait. */
 static void work(struct reactor *r, void *context)
 {
-    (void)r;
     struct shard *s = context;
     struct list *queue;
     while ((queue = next_queue(s, s->jobs.task_count - 1)) != NULL) {
@@ -185,6 +184,7 @@ static void work(struct reactor *r, void *context)
         run_job(s, job);
         ASSERT(job->is_answered);
         release_job(s, job);
+        task_yield_if_due(r); /* one block that is there now may have answered thousands */
     }
     s->jobs.task_count--;
 }
