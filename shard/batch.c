@@ -57,6 +57,7 @@ static void close_batch(struct shard *s, uint32_t index)
     reactor_free(s->reactor, b->parts);
     b->parts = NULL;
     b->generation++;
+    s->batches.bytes -= b->bytes;
     b->next_free = s->batches.first_free;
     s->batches.first_free = index + 1;
 }
@@ -84,6 +85,18 @@ static void finish(struct shard *s, uint32_t index)
     reactor_free(s->reactor, value);
 }
 
+bool batches_are_over_budget(const struct shard *s)
+{
+    return s->batches.bytes > s->memory.plan.output_bytes_max;
+}
+
+/* One batch alone may be as large as its frame; all together twice what makes others wait. */
+static bool has_no_room(const struct shard *s, const struct batch *b, const struct answer *answer)
+{
+    uint64_t all = s->batches.bytes + answer->value.bytes;
+    return answer->is_record && s->batches.bytes > b->bytes && all > 2 * s->memory.plan.output_bytes_max;
+}
+
 void batch_reply(struct shard *s, const struct reply *reply, const struct answer *answer)
 {
     ASSERT(reply->owner < s->batches.count);
@@ -91,7 +104,11 @@ void batch_reply(struct shard *s, const struct reply *reply, const struct answer
     ASSERT(b->parts && b->generation == reply->generation && reply->batch_place < b->count);
     struct batch_part *part = &b->parts[reply->batch_place];
     ASSERT(!part->frame && b->missing > 0);
-    struct answer too_large = {.code = TORC_E_FRAME_TOO_LARGE};
+    struct answer too_large = {.code = TORC_E_FRAME_TOO_LARGE}, refused = {.code = TORC_E_OVERLOADED};
+    if (has_no_room(s, b, answer)) {
+        s->memory.refusals++;
+        answer = &refused;
+    }
     struct frame_parts parts = shard_answer_parts(reply, answer);
     /* Every part still to come must find room for an answer without a value. */
     uint64_t reserved = (uint64_t)b->missing * (FRAME_HEADER_BYTES + 256) + FRAME_HEADER_BYTES;
@@ -102,6 +119,7 @@ void batch_reply(struct shard *s, const struct reply *reply, const struct answer
     if (part->frame)
         frame_encode(part->frame, &parts);
     b->bytes += part->bytes;
+    s->batches.bytes += part->bytes;
     if (--b->missing == 0)
         finish(s, reply->owner);
 }

@@ -30,7 +30,12 @@ struct batch_table {
     struct batch *batches;
     uint32_t count;
     uint32_t first_free; /* index + 1; 0 for none */
+    uint64_t bytes;      /* of all answers that wait in them */
 };
+
+/* Answers wait in them for as many bytes as connections may have: no more is read. Jobs go on: batches may
+ * wait for them. */
+bool batches_are_over_budget(const struct shard *s);
 
 void batch_table_deinit(struct shard *s); /* Requires: none is open */
 

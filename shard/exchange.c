@@ -202,8 +202,27 @@ int exchange_request(struct shard *s, unsigned core, const struct reply *reply, 
     return 0;
 }
 
+/* A read may be refused at any time. */
+static void refuse(struct shard *s, struct answer *answer)
+{
+    s->memory.refusals++;
+    *answer = (struct answer){.code = TORC_E_OVERLOADED};
+}
+
+/* Whether other cores have twice as much of this one's answers as makes its own connections wait. */
+static bool has_no_room(const struct shard *s, const struct answer *answer)
+{
+    return answer->is_record &&
+           s->exchange.bytes_out + answer->value.bytes > 2 * s->memory.plan.output_bytes_max;
+}
+
 void exchange_answer(struct shard *s, const struct reply *reply, const struct answer *answer)
 {
+    struct answer refused;
+    if (has_no_room(s, answer)) {
+        refuse(s, &refused);
+        answer = &refused;
+    }
     struct answer_header header = {
         .code = answer->code,
         .value_bytes = (uint32_t)answer->value.bytes,
@@ -276,14 +295,16 @@ static void take_answers(struct shard *s, const struct exchange_block *block)
         memcpy(&header, at + sizeof reply, sizeof header);
         const uint8_t *value = at + sizeof reply + sizeof header;
         size_t bytes = sizeof reply + sizeof header + header.value_bytes + header.extension_bytes;
-        shard_reply(s, &reply,
-                    &(struct answer){
-                        .code = header.code,
-                        .is_record = header.is_record != 0,
-                        .record_checksum = header.record_checksum,
-                        .value = slice_of(value, header.value_bytes),
-                        .extensions = slice_of(value + header.value_bytes, header.extension_bytes),
-                    });
+        struct answer answer = {
+            .code = header.code,
+            .is_record = header.is_record != 0,
+            .record_checksum = header.record_checksum,
+            .value = slice_of(value, header.value_bytes),
+            .extensions = slice_of(value + header.value_bytes, header.extension_bytes),
+        };
+        if (answer.is_record && s->sessions.outputs.bytes_in_use > 2 * s->memory.plan.output_bytes_max)
+            refuse(s, &answer);
+        shard_reply(s, &reply, &answer);
         at += (bytes + 7) & ~(size_t)7;
     }
 }

@@ -16,6 +16,9 @@
  *           not read, reads that wait for the disk do not begin, but for a few that others wait for (jobs.h),
  *           and new ones are refused with OVERLOADED, until what is under way has been sent
  *
+ * Answers that wait in batches or cross cores count, too; a read is refused with OVERLOADED when its answer
+ * would be more than twice what a core may have of those that are not sent.
+ *
  * Nothing is refused because of memory that is held for good: that is told in the log instead. Reads that
  * wait for the disk are so few at a time that all of them may bring back the largest value. */
 #ifndef SHARD_MEMORY_H

@@ -135,7 +135,7 @@ static void on_stop(void *context)
 bool shard_is_congested(const struct shard *s)
 {
     return engine_is_congested(s->engine) || exchange_is_congested(s) || sessions_are_over_budget(s) ||
-           s->memory.is_short;
+           batches_are_over_budget(s) || s->memory.is_short;
 }
 
 static void on_turn(void *context)

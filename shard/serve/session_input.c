@@ -324,7 +324,8 @@ static bool must_wait(const struct session *session, size_t bytes)
 {
     const struct shard *s = session->shard;
     bool has_frames = session->is_paused && session->carry_bytes > 0;
-    bool is_short = session->is_paused || sessions_are_over_budget(s) || s->memory.is_short;
+    bool is_over = sessions_are_over_budget(s) || batches_are_over_budget(s);
+    bool is_short = session->is_paused || is_over || s->memory.is_short;
     bool has_room = s->sessions.carry_bytes + bytes + CARRY_POOLED_BYTES <= s->memory.plan.carry_bytes_max;
     bool may_wait = s->state == SHARD_RUNNING && has_room;
     return session->state == SESSION_OPEN && (has_frames || (is_short && may_wait));

@@ -1,4 +1,5 @@
 /* memory_pressure_test.c - a server of little memory, whose clients want more than it has. */
+#include "reactor/base/crc16.h"
 #include "test/sim/server_rig.h"
 
 #include <stdlib.h>
@@ -17,7 +18,10 @@ static const uint64_t SECOND_NS = 1000000000ull;
 
 struct crowd {
     struct client clients[CLIENTS];
+    uint16_t core; /* that they ask for */
+    unsigned key;  /* of those that ask together */
     unsigned answered;
+    unsigned answered_min;
     unsigned refused; /* with OVERLOADED or TIMEOUT */
     unsigned others;
 };
@@ -26,7 +30,14 @@ static void on_frame(void *owner, const struct frame *frame)
 {
     struct crowd *crowd = owner;
     int code = error_of_status(frame->flags);
-    if (frame->op == FRAME_HELLO)
+    struct frame part;
+    size_t needed;
+    if (frame->op == FRAME_BATCH)
+        for (struct slice rest = frame->value;
+             frame_parse(rest, FRAME_RESPONSE_BYTES_MAX, &part, &needed) == 1;
+             rest = slice_of(rest.data + part.length, rest.bytes - part.length))
+            on_frame(owner, &part);
+    if (frame->op != FRAME_GET)
         return;
     crowd->answered += code == 0 && frame->value.bytes == VALUE_BYTES;
     crowd->refused += code == TORC_E_OVERLOADED || code == TORC_E_TIMEOUT;
@@ -91,7 +102,7 @@ static void check_memory(struct server_rig *rig)
     const struct rig_answer *a = &rig->answers[place];
     uint64_t max = number_of(a, "heap_bytes_max"), highest = number_of(a, "heap_bytes_highest");
     CU_ASSERT(highest <= max && highest > max / 4);
-    CU_ASSERT(max < SERVER_MEMORY_BYTES);
+    CU_ASSERT(max < rig->server.options.cores * SERVER_MEMORY_BYTES);
 }
 
 static struct client *come(struct server_rig *rig, struct crowd *crowd, unsigned i)
@@ -99,7 +110,7 @@ static struct client *come(struct server_rig *rig, struct crowd *crowd, unsigned
     struct client *c = &crowd->clients[i];
     client_init(c, rig->reactor, &handlers, crowd);
     CU_ASSERT_EQUAL_FATAL(client_open(c, &rig->server.address, SECOND_NS), 0);
-    client_send_hello(c, 1, FRAME_CORE_ANY);
+    client_send_hello(c, 1, crowd->core);
     task_sleep(rig->reactor, SECOND_NS / 100);
     return c;
 }
@@ -118,27 +129,72 @@ static void ask_in_turn(struct server_rig *rig, struct crowd *crowd)
         client_resume(&crowd->clients[i]);
 }
 
-/* All in the same turns, for one key that is in the memtable: the answers are there at once. */
-static void ask_together(struct server_rig *rig, struct crowd *crowd)
+/* All are there, and the key is in the memtable: its answers are there at once. */
+static void come_together(struct server_rig *rig, struct crowd *crowd)
 {
     uint8_t *value = calloc(1, VALUE_BYTES);
     ASSERT(value);
-    struct rig_request q = {.op = FRAME_PUT, .key = key_of(0), .value = slice_of(value, VALUE_BYTES)};
+    struct rig_request q = {.op = FRAME_PUT,
+                            .key = key_of(crowd->key),
+                            .value = slice_of(value, VALUE_BYTES)};
     for (unsigned i = 0; i < CLIENTS; i++)
         come(rig, crowd, i);
     CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
-    for (unsigned i = 0; i < CLIENTS; i++)
-        ask_all(&crowd->clients[i], 0, 0);
     free(value);
+}
+
+/* All in the same turns. */
+static void ask_together(struct server_rig *rig, struct crowd *crowd)
+{
+    come_together(rig, crowd);
+    for (unsigned i = 0; i < CLIENTS; i++)
+        ask_all(&crowd->clients[i], crowd->key, 0);
+}
+
+/* From the other one of two cores. */
+static void ask_across(struct server_rig *rig, struct crowd *crowd)
+{
+    crowd->core = 0;
+    crowd->answered_min = CLIENTS; /* the others are told at once to come again */
+    while (key_slot(slice_of_string(key_of(crowd->key))) < (1 << 13))
+        crowd->key++;
+    ask_together(rig, crowd);
+}
+
+static uint8_t *add_part(uint8_t *to, struct frame_parts parts)
+{
+    parts.record_checksum = checksum_record(parts.key, parts.value);
+    frame_encode(to, &parts);
+    return to + frame_bytes(&parts);
+}
+
+/* In batches that each wait for a put. */
+static void ask_in_batches(struct server_rig *rig, struct crowd *crowd)
+{
+    enum { TOGETHER = 4 };
+    come_together(rig, crowd);
+    for (unsigned i = 0; i < CLIENTS * GETS / TOGETHER; i++) {
+        uint8_t parts[1024], *end = parts;
+        for (unsigned k = 0; k < TOGETHER; k++)
+            end = add_part(end,
+                           (struct frame_parts){.op = FRAME_GET, .key = slice_of_string(key_of(crowd->key))});
+        end = add_part(end, (struct frame_parts){.op = FRAME_PUT, .key = slice_of_string("small")});
+        struct frame_parts batch = {.op = FRAME_BATCH,
+                                    .request_id = i + 1,
+                                    .value = slice_of(parts, (size_t)(end - parts))};
+        client_send(&crowd->clients[i % CLIENTS], &batch);
+    }
 }
 
 static void crowd_in(struct server_rig *rig, void (*ask)(struct server_rig *rig, struct crowd *crowd))
 {
     struct crowd *crowd = calloc(1, sizeof *crowd);
     ASSERT(crowd);
+    crowd->core = FRAME_CORE_ANY;
+    crowd->answered_min = ANSWERED_MIN;
     ask(rig, crowd);
     task_sleep(rig->reactor, 20 * SECOND_NS);
-    CU_ASSERT(crowd->answered >= ANSWERED_MIN);
+    CU_ASSERT(crowd->answered >= crowd->answered_min);
     CU_ASSERT_EQUAL(crowd->others, 0);
     for (unsigned i = 0; i < CLIENTS; i++) {
         client_close(&crowd->clients[i]);
@@ -160,11 +216,21 @@ static void crowd_together(struct server_rig *rig)
     crowd_in(rig, ask_together);
 }
 
-static void try_crowd(void (*body)(struct server_rig *rig))
+static void crowd_across(struct server_rig *rig)
+{
+    crowd_in(rig, ask_across);
+}
+
+static void crowd_in_batches(struct server_rig *rig)
+{
+    crowd_in(rig, ask_in_batches);
+}
+
+static void try_crowd(unsigned cores, void (*body)(struct server_rig *rig))
 {
     struct server_rig rig;
-    server_rig_open(&rig, 1);
-    rig.server.options.memory = SERVER_MEMORY_BYTES;
+    server_rig_open(&rig, cores);
+    rig.server.options.memory = cores * SERVER_MEMORY_BYTES;
     rig.server.options.cache_bytes = 0;
     rig.server.options.memtable_bytes = 0;
     rig.server.options.segment_bytes = 4 << 20;
@@ -180,10 +246,20 @@ static void try_crowd(void (*body)(struct server_rig *rig))
 
 TEST(server_keeps_within_its_memory_when_many_want_large_values_and_some_do_not_read)
 {
-    try_crowd(crowd_in_turn);
+    try_crowd(1, crowd_in_turn);
 }
 
 TEST(server_keeps_within_its_memory_when_many_ask_at_once_for_what_is_in_memory)
 {
-    try_crowd(crowd_together);
+    try_crowd(1, crowd_together);
+}
+
+TEST(server_keeps_within_its_memory_when_many_ask_at_once_for_what_another_core_has_in_memory)
+{
+    try_crowd(2, crowd_across);
+}
+
+TEST(server_keeps_within_its_memory_when_batches_wait_with_large_values)
+{
+    try_crowd(1, crowd_in_batches);
 }
