@@ -35,6 +35,12 @@ static void on_frame(void *owner, const struct frame *frame)
     int code = error_of_status(frame->flags);
     if (frame->op == FRAME_HELLO)
         return;
+    struct frame part;
+    size_t needed;
+    struct slice rest = frame->op == FRAME_BATCH ? frame->value : slice_of(NULL, 0);
+    for (; frame_parse(rest, FRAME_RESPONSE_BYTES_MAX, &part, &needed) == 1;
+         rest = slice_of(rest.data + part.length, rest.bytes - part.length))
+        on_frame(owner, &part);
     crowd->done += code == 0;
     crowd->refused += code == TORC_E_OVERLOADED;
     crowd->late += code == TORC_E_TIMEOUT;
@@ -148,21 +154,27 @@ static uint64_t number_of(struct server_rig *rig, const char *name)
     return strtoull(at + strlen(wanted), NULL, 10);
 }
 
+/* With values on its disk, and down. */
+static void open_with_little_memory(struct server_rig *rig, unsigned cores)
+{
+    server_rig_open(rig, cores);
+    rig->server.options.memory = MEMORY_BYTES_A_CORE * cores;
+    rig->server.options.cache_bytes = 0;
+    rig->server.options.memtable_bytes = 0;
+    rig->server.options.segment_bytes = 4 << 20;
+    rig->server.options.log_bytes_max = 16 << 20;
+    rig->server.sizes.value_bytes_max = 256 << 10;
+    rig->server.sizes.table_bytes_max = 4 << 20;
+    server_rig_start(rig);
+    server_rig_run(rig, put_all);
+    server_rig_stop(rig);
+}
+
 static void try_crowd(unsigned cores, void (*body)(struct server_rig *rig))
 {
     struct server_rig rig;
-    server_rig_open(&rig, cores);
-    rig.server.options.memory = MEMORY_BYTES_A_CORE * cores;
-    rig.server.options.cache_bytes = 0;
-    rig.server.options.memtable_bytes = 0;
-    rig.server.options.segment_bytes = 4 << 20;
-    rig.server.options.log_bytes_max = 16 << 20;
-    rig.server.sizes.value_bytes_max = 256 << 10;
-    rig.server.sizes.table_bytes_max = 4 << 20;
+    open_with_little_memory(&rig, cores);
     server_rig_start(&rig);
-    server_rig_run(&rig, put_all);
-    server_rig_stop(&rig);
-    server_rig_start(&rig); /* with empty caches */
     server_rig_run(&rig, body);
     server_rig_stop(&rig);
     server_rig_close(&rig);
@@ -196,4 +208,50 @@ static void ask_for_one_key(struct server_rig *rig)
 TEST(server_refuses_reads_beyond_a_queue_that_its_memory_has_room_for)
 {
     try_crowd(1, ask_for_one_key);
+}
+
+/* ---- where memory is held for good ---- */
+
+enum { HELD = 85, BATCHES_EACH = 8 };
+
+static uint8_t *add_get(uint8_t *to, const char *key)
+{
+    struct frame_parts parts = {.op = FRAME_GET, .key = slice_of_string(key)};
+    parts.record_checksum = checksum_record(parts.key, parts.value);
+    return to + frame_encode(to, &parts);
+}
+
+/* Batches of a value that is in memory and one that is on the disk. */
+static void ask_in_batches(struct server_rig *rig)
+{
+    char key[64];
+    for (unsigned i = 0; i < HELD; i++)
+        put_value(rig, 0, VALUES_ON_DISK + i);
+    key_of(rig, 0, VALUES_ON_DISK, key);
+    struct crowd *crowd = come(rig);
+    server_rig_set_fault(rig, SIM_SLOW_DISK, ALWAYS);
+    for (unsigned i = 0; i < CLIENTS * BATCHES_EACH; i++) {
+        uint8_t parts[LONG_KEY_BYTES + 256];
+        uint8_t *end = add_get(add_get(parts, key), long_key(i));
+        struct frame_parts batch = {.op = FRAME_BATCH,
+                                    .request_id = 2 + i,
+                                    .value = slice_of(parts, (size_t)(end - parts))};
+        client_send(&crowd->clients[i % CLIENTS], &batch);
+    }
+    task_sleep(rig->reactor, 90 * SECOND_NS);
+    CU_ASSERT(number_of(rig, "times_short") > 0);
+    CU_ASSERT_EQUAL(crowd->done, CLIENTS * BATCHES_EACH * 3); /* each with two parts */
+    leave(crowd);
+}
+
+TEST(batches_go_on_while_memory_is_short_for_good)
+{
+    struct server_rig rig;
+    open_with_little_memory(&rig, 1);
+    rig.server.options.memtable_bytes = 256 << 20; /* the values that are put now stay in it */
+    rig.server.options.log_bytes_max = 64 << 20;
+    server_rig_start(&rig);
+    server_rig_run(&rig, ask_in_batches);
+    server_rig_stop(&rig);
+    server_rig_close(&rig);
 }
