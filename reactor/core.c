@@ -161,6 +161,16 @@ void reactor_free(struct reactor *r, void *memory)
     heap_free(&core_of(r)->heap, memory);
 }
 
+void reactor_disown(struct reactor *r, void *memory)
+{
+    heap_disown(&core_of(r)->heap, memory);
+}
+
+void reactor_adopt(struct reactor *r, void *memory)
+{
+    heap_adopt(&core_of(r)->heap, memory);
+}
+
 struct reactor_counters reactor_counters(const struct reactor *r)
 {
     const struct reactor_core *c = (const struct reactor_core *)r;

@@ -132,6 +132,11 @@ void heap_free(struct heap *h, void *memory)
     free(b->base);
 }
 
+static int64_t usable_bytes(void *memory)
+{
+    return memory ? (int64_t)block_of(memory)->bytes : 0;
+}
+
 #else
 
 #include <mimalloc.h>
@@ -194,4 +199,19 @@ void heap_free(struct heap *h, void *memory)
     mi_free(memory);
 }
 
+static int64_t usable_bytes(void *memory)
+{
+    return memory ? (int64_t)mi_usable_size(memory) : 0;
+}
+
 #endif
+
+void heap_disown(struct heap *h, void *memory)
+{
+    h->bytes -= usable_bytes(memory);
+}
+
+void heap_adopt(struct heap *h, void *memory)
+{
+    h->bytes += usable_bytes(memory);
+}

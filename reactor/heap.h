@@ -12,7 +12,7 @@
 struct heap {
     void *impl;
     uint64_t allocations;
-    int64_t bytes; /* allocated here less freed here; memory freed on another core is subtracted there */
+    int64_t bytes; /* allocated here less freed here; what is freed on another core is counted there before */
     /* The tests', and without effect in a release: */
     uint64_t fails_in; /* of so many more allocations the last one fails; 0: none does */
     uint8_t fill;      /* unless 0, what new memory is full of; freed memory gets its complement */
@@ -28,5 +28,10 @@ void *heap_alloc_zeroed(struct heap *h, size_t bytes);
 void *heap_alloc_aligned(struct heap *h, size_t bytes, size_t alignment);
 void *heap_realloc(struct heap *h, void *memory, size_t bytes);
 void heap_free(struct heap *h, void *memory);
+
+/* Memory of any heap is counted in this one no more, or from now on: for what another thread will free.
+ * Null is allowed. */
+void heap_disown(struct heap *h, void *memory);
+void heap_adopt(struct heap *h, void *memory);
 
 #endif

@@ -94,6 +94,10 @@ void *reactor_alloc_zeroed(struct reactor *r, size_t bytes);
 void *reactor_alloc_aligned(struct reactor *r, size_t bytes, size_t alignment);
 void *reactor_realloc(struct reactor *r, void *memory, size_t bytes); /* as realloc; not for aligned memory */
 void reactor_free(struct reactor *r, void *memory);                   /* null is allowed */
+/* Of memory that another core is to free: the sender's heap_bytes have it no more, the receiver's from its
+ * adoption on. Both before either frees or grows it. Null is allowed. */
+void reactor_disown(struct reactor *r, void *memory);
+void reactor_adopt(struct reactor *r, void *memory);
 
 /* The most that all cores of this process may have together: what the machine has, or less when the system
  * limits the process (control groups, resource limits). Read now; for the start, not for each turn. */

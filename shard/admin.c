@@ -96,6 +96,7 @@ static int copy_snapshot(struct shard *s, struct admin_part *part)
 static void give_back(struct shard *s, struct admin_part *part, int result)
 {
     part->result = result;
+    reactor_disown(s->reactor, part->lines.data);
     if (s->core == 0)
         admin_part_done(s, part);
     else
@@ -133,6 +134,7 @@ void admin_run_part(struct shard *s, struct admin_part *part)
 {
     int rc = 0;
     part->shard = s;
+    reactor_adopt(s->reactor, part->lines.data);
     switch (part->step) {
     case ADMIN_BEGIN:
         rc = begin_snapshot(s, part);
@@ -155,8 +157,8 @@ void admin_run_part(struct shard *s, struct admin_part *part)
 
 void admin_part_done(struct shard *s, struct admin_part *part)
 {
-    (void)part;
     ASSERT(s->core == 0 && s->admin.parts_missing > 0);
+    reactor_adopt(s->reactor, part->lines.data);
     if (--s->admin.parts_missing == 0)
         event_set(s->reactor, &s->admin.parts_back, 0);
 }
@@ -172,6 +174,7 @@ int admin_ask_all(struct admin_job *job, enum admin_step step, const char *path)
         part->step = step;
         part->core = core;
         snprintf(part->path, sizeof part->path, "%s/shard-%03u", path, core);
+        reactor_disown(s->reactor, part->lines.data);
         if (core != 0)
             exchange_send(s, core, &(struct message){.kind = MESSAGE_ADMIN, .payload = part});
         else

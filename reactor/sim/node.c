@@ -178,12 +178,12 @@ static int64_t leaked_bytes(struct reactor *r)
 
 void node_end_if_over(struct sim_node *n)
 {
-    int64_t bytes = 0;
     if (++n->cores_ended < n->core_count)
         return;
-    for (unsigned i = 0; i < n->core_count; i++)
-        bytes += leaked_bytes(n->cores[i]);
-    n->leaks.heap_bytes = bytes > 0 ? (uint64_t)bytes : 0;
+    for (unsigned i = 0; i < n->core_count; i++) { /* each: what one frees too often another lacks */
+        int64_t bytes = leaked_bytes(n->cores[i]);
+        n->leaks.heap_bytes += (uint64_t)(bytes < 0 ? -bytes : bytes);
+    }
     n->result = n->first_error;
     node_trace(n, TRACE_RESULT, (uint64_t)n->result);
     drop_cores(n);

@@ -137,6 +137,7 @@ static void on_detached(void *owner, int64_t handle_or_error)
                                .bytes = session->carry_bytes};
         if (h->bytes)
             memcpy(h->data, session->carry, h->bytes);
+        reactor_disown(s->reactor, h);
         exchange_send(s, session->wanted_core, &(struct message){.kind = MESSAGE_CONNECTION, .payload = h});
         s->counters.handed_over++;
     } else if (handle_or_error >= 0) {
@@ -497,6 +498,7 @@ void session_accept(void *context, struct socket *socket)
 void session_attach(struct shard *s, struct handover *h)
 {
     struct socket *socket;
+    reactor_adopt(s->reactor, h);
     hlc_observe(&s->clock, h->clock);
     int rc = socket_attach(s->reactor, h->handle, &socket); /* takes the handle even when it fails */
     if (rc == 0) {

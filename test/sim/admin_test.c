@@ -167,5 +167,6 @@ TEST(half_deleted_snapshot_is_listed_as_useless_and_can_be_deleted)
     server_rig_run(&a.server, delete_the_rest);
     CU_ASSERT_EQUAL(count_files(&a, "data/snapshots/one/"), 0);
     server_rig_stop(&a.server);
+    CU_ASSERT_EQUAL(sim_node_leaks(a.server.server.node).heap_bytes, 0); /* of either core */
     server_rig_close(&a.server);
 }
