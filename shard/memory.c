@@ -128,6 +128,11 @@ static void tell_if_too_little(struct shard *s, uint64_t others)
               log_number("held_bytes", others), log_number("part_bytes", m->plan.heap_bytes_max));
 }
 
+static void on_again(struct timer *t)
+{
+    (void)t; /* its turn looks */
+}
+
 static void look(struct shard *s)
 {
     struct memory *m = &s->memory;
@@ -142,6 +147,8 @@ static void look(struct shard *s)
         trim(&m->trim);
     set_tight(s, others > max / 4 * 3);
     set_short(s, heap);
+    int rc = m->is_short ? timer_start(s->reactor, &m->again, LOOK_NS, on_again) : 0;
+    (void)rc; /* else some other turn looks */
     tell_if_too_little(s, others);
 }
 
@@ -157,4 +164,5 @@ void memory_turn(struct shard *s)
 void memory_stop(struct shard *s)
 {
     timer_stop(s->reactor, &s->memory.trim);
+    timer_stop(s->reactor, &s->memory.again);
 }

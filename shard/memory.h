@@ -48,7 +48,8 @@ struct memory_plan memory_plan_of(const struct options *o, uint64_t process_byte
 
 struct memory {
     struct memory_plan plan;
-    struct timer trim; /* runs while caches have too much */
+    struct timer trim;  /* runs while caches have too much */
+    struct timer again; /* brings the next look while memory is short: nothing else may */
     uint64_t looked_ns;
     uint64_t cache_target;
     bool is_tight;
