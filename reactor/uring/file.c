@@ -53,6 +53,13 @@ static bool is_misaligned(const struct request *q)
     return q->file->is_direct && ((q->offset | q->left) % FILE_ALIGNMENT) != 0;
 }
 
+/* A disk of smaller blocks may be full within one of ours: that one is written again, whole. */
+static int32_t part_of_block(const struct request *q, int32_t moved)
+{
+    bool is_short = q->file->is_direct && q->opcode == IORING_OP_WRITE && (uint32_t)moved < q->left;
+    return is_short ? moved % FILE_ALIGNMENT : 0;
+}
+
 static void on_moved(struct completion *c, int32_t result, uint32_t flags)
 {
     struct request *q = CONTAINER_OF(c, struct request, completion);
@@ -62,8 +69,10 @@ static void on_moved(struct completion *c, int32_t result, uint32_t flags)
         submit(q);
         return;
     }
+    int32_t part = result > 0 ? part_of_block(q, result) : 0;
     if (result > 0) {
         ASSERT((uint32_t)result <= q->left);
+        result -= part;
         op->result += result;
         q->memory += result;
         q->offset += (uint32_t)result;
@@ -76,7 +85,7 @@ static void on_moved(struct completion *c, int32_t result, uint32_t flags)
     if (result < 0)
         op->result = result;
     else if (q->left > 0 && q->opcode == IORING_OP_WRITE)
-        op->result = -EIO;
+        op->result = part ? -ENOSPC : -EIO;
     op->done(op);
 }
 
