@@ -289,7 +289,8 @@ void socket_discard_handle(struct reactor *r,
 
 /* ---- what the core says ---- */
 
-/* One line to the log of the process; the newline is added. Never waits for long, never fails. */
+/* One line to the log of the process; the newline is added. Never waits, never fails: what a pipe that nobody
+ * reads has no room for is lost and counted. */
 void reactor_log_line(struct reactor *r, const char *line, size_t bytes);
 
 struct reactor_counters {
@@ -311,6 +312,7 @@ struct reactor_counters {
     uint64_t sockets_open;
     uint64_t early_submits; /* enters in the middle of a turn because the submission ring was full */
     uint64_t accept_errors; /* out of descriptors or memory; accepting goes on after a pause */
+    uint64_t log_lines_lost;
 };
 struct reactor_counters reactor_counters(const struct reactor *r);
 

@@ -29,6 +29,8 @@ struct process {
     void *channel_memory; /* of all pairs; null with one core */
     size_t channel_memory_bytes;
     atomic_bool must_stop;
+    atomic_bool is_abandoned; /* a core has left operations with the kernel */
+    pthread_mutex_t log_lock; /* never held while anything waits */
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "reactor/uring/process.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -46,10 +47,13 @@ uint64_t reactor_wall_ms(struct reactor *r)
 
 void reactor_log_line(struct reactor *r, const char *line, size_t bytes)
 {
+    struct process *p = r->process;
+    struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
     struct iovec parts[2] = {{(void *)(uintptr_t)line, bytes}, {(void *)(uintptr_t) "\n", 1}};
-    (void)r;
-    ssize_t written = writev(STDERR_FILENO, parts, 2);
-    (void)written; /* a log that nobody takes is no reason to stop serving */
+    pthread_mutex_lock(&p->log_lock); /* two could both see the last room of a pipe */
+    bool is_taken = poll(&log, 1, 0) == 1 && (log.revents & POLLOUT) && writev(STDERR_FILENO, parts, 2) > 0;
+    pthread_mutex_unlock(&p->log_lock);
+    r->core.counters.log_lines_lost += !is_taken;
 }
 
 void *backend_stack_map(size_t bytes)
@@ -215,11 +219,14 @@ static void *core_thread(void *argument)
     if (gate_pass(p) == 0)
         loop(r);
     ring_quiesce(r);
+    if (r->is_abandoned)
+        atomic_store(&p->is_abandoned, true);
     listeners_close_all(r);
     sockets_close_all(r);
     files_close_all(r);
-    locks_close_all(r);
     gate_pass(p);
+    if (!atomic_load(&p->is_abandoned)) /* else with the process: a write may still come to its end */
+        locks_close_all(r);
     signals_close(r);
     channels_close(r);
     buffers_close(r);
@@ -253,12 +260,14 @@ static void process_deinit(struct process *p)
     free(p->cores);
     channels_unmap(p);
     pthread_mutex_destroy(&p->gate.lock);
+    pthread_mutex_destroy(&p->log_lock);
     pthread_cond_destroy(&p->gate.opened);
 }
 
 static int process_init(struct process *p)
 {
     pthread_mutex_init(&p->gate.lock, NULL);
+    pthread_mutex_init(&p->log_lock, NULL);
     pthread_cond_init(&p->gate.opened, NULL);
     p->gate.expected = p->options.core_count;
     p->cores = calloc(p->options.core_count, sizeof(struct reactor *));

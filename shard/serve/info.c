@@ -215,6 +215,7 @@ static void write_reactor(struct json *j, const struct info_core *c)
     json_number(j, "tasks_alive", n->tasks_alive);
     json_number(j, "stalls", n->stalls);
     json_number(j, "stall_longest_us", n->stall_longest_ns / 1000);
+    json_number(j, "log_lines_lost", n->log_lines_lost);
 }
 
 static void write_engine(struct json *j, const struct info_core *c)

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -233,4 +234,34 @@ TEST_IN_REACTOR(a_connect_that_nobody_answers_times_out)
     CU_ASSERT_EQUAL(rc, TORC_E_TIMEOUT);
     CU_ASSERT_EQUAL(reactor_counters(r).sockets_open, count - 1);
     close(fd);
+}
+
+/* ---- the log ---- */
+
+enum { LOG_LINES = 200 };
+
+TEST_IN_REACTOR(a_log_that_nobody_reads_holds_nobody_up_and_what_is_lost_is_counted)
+{
+    static char text[1 << 16];
+    char line[100];
+    int pipe_fds[2], before = dup(STDERR_FILENO);
+    memset(line, 'x', sizeof line);
+    CU_ASSERT_EQUAL_FATAL(pipe(pipe_fds), 0);
+    CU_ASSERT(fcntl(pipe_fds[1], F_SETPIPE_SZ, 4096) >= 4096);
+    CU_ASSERT(dup2(pipe_fds[1], STDERR_FILENO) == STDERR_FILENO);
+    alarm(20); /* it would wait for ever */
+    for (unsigned i = 0; i < LOG_LINES; i++)
+        reactor_log_line(r, line, sizeof line);
+    uint64_t lost = reactor_counters(r).log_lines_lost;
+    ssize_t taken = read(pipe_fds[0], text, sizeof text);
+    reactor_log_line(r, line, sizeof line);
+    alarm(0);
+    CU_ASSERT(dup2(before, STDERR_FILENO) == STDERR_FILENO);
+    CU_ASSERT(lost > 0 && lost < LOG_LINES);
+    CU_ASSERT_EQUAL((uint64_t)taken, (LOG_LINES - lost) * (sizeof line + 1));
+    CU_ASSERT_EQUAL(reactor_counters(r).log_lines_lost, lost);
+    CU_ASSERT_EQUAL(read(pipe_fds[0], text, sizeof text), sizeof line + 1);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    close(before);
 }
