@@ -69,12 +69,12 @@ uint64_t reactor_wall_ms(struct reactor *r)
     return r->wall_ms;
 }
 
-/* Of any machine here. What a history limits, it limits by the server's options. */
 uint64_t reactor_raise_descriptors(void)
 {
     return UINT64_MAX;
 }
 
+/* Of any machine here. What a history limits, it limits by the server's options. */
 uint64_t reactor_memory_bytes(struct reactor *r)
 {
     (void)r;
