@@ -155,6 +155,20 @@ TEST(model_finds_what_a_crash_would_take_back)
     model_deinit(&f.model);
 }
 
+/* What said so may be what the disk did not write. */
+TEST(model_excuses_what_comes_back_where_a_lie_of_the_disk_may_have_hidden_that_the_log_went_on)
+{
+    struct fed f;
+    feed_begin(&f);
+    uint32_t failed = put(&f, 1);
+    model_answered(&f.model, failed, TORC_E_UNKNOWN, 0);
+    uint32_t next = put_acked(&f, 2);
+    model_lied(&f.model, next - 1);
+    model_end_life(&f.model);
+    CU_ASSERT_EQUAL(judge_write(&f, 1, failed), MODEL_RIGHT);
+    model_deinit(&f.model);
+}
+
 TEST(model_finds_what_was_said_not_to_be_written)
 {
     struct fed f;

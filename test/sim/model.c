@@ -203,11 +203,12 @@ void model_answered(struct model *m, uint32_t number, int result, uint64_t seque
 void model_end_life(struct model *m)
 {
     uint32_t i = m->count;
-    bool is_acked_behind = false;
+    bool is_acked_behind = false, is_told = false; /* that the log has gone on: by what a lie may have cost, not */
     for (; i > 0 && m->writes[i].life == m->life; i--) {
         struct model_write *w = &m->writes[i];
         is_acked_behind |= w->state == WRITE_ACKED;
-        if (w->state == WRITE_FAILED && is_acked_behind)
+        is_told |= w->state == WRITE_ACKED && !model_may_be_lost(m, i);
+        if (w->state == WRITE_FAILED && is_told)
             w->state = WRITE_GONE;
         else if (w->state == WRITE_FAILED || w->state == WRITE_FLYING || w->state == WRITE_LATE)
             w->state = WRITE_OPEN;

@@ -14,7 +14,7 @@
  *                      |  ticket, other error
  *                      +--------------------> GONE
  *   at a crash: FLYING, LATE and FAILED become OPEN: there or not. But a FAILED one with an ACKED one behind
- *   it is GONE: the log goes on elsewhere, and says so.
+ *   it is GONE: the log goes on elsewhere, and says so, unless a lie of the disk may have cost that.
  *   at a read afterwards:  OPEN --> RECOVERED: it is there, and stays
  *                               --> RULED_OUT: an older one is the newest; GONE as soon as the log goes on
  *
