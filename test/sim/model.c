@@ -203,8 +203,8 @@ void model_answered(struct model *m, uint32_t number, int result, uint64_t seque
 void model_end_life(struct model *m)
 {
     uint32_t i = m->count;
-    bool is_acked_behind = false,
-         is_told = false; /* that the log has gone on: by what a lie may have cost, not */
+    bool is_acked_behind = false;
+    bool is_told = false; /* that the log has gone on; what a lie may have cost does not tell */
     for (; i > 0 && m->writes[i].life == m->life; i--) {
         struct model_write *w = &m->writes[i];
         is_acked_behind |= w->state == WRITE_ACKED;
