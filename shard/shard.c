@@ -382,6 +382,11 @@ int shard_main(struct reactor *r, void *context)
     if (rc)
         return rc;
     s->is_serving = true;
+    if (s->core == 0 && c->files_allowed)
+        log_write(&s->log, LOG_LEVEL_WARN, "few_files",
+                  "the system allows too few open files for connections-max (ulimit -n, LimitNOFILE=)",
+                  log_number("files", c->files_allowed),
+                  log_number("connections_of_a_core", c->options->connections_max));
     reactor_set_turn_hook(r, on_turn, s);
     rc = timer_start(r, &s->second, SECOND_NS, on_second);
     if (s->is_stop_wanted)

@@ -110,7 +110,9 @@ struct shard_context {
      * log_writes_in_flight; 0 and null mean as engine_options says. */
     const struct engine_options *sizes;
     uint32_t scan_looked_max; /* dead records that a page in the order of keys looks at; 0: SCAN_LOOKED_MAX */
-    bool has_started;         /* core 0 runs; what fails from there on is in the log */
+    /* That the system lets the process have open, when `connections-max` is lower for it; 0: enough. */
+    uint64_t files_allowed;
+    bool has_started; /* core 0 runs; what fails from there on is in the log */
 };
 
 /* The reactor's main: opens the shard's engine and serves. Waits. */

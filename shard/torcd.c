@@ -9,17 +9,16 @@
 enum { EXIT_WRONG = 1, EXIT_USAGE = 2, FILES_PER_CORE = 1024 };
 
 /* A server of many connections wants all the descriptors that the system gives it, and its storage some of
- * them whoever connects. */
-static void divide_descriptors(struct options *o)
+ * them whoever connects. Returns: how many there are, when connections get fewer for it; else 0. */
+static uint64_t divide_descriptors(struct options *o)
 {
     uint64_t allowed = reactor_raise_descriptors(), each = allowed / o->cores;
     if (each == 0 || each >= (uint64_t)o->connections_max + FILES_PER_CORE)
-        return;
+        return 0;
     uint64_t room = each > 2 * FILES_PER_CORE ? each - FILES_PER_CORE : each / 2;
     if (room < o->connections_max)
         o->connections_max = room ? (uint32_t)room : 1;
-    fprintf(stderr, "torcd: the system allows %llu open files; a core takes %u connections at most\n",
-            (unsigned long long)allowed, o->connections_max);
+    return allowed;
 }
 
 int main(int argc, char **argv)
@@ -35,8 +34,8 @@ int main(int argc, char **argv)
     case OPTIONS_RUN:
         break;
     }
-    divide_descriptors(&options);
     struct shard_context context = {.options = &options};
+    context.files_allowed = divide_descriptors(&options);
     struct reactor_options reactor = {.core_count = options.cores, .first_cpu = options.pin_first_cpu};
     int rc = reactor_run(&reactor, shard_main, &context, why, sizeof why);
     if (rc == 0)
