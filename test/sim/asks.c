@@ -69,7 +69,7 @@ void asks_lose_all(struct asks *a)
  * received before that is answered: its time has not begun. */
 const struct ask *asks_overdue(const struct asks *a, uint64_t now_ns)
 {
-    bool may_be_full = a->count >= ASKS_FEW || a->server->was_flooded ||
+    bool may_be_full = a->count >= ASKS_FEW || a->server->was_flooded || a->server->has_unread ||
                        service_has_seen(a->service, SIM_STUCK_DISK) ||
                        service_has_seen(a->service, SIM_SLOW_DISK);
     for (unsigned i = 0; i < ASKS_MAX; i++) {

@@ -226,7 +226,7 @@ static void ask_plainly(struct talker *t, uint8_t op)
 /* Much at once: more than the server keeps for one connection or for answers not read, or its log takes. */
 static void flood_with_pings(struct talker *t)
 {
-    t->asks.server->was_flooded = true;
+    t->asks.server->has_unread = true;
     uint32_t bytes = (uint32_t)talker_below(t, ECHO_BYTES_MAX);
     uint8_t *echo = reactor_alloc(t->reactor, ECHO_BYTES_MAX);
     struct ask *ask;

@@ -195,7 +195,7 @@ static bool is_starved(const struct options *o)
 static void start_server(struct history *h, unsigned i)
 {
     struct service_server *s = &h->service.servers[i];
-    s->is_asked_to_end = s->wants_restart = s->was_flooded = false;
+    s->is_asked_to_end = s->wants_restart = s->was_flooded = s->has_unread = false;
     if (sim_dice_below(&h->dice, 3) == 0)
         s->server.options.cores = 1 + (unsigned)sim_dice_below(&h->dice, CORES_MAX);
     s->is_starved = is_starved(&s->server.options);

@@ -25,6 +25,7 @@ struct service_server {
     bool is_starved;      /* its cores have so little memory that they read no requests for a while */
     bool has_patience;    /* its shutdown-timeout is longer than any request takes */
     bool was_flooded;     /* in this run: its connections may not be read for a while */
+    bool has_unread;      /* in this run: large answers, which others wait for while they are not read */
     bool wants_restart;   /* its log takes no more writes, or a table is set aside */
     bool was_full;        /* its disk, ever */
 };
