@@ -574,7 +574,7 @@ static void put_together(struct script *s, uint32_t count)
 /* Eight flushed runs do not fit once more, a fragment does: so rounds go on, and writes with them. */
 static void merge_in_little_room(struct script *s)
 {
-    enum { KEYS = 40000, ROOM_BYTES = 500 << 10 };
+    enum { KEYS = 40000, ROOM_BYTES = 640 << 10 };
     struct sim_disk *disk = sim_node_disk(s->node);
     put_together(s, KEYS);
     task_sleep(s->r, 20000 * MS);
@@ -590,7 +590,7 @@ static void merge_in_little_room(struct script *s)
 
 TEST(fragment_is_merged_where_a_tier_does_not_fit_on_the_disk)
 {
-    struct script *s = script_new(&(struct sim_world_options){.seed = 4});
+    struct script *s = script_new(&(struct sim_world_options){.seed = 6});
     s->table_bytes_max = 128 << 10;
     run_to_the_end(s, merge_in_little_room);
     CU_ASSERT_EQUAL(s->opened, 0);
