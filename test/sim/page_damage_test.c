@@ -40,7 +40,7 @@ static void break_sector(struct server_rig *rig)
 /* Page after page until one is an error. Returns: the keys that came. */
 static unsigned scan(struct server_rig *rig, uint8_t flags, uint32_t limit)
 {
-    uint8_t memory[FRAME_CURSOR_BYTES_MAX];
+    uint8_t memory[FRAME_CURSOR_BYTES_MAX] = {0};
     struct slice cursor = slice_of(memory, 0);
     unsigned count = 0;
     rig->asked = rig->answered = 0;
