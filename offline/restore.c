@@ -53,13 +53,6 @@ static int take_files(struct reactor *r, const struct restore *restore, unsigned
     return rc;
 }
 
-static int is_name(void *context, const char *name)
-{
-    (void)context;
-    (void)name;
-    return 1;
-}
-
 static int tell_no_archive(const struct restore *restore, const char *directory, int code)
 {
     char moment[SOURCE_TIME_BYTES];
@@ -81,11 +74,11 @@ static int find_archive(struct reactor *r, const struct restore *restore, unsign
     int length = snprintf(directory, DATADIR_PATH_MAX, "%s/log", restore->archive);
     if (length < 0 || length >= DATADIR_PATH_MAX - 32)
         return offline_complain("%s: the path is too long", restore->archive);
-    int rc = directory_list(r, directory, is_name, NULL);
+    int rc = directory_has_names(r, directory);
     if (rc < 0)
         return tell_no_archive(restore, directory, rc);
     snprintf(directory + length, (size_t)(DATADIR_PATH_MAX - length), "/%016" PRIx64, s->log_history);
-    rc = directory_list(r, directory, is_name, NULL);
+    rc = directory_has_names(r, directory);
     if (rc >= 0)
         return 0;
     if (rc != -ENOENT || s->end_segment != 0)
@@ -178,7 +171,7 @@ static int try_name(struct reactor *r, const char *data, const char *work, bool 
 /* Makes `work`, which is ours alone then. Nothing may be there: an empty directory `data` at most. */
 static int claim(struct reactor *r, const char *data, const char *work)
 {
-    int rc = directory_list(r, data, is_name, NULL);
+    int rc = directory_has_names(r, data);
     bool is_there = rc == 0;
     if (rc == 1)
         return offline_complain("%s is there already, and a restore changes nothing that is there; name a "

@@ -22,6 +22,18 @@ int directory_sync_parent(struct reactor *r, const char *path)
     return directory_sync(r, parent);
 }
 
+static int stop_at_name(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return 1;
+}
+
+int directory_has_names(struct reactor *r, const char *path)
+{
+    return directory_list(r, path, stop_at_name, NULL);
+}
+
 /* ---- removing all of it ---- */
 
 struct removal {

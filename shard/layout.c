@@ -203,16 +203,9 @@ static int note_layout(void *context, const char *name)
     return 0;
 }
 
-static int see_name(void *context, const char *name)
-{
-    (void)context;
-    (void)name;
-    return 1;
-}
-
 static int check_there(struct reactor *r, const char *path, char *why, size_t why_bytes)
 {
-    int rc = directory_list(r, path, see_name, NULL);
+    int rc = directory_has_names(r, path);
     if (rc == -ENOENT) {
         snprintf(why, why_bytes, "%s is missing, which IDENTITY names; restore it", path);
         return TORC_E_CORRUPT;

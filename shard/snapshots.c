@@ -281,17 +281,10 @@ int snapshots_remove(struct admin_job *job, const char *directory)
     return rc ? rc : directory_remove_all(r, directory);
 }
 
-static int is_there(void *context, const char *name)
-{
-    (void)context;
-    (void)name;
-    return 1;
-}
-
 /* Waits. A snapshot, or what is left of one whose making or deletion was cut short. */
 static int find_any(struct admin_job *job, const char *directory)
 {
-    int rc = directory_list(job->shard->reactor, directory, is_there, NULL);
+    int rc = directory_has_names(job->shard->reactor, directory);
     if (rc == -ENOENT || rc == -ENOTDIR)
         return say(job, -ENOENT,
                    "there is no snapshot of that name; `torc snapshot list` names those there are");
