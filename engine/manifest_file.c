@@ -119,7 +119,7 @@ int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const s
         rc = make_room(r, f, image);
     if (rc) {
         file_close(r, f);
-        return rc == -ENOSPC || rc == -EDQUOT ? TORC_E_DISK_FULL : rc;
+        return error_is_disk_full(rc) ? TORC_E_DISK_FULL : rc;
     }
     *out = f;
     return 0;

@@ -7,7 +7,7 @@ int table_storage_error(int rc)
 {
     if (rc >= 0 || rc <= -1000)
         return rc;
-    if (rc == -ENOSPC || rc == -EDQUOT)
+    if (error_is_disk_full(rc))
         return TORC_E_DISK_FULL;
     return rc == -ENOMEM ? TORC_E_NO_MEMORY : TORC_E_STORAGE;
 }

@@ -472,8 +472,7 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
  * go on, the next start finds them there. */
 static void fail_in_flight(struct wal *wal)
 {
-    bool is_full = wal->write_error == -ENOSPC || wal->write_error == -EDQUOT;
-    int error = is_full ? TORC_E_DISK_FULL : TORC_E_STORAGE;
+    int error = error_is_disk_full(wal->write_error) ? TORC_E_DISK_FULL : TORC_E_STORAGE;
     wal->is_failing = false;
     wal->is_end_open = true;
     wal->chain_sequence = wal->durable_sequence;

@@ -326,7 +326,7 @@ static void retry_later(struct wal *wal)
 /* Errors that an operator can mend while the shard runs. EFBIG is the limit on the size of files. */
 static bool is_want_of_room(int rc)
 {
-    return rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG || rc == TORC_E_DISK_FULL || error_is_shortage(rc);
+    return error_is_disk_full(rc) || rc == -EFBIG || error_is_shortage(rc);
 }
 
 static void prepare_failed(struct wal *wal, int rc)

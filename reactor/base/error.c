@@ -46,6 +46,11 @@ bool error_is_shortage(int code)
            code == TORC_E_NO_MEMORY;
 }
 
+bool error_is_disk_full(int code)
+{
+    return code == -ENOSPC || code == -EDQUOT || code == TORC_E_DISK_FULL;
+}
+
 uint8_t error_to_status(int code)
 {
     if (code == 0)

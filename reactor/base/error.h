@@ -62,6 +62,9 @@ const char *error_name(int code);
  * of the disk. */
 bool error_is_shortage(int code);
 
+/* Whether what was to be written found no room, the disk's or a quota's: it may later. */
+bool error_is_disk_full(int code);
+
 /* Between a code and the status byte of a response. A system's code, which no peer could read, becomes
  * STORAGE. */
 uint8_t error_to_status(int code);
