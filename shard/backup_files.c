@@ -195,10 +195,8 @@ static int identify(struct bringing *b, uint64_t *bytes, uint64_t *identity)
     struct reactor *r = b->files->reactor;
     struct file *f;
     int rc = file_open(r, b->from, FILE_READ | FILE_DIRECT, &f);
-    tell(b, "read", b->from, rc);
-    if (rc)
-        return rc;
-    rc = file_size(r, f, bytes);
+    if (rc == 0)
+        rc = file_size(r, f, bytes);
     uint8_t length[8];
     store_u64le(length, rc == 0 ? *bytes : 0);
     *identity = checksum_bytes(length, sizeof length);

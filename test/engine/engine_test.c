@@ -172,16 +172,22 @@ static uint64_t end_get(struct engine_key *k)
     return record.version.clock;
 }
 
+/* Key 7, with a value of 300 bytes, in the only table. */
+static struct record_key begin_with_7_in_a_table(struct reactor *r, char memory[RIG_KEY_BYTES_MAX])
+{
+    rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    put(7, 300);
+    flush(1);
+    return engine_rig_key(rig, 7, memory);
+}
+
 TEST_IN_REACTOR(get_that_waits_goes_on_where_it_was_unless_tables_have_changed)
 {
     char memory[RIG_KEY_BYTES_MAX];
     struct record record;
     struct engine_key begun, other;
-    rig = engine_rig_make();
-    engine_rig_open(rig, r);
-    struct record_key key = engine_rig_key(rig, 7, memory);
-    put(7, 300);
-    flush(1);
+    struct record_key key = begin_with_7_in_a_table(r, memory);
     engine_key_init(rig->engine, &begun, &key);
     CU_ASSERT_EQUAL_FATAL(engine_get(rig->engine, &begun, 0, &record), ENGINE_WAITS);
     CU_ASSERT_EQUAL(begun.lead.tables, rig->engine->tables->number);
@@ -221,11 +227,7 @@ TEST_IN_REACTOR(row_that_went_bad_in_memory_is_read_again)
     char memory[RIG_KEY_BYTES_MAX];
     struct record record;
     struct engine_key k;
-    rig = engine_rig_make();
-    engine_rig_open(rig, r);
-    struct record_key key = engine_rig_key(rig, 7, memory);
-    put(7, 300);
-    flush(1);
+    struct record_key key = begin_with_7_in_a_table(r, memory);
     engine_key_init(rig->engine, &k, &key);
     for (size_t at = 0; at < ENTRY_HEADER_BYTES + key.key.bytes + 300; at++) {
         if (at >= ENTRY_HEADER_BYTES && at < ENTRY_HEADER_BYTES + key.key.bytes)
@@ -247,11 +249,7 @@ TEST_IN_REACTOR(record_that_went_bad_in_a_cached_block_becomes_no_row)
     char memory[RIG_KEY_BYTES_MAX];
     struct record record;
     struct engine_key k;
-    rig = engine_rig_make();
-    engine_rig_open(rig, r);
-    struct record_key key = engine_rig_key(rig, 7, memory);
-    put(7, 300);
-    flush(1);
+    struct record_key key = begin_with_7_in_a_table(r, memory);
     engine_key_init(rig->engine, &k, &key);
     (void)end_get(&k);
     row_cache_clear(rig->engine->rows);

@@ -21,21 +21,26 @@ static void write_values(struct reactor *r, struct rig *rig, uint8_t middle)
     file_close(r, f);
 }
 
-/* Returns: the number of files that were not there before; *checksum: as the catalogue has it. */
-static uint64_t back_up(struct reactor *r, uint64_t history, uint64_t *checksum)
+static struct backup_files files_of_one(struct reactor *r, struct catalogue_text *lines)
 {
     static const bool never = false;
-    struct catalogue_text lines = {0};
-    struct backup_files files = {
+    return (struct backup_files){
         .reactor = r,
         .from = "snapshot",
         .target = "backups",
         .backup = "one",
-        .sums = SUMS,
-        .history = history,
         .is_cancelled = &never,
-        .lines = &lines,
+        .lines = lines,
     };
+}
+
+/* Returns: the number of files that were not there before; *checksum: as the catalogue has it. */
+static uint64_t back_up(struct reactor *r, uint64_t history, uint64_t *checksum)
+{
+    struct catalogue_text lines = {0};
+    struct backup_files files = files_of_one(r, &lines);
+    files.sums = SUMS;
+    files.history = history;
     CU_ASSERT_EQUAL_FATAL(backup_files_bring(&files), 0);
     CU_ASSERT_EQUAL(files.files, 1);
     CU_ASSERT_EQUAL(catalogue_text_append(r, &lines, slice_of("", 1)), 0);
@@ -105,20 +110,12 @@ static void fail_on_both_sides(struct reactor *r, struct rig *rig)
         const char *words;
     } sides[] = {{SIM_READ_ERROR, "cannot read snapshot/" NAME},
                  {SIM_SYNC_ERROR, "cannot write backups/files/incoming-000"}};
-    static const bool never = false;
     make_directories(r);
     write_values(r, rig, 2);
     for (size_t i = 0; i < ARRAY_COUNT(sides); i++) {
         struct catalogue_text lines = {0};
-        struct backup_files files = {
-            .reactor = r,
-            .from = "snapshot",
-            .target = "backups",
-            .backup = "one",
-            .prefers_copies = true,
-            .is_cancelled = &never,
-            .lines = &lines,
-        };
+        struct backup_files files = files_of_one(r, &lines);
+        files.prefers_copies = true;
         rig_set_fault(rig, sides[i].fault);
         CU_ASSERT_EQUAL(backup_files_bring(&files), -EIO);
         rig_set_fault(rig, SIM_FAULT_COUNT);
