@@ -22,9 +22,8 @@ struct value_piece {
     struct values_ahead *ahead;
     struct value_file *file;
     struct value_extent extent;
-    uint8_t *memory; /* null before the read is begun, and when there was none for it */
+    uint8_t *memory; /* null before its read is begun, and when there was none for it */
     struct event done;
-    bool is_begun;
     bool is_reading;
     bool is_whole;
 };
@@ -97,7 +96,6 @@ static bool begin_read(struct values_ahead *a, struct value_piece *p, bool may_w
     struct engine *e = a->engine;
     if (!may_wait && !disk_is_free(e->disk, bytes_of(p)))
         return false;
-    p->is_begun = true;
     if (disk_acquire(e->disk, DISK_COMPACTION, bytes_of(p)) != 0)
         return true;
     p->memory = reactor_alloc_aligned(e->reactor, bytes_of(p), FILE_ALIGNMENT);
@@ -115,8 +113,7 @@ static bool begin_read(struct values_ahead *a, struct value_piece *p, bool may_w
 /* As many as the disk has room for. */
 static void begin_reads(struct values_ahead *a, struct value_batch *b)
 {
-    while (b->begun < b->piece_count &&
-           (b->pieces[b->begun].is_begun || begin_read(a, &b->pieces[b->begun], false)))
+    while (b->begun < b->piece_count && begin_read(a, &b->pieces[b->begun], false))
         b->begun++;
 }
 
@@ -294,8 +291,8 @@ const uint8_t *values_ahead_find(struct values_ahead *a, const struct value_poin
     struct value_piece *piece = a->piece;
     if (!piece)
         return NULL;
-    if (!piece->is_begun)
-        (void)begin_read(a, piece, true);
+    for (struct value_batch *b = a->now; &b->pieces[b->begun] <= piece; b->begun++)
+        (void)begin_read(a, &b->pieces[b->begun], true);
     await_read(a, piece);
     if (!piece->is_whole) {
         MARK(values_read_ahead_failed);
