@@ -6,14 +6,19 @@
  *   to sleep:  sleeping = 1 ; fence ; any tail moved? -> stay awake : wait in the kernel ; sleeping = 0
  *
  * The two full fences pair: either the sender sees the flag or the receiver sees the tail, so no wake-up is
- * lost. Each side keeps a copy of the other's index and reads the shared one only when the copy says full or
- * empty. Here are the only atomics of torc, but for the order to stop. */
+ * lost. Who takes the flag owes the wake-up: when the kernel refuses it, the flag is put back, for anybody to
+ * take, and taken again a little later. Each side keeps a copy of the other's index and reads the shared one
+ * only when the copy says full or empty. Here are the only atomics of torc, but for the order to stop. */
 #include "reactor/uring/process.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CHANNEL_CAPACITY_DEFAULT = 1024 };
+enum {
+    CHANNEL_CAPACITY_DEFAULT = 1024,
+    WAKE_AGAIN_NS = 1000 * 1000,
+    WAKE_TRIES_MAX = 10 * 1000, /* ten seconds; then the next message wakes */
+};
 
 struct channel {
     alignas(CACHE_LINE) _Atomic uint32_t head; /* the receiver's: next to read */
@@ -82,6 +87,22 @@ static struct channel *channel_at(const struct process *p, unsigned from, unsign
     return (struct channel *)(void *)((char *)p->channel_memory + index * channel_bytes(p));
 }
 
+/* The kernel has no memory for it, or no room in the other core's ring. */
+static void on_refused(struct completion *c, int32_t result, uint32_t flags)
+{
+    struct wakeup *w = CONTAINER_OF(c, struct wakeup, refused);
+    struct reactor *r = w->reactor;
+    struct channel_ends *e = &r->channels;
+    (void)result;
+    (void)flags;
+    atomic_store_explicit(&r->process->cores[w->core]->channels.is_sleeping, true, memory_order_relaxed);
+    if (w->is_due || ++w->tries > WAKE_TRIES_MAX)
+        return;
+    w->is_due = true;
+    e->due_count++;
+    e->again_ns = r->core.now_ns + WAKE_AGAIN_NS;
+}
+
 int channels_open(struct reactor *r)
 {
     struct channel_ends *e = &r->channels;
@@ -91,9 +112,11 @@ int channels_open(struct reactor *r)
     e->out = heap_alloc(&r->core.heap, n * sizeof(struct channel *));
     e->in = heap_alloc(&r->core.heap, n * sizeof(struct channel *));
     e->dirty = heap_alloc(&r->core.heap, n * sizeof *e->dirty);
-    if (!e->out || !e->in || !e->dirty)
+    e->wakeups = heap_alloc(&r->core.heap, n * sizeof *e->wakeups);
+    if (!e->out || !e->in || !e->dirty || !e->wakeups)
         return TORC_E_NO_MEMORY;
     for (unsigned i = 0; n > 1 && i < n; i++) {
+        e->wakeups[i] = (struct wakeup){.refused = {on_refused}, .reactor = r, .core = i};
         e->out[i] = channel_at(r->process, r->core.core, i);
         e->in[i] = channel_at(r->process, i, r->core.core);
     }
@@ -124,14 +147,37 @@ bool channel_send(struct reactor *r, unsigned core, const struct message *m)
 void channel_wake(struct reactor *r, unsigned core)
 {
     struct io_uring_sqe *sqe = ring_sqe(r);
-    io_uring_prep_msg_ring(sqe, r->process->cores[core]->uring.ring_fd, 0, 0, 0);
-    ring_attach_nobody(sqe);
+    io_uring_prep_msg_ring(sqe, r->process->cores[core]->uring.ring_fd, 0, RING_UNCOUNTED, 0);
+    ring_attach_failure(sqe, &r->channels.wakeups[core].refused);
     r->core.counters.wakeups_sent++;
+}
+
+static void wake_if_asleep(struct reactor *r, unsigned core)
+{
+    atomic_bool *is_sleeping = &r->process->cores[core]->channels.is_sleeping;
+    if (atomic_load_explicit(is_sleeping, memory_order_relaxed) &&
+        atomic_exchange_explicit(is_sleeping, false, memory_order_relaxed))
+        channel_wake(r, core);
+}
+
+void channels_wake_again(struct reactor *r)
+{
+    struct channel_ends *e = &r->channels;
+    for (unsigned i = 0; e->due_count > 0; i++) {
+        ASSERT(i < r->core.core_count);
+        if (!e->wakeups[i].is_due)
+            continue;
+        e->wakeups[i].is_due = false;
+        e->due_count--;
+        wake_if_asleep(r, i);
+    }
 }
 
 void channels_publish(struct reactor *r)
 {
     struct channel_ends *e = &r->channels;
+    if (e->due_count > 0 && r->core.now_ns >= e->again_ns)
+        channels_wake_again(r);
     if (e->dirty_count == 0)
         return;
     for (unsigned i = 0; i < e->dirty_count; i++) {
@@ -140,10 +186,8 @@ void channels_publish(struct reactor *r)
     }
     full_fence();
     for (unsigned i = 0; i < e->dirty_count; i++) {
-        atomic_bool *is_sleeping = &r->process->cores[e->dirty[i]]->channels.is_sleeping;
-        if (atomic_load_explicit(is_sleeping, memory_order_relaxed) &&
-            atomic_exchange_explicit(is_sleeping, false, memory_order_relaxed))
-            channel_wake(r, e->dirty[i]);
+        e->wakeups[e->dirty[i]].tries = 0;
+        wake_if_asleep(r, e->dirty[i]);
     }
     e->dirty_count = 0;
 }

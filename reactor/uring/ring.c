@@ -22,6 +22,7 @@ enum {
     QUIESCE_ROUNDS_MAX = 300,
 };
 static const uint64_t QUIESCE_ROUND_NS = 100 * 1000 * 1000;
+static const uint64_t QUIESCE_PAUSE_NS = 1000 * 1000;
 
 /* ---- set up ---- */
 
@@ -186,6 +187,13 @@ void ring_turn(struct reactor *r, bool may_sleep, uint64_t timeout_ns)
 
 /* ---- completions ---- */
 
+static void tell_failure(const struct io_uring_cqe *cqe)
+{
+    struct completion *c = (struct completion *)(uintptr_t)(cqe->user_data & ~RING_UNCOUNTED);
+    if (c)
+        c->done(c, cqe->res, cqe->flags);
+}
+
 unsigned ring_reap(struct reactor *r)
 {
     struct io_uring_cq *cq = &r->uring.cq;
@@ -198,9 +206,11 @@ unsigned ring_reap(struct reactor *r)
     for (unsigned i = 0; i < count; i++) {
         const struct io_uring_cqe *cqe = &cq->cqes[(head + i) & cq->ring_mask];
         __builtin_prefetch((void *)(uintptr_t)cq->cqes[(head + i + 2) & cq->ring_mask].user_data);
-        struct completion *c = (struct completion *)(uintptr_t)cqe->user_data;
-        if (!c)
+        if (cqe->user_data & RING_UNCOUNTED) {
+            tell_failure(cqe);
             continue;
+        }
+        struct completion *c = (struct completion *)(uintptr_t)cqe->user_data;
         r->in_flight -= !(cqe->flags & IORING_CQE_F_MORE);
         c->done(c, cqe->res, cqe->flags);
     }
@@ -279,9 +289,11 @@ static void drop_completions(struct reactor *r)
     unsigned head = *cq->khead;
     for (unsigned tail = io_uring_smp_load_acquire(cq->ktail); head != tail; head++) {
         const struct io_uring_cqe *cqe = &cq->cqes[head & cq->ring_mask];
-        const struct completion *c = (const struct completion *)(uintptr_t)cqe->user_data;
-        if (!c)
+        if (cqe->user_data & RING_UNCOUNTED) {
+            tell_failure(cqe);
             continue;
+        }
+        const struct completion *c = (const struct completion *)(uintptr_t)cqe->user_data;
         r->in_flight -= !(cqe->flags & IORING_CQE_F_MORE);
         if (cqe->res >= 0 && completion_opens_fd(c))
             close(cqe->res);
@@ -289,16 +301,27 @@ static void drop_completions(struct reactor *r)
     io_uring_smp_store_release(cq->khead, head);
 }
 
+/* Takes what has come. A core whose wake-up was refused would sleep on, and the others wait for it at the
+ * gate: so it is tried again here, too. Returns: nothing is left. */
+static bool is_quiet(struct reactor *r)
+{
+    drop_completions(r);
+    if (r->channels.due_count > 0) {
+        enter(r, 1, IORING_ENTER_GETEVENTS, QUIESCE_PAUSE_NS);
+        channels_wake_again(r);
+    }
+    return r->in_flight == 0 && queued(r) == 0;
+}
+
 void ring_quiesce(struct reactor *r)
 {
     if (!r->is_ring_open)
         return;
-    for (unsigned i = 0; i < QUIESCE_ROUNDS_MAX && (r->in_flight || queued(r)); i++) {
+    for (unsigned i = 0; !is_quiet(r) && i < QUIESCE_ROUNDS_MAX; i++) {
         struct io_uring_sqe *sqe = ring_sqe(r);
         io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY);
         ring_attach_nobody(sqe);
         enter(r, r->in_flight ? 1 : 0, IORING_ENTER_GETEVENTS, QUIESCE_ROUND_NS);
-        drop_completions(r);
     }
     r->is_abandoned = r->in_flight > 0;
 }

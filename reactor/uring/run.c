@@ -167,11 +167,17 @@ static int core_start(struct reactor *r, char *why, size_t why_bytes)
     return rc;
 }
 
+static uint64_t next_due_ns(const struct reactor *r)
+{
+    uint64_t due = core_next_due_ns(&r->core);
+    return r->channels.due_count > 0 && r->channels.again_ns < due ? r->channels.again_ns : due;
+}
+
 static void rest(struct reactor *r)
 {
     struct reactor_core *c = &r->core;
     bool is_idle = !c->is_stopping && !core_has_ready_tasks(c) && !ring_has_completions(r);
-    uint64_t due = core_next_due_ns(c), now = c->slice_start_ns;
+    uint64_t due = next_due_ns(r), now = c->slice_start_ns;
     if (is_idle && due > now && channels_may_sleep(r)) {
         ring_turn(r, true, due == UINT64_MAX ? UINT64_MAX : due - now);
         channels_awake(r);

@@ -1,8 +1,8 @@
 /* uring.h - one core on Linux: a thread, its io_uring and what hangs on it. Internal to reactor/uring.
  *
  * Every operation in flight is named in the ring by a pointer to a `struct completion` inside whatever waits
- * for it, so taking a completion is one indirect call and no look-up. Zero names nobody: cancels, closes and
- * wake-ups. */
+ * for it, so taking a completion is one indirect call and no look-up. RING_UNCOUNTED in that name says that
+ * only a failure is told: of a wake-up to its `struct wakeup`, of cancels and closes to nobody. */
 #ifndef REACTOR_URING_URING_H
 #define REACTOR_URING_URING_H
 
@@ -23,6 +23,9 @@ struct completion {
     void (*done)(struct completion *c, int32_t result, uint32_t flags);
 };
 
+#define RING_UNCOUNTED UINT64_C(1)
+static_assert(alignof(struct completion) > RING_UNCOUNTED, "a bit that no pointer to one has");
+
 struct process;
 struct channel;
 
@@ -36,6 +39,15 @@ struct buffers {
     bool is_registered;
 };
 
+/* The wake-ups that this core sends to another one. */
+struct wakeup {
+    struct completion refused;
+    struct reactor *reactor;
+    unsigned core;  /* the one that is woken */
+    unsigned tries; /* that were refused in a row */
+    bool is_due;    /* once more, at again_ns */
+};
+
 /* This core's ends of the channels; the arrays are by the other core's number. */
 struct channel_ends {
     struct channel **out;
@@ -43,6 +55,9 @@ struct channel_ends {
     uint16_t *dirty; /* the targets that have unpublished messages */
     unsigned dirty_count;
     unsigned capacity;
+    struct wakeup *wakeups;
+    unsigned due_count; /* of wake-ups that were refused */
+    uint64_t again_ns;
     struct list detached;                        /* connections on their way to another core, oldest first */
     alignas(CACHE_LINE) atomic_bool is_sleeping; /* read by those who send to this core */
 };
@@ -61,7 +76,7 @@ struct reactor {
     struct io_uring uring;
     bool is_ring_open;
     bool is_abandoned;  /* the kernel would not let go in time: the heap is left alone */
-    uint32_t in_flight; /* completions still to come, cancels and closes not counted */
+    uint32_t in_flight; /* completions still to come, RING_UNCOUNTED ones left out */
     uint64_t wall_ms;
     uint64_t wall_turn; /* the turn in which wall_ms was read */
     struct buffers buffers;
@@ -77,7 +92,8 @@ struct reactor {
 
 /* Returns: 0, or TORC_E_UNSUPPORTED or another error and says in `why` what to change. */
 MUST_CHECK int ring_open(struct reactor *r, char *why, size_t why_bytes);
-/* Cancels all that is in flight and takes the completions without acting on them. */
+/* Cancels all that is in flight and takes the completions without acting on them; but a wake-up that is
+ * refused is tried again. */
 void ring_quiesce(struct reactor *r);
 void ring_close(struct reactor *r);
 
@@ -90,11 +106,17 @@ static inline void ring_attach(struct reactor *r, struct io_uring_sqe *sqe, stru
     r->in_flight++;
 }
 
-/* For an operation whose success nobody needs to hear of. */
+/* For an operation of which `c` is to hear only when it fails. */
+static inline void ring_attach_failure(struct io_uring_sqe *sqe, struct completion *c)
+{
+    sqe->user_data = (uintptr_t)c | RING_UNCOUNTED;
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+/* For an operation that nobody needs to hear of. */
 static inline void ring_attach_nobody(struct io_uring_sqe *sqe)
 {
-    sqe->user_data = 0;
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    ring_attach_failure(sqe, NULL);
 }
 
 /* Asks the kernel to end the operation of `c`; its completion comes in any case. */
@@ -146,8 +168,11 @@ void channels_publish(struct reactor *r);
 /* Says that this core is about to sleep. Returns: false when a message has come meanwhile: it must not. */
 bool channels_may_sleep(struct reactor *r);
 void channels_awake(struct reactor *r);
-/* Queues a wake-up of another core, asleep or not. */
+/* Queues a wake-up of another core, asleep or not. One that the kernel refuses is tried again until it is
+ * taken or that core is awake, a bounded number of times. */
 void channel_wake(struct reactor *r, unsigned core);
+/* Queues those again that were refused. */
+void channels_wake_again(struct reactor *r);
 /* A descriptor travels as a handle; see socket_detach. */
 MUST_CHECK int handle_make(struct reactor *r, int fd, int64_t *handle);
 int handle_take(int64_t handle);
