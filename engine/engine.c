@@ -78,6 +78,7 @@ static int new_memtable(struct engine *e, struct memtable **out)
         .vnode_first = e->options.vnode_first,
         .vnode_count = e->options.vnode_count,
         .entries_hint = hint < UINT32_MAX ? (uint32_t)hint : UINT32_MAX,
+        .list_shared_min = e->options.list_shared_min,
     };
     return memtable_new(e->reactor, &options, out);
 }
@@ -622,6 +623,14 @@ uint64_t engine_cache_bytes(const struct engine *e)
     return cache_counters(e->cache).bytes + row_cache_counters(e->rows).bytes;
 }
 
+uint64_t engine_list_bytes(const struct engine *e)
+{
+    uint64_t bytes = memtable_list_bytes_in_use(e->active);
+    for (uint32_t i = 0; i < e->frozen_count; i++)
+        bytes += memtable_list_bytes_in_use(e->frozen[i].memtable);
+    return bytes;
+}
+
 /* ---- counters ---- */
 
 static void count_tables(const struct engine *e, struct engine_counters *c)
@@ -650,7 +659,7 @@ static void count_values(const struct engine *e, struct engine_counters *c)
 
 static void count_memtable(const struct memtable *m, struct engine_counters *c)
 {
-    c->memtable_bytes += memtable_used_bytes(m) + memtable_index_bytes(m);
+    c->memtable_bytes += memtable_used_bytes(m) + memtable_index_bytes(m) + memtable_list_bytes(m);
     c->memtable_entries += memtable_entries(m);
     c->memtable_index_bytes += memtable_index_bytes(m);
 }

@@ -1,7 +1,11 @@
 /* memtable.c - an arena of encoded entries, and puts and gets; see memtable.h. */
 #include "engine/memtable_internal.h"
 
-enum { CHUNK_TABLE_FIRST = 32, PARTITIONS_PER_YIELD = 64 };
+enum {
+    CHUNK_TABLE_FIRST = 32,
+    PARTITIONS_PER_YIELD = 64,
+    LIST_SHARED_MIN_DEFAULT = 1024, /* fewer are sorted in less than a slice */
+};
 
 /* ---- life ---- */
 
@@ -15,6 +19,8 @@ int memtable_new(struct reactor *r, const struct memtable_options *options, stru
     m->reactor = r;
     m->options = *options;
     m->references = 1;
+    if (!m->options.list_shared_min)
+        m->options.list_shared_min = LIST_SHARED_MIN_DEFAULT;
     m->no_slots[0] = SLOT_EMPTY;
     m->first_count = options->entries_hint / options->vnode_count;
     m->partitions = reactor_alloc_zeroed(r, options->vnode_count * sizeof *m->partitions);
@@ -26,6 +32,7 @@ int memtable_new(struct reactor *r, const struct memtable_options *options, stru
     for (uint32_t i = 0; i < options->vnode_count; i++)
         partition_init(m, &m->partitions[i]);
     m->next_unit = 1; /* unit 0 means that memory is out */
+    list_init(&m->lists.makings);
     *out = m;
     return 0;
 }
@@ -50,7 +57,8 @@ void memtable_release(struct memtable *m)
         if (task_current(r))
             task_yield_if_due(r);
     }
-    memtable_list_release(r, m->sorted);
+    memtable_list_release(m->lists.kept);
+    ASSERT(m->lists.bytes == 0); /* who had a list held the memtable */
     memtable_kept_deinit(m);
     reactor_free(r, m->chunks);
     reactor_free(r, m->partitions);
@@ -74,9 +82,8 @@ uint64_t memtable_index_bytes(const struct memtable *m)
 
 uint64_t memtable_bytes(const struct memtable *m)
 {
-    uint64_t list_bytes = m->sorted ? m->sorted->bytes : 0;
-    list_bytes += memtable_kept_bytes(m);
-    return sizeof *m + m->arena_bytes + m->chunk_capacity * sizeof(uint8_t *) + m->index_bytes + list_bytes;
+    uint64_t beside = memtable_kept_bytes(m) + m->lists.bytes;
+    return sizeof *m + m->arena_bytes + m->chunk_capacity * sizeof(uint8_t *) + m->index_bytes + beside;
 }
 
 uint64_t memtable_clock_max(const struct memtable *m)

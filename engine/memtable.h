@@ -21,8 +21,9 @@ struct memtable;
 struct memtable_options {
     uint64_t seed; /* of memtable_hash */
     uint16_t vnode_first;
-    uint16_t vnode_count;  /* at least 1 */
-    uint32_t entries_hint; /* how many there may be in all; 0: unknown */
+    uint16_t vnode_count;     /* at least 1 */
+    uint32_t entries_hint;    /* how many there may be in all; 0: unknown */
+    uint32_t list_shared_min; /* of entries: vnodes of fewer are listed by each for itself; 0 means 1,024 */
 };
 
 /* Returns: 0 with one reference held by the caller, or TORC_E_NO_MEMORY. */
@@ -58,33 +59,51 @@ uint64_t memtable_entries(const struct memtable *m);
 uint64_t memtable_used_bytes(const struct memtable *m);  /* of the arena, overwritten records included */
 uint64_t memtable_index_bytes(const struct memtable *m); /* of the partitions */
 uint64_t memtable_bytes(const struct memtable *m);       /* of memory, all of it */
-uint64_t memtable_clock_max(const struct memtable *m);   /* highest version clock; 0 when empty */
+uint64_t memtable_list_bytes(const struct memtable *m);  /* of sorted lists, made or in the making */
+/* Of them what goes when nobody lists it any more. */
+uint64_t memtable_list_bytes_in_use(const struct memtable *m);
+uint64_t memtable_clock_max(const struct memtable *m); /* highest version clock; 0 when empty */
 
 /* Calls `each` with the tag of every key of a vnode, in ascending order; it may wait. Requires: the memtable
  * is frozen, or it does not wait. */
 void memtable_each_tag(const struct memtable *m, uint16_t vnode, void (*each)(void *context, uint32_t tag),
                        void *context);
 
+/* ---- moments ---- */
+
 /* From now on what is overwritten stays for memtable_run_get_until, until as many calls of the other. */
 void memtable_keep(struct memtable *m);
 void memtable_keep_end(struct memtable *m);
 uint32_t memtable_keepers(const struct memtable *m); /* who have not ended */
 
+/* Now, for memtable_run_fill. */
+uint64_t memtable_moment(const struct memtable *m);
+
+/* What is seen of a memtable that goes on. */
+struct memtable_past {
+    uint64_t clock_max; /* no version above it; UINT64_MAX: whatever is newest */
+    uint64_t moment;    /* all that was put before; of a clock_max, what comes later is above it */
+};
+
 /* ---- in order: the records of one vnode ---- */
 
 struct memtable_list;
 
-/* A sorted list of the entries that a vnode had when it was made. Caller's memory, zeroed before its first
- * use. Holds no reference to the memtable. A long list is kept by the memtable, too, and given out again
- * while the vnode has no other entries, so a scan that comes page by page does not sort for each page. */
+/* A sorted list of the entries of a vnode. Caller's memory, zeroed before its first use. Holds no reference
+ * to the memtable: its holder does. A long list is shared: by all who ask while it is made, and later, for
+ * the memtable keeps the last one, by whoever wants no more than it has. So a scan that comes page by page
+ * sorts once, when it is of a view or nothing is written; else what is new is sorted and merged into it. */
 struct memtable_run {
     struct memtable_list *list;
     uint32_t count;
 };
 
-/* Waits sometimes: yields. Lists and sorts a vnode. Returns: 0 or TORC_E_NO_MEMORY, and the run is empty. */
-MUST_CHECK int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode);
-void memtable_run_deinit(struct memtable_run *run, struct reactor *r);
+/* Waits: yields, or for another task that lists this vnode. The run has all keys that were put before
+ * `moment`, and of those that came later some. Requires: the caller holds the memtable until the run's
+ * deinit. Returns: 0 or TORC_E_NO_MEMORY, and the run is empty. */
+MUST_CHECK int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode,
+                                 uint64_t moment);
+void memtable_run_deinit(struct memtable_run *run);
 /* The record at a place, as it is held now: a newer version may have been written over it. Lives until the
  * next put. */
 void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place,

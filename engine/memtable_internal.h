@@ -1,8 +1,9 @@
-/* memtable_internal.h - what memtable.c, memtable_index.c and memtable_run.c share. */
+/* memtable_internal.h - what memtable.c, memtable_index.c, memtable_list.c and memtable_run.c share. */
 #ifndef ENGINE_MEMTABLE_INTERNAL_H
 #define ENGINE_MEMTABLE_INTERNAL_H
 
 #include "engine/memtable.h"
+#include "reactor/base/list.h"
 
 enum {
     UNIT_BYTES = 2,
@@ -51,6 +52,15 @@ struct memtable_kept {
     uint32_t keepers; /* views */
 };
 
+/* Sorted lists of vnodes (memtable_run.c). */
+struct memtable_lists {
+    struct memtable_list *kept; /* the last long one that was made; null: none */
+    struct list makings;        /* long ones, at most one a vnode */
+    uint64_t begun;             /* so many long ones were: the number of the last */
+    uint64_t sorted;            /* items, in all: what lists have cost */
+    uint64_t bytes;             /* of memory, of all there are, and of what they are sorted with */
+};
+
 struct memtable {
     struct reactor *reactor;
     struct memtable_options options;
@@ -69,35 +79,55 @@ struct memtable {
     uint64_t entries;
     uint64_t clock_max;
     struct memtable_kept kept;
-    struct memtable_list *sorted; /* the last long list that was made; null: none */
+    struct memtable_lists lists;
+};
+
+struct memtable_item {
+    uint64_t prefix; /* record_key_prefix of the key without the bytes that all keys of its list begin with */
+    uint32_t namespace_id;
+    uint32_t unit;
+};
+
+struct memtable_items {
+    struct memtable_item *items;
+    uint32_t count;
+    uint32_t capacity;
 };
 
 /* Shared by those who hold it. */
 struct memtable_list {
+    struct memtable *memtable;
     uint32_t references;
-    uint32_t count;
-    uint32_t capacity;
-    uint16_t vnode;
-    uint64_t changes;       /* of the partition when it was begun */
-    uint64_t bytes;         /* of memory */
     uint32_t common_bytes;  /* that all keys begin with ... */
     uint64_t common_prefix; /* ... and their record_key_prefix */
-    struct memtable_run_item {
-        uint64_t prefix; /* record_key_prefix of the key without these */
-        uint32_t namespace_id;
-        uint32_t unit;
-    } * items;
+    struct memtable_items all;
+    /* What it lacks: */
+    uint16_t vnode;
+    uint32_t unit_end; /* of the arena when it was begun: entries from there on may be missing, no others */
+    uint64_t changes;  /* of the partition when it was begun */
+    uint64_t number;   /* so many were begun with it; 0: a short one */
 };
 /* Room for one more. */
 MUST_CHECK bool memtable_kept_reserve(struct memtable *m);
 void memtable_kept_add(struct memtable *m, uint32_t unit, uint32_t older);
 uint64_t memtable_kept_bytes(const struct memtable *m); /* of memory */
 void memtable_kept_deinit(struct memtable *m);
-void memtable_list_release(struct reactor *r, struct memtable_list *list); /* null is allowed */
+
+/* Waits: yields. Lists and sorts a vnode; `older` is another list of it, which saves most of the work, or
+ * null. Returns: 0 with one reference held by the caller, or TORC_E_NO_MEMORY. */
+MUST_CHECK int memtable_list_make(struct memtable *m, uint16_t vnode, const struct memtable_list *older,
+                                  struct memtable_list **out);
+void memtable_list_release(struct memtable_list *list); /* null is allowed */
 
 static inline uint8_t *memtable_entry(const struct memtable *m, uint32_t unit)
 {
     return m->chunks[unit >> CHUNK_UNIT_BITS] + (size_t)(unit & ((1u << CHUNK_UNIT_BITS) - 1)) * UNIT_BYTES;
+}
+
+/* All entries to come are at this unit or behind it. */
+static inline uint32_t memtable_unit_end(const struct memtable *m)
+{
+    return m->chunk_count ? ((m->chunk_count - 1) << CHUNK_UNIT_BITS) + m->next_unit : 0;
 }
 
 static inline struct partition *memtable_partition(const struct memtable *m, uint16_t vnode)

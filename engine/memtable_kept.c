@@ -119,7 +119,7 @@ bool memtable_run_get_until(const struct memtable_run *run, const struct memtabl
                             uint64_t clock, struct record *out)
 {
     ASSERT(place < run->count);
-    uint32_t unit = run->list->items[place].unit;
+    uint32_t unit = run->list->all.items[place].unit;
     for (; unit; unit = older_of(m, unit)) { /* each is older than the one before */
         entry_decode_trusted(memtable_entry(m, unit), out);
         if (out->version.clock <= clock)

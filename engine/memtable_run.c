@@ -1,256 +1,174 @@
-/* memtable_run.c - the records of one vnode of a memtable, sorted.
+/* memtable_run.c - sorted lists of a memtable's vnodes: who makes one, and who shares it.
  *
- * Merge sort from the bottom up, so it can yield between any two merges: the list is a snapshot of places,
- * and a place always holds the same key, whatever version is written over it meanwhile. Eight bytes of the
- * key stand beside the place, from the first byte in which any two keys differ: so most comparisons touch no
- * entry, also where all keys begin alike. */
+ *   fill --short--> made (memtable_list.c)
+ *     | long
+ *     +--> kept list is good --------------------------------> shared
+ *     +--> nobody lists the vnode --> made, kept, handed out --> shared
+ *     +--> another task does --> wait --> begun after my moment --> shared
+ *                                    \--> begun before it --> once more: the next one is good
+ *
+ * A list is good when it was begun after the moment of who asks, or nothing has come to its vnode since. So
+ * however many ask at once for a long vnode that is written to, it is sorted twice, never by two at one time.
+ */
 #include "engine/memtable_internal.h"
+#include "reactor/base/mark.h"
 
-enum {
-    INSERTION_SORT_MAX = 16,
-    KEPT_COUNT_MIN = 1024, /* shorter lists are made again in less than a slice */
-    COMPARES_PER_YIELD = 128,
-    PREFETCH_ENTRIES = 8, /* so far ahead when entries are read one after the other */
-    SLOTS_AT_ONCE = 64,
-    MORE_MEANWHILE_SHARE = 16, /* room for so many keys that come while a vnode is listed */
+enum { WAITS_MAX = 2 };
+
+/* A long list, by the task that makes it. */
+struct making {
+    struct list link; /* in lists.makings */
+    struct list waiters;
+    uint64_t number; /* of the list */
+    uint16_t vnode;
 };
 
-static int compare(const struct memtable *m, const struct memtable_run_item *a,
-                   const struct memtable_run_item *b)
-{
-    if (a->namespace_id != b->namespace_id)
-        return a->namespace_id < b->namespace_id ? -1 : 1;
-    if (a->prefix != b->prefix)
-        return a->prefix < b->prefix ? -1 : 1;
-    struct record x, y;
-    entry_decode_trusted(memtable_entry(m, a->unit), &x);
-    entry_decode_trusted(memtable_entry(m, b->unit), &y);
-    return record_key_compare(&x.key, &y.key);
-}
-
-static void insertion_sort(const struct memtable *m, struct memtable_run_item *items, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++) {
-        struct memtable_run_item item = items[i];
-        uint32_t j = i;
-        for (; j > 0 && compare(m, &item, &items[j - 1]) < 0; j--)
-            items[j] = items[j - 1];
-        items[j] = item;
-    }
-}
-
-struct span {
-    const struct memtable_run_item *items;
-    uint32_t begin, middle, end;
+struct waiter {
+    struct list link;
+    struct event is_over;
+    uint64_t moment;
+    struct memtable_list *list; /* null: it was begun too early */
 };
 
-static void merge(const struct memtable *m, const struct span *s, struct memtable_run_item *to)
+uint64_t memtable_moment(const struct memtable *m)
 {
-    uint32_t a = s->begin, b = s->middle;
-    for (uint32_t i = s->begin; i < s->end; i++) {
-        bool is_first = b >= s->end || (a < s->middle && compare(m, &s->items[a], &s->items[b]) <= 0);
-        to[i] = is_first ? s->items[a++] : s->items[b++];
-        if (i % COMPARES_PER_YIELD == 0)
-            task_yield_if_due(m->reactor);
-    }
+    return m->lists.begun;
 }
 
-/* Sorts `count` items with the help of as many others. Returns: which of the two has the result. */
-static struct memtable_run_item *sort(const struct memtable *m, struct memtable_run_item *items,
-                                      struct memtable_run_item *other, uint32_t count)
+uint64_t memtable_list_bytes(const struct memtable *m)
 {
-    for (uint32_t i = 0; i < count; i += INSERTION_SORT_MAX) {
-        uint32_t left = count - i;
-        insertion_sort(m, items + i, left < INSERTION_SORT_MAX ? left : INSERTION_SORT_MAX);
-        if (i % COMPARES_PER_YIELD == 0)
-            task_yield_if_due(m->reactor);
-    }
-    for (uint64_t width = INSERTION_SORT_MAX; width < count; width *= 2) {
-        for (uint64_t i = 0; i < count; i += 2 * width) {
-            uint64_t middle = i + width < count ? i + width : count;
-            uint64_t end = i + 2 * width < count ? i + 2 * width : count;
-            merge(m, &(struct span){items, (uint32_t)i, (uint32_t)middle, (uint32_t)end}, other);
-        }
-        struct memtable_run_item *swapped = items;
-        items = other;
-        other = swapped;
-    }
-    return items;
+    return m->lists.bytes;
 }
 
-static bool list_has_room(struct memtable_list *list, struct reactor *r, uint32_t count)
+uint64_t memtable_list_bytes_in_use(const struct memtable *m)
 {
-    if (list->count + count <= list->capacity)
-        return true;
-    uint32_t capacity = list->count + list->count / 4 + count;
-    struct memtable_run_item *items = reactor_realloc(r, list->items, capacity * sizeof *items);
-    if (!items)
-        return false;
-    list->items = items;
-    list->capacity = capacity;
-    return true;
+    const struct memtable_list *kept = m->lists.kept;
+    bool is_idle = kept && kept->references == 1;
+    return m->lists.bytes - (is_idle ? sizeof *kept + kept->all.capacity * sizeof *kept->all.items : 0);
 }
 
-/* Only where the entries are. Waits: yields. Returns: false when memory is out. */
-static bool list_slots(struct memtable_list *list, const struct memtable *m)
-{
-    uint64_t slots[SLOTS_AT_ONCE];
-    struct memtable_walk walk = {.vnode = list->vnode};
-    for (uint32_t count; (count = memtable_walk(m, &walk, slots, SLOTS_AT_ONCE)) > 0;) {
-        if (!list_has_room(list, m->reactor, count))
-            return false;
-        for (uint32_t i = 0; i < count; i++)
-            list->items[list->count++].unit = slot_unit(slots[i]);
-        task_yield_if_due(m->reactor);
-    }
-    return true;
-}
+/* ---- sharing ---- */
 
-static void prefetch_item(const struct memtable_list *list, const struct memtable *m, uint32_t i)
+static struct memtable_list *share(struct memtable_list *list)
 {
-    if (i < list->count)
-        __builtin_prefetch(memtable_entry(m, list->items[i].unit));
-}
-
-static size_t common_bytes(struct slice a, struct slice b, size_t max)
-{
-    size_t bytes = 0;
-    max = a.bytes < max ? a.bytes : max;
-    max = b.bytes < max ? b.bytes : max;
-    while (bytes < max && a.data[bytes] == b.data[bytes])
-        bytes++;
-    return bytes;
-}
-
-/* The entry of an item. Yields now and then, before it looks. */
-static void read_item(const struct memtable_list *list, const struct memtable *m, uint32_t i,
-                      struct record *out)
-{
-    if (i % COMPARES_PER_YIELD == 0)
-        task_yield_if_due(m->reactor);
-    prefetch_item(list, m, i + PREFETCH_ENTRIES);
-    entry_decode_trusted(memtable_entry(m, list->items[i].unit), out);
-}
-
-/* Finds how all keys begin alike. */
-static void read_namespaces(struct memtable_list *list, const struct memtable *m)
-{
-    uint8_t first[KEY_BYTES_MAX];
-    struct slice common = {.data = first, .bytes = 0};
-    for (uint32_t i = 0; i < list->count; i++) {
-        struct record record;
-        read_item(list, m, i, &record);
-        list->items[i].namespace_id = record.key.namespace_id;
-        if (i == 0) {
-            common.bytes = record.key.key.bytes;
-            memcpy(first, record.key.key.data, common.bytes);
-        }
-        common.bytes = common_bytes(common, record.key.key, common.bytes);
-    }
-    list->common_bytes = (uint32_t)common.bytes;
-    list->common_prefix = record_key_prefix(&(struct record_key){.key = common});
-}
-
-static void read_prefixes(struct memtable_list *list, const struct memtable *m)
-{
-    for (uint32_t i = 0; i < list->count; i++) {
-        struct record record;
-        read_item(list, m, i, &record);
-        struct slice key = record.key.key;
-        record.key.key = slice_of(key.data + list->common_bytes, key.bytes - list->common_bytes);
-        list->items[i].prefix = record_key_prefix(&record.key);
-    }
-}
-
-static int list_fill(struct memtable_list *list, const struct memtable *m)
-{
-    if (!list_slots(list, m))
-        return TORC_E_NO_MEMORY;
-    struct memtable_run_item *other = reactor_alloc(m->reactor, list->count * sizeof *other);
-    if (!other)
-        return TORC_E_NO_MEMORY;
-    read_namespaces(list, m);
-    read_prefixes(list, m);
-    struct memtable_run_item *sorted = sort(m, list->items, other, list->count);
-    if (sorted == other) {
-        other = list->items;
-        list->items = sorted;
-        list->capacity = list->count;
-    }
-    reactor_free(m->reactor, other);
-    list->bytes = sizeof *list + list->capacity * sizeof *list->items;
-    return 0;
-}
-
-/* Waits: yields. Returns: null when memory is out. */
-static struct memtable_list *list_make(struct memtable *m, uint16_t vnode)
-{
-    const struct partition *p = memtable_partition(m, vnode);
-    uint32_t count = p->count;
-    struct memtable_list *list = reactor_alloc(m->reactor, sizeof *list);
-    if (!list)
-        return NULL;
-    *list = (struct memtable_list){.references = 1, .vnode = vnode, .changes = p->changes};
-    list->capacity = count + count / MORE_MEANWHILE_SHARE + 1;
-    list->items = reactor_alloc(m->reactor, list->capacity * sizeof *list->items);
-    if (!list->items || list_fill(list, m) != 0) {
-        memtable_list_release(m->reactor, list);
-        return NULL;
-    }
-    ASSERT(list->count >= count);
+    list->references++;
     return list;
 }
 
-void memtable_list_release(struct reactor *r, struct memtable_list *list)
+static bool is_good(const struct memtable_list *list, uint64_t moment)
 {
-    if (!list || --list->references > 0)
-        return;
-    reactor_free(r, list->items);
-    reactor_free(r, list);
+    return list->number > moment || list->changes == memtable_partition(list->memtable, list->vnode)->changes;
 }
 
-void memtable_run_deinit(struct memtable_run *run, struct reactor *r)
+static struct making *find_making(struct memtable *m, uint16_t vnode)
 {
-    memtable_list_release(r, run->list);
-    *run = (struct memtable_run){0};
-}
-
-int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode)
-{
-    const struct partition *p = memtable_partition(m, vnode);
-    memtable_run_deinit(run, m->reactor);
-    if (p->count == 0)
-        return 0;
-    struct memtable_list *list = m->sorted;
-    if (list && list->vnode == vnode && list->changes == p->changes) {
-        list->references++;
-    } else {
-        list = list_make(m, vnode);
-        if (!list)
-            return TORC_E_NO_MEMORY;
-        if (list->count >= KEPT_COUNT_MIN) {
-            memtable_list_release(m->reactor, m->sorted);
-            m->sorted = list;
-            list->references++;
-        }
+    for (struct list *link = m->lists.makings.next; link != &m->lists.makings; link = link->next) {
+        struct making *making = CONTAINER_OF(link, struct making, link);
+        if (making->vnode == vnode)
+            return making;
     }
-    run->list = list;
-    run->count = list->count;
-    return 0;
+    return NULL;
+}
+
+/* Waits: until it is made. Returns: 0, with *out null when it was begun too early; or an error. */
+static int await(struct memtable *m, struct making *making, uint64_t moment, struct memtable_list **out)
+{
+    struct waiter w = {.moment = moment};
+    event_init(&w.is_over);
+    list_push_back(&making->waiters, &w.link);
+    int rc = event_wait(m->reactor, &w.is_over, EVENT_FOREVER); /* who makes it needs nothing but its turns */
+    *out = w.list;
+    return rc;
+}
+
+/* Each waiter has a reference of its own, since it runs later. `list` is null after an error. */
+static void hand_out(struct memtable *m, struct making *making, struct memtable_list *list, int result)
+{
+    struct list *link;
+    while ((link = list_pop_front(&making->waiters)) != NULL) {
+        struct waiter *w = CONTAINER_OF(link, struct waiter, link);
+        if (list && making->number > w->moment) {
+            MARK(a_vnode_is_listed_for_more_than_one);
+            w->list = share(list);
+        }
+        event_set(m->reactor, &w->is_over, result);
+    }
+}
+
+/* Waits: yields. */
+static int make(struct memtable *m, uint16_t vnode, struct memtable_list **out)
+{
+    struct making making = {.number = ++m->lists.begun, .vnode = vnode};
+    struct memtable_list *kept = m->lists.kept;
+    struct memtable_list *older = kept && kept->vnode == vnode ? share(kept) : NULL;
+    list_init(&making.waiters);
+    list_push_back(&m->lists.makings, &making.link);
+    int rc = memtable_list_make(m, vnode, older, out);
+    list_remove(&making.link);
+    memtable_list_release(older);
+    if (rc == 0) {
+        (*out)->number = making.number;
+        memtable_list_release(m->lists.kept);
+        m->lists.kept = share(*out);
+    }
+    hand_out(m, &making, *out, rc);
+    return rc;
+}
+
+static int acquire(struct memtable *m, uint16_t vnode, uint64_t moment, struct memtable_list **out)
+{
+    for (unsigned waits = 0;; waits++) {
+        struct memtable_list *kept = m->lists.kept;
+        if (kept && kept->vnode == vnode && is_good(kept, moment)) {
+            *out = share(kept);
+            return 0;
+        }
+        struct making *making = find_making(m, vnode);
+        if (!making)
+            return make(m, vnode, out);
+        ASSERT(waits < WAITS_MAX); /* what is made after the first was begun after the moment */
+        int rc = await(m, making, moment, out);
+        if (rc || *out)
+            return rc;
+    }
+}
+
+/* ---- runs ---- */
+
+int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode, uint64_t moment)
+{
+    uint32_t count = memtable_partition(m, vnode)->count;
+    struct memtable_list *list = NULL;
+    int rc = 0;
+    ASSERT(moment <= m->lists.begun);
+    memtable_run_deinit(run);
+    if (count >= m->options.list_shared_min)
+        rc = acquire(m, vnode, moment, &list);
+    else if (count > 0)
+        rc = memtable_list_make(m, vnode, NULL, &list);
+    if (rc == 0 && list)
+        *run = (struct memtable_run){.list = list, .count = list->all.count};
+    return rc;
+}
+
+void memtable_run_deinit(struct memtable_run *run)
+{
+    memtable_list_release(run->list);
+    *run = (struct memtable_run){0};
 }
 
 void memtable_run_get(const struct memtable_run *run, const struct memtable *m, uint32_t place,
                       struct record *out)
 {
     ASSERT(place < run->count);
-    entry_decode_trusted(memtable_entry(m, run->list->items[place].unit), out);
+    entry_decode_trusted(memtable_entry(m, run->list->all.items[place].unit), out);
 }
 
 struct memtable_run_place memtable_run_place(const struct memtable_run *run, uint32_t place)
 {
     ASSERT(place < run->count);
     const struct memtable_list *list = run->list;
-    const struct memtable_run_item *item = &list->items[place];
+    const struct memtable_item *item = &list->all.items[place];
     uint64_t rest = list->common_bytes < 8 ? item->prefix >> (8 * list->common_bytes) : 0;
     return (struct memtable_run_place){item->namespace_id, list->common_prefix | rest};
 }
@@ -258,7 +176,7 @@ struct memtable_run_place memtable_run_place(const struct memtable_run *run, uin
 void memtable_run_prefetch(const struct memtable_run *run, const struct memtable *m, uint32_t place)
 {
     if (place < run->count)
-        entry_prefetch(memtable_entry(m, run->list->items[place].unit));
+        entry_prefetch(memtable_entry(m, run->list->all.items[place].unit));
 }
 
 uint32_t memtable_run_find(const struct memtable_run *run, const struct memtable *m,

@@ -18,7 +18,7 @@ int merge_init(struct merge *m, struct reactor *r, uint32_t source_count_max)
 void merge_deinit(struct merge *m)
 {
     for (uint32_t i = 0; i < m->count; i++)
-        merge_source_deinit(&m->sources[i], m->reactor);
+        merge_source_deinit(&m->sources[i]);
     reactor_free(m->reactor, m->order);
     reactor_free(m->reactor, m->sources);
     *m = (struct merge){.reactor = m->reactor};
@@ -45,10 +45,10 @@ void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vno
 }
 
 void merge_add_memtable_until(struct merge *m, struct memtable *memtable, uint16_t vnode_first,
-                              uint32_t vnode_end, uint64_t clock_max)
+                              uint32_t vnode_end, struct memtable_past past)
 {
     merge_add_memtable(m, memtable, vnode_first, vnode_end);
-    m->sources[m->count - 1].clock_max = clock_max;
+    m->sources[m->count - 1].past = past;
 }
 
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode)

@@ -39,9 +39,9 @@ void merge_go_backward(struct merge *m);
 
 /* `vnode_end` is behind the last vnode. Holds the memtable. */
 void merge_add_memtable(struct merge *m, struct memtable *memtable, uint16_t vnode_first, uint32_t vnode_end);
-/* The same, without versions above `clock_max`. Requires: a view keeps the memtable. */
+/* The same, as it was. Requires: a view has kept the memtable since before that moment. */
 void merge_add_memtable_until(struct merge *m, struct memtable *memtable, uint16_t vnode_first,
-                              uint32_t vnode_end, uint64_t clock_max);
+                              uint32_t vnode_end, struct memtable_past past);
 /* The caller holds the set that the run is of. */
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
 /* The runs that are its sources now are read in this share of the disk. */

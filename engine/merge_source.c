@@ -11,7 +11,7 @@ void merge_source_of_memtable(struct merge_source *s, struct memtable *memtable,
                                .vnode = vnode_first,
                                .vnode_first = vnode_first,
                                .vnode_end = vnode_end,
-                               .clock_max = UINT64_MAX};
+                               .past = {UINT64_MAX, memtable_moment(memtable)}};
 }
 
 void merge_source_of_run(struct merge_source *s, const struct table_run *run, enum table_cursor_mode mode)
@@ -21,10 +21,10 @@ void merge_source_of_run(struct merge_source *s, const struct table_run *run, en
     table_cursor_init(&s->cursor, run->tables[0]->table, mode);
 }
 
-void merge_source_deinit(struct merge_source *s, struct reactor *r)
+void merge_source_deinit(struct merge_source *s)
 {
     if (s->memtable) {
-        memtable_run_deinit(&s->sorted, r);
+        memtable_run_deinit(&s->sorted);
         memtable_release(s->memtable);
     } else {
         table_cursor_deinit(&s->cursor);
@@ -48,7 +48,7 @@ static bool has_record(const struct merge_source *s)
 static int enter_vnode(struct merge_source *s, uint32_t vnode)
 {
     s->vnode = vnode;
-    int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)vnode);
+    int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)vnode, s->past.moment);
     s->place = s->is_backward ? s->sorted.count : 0;
     return rc;
 }
@@ -65,9 +65,9 @@ static void move_place(struct merge_source *s)
 static void skip_newer(struct merge_source *s)
 {
     struct record record;
-    while (s->clock_max != UINT64_MAX && has_record(s)) {
+    while (s->past.clock_max != UINT64_MAX && has_record(s)) {
         uint32_t at = s->is_backward ? s->place - 1 : s->place;
-        if (memtable_run_get_until(&s->sorted, s->memtable, at, s->clock_max, &record))
+        if (memtable_run_get_until(&s->sorted, s->memtable, at, s->past.clock_max, &record))
             return;
         move_place(s);
         task_yield_if_due(s->reactor);

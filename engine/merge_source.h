@@ -34,7 +34,7 @@ struct merge_source {
     uint32_t vnode;
     uint32_t vnode_first;
     uint32_t vnode_end;
-    uint64_t clock_max; /* no version above it is there; UINT64_MAX: whatever is newest */
+    struct memtable_past past;
     /* a run of tables */
     const struct table_run *run;
     uint32_t table; /* that the cursor is in */
@@ -44,13 +44,13 @@ struct merge_source {
     struct table_cursor cursor;
 };
 
-/* `vnode_end` is behind the last vnode. Holds the memtable. */
+/* `vnode_end` is behind the last vnode. Holds the memtable, and shows what is in it now. */
 void merge_source_of_memtable(struct merge_source *s, struct memtable *memtable, uint32_t vnode_first,
                               uint32_t vnode_end);
 /* The caller holds the set that the run is of. Both want reactor and direction set afterwards. */
 void merge_source_of_run(struct merge_source *s, const struct table_run *run, enum table_cursor_mode mode);
 /* Waits where a bulk cursor reads ahead. */
-void merge_source_deinit(struct merge_source *s, struct reactor *r);
+void merge_source_deinit(struct merge_source *s);
 
 /* Waits. Forward: to the first record not below `to`. Backward: to the last one below it. */
 MUST_CHECK int merge_source_seek(struct merge_source *s, const struct record_key *to);
@@ -64,7 +64,7 @@ static inline void merge_source_read(struct merge_source *s)
     if (!s->memtable)
         return;
     uint32_t at = s->is_backward ? s->place - 1 : s->place;
-    bool is_there = memtable_run_get_until(&s->sorted, s->memtable, at, s->clock_max, &s->current);
+    bool is_there = memtable_run_get_until(&s->sorted, s->memtable, at, s->past.clock_max, &s->current);
     ASSERT(is_there); /* it was when the source came here */
 }
 

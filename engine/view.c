@@ -14,6 +14,7 @@ struct engine_view {
     struct engine *engine;
     struct table_set *tables;
     struct memtable *memtables[MEMTABLES_MAX];
+    uint64_t moments[MEMTABLES_MAX]; /* of these, when it was fixed */
     uint32_t count;
     bool is_fixed;
     bool is_overrun; /* it lacks a memtable */
@@ -72,6 +73,8 @@ int engine_view_fix(struct engine_view *v, uint64_t clock, uint64_t now_ms, cons
         return rc;
     if (v->is_overrun)
         return TORC_E_OVERLOADED;
+    for (uint32_t i = 0; i < v->count; i++)
+        v->moments[i] = memtable_moment(v->memtables[i]);
     v->is_fixed = true;
     v->clock = clock;
     v->now_ms = now_ms;
@@ -128,5 +131,6 @@ void engine_view_add_sources(const struct engine_view *v, struct merge *m, uint1
 {
     ASSERT(v->is_fixed);
     for (uint32_t i = 0; i < v->count; i++)
-        merge_add_memtable_until(m, v->memtables[i], vnode_first, vnode_end, v->clock);
+        merge_add_memtable_until(m, v->memtables[i], vnode_first, vnode_end,
+                                 (struct memtable_past){v->clock, v->moments[i]});
 }

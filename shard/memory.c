@@ -88,7 +88,8 @@ static void trim(struct timer *t)
 static uint64_t transient_bytes(const struct shard *s)
 {
     return s->sessions.outputs.bytes_in_use + s->sessions.carry_bytes + s->exchange.bytes_out +
-           s->batches.bytes + s->gathers.bytes + (uint64_t)s->jobs.task_count * s->sizes.value_bytes_max;
+           s->batches.bytes + s->gathers.bytes + (uint64_t)s->jobs.task_count * s->sizes.value_bytes_max +
+           engine_list_bytes(s->engine);
 }
 
 static void set_tight(struct shard *s, bool is_tight)

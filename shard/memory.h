@@ -12,9 +12,10 @@
  * enough:
  *
  *   TIGHT   the others have 3/4: memtables are frozen at a quarter of their size
- *   SHORT   the heap is at its end, and answers, requests and jobs have more than 1/32 of it: connections are
- *           not read, reads that wait for the disk do not begin, but for a few that others wait for (jobs.h),
- *           and new ones are refused with OVERLOADED, until what is under way has been sent
+ *   SHORT   the heap is at its end, and answers, requests and jobs, with what their scans have sorted, have
+ *           more than 1/32 of it: connections are not read, reads that wait for the disk do not begin, but
+ *           for a few that others wait for (jobs.h), and new ones are refused with OVERLOADED, until what is
+ *           under way has been sent
  *
  * Answers that wait in batches or cross cores count, too; a read is refused with OVERLOADED when its answer
  * would be more than twice what a core may have of those that are not sent.

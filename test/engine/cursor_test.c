@@ -1,5 +1,7 @@
 /* cursor_test.c - scans: their order, where they begin, and what happens around them meanwhile. */
+#include "engine/engine_internal.h"
 #include "engine/entry.h"
+#include "engine/memtable_internal.h"
 #include "engine/view.h"
 #include "test/engine/engine_rig.h"
 
@@ -378,6 +380,7 @@ TEST_IN_REACTOR(views_that_share_a_memtable_count_it_once)
     struct engine_view *first = open_view(rig), *second = open_view(rig);
     CU_ASSERT_EQUAL(engine_view_bytes(first), 0); /* the engine has it, too */
     write_odd(rig, 3000);
+    engine_rig_await(rig);
     engine_rig_settle(rig);
     uint64_t of_both = engine_view_bytes(first) + engine_view_bytes(second);
     CU_ASSERT(of_both > 0); /* how much depends on the log: a file of it that is full ends a memtable, too */
@@ -410,6 +413,86 @@ TEST_IN_REACTOR(view_has_what_is_overwritten_between_its_opening_and_its_moment)
     CU_ASSERT_EQUAL(list_versions(rig, view, false, seen), count);
     CU_ASSERT_EQUAL(memcmp(seen, expected, sizeof seen), 0);
     engine_view_close(view);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* ---- pages ---- */
+
+/* Goes on behind `last`. Returns: there was one more at least. */
+static bool read_page(struct engine_rig *rig, const struct engine_view *view, struct record_key *last,
+                      uint8_t bytes[RIG_KEY_BYTES_MAX + 1], uint64_t *versions)
+{
+    enum { PAGE = 40 };
+    struct engine_range range = {.from = *last, .to = {.vnode = ENGINE_VNODE_END}, .view = view};
+    struct engine_cursor *c;
+    struct record record;
+    uint32_t count = 0;
+    range.now_ms = engine_rig_now_ms(rig);
+    CU_ASSERT_EQUAL_FATAL(engine_cursor_open_range(rig->engine, &range, &c), 0);
+    for (; count < PAGE && engine_cursor_next(c, &record) == ENGINE_CURSOR_RECORD; count++) {
+        versions[engine_rig_key_number(&record.key)] = record.version.clock;
+        *last = record.key;
+        slice_put(bytes, record.key.key);
+        bytes[record.key.key.bytes] = 0;
+        last->key = slice_of(bytes, record.key.key.bytes + 1);
+        last->subkey = slice_of(NULL, 0);
+    }
+    engine_cursor_close(c);
+    return count > 0;
+}
+
+static const struct memtable_lists *begin_pages(struct engine_rig *rig, struct reactor *r)
+{
+    rig->options.memtable_bytes = 8 << 20;
+    rig->options.list_shared_min = 2;
+    engine_rig_open(rig, r);
+    fill(rig, 2000);
+    return &rig->engine->active->lists;
+}
+
+TEST_IN_REACTOR(pages_of_a_view_sort_what_is_written_meanwhile_once)
+{
+    static uint64_t expected[RIG_KEYS], seen[RIG_KEYS];
+    struct engine_rig *rig = engine_rig_make();
+    const struct memtable_lists *lists = begin_pages(rig, r);
+    list_versions(rig, NULL, false, expected);
+    struct engine_view *view = open_view(rig);
+    uint8_t bytes[RIG_KEY_BYTES_MAX + 1];
+    struct record_key last = {.vnode = 0};
+    uint64_t begun = lists->begun, sorted = lists->sorted;
+    memset(seen, 0, sizeof seen);
+    while (read_page(rig, view, &last, bytes, seen)) {
+        write_odd(rig, 5);
+        engine_rig_await(rig);
+    }
+    CU_ASSERT_EQUAL(memcmp(seen, expected, sizeof seen), 0);
+    CU_ASSERT(lists->begun - begun <= RIG_VNODES && lists->begun > begun);
+    CU_ASSERT(lists->sorted - sorted <= 2000 + 50 * 5);
+    engine_view_close(view);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(pages_sort_what_was_written_since_the_page_before)
+{
+    static uint64_t seen[RIG_KEYS];
+    struct engine_rig *rig = engine_rig_make();
+    const struct memtable_lists *lists = begin_pages(rig, r);
+    uint8_t bytes[RIG_KEY_BYTES_MAX + 1];
+    struct record_key last = {.vnode = 0};
+    uint64_t sorted = lists->sorted;
+    uint32_t lost = 0;
+    memset(seen, 0, sizeof seen);
+    for (uint32_t key = 0; read_page(rig, NULL, &last, bytes, seen); key += 2) {
+        write_odd(rig, 5);
+        put(rig, key, 900); /* an even one: it moves, and is always there */
+        engine_rig_await(rig);
+    }
+    CU_ASSERT(lists->sorted - sorted <= 2 * 2000);
+    for (uint32_t key = 0; key < 2000; key += 2)
+        lost += seen[key] == 0;
+    CU_ASSERT_EQUAL(lost, 0);
     engine_rig_close(rig);
     engine_rig_free(rig);
 }

@@ -17,19 +17,25 @@ struct sample {
 
 static const uint64_t seed = 7;
 
-/* Record `i` in a vnode, with so many bytes of value. */
-static void make(struct sample *s, uint32_t i, uint16_t vnode, uint64_t clock, uint32_t value_bytes)
+/* The record of s->key. */
+static void make_record(struct sample *s, uint16_t vnode, uint64_t clock, uint32_t value_bytes)
 {
-    int key_bytes = snprintf(s->key, sizeof s->key, "%u-key", i * 2654435761u);
     memset(s->value, (int)(clock % 251), sizeof s->value);
     s->record = (struct record){
-        .key = {.vnode = (uint16_t)(VNODE_FIRST + vnode), .key = slice_of(s->key, (size_t)key_bytes)},
+        .key = {.vnode = (uint16_t)(VNODE_FIRST + vnode), .key = slice_of_string(s->key)},
         .version = {.clock = clock, .node = 1},
         .value = slice_of(s->value, value_bytes),
     };
     s->record.checksum = entry_checksum(&s->record.key, s->record.value);
     s->encoded = slice_of(s->entry, entry_encode(s->entry, &s->record));
     s->lookup = (struct engine_key){.key = s->record.key, .hash = memtable_hash(seed, &s->record.key)};
+}
+
+/* Record `i` in a vnode, with so many bytes of value. */
+static void make(struct sample *s, uint32_t i, uint16_t vnode, uint64_t clock, uint32_t value_bytes)
+{
+    snprintf(s->key, sizeof s->key, "%u-key", i * 2654435761u);
+    make_record(s, vnode, clock, value_bytes);
 }
 
 static int put(struct memtable *m, uint32_t i, uint16_t vnode, uint64_t clock, uint32_t value_bytes)
@@ -62,6 +68,12 @@ static struct memtable *begin(struct reactor *r)
     return m;
 }
 
+/* All that a vnode has now. */
+static int fill(struct memtable_run *run, struct memtable *m, uint16_t vnode)
+{
+    return memtable_run_fill(run, m, (uint16_t)(VNODE_FIRST + vnode), memtable_moment(m));
+}
+
 TEST_IN_REACTOR(memtable_keeps_the_newest_version)
 {
     struct memtable *m = begin(r);
@@ -85,14 +97,14 @@ static void check_versions(struct memtable *m, uint64_t clock_max)
 {
     struct memtable_run run = {.count = 0};
     struct record found;
-    CU_ASSERT_EQUAL_FATAL(memtable_run_fill(&run, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL_FATAL(fill(&run, m, 0), 0);
     CU_ASSERT_EQUAL_FATAL(run.count, 1);
     for (uint64_t clock = 1; clock <= clock_max; clock += clock < clock_max - 100 ? 97 : 1) {
         CU_ASSERT(memtable_run_get_until(&run, m, 0, clock, &found));
         CU_ASSERT_EQUAL(found.version.clock, clock);
     }
     CU_ASSERT(!memtable_run_get_until(&run, m, 0, 0, &found));
-    memtable_run_deinit(&run, m->reactor);
+    memtable_run_deinit(&run);
 }
 
 TEST_IN_REACTOR(memtable_keeps_all_versions_for_a_view_while_their_table_grows)
@@ -218,7 +230,7 @@ TEST_IN_REACTOR(memtable_lists_a_vnode_in_order)
     uint32_t seen = 0;
     for (uint16_t vnode = 0; vnode < VNODES; vnode++) {
         struct record record, previous = {0};
-        CU_ASSERT_EQUAL(memtable_run_fill(&run, m, (uint16_t)(VNODE_FIRST + vnode)), 0);
+        CU_ASSERT_EQUAL(fill(&run, m, vnode), 0);
         for (uint32_t i = 0; i < run.count; i++) {
             memtable_run_get(&run, m, i, &record);
             CU_ASSERT(i == 0 || record_key_compare(&previous.key, &record.key) < 0);
@@ -229,11 +241,11 @@ TEST_IN_REACTOR(memtable_lists_a_vnode_in_order)
     }
     CU_ASSERT_EQUAL(seen, COUNT);
     struct record_key last = {.vnode = VNODE_FIRST, .key = slice_of_string("z")};
-    CU_ASSERT_EQUAL(memtable_run_fill(&run, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL(fill(&run, m, 0), 0);
     CU_ASSERT_EQUAL(memtable_run_find(&run, m, &last), run.count);
     last.key = slice_of_string("");
     CU_ASSERT_EQUAL(memtable_run_find(&run, m, &last), 0);
-    memtable_run_deinit(&run, r);
+    memtable_run_deinit(&run);
     memtable_release(m);
 }
 
@@ -244,7 +256,7 @@ TEST_IN_REACTOR(memtable_list_stays_in_order_while_writes_go_on)
     struct memtable_run run = {0};
     for (uint32_t i = 0; i < COUNT; i++)
         CU_ASSERT_EQUAL(put(m, i, 1, i + 1, 20), 0);
-    CU_ASSERT_EQUAL(memtable_run_fill(&run, m, VNODE_FIRST + 1), 0);
+    CU_ASSERT_EQUAL(fill(&run, m, 1), 0);
     for (uint32_t i = 0; i < 3 * COUNT; i++)
         CU_ASSERT_EQUAL(put(m, i, 1, COUNT + i + 1, i % 200), 0);
     struct record record;
@@ -258,7 +270,7 @@ TEST_IN_REACTOR(memtable_list_stays_in_order_while_writes_go_on)
         previous.record.key = record.key;
         previous.record.key.key.data = (const uint8_t *)previous.key;
     }
-    memtable_run_deinit(&run, r);
+    memtable_run_deinit(&run);
     memtable_release(m);
 }
 
@@ -300,13 +312,13 @@ TEST_IN_REACTOR(memtable_sorts_a_long_vnode_once_until_it_changes)
     struct memtable_run a = {0}, b = {0};
     for (uint32_t i = 0; i < COUNT; i++)
         CU_ASSERT_EQUAL(put(m, i, 0, i + 1, 20), 0);
-    CU_ASSERT_EQUAL(memtable_run_fill(&a, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL(fill(&a, m, 0), 0);
     CU_ASSERT_EQUAL(put(m, 5, 0, COUNT + 1, 20), 0); /* over the older one: same place */
     CU_ASSERT_EQUAL(put(m, 5, 1, COUNT + 2, 20), 0); /* another vnode */
-    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL(fill(&b, m, 0), 0);
     CU_ASSERT_PTR_EQUAL(a.list, b.list);
     CU_ASSERT_EQUAL(put(m, 6, 0, COUNT + 3, 200), 0); /* moves to a larger place */
-    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST), 0);
+    CU_ASSERT_EQUAL(fill(&b, m, 0), 0);
     CU_ASSERT_PTR_NOT_EQUAL(a.list, b.list);
     struct record record;
     uint64_t clock_max = 0;
@@ -315,9 +327,155 @@ TEST_IN_REACTOR(memtable_sorts_a_long_vnode_once_until_it_changes)
         clock_max = record.version.clock > clock_max ? record.version.clock : clock_max;
     }
     CU_ASSERT_EQUAL(clock_max, COUNT + 3);
-    memtable_run_deinit(&b, r);
+    memtable_run_deinit(&b);
+    memtable_run_deinit(&a);
     memtable_release(m);
-    memtable_run_deinit(&a, r);
+}
+
+/* ---- who shares a list ---- */
+
+enum { LONG = 40000 };
+
+static struct memtable *begin_long(struct reactor *r)
+{
+    struct memtable *m = begin(r);
+    for (uint32_t i = 0; i < LONG; i++)
+        CU_ASSERT_EQUAL_FATAL(put(m, i, 0, i + 1, 24), 0);
+    return m;
+}
+
+static int put_named(struct memtable *m, const char *key, uint64_t clock, uint32_t value_bytes)
+{
+    struct sample s;
+    snprintf(s.key, sizeof s.key, "%s", key);
+    make_record(&s, 0, clock, value_bytes);
+    return memtable_put(m, s.lookup.hash, &s.record, s.encoded);
+}
+
+static int put_tagged(struct memtable *m, uint32_t i, uint64_t clock, uint32_t value_bytes)
+{
+    char key[32];
+    snprintf(key, sizeof key, "{tag}-%08x", i * 2654435761u);
+    return put_named(m, key, clock, value_bytes);
+}
+
+static bool is_as_made_anew(const struct memtable_run *run, struct memtable *m)
+{
+    struct memtable_list *anew;
+    CU_ASSERT_EQUAL_FATAL(memtable_list_make(m, VNODE_FIRST, NULL, &anew), 0);
+    const struct memtable_item *a = anew->all.items, *b = run->list->all.items;
+    bool is_same = anew->all.count == run->count && anew->common_bytes == run->list->common_bytes &&
+                   anew->common_prefix == run->list->common_prefix;
+    for (uint32_t i = 0; i < run->count && is_same; i++)
+        is_same =
+            a[i].unit == b[i].unit && a[i].prefix == b[i].prefix && a[i].namespace_id == b[i].namespace_id;
+    memtable_list_release(anew);
+    return is_same;
+}
+
+TEST_IN_REACTOR(list_that_goes_on_from_an_older_one_is_as_one_made_anew)
+{
+    enum { KEYS = 3000, ROUNDS = 40, MOST_AT_ONCE = 2 * ROUNDS };
+    struct memtable *m = begin(r);
+    struct memtable_run run = {0};
+    uint64_t clock = 0, sorted = 0;
+    for (uint32_t i = 0; i < KEYS; i++)
+        CU_ASSERT_EQUAL(put_tagged(m, i, ++clock, 20), 0);
+    for (uint32_t round = 0, next = KEYS; round < ROUNDS; round++) {
+        uint64_t before = m->lists.sorted;
+        CU_ASSERT_EQUAL(fill(&run, m, 0), 0);
+        CU_ASSERT(round == 0 || m->lists.sorted - before <= MOST_AT_ONCE);
+        sorted = m->lists.sorted;
+        CU_ASSERT(is_as_made_anew(&run, m));
+        m->lists.sorted = sorted;
+        for (uint32_t i = 0; i <= round; i++)
+            CU_ASSERT_EQUAL(put_tagged(m, next++, ++clock, 20), 0);
+        for (uint32_t i = 0; i < round; i++) /* new ones and old ones move, again and again, or stay */
+            CU_ASSERT_EQUAL(put_tagged(m, i * 101 % next, ++clock, 20 + round * (i % 3)), 0);
+    }
+    CU_ASSERT_EQUAL(m->lists.begun, ROUNDS);
+    CU_ASSERT_EQUAL(run.list->common_bytes, 6);
+    CU_ASSERT_EQUAL(put_named(m, "{tax}", ++clock, 20), 0); /* begins alike no further */
+    CU_ASSERT_EQUAL(fill(&run, m, 0), 0);
+    CU_ASSERT_EQUAL(run.list->common_bytes, 3);
+    CU_ASSERT(is_as_made_anew(&run, m));
+    memtable_run_deinit(&run);
+    memtable_release(m);
+}
+
+TEST_IN_REACTOR(list_is_given_out_again_to_who_wants_no_more_than_it_has)
+{
+    struct memtable *m = begin_long(r);
+    struct memtable_run a = {0}, b = {0};
+    uint64_t before = memtable_moment(m);
+    CU_ASSERT_EQUAL(fill(&a, m, 0), 0);
+    uint64_t after = memtable_moment(m);
+    CU_ASSERT_EQUAL(put(m, LONG, 0, LONG + 1, 24), 0);
+    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST, before), 0);
+    CU_ASSERT_PTR_EQUAL(a.list, b.list);
+    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST, after), 0);
+    CU_ASSERT_EQUAL(b.count, LONG + 1);
+    CU_ASSERT_EQUAL(memtable_run_fill(&a, m, VNODE_FIRST, before), 0); /* the last one is good, too */
+    CU_ASSERT_PTR_EQUAL(a.list, b.list);
+    memtable_run_deinit(&a);
+    memtable_run_deinit(&b);
+    memtable_release(m);
+}
+
+struct lister {
+    struct memtable *m;
+    uint32_t keys; /* that were there when it asked */
+    struct memtable_run run;
+    struct event has_run;
+};
+
+static void list(struct reactor *r, void *argument)
+{
+    struct lister *l = argument;
+    int rc = fill(&l->run, l->m, 0);
+    event_set(r, &l->has_run, rc);
+}
+
+static bool has_all_before(const struct memtable_run *run, const struct memtable *m, uint32_t keys)
+{
+    struct record record;
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < run->count; i++) {
+        memtable_run_get(run, m, i, &record);
+        seen += record.version.clock <= keys;
+    }
+    return seen == keys;
+}
+
+TEST_IN_REACTOR(tasks_that_list_a_vnode_at_once_share_a_list)
+{
+    struct memtable *m = begin_long(r);
+    struct lister listers[8];
+    uint64_t without = memtable_bytes(m), most = 0;
+    for (uint32_t i = 0; i < ARRAY_COUNT(listers); i++) {
+        CU_ASSERT_EQUAL(put(m, LONG + i, 0, LONG + i + 1, 24), 0);
+        listers[i] = (struct lister){.m = m, .keys = LONG + i + 1};
+        event_init(&listers[i].has_run);
+        CU_ASSERT_EQUAL_FATAL(task_spawn(r, list, &listers[i]), 0);
+        task_yield(r);
+        most = memtable_list_bytes(m) > most ? memtable_list_bytes(m) : most;
+    }
+    CU_ASSERT_EQUAL(m->lists.begun, 1);
+    CU_ASSERT(most >= LONG * sizeof(struct memtable_item) && most == memtable_list_bytes_in_use(m));
+    for (uint32_t i = 0; i < ARRAY_COUNT(listers); i++) {
+        CU_ASSERT_EQUAL(event_wait(r, &listers[i].has_run, EVENT_FOREVER), 0);
+        CU_ASSERT(has_all_before(&listers[i].run, m, listers[i].keys));
+    }
+    CU_ASSERT_EQUAL(m->lists.begun, 2);
+    CU_ASSERT_PTR_NOT_EQUAL(listers[0].run.list, listers[1].run.list);
+    for (uint32_t i = 1; i < ARRAY_COUNT(listers); i++)
+        CU_ASSERT_PTR_EQUAL(listers[i].run.list, listers[1].run.list);
+    CU_ASSERT(memtable_bytes(m) - without >= 2 * LONG * sizeof(struct memtable_item));
+    for (uint32_t i = 0; i < ARRAY_COUNT(listers); i++)
+        memtable_run_deinit(&listers[i].run);
+    CU_ASSERT_EQUAL(memtable_list_bytes_in_use(m), 0);
+    CU_ASSERT(memtable_list_bytes(m) >= LONG * sizeof(struct memtable_item)); /* one is kept */
+    memtable_release(m);
 }
 
 TEST_IN_REACTOR(memtable_gives_all_memory_back)
@@ -326,8 +484,14 @@ TEST_IN_REACTOR(memtable_gives_all_memory_back)
     struct memtable *m = begin(r);
     for (uint32_t i = 0; i < 60000; i++)
         CU_ASSERT_EQUAL_FATAL(put(m, i, 3, i + 1, 200), 0);
+    struct memtable_run run = {0};
+    CU_ASSERT_EQUAL(fill(&run, m, 3), 0);
+    CU_ASSERT_EQUAL(put(m, 60000, 3, 60001, 200), 0);
+    CU_ASSERT_EQUAL(fill(&run, m, 3), 0);
     uint64_t held_bytes = reactor_counters(r).heap_bytes - before;
-    CU_ASSERT(memtable_bytes(m) <= held_bytes && held_bytes < memtable_bytes(m) + 65536);
+    CU_ASSERT(memtable_bytes(m) <= held_bytes && held_bytes < memtable_bytes(m) * 102 / 100 + 65536);
+    CU_ASSERT(memtable_list_bytes(m) > 60000 * sizeof(struct memtable_item));
+    memtable_run_deinit(&run);
     memtable_hold(m);
     memtable_release(m);
     CU_ASSERT_EQUAL(held(m, 59999, 3), 60000);

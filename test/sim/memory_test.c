@@ -200,6 +200,7 @@ static int open_engine(struct trial *t, struct reactor *r)
         .cache_bytes = 1 << 20,
         .table_bytes_max = 16 << 10,
         .value_bytes_max = LARGE_BYTES,
+        .list_shared_min = 2,
         .on_durable = on_durable,
         .owner = t,
     };

@@ -28,6 +28,7 @@ void server_node_init(struct server_node *s, struct sim_world *w, const char *ho
     s->sizes = (struct engine_options){
         .value_bytes_max = SERVER_VALUE_BYTES_MAX,
         .table_bytes_max = 64 << 10,
+        .list_shared_min = 4,
     };
     s->reactor = (struct reactor_options){.core_count = cores, .receive_buffer_count = 16};
     s->address = (struct address){.port = SERVER_PORT};
