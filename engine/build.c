@@ -361,7 +361,7 @@ static int begin(struct engine *e, struct build *b)
 int engine_build_tables(struct engine *e, struct build *b)
 {
     values_build_init(&b->values, e, share_of(e, b));
-    b->values.gives_up = b->gives_up;
+    b->values.gives_up = b->losses != NULL;
     int rc = begin(e, b);
     while (rc == 0 && !b->is_at_end) {
         rc = build_next(e, b);

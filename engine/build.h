@@ -27,7 +27,10 @@ struct build {
     uint64_t entry_bytes; /* the usual length of an entry; 0: not known */
     uint64_t table_bytes; /* of a table; 0: table_bytes_max */
     struct pace *pace;    /* that the merge is paid from; null: it need not be */
-    bool gives_up;        /* values that are lost, see values_build.h; then `older` has all other tables */
+    /* Not null: what is lost is given up. Of the one table that is merged what cannot be read is passed over
+     * (merge_give_up, by who has made the merge), of values see values_build.h. Then `older` has all other
+     * tables. */
+    struct table_losses *losses;
     /* Filled: */
     struct table_ref **tables; /* reactor_alloc'ed; references without a holder */
     uint32_t count;

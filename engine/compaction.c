@@ -173,6 +173,8 @@ static int build_tables(struct engine *e, struct merging *m, struct build *b)
         return rc;
     for (uint32_t i = 0; i < m->input_count; i++)
         merge_add_run(&merge, &m->inputs[i], TABLE_CURSOR_BULK);
+    if (b->losses)
+        merge_give_up(&merge, b->losses);
     b->merge = &merge;
     b->pace = &e->pace;
     b->entry_bytes = entry_bytes_of(m);
@@ -335,15 +337,15 @@ static void plan_table(const struct engine *e, struct merging *m, const struct c
     m->bytes = compaction_bytes_of(e, &m->inputs[0]);
 }
 
-int compaction_merge_table(struct engine *e, const struct compaction_place *p, bool gives_up)
+int compaction_merge_table(struct engine *e, const struct compaction_place *p, struct table_losses *losses)
 {
     const struct table_ref *ref = p->run->tables[p->table];
     struct merging m;
-    struct build build = {.level = ref->level, .run = ref->run, .gives_up = gives_up};
+    struct build build = {.level = ref->level, .run = ref->run, .losses = losses};
     int rc = merging_init(e, &m);
     if (rc == 0) {
         plan_table(e, &m, p);
-        m.bytes += gives_up ? value_refs_lost_bytes(&ref->values) : 0;
+        m.bytes += losses ? value_refs_lost_bytes(&ref->values) : 0;
         pace_plan(&e->pace, m.bytes, e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
@@ -394,7 +396,7 @@ static int merge_for_values(struct engine *e)
     e->is_values_turn = false;
     if (!pick_for_values(e, &place))
         return 0;
-    int rc = compaction_merge_table(e, &place, false);
+    int rc = compaction_merge_table(e, &place, NULL);
     return rc ? rc : 1;
 }
 
@@ -453,7 +455,8 @@ static int compact_once(struct engine *e)
 {
     uint64_t now_ms = reactor_wall_ms(e->reactor);
     believe_suspicions(e);
-    int rc = e->is_giving_up ? compaction_give_up_values(e) : 0;
+    bool is_giving_up = e->giving_up.is_on && !e->giving_up.is_done;
+    int rc = is_giving_up ? compaction_give_up(e) : 0;
     if (rc == 0)
         rc = compaction_drop_expired(e, now_ms); /* first: it makes room */
     if (rc == 0)

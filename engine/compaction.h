@@ -27,7 +27,7 @@
  * of a round is kept on disk: after a start one begins at the first key.
  *
  * A table with a bad block is taken out of its run and is one of its own; it is not merged until the next
- * start, and everything else goes on. */
+ * start, or until an operator gives up what is lost in it, and everything else goes on. */
 #ifndef ENGINE_COMPACTION_H
 #define ENGINE_COMPACTION_H
 
@@ -67,8 +67,10 @@ struct compaction_place {
     const struct table_run *run;
     uint32_t table;
 };
-/* Waits. Merges it by itself, where it stands; `gives_up` as in a build. Returns: as compaction_merge. */
-MUST_CHECK int compaction_merge_table(struct engine *e, const struct compaction_place *p, bool gives_up);
+/* Waits. Merges it by itself, where it stands. With `losses`, which may be null, without what cannot be read:
+ * what that was. Returns: as compaction_merge. */
+MUST_CHECK int compaction_merge_table(struct engine *e, const struct compaction_place *p,
+                                      struct table_losses *losses);
 
 bool compaction_is_damaged(const struct table_run *run);
 /* Is it neither the bottom nor damaged? */
@@ -94,10 +96,10 @@ MUST_CHECK int compaction_drop_expired(struct engine *e, uint64_t now_ms);
  * compaction_merge. */
 MUST_CHECK int compaction_merge_expired(struct engine *e, uint64_t now_ms);
 
-/* compaction_lost.c. Is there a table that can be read and points into a lost value log? */
-bool compaction_has_values_to_give_up(const struct engine *e);
-/* Waits. Merges one such table; in the task of compaction only. Returns: 1 when there was one, 0, or an error
- * of compaction_merge. */
-MUST_CHECK int compaction_give_up_values(struct engine *e);
+/* compaction_lost.c. Waits. While e->giving_up.is_on: reads tables until one is not whole, or points into a
+ * lost value log, and merges that one; in the task of compaction only. Returns: 1 when there was one; 0 with
+ * giving_up.is_done when there is none left; TORC_E_CANCELLED when one was left as it is; an error of
+ * compaction_merge, or of reading, and it is to be tried again. */
+MUST_CHECK int compaction_give_up(struct engine *e);
 
 #endif

@@ -124,7 +124,7 @@ int compaction_merge_expired(struct engine *e, uint64_t now_ms)
     if (e->quarantine_clock != 0 || !pick_due(e, now_ms, &place)) /* as above */
         return 0;
     MARK(bottom_table_is_merged_for_what_has_expired);
-    int rc = compaction_merge_table(e, &place, false);
+    int rc = compaction_merge_table(e, &place, NULL);
     if (rc)
         return rc;
     e->counters.expired_merges++;

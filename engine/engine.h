@@ -220,11 +220,13 @@ void engine_cursor_close(struct engine_cursor *c);
 /* ---- after a loss ---- */
 
 /* The word of an operator that what was lost is given up: keys and scans that answered TORC_E_UNKNOWN for a
- * damaged log, or TORC_E_CORRUPT for a table that cannot be read, answer with what is left from now on; an
- * older version, or one that was deleted since, may be among it. Damaged blocks of other tables stay CORRUPT.
- * Keys whose values were in a value log that is damaged or gone answer ABSENT, never with an older version.
- * Waits: until all value logs are read, memtables and what is whole in damaged ones are in new files, and the
- * manifest has it. The caller closes the engine only when it is back. Returns: 0, also when nothing was lost;
+ * damaged log, or TORC_E_CORRUPT for a table or a block of one that cannot be read, answer with what is left
+ * from now on; an older version, or one that was deleted since, may be among it. Keys whose values were in a
+ * value log that is damaged or gone answer ABSENT, never with an older version.
+ * Waits: until all value logs and tables are read, what is whole in damaged ones and memtables are in new
+ * files, and the manifest has it. The caller closes the engine only when it is back. What it has not come to
+ * is as it was, and is given up when it is called again. Returns: 0, also when nothing was lost, or when
+ * tables could not be written anew: those stay as they were, which event loss_remains says;
  * TORC_E_OVERLOADED when it is under way already; TORC_E_DISK_FULL, TORC_E_STORAGE, TORC_E_NO_MEMORY,
  * TORC_E_CANCELLED. */
 MUST_CHECK int engine_accept_loss(struct engine *e);

@@ -46,6 +46,15 @@ struct round {
     uint8_t key[KEY_BYTES_MAX + SUBKEY_BYTES_MAX]; /* its bytes */
 };
 
+/* Tables are looked at by number, and those that are not whole are written anew; compaction_lost.c. */
+struct giving_up {
+    bool is_on; /* engine_accept_loss waits for it */
+    bool is_done;
+    uint64_t next_number; /* tables below it were looked at */
+    uint64_t end_number;  /* from it on they are new; 0: it has not begun */
+    uint32_t fails;       /* in a row */
+};
+
 /* What was told of one of the two. */
 struct background {
     const char *name;
@@ -87,9 +96,7 @@ struct engine {
     bool is_closing;
     uint32_t snapshot_count; /* begun and not ended */
     bool is_accepting;       /* engine_accept_loss is under way */
-    bool is_giving_up;       /* of it: compaction merges tables that point into lost value logs */
-    uint32_t give_up_fails;  /* in a row, of those merges */
-    int give_up_error;       /* of the last */
+    struct giving_up giving_up;
     uint64_t values_given_up;
     bool is_failed; /* the manifest cannot be written any more: no flush, no compaction */
     struct background flushing;

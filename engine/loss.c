@@ -4,10 +4,13 @@
  * given up. It becomes tables first, and the log begins behind it: so no later start meets the same damage
  * again.
  *
- * Value logs come last. All are read, since a start does not look into them, and those that are damaged or
- * missing are emptied: the task of compaction merges each table that points into one by itself. What can be
- * read moves, a record whose value cannot becomes a tombstone of its version, so nothing older comes to light
- * and a crash between two tables leaves some for the next time. Then no table names the log, and it goes. */
+ * Then all value logs are read, since a start does not look into them, and all tables that can be opened:
+ * those with something in them that cannot be read, or that point into a value log that is damaged or
+ * missing, are written anew one by one, by the task of compaction (compaction_lost.c). What can be read
+ * moves. A record whose value cannot becomes a tombstone of its version, so nothing older comes to light; of
+ * a block that cannot be read nobody knows what was in it, so its keys answer as those of a table that is
+ * gone. A crash between two tables leaves some for the next time. At the end no table names a lost log, and
+ * it goes. */
 #include "engine/compaction.h"
 #include "engine/values_visit.h"
 #include "reactor/base/mark.h"
@@ -17,7 +20,6 @@
 enum {
     LOOK_NS = 10 * 1000 * 1000,
     FAILING_LOOKS_MAX = 1000, /* 10 s of flushes that fail */
-    FAILING_MERGES_MAX = 10,  /* in a row, a second apart */
 };
 
 /* Waits: until all up to `sequence` is in tables. */
@@ -169,20 +171,20 @@ static int find_damaged_values(struct engine *e)
     return rc;
 }
 
-/* Waits: until the compaction has merged all of them. */
-static int await_merges(struct engine *e)
+/* ---- tables that can be opened ---- */
+
+/* Waits: until the task of compaction has looked at all of them. */
+static int give_up_in_tables(struct engine *e)
 {
-    while (compaction_has_values_to_give_up(e)) {
-        if (e->is_closing)
-            return TORC_E_CANCELLED;
-        if (e->is_failed)
-            return TORC_E_STORAGE;
-        if (e->give_up_fails >= FAILING_MERGES_MAX)
-            return e->give_up_error == TORC_E_OVERLOADED ? TORC_E_DISK_FULL : e->give_up_error;
+    int rc = 0;
+    e->giving_up = (struct giving_up){.is_on = true};
+    while (rc == 0 && !e->giving_up.is_done) {
+        rc = e->is_closing ? TORC_E_CANCELLED : e->is_failed ? TORC_E_STORAGE : 0;
         engine_wake_compaction(e);
         task_sleep(e->reactor, LOOK_NS);
     }
-    return 0;
+    e->giving_up.is_on = false;
+    return rc;
 }
 
 static uint64_t bytes_in_lost_values(const struct engine *e)
@@ -193,32 +195,33 @@ static uint64_t bytes_in_lost_values(const struct engine *e)
     return bytes;
 }
 
-static int accept_values(struct engine *e)
+static void tell_values(struct engine *e, uint64_t bytes, uint64_t values)
+{
+    uint64_t left = bytes_in_lost_values(e);
+    if (left < bytes) {
+        MARK(lost_value_logs_are_given_up);
+        engine_tell(
+            e, "loss_accepted",
+            "%llu values of the %llu bytes in value logs that are damaged or gone are given up: their "
+            "keys answer as deleted",
+            (unsigned long long)values, (unsigned long long)bytes);
+    }
+    if (left > 0)
+        engine_tell(e, "loss_remains",
+                    "%llu bytes in value logs that are damaged or gone are named by tables that stay as they "
+                    "are: keys with values there answer CORRUPT",
+                    (unsigned long long)left);
+}
+
+static int accept_values_and_blocks(struct engine *e)
 {
     int rc = find_damaged_values(e);
     uint64_t bytes = bytes_in_lost_values(e), before = e->values_given_up;
-    if (rc || bytes == 0)
-        return rc;
-    e->give_up_fails = 0;
-    e->is_giving_up = true;
-    rc = await_merges(e);
-    e->is_giving_up = false;
-    if (rc)
-        return rc;
-    MARK(lost_value_logs_are_given_up);
-    engine_tell(
-        e, "loss_accepted",
-        "%llu values of the %llu bytes in value logs that are damaged or gone are given up: their keys "
-        "answer as deleted",
-        (unsigned long long)(e->values_given_up - before), (unsigned long long)bytes);
-    bytes = bytes_in_lost_values(e);
-    if (bytes > 0)
-        engine_tell(
-            e, "loss_remains",
-            "%llu bytes in value logs that are damaged or gone are named by tables that cannot be read "
-            "whole: these stay as they are",
-            (unsigned long long)bytes);
-    return 0;
+    if (rc == 0)
+        rc = give_up_in_tables(e);
+    if (rc == 0 && bytes > 0)
+        tell_values(e, bytes, e->values_given_up - before);
+    return rc;
 }
 
 int engine_accept_loss(struct engine *e)
@@ -230,7 +233,7 @@ int engine_accept_loss(struct engine *e)
     e->is_accepting = true;
     int rc = accept_log_and_tables(e);
     if (rc == 0)
-        rc = accept_values(e);
+        rc = accept_values_and_blocks(e);
     e->is_accepting = false;
     return rc;
 }

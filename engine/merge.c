@@ -71,6 +71,12 @@ void merge_read_until(struct merge *m, const struct record_key *end)
         m->sources[i].end = m->sources[i].cursor.end = end;
 }
 
+void merge_give_up(struct merge *m, struct table_losses *losses)
+{
+    ASSERT(m->count == 1 && m->sources[0].run && m->sources[0].run->count == 1);
+    table_cursor_give_up(&m->sources[0].cursor, losses);
+}
+
 /* ---- the order of sources ---- */
 
 static int compare_whole(struct merge_source *a, struct merge_source *b)

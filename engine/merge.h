@@ -51,6 +51,9 @@ void merge_use_disk(struct merge *m, struct disk_share share);
  * long as the merge. Null: all of them is wanted. */
 void merge_read_until(struct merge *m, const struct record_key *end);
 
+/* Its one source, a run of one table, passes over what cannot be read: table_cursor_give_up. */
+void merge_give_up(struct merge *m, struct table_losses *losses);
+
 /* Waits. All sources to their first record not below `to`, or backward to their last below it; sources that
  * are past it stay. After an error some sources have gone on and one has not: then all of them begin anew at
  * `to`, wherever they were. */

@@ -188,6 +188,19 @@ struct table_ahead {
     bool is_reading;
 };
 
+/* What a cursor has passed over since it was told to give up what cannot be read (table_cursor_give_up). A
+ * block or an entry counts once, also when the cursor is sought back to before it. */
+struct table_losses {
+    uint64_t blocks;
+    uint64_t bytes;       /* of these blocks, in the file */
+    uint64_t records;     /* entries of other blocks */
+    uint16_t vnode_first; /* their keys are of these vnodes */
+    uint16_t vnode_last;
+    uint64_t counted;      /* behind the last one: block << 16 | entry */
+    uint16_t vnode_before; /* of the record given out last */
+    bool is_open;          /* no record was given out since the last one: vnode_last is that of the table */
+};
+
 /* Caller's memory, which does not move between the calls. Its fields are the cursor's own. */
 struct table_cursor {
     struct table *table;
@@ -207,6 +220,7 @@ struct table_cursor {
     struct table_window copy;        /* memory for a block out of the cache or unpacked */
     struct table_unpacker *unpacker; /* of a compressed table, once it was needed */
     struct slice latest;             /* the entry given out last */
+    struct table_losses *losses;     /* not null: of table_cursor_give_up */
     int error;                       /* sticks until a seek */
 };
 
@@ -214,6 +228,12 @@ struct table_cursor {
 void table_cursor_init(struct table_cursor *c, struct table *t, enum table_cursor_mode mode);
 /* Waits, of TABLE_CURSOR_BULK: for what is being read. */
 void table_cursor_deinit(struct table_cursor *c);
+
+/* From here on it passes over what cannot be read instead of ending with an error: blocks that are not as
+ * they were written, or that the disk fails three times, and in other blocks entries that are not whole.
+ * `*losses` says what that was and lives as long as the cursor. Requires: TABLE_CURSOR_BULK, forward; the
+ * table is not a stand-in. */
+void table_cursor_give_up(struct table_cursor *c, struct table_losses *losses);
 
 /* Waits. Stands before the first record whose key is not below `key`, wherever it stood. */
 MUST_CHECK int table_cursor_seek(struct table_cursor *c, const struct record_key *key);

@@ -12,6 +12,7 @@
  *
  * A cursor stands between two records: c->entry of c->block is the one after it. Before the first block is
  * loaded, and behind the last one, entry and entry_count are 0. */
+#include "engine/entry.h"
 #include "engine/table_ahead.h"
 
 #include "reactor/base/mark.h"
@@ -19,6 +20,8 @@
 enum {
     AHEAD_UNITS_FIRST = 4,
     AHEAD_UNITS_MAX = 64, /* 256 KiB */
+    READ_TRIES = 3,       /* before a block is given up */
+    READ_PAUSE_NS = 10 * 1000 * 1000,
 };
 
 /* Of a small table a quarter, so that it is read ahead, too. */
@@ -203,6 +206,83 @@ static int load_block(struct table_cursor *c, unsigned load)
     return 0;
 }
 
+/* ---- what is given up ---- */
+
+void table_cursor_give_up(struct table_cursor *c, struct table_losses *losses)
+{
+    ASSERT(c->mode == TABLE_CURSOR_BULK && !c->table->is_unreadable);
+    *losses = (struct table_losses){.vnode_before = c->table->summary.smallest.vnode};
+    c->losses = losses;
+}
+
+static bool is_lost(int rc)
+{
+    return rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE;
+}
+
+/* Something of the current block is lost that ends before `end`. Returns: whether that is new. */
+static bool begin_loss(struct table_cursor *c, uint64_t end)
+{
+    struct table_losses *l = c->losses;
+    if (end <= l->counted)
+        return false;
+    if (l->blocks + l->records == 0)
+        l->vnode_first = l->vnode_before;
+    uint16_t vnode_last = c->table->summary.largest.vnode;
+    l->vnode_last = vnode_last < c->table->vnode_last ? vnode_last : c->table->vnode_last;
+    l->counted = end;
+    l->is_open = true;
+    return true;
+}
+
+static void lose_block(struct table_cursor *c)
+{
+    MARK(block_that_cannot_be_read_is_given_up);
+    if (begin_loss(c, (c->block + UINT64_C(1)) << 16)) {
+        c->losses->blocks++;
+        c->losses->bytes += (uint64_t)table_place_at(c->table, c->block).units * TABLE_UNIT_BYTES;
+    }
+    c->block++;
+    c->entry = c->entry_count = 0;
+}
+
+static void lose_entry(struct table_cursor *c)
+{
+    MARK(record_that_is_not_whole_is_given_up);
+    if (begin_loss(c, (uint64_t)c->block << 16 | (c->entry + 1)))
+        c->losses->records++;
+    c->entry++;
+}
+
+static void end_loss(struct table_losses *l, uint16_t vnode)
+{
+    if (l->is_open)
+        l->vnode_last = vnode;
+    l->is_open = false;
+    l->vnode_before = vnode;
+}
+
+/* Waits. As load_block; where it cannot be read and is given up, the next one is the current one, and of no
+ * entries so far. */
+static int load_or_give_up(struct table_cursor *c, unsigned load)
+{
+    int rc = load_block(c, load);
+    if (!c->losses)
+        return rc;
+    ASSERT(!(load & LOAD_BACKWARD));
+    for (unsigned i = 1; i < READ_TRIES && is_lost(rc); i++) {
+        task_sleep(c->table->r, READ_PAUSE_NS);
+        c->window.units = 0; /* the same bytes would be the same */
+        rc = load_block(c, load);
+    }
+    if (!is_lost(rc))
+        return rc;
+    lose_block(c);
+    return 0;
+}
+
+/* ---- seeking ---- */
+
 /* The key, or where the vnodes begin or end that the table counts for. Null: behind the last record. */
 static const struct record_key *within_limits(const struct table *t, const struct record_key *key,
                                               struct record_key *limit)
@@ -231,8 +311,8 @@ static int seek(struct table_cursor *c, const struct record_key *wanted, unsigne
     if (!key || t->index.block_count == 0)
         return 0;
     c->block = table_index_find(&t->index, key);
-    int rc = load_block(c, LOAD_SEEK | direction);
-    if (rc)
+    int rc = load_or_give_up(c, LOAD_SEEK | direction);
+    if (rc || c->entry_count == 0)
         return rc;
     c->entry = table_block_lower_bound(c->data, c->data_units, key);
     return 0;
@@ -270,7 +350,7 @@ static int advance(struct table_cursor *c)
 {
     if (c->table->is_unreadable)
         return TORC_E_CORRUPT;
-    if (!c->data && c->table->vnode_first > 0) {
+    if (!c->data && c->block == 0 && c->table->vnode_first > 0) {
         int rc = seek(c, &(struct record_key){.vnode = c->table->vnode_first}, LOAD_FORWARD);
         if (rc)
             return rc;
@@ -283,7 +363,7 @@ static int advance(struct table_cursor *c)
         }
         if (c->block >= c->table->index.block_count || is_past_end(c))
             return 0;
-        int rc = load_block(c, LOAD_FORWARD);
+        int rc = load_or_give_up(c, LOAD_FORWARD);
         if (rc)
             return rc;
     }
@@ -317,13 +397,33 @@ static int give_out(struct table_cursor *c, uint32_t entry, struct record *out)
     return c->error;
 }
 
+/* Waits. Returns: as table_cursor_next. */
+static int give_out_next(struct table_cursor *c, struct record *out)
+{
+    int rc = advance(c);
+    return rc == 1 ? give_out(c, c->entry, out) : rc;
+}
+
+/* Waits. The next record that is whole; those before it are given up. Returns: as table_cursor_next. */
+static int give_out_whole(struct table_cursor *c, struct record *out)
+{
+    int rc;
+    while ((rc = advance(c)) == 1) {
+        if (give_out(c, c->entry, out) == 1 && ((out->flags & RECORD_SEPARATED) || entry_verify(out))) {
+            end_loss(c->losses, out->key.vnode);
+            return 1;
+        }
+        lose_entry(c);
+        task_yield_if_due(c->table->r);
+    }
+    return rc;
+}
+
 int table_cursor_next(struct table_cursor *c, struct record *out)
 {
     if (c->error)
         return c->error;
-    int rc = advance(c);
-    if (rc == 1)
-        rc = give_out(c, c->entry, out);
+    int rc = __builtin_expect(c->losses != NULL, 0) ? give_out_whole(c, out) : give_out_next(c, out);
     if (rc == 1 && out->key.vnode > c->table->vnode_last)
         return 0;
     c->entry += rc == 1;

@@ -40,8 +40,8 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      FIELD(accepts_loss),
      .argument = "BOOL",
      .initial = "false",
-     .help = "At this start, give up what a damaged log, table or value log has lost: keys that answered "
-             "UNKNOWN or CORRUPT answer with what is left, or as deleted"},
+     .help = "At this start, give up what a damaged log, table, block or value log has lost: all data is "
+             "read first, and keys that answered UNKNOWN or CORRUPT answer with what is left, or as deleted"},
 
     {.name = "data",
      .section = section_node,

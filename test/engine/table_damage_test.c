@@ -376,6 +376,104 @@ TEST_IN_REACTOR(a_backward_cursor_stops_at_a_bad_block)
     bad_run_close(&b);
 }
 
+/* ---- what cannot be read is given up ---- */
+
+struct rest {
+    struct table_losses losses;
+    unsigned found;
+    unsigned wrong;
+    int result;
+    bool has[COUNT];
+};
+
+static void read_rest(struct table_cursor *c, struct rest *rest)
+{
+    struct record found;
+    memset(rest->has, 0, sizeof rest->has);
+    rest->found = rest->wrong = 0;
+    while ((rest->result = table_cursor_next(c, &found)) == 1) {
+        struct sample s;
+        unsigned long long i = COUNT;
+        if (sscanf((const char *)found.key.key.data, "key%12llu", &i) != 1 || i >= COUNT || rest->has[i]) {
+            rest->wrong++;
+            continue;
+        }
+        sample_fill(&s, i, values, value_bytes_of(i));
+        rest->wrong += !sample_is_same(&s.record, &found);
+        rest->has[i] = true;
+        rest->found++;
+    }
+}
+
+/* Reads it twice with one cursor: what is lost counts once. */
+static struct rest read_what_is_left(struct image *m)
+{
+    struct rest rest, again;
+    struct table *t = NULL;
+    struct table_cursor c;
+    struct sample first;
+    sample_fill(&first, 0, values, VALUE_BYTES);
+    CU_ASSERT_EQUAL_FATAL(table_open(m->r, NULL, m->path, NUMBER, &t), 0);
+    table_cursor_init(&c, t, TABLE_CURSOR_BULK);
+    table_cursor_give_up(&c, &rest.losses);
+    read_rest(&c, &rest);
+    struct table_losses once = rest.losses;
+    CU_ASSERT_EQUAL(table_cursor_seek(&c, &first.record.key), 0);
+    read_rest(&c, &again);
+    CU_ASSERT(again.found == rest.found && again.result == 0);
+    CU_ASSERT(once.blocks == rest.losses.blocks && once.records == rest.losses.records);
+    table_cursor_deinit(&c);
+    table_close(t);
+    return rest;
+}
+
+/* Each unit in turn. All that is not in its block is left. */
+static void give_up_each_block(struct reactor *r, struct table_writer_options o)
+{
+    struct image m;
+    struct table_footer footer;
+    o.number = NUMBER;
+    image_open_as(&m, r, o);
+    CU_ASSERT_EQUAL_FATAL(table_footer_decode(m.bytes + m.count - TABLE_UNIT_BYTES, &footer), 0);
+    for (uint32_t unit = 0; unit < footer.data_units; unit++) {
+        m.bytes[unit * TABLE_UNIT_BYTES + 100] ^= 1;
+        write_bytes(&m, m.bytes, m.count);
+        struct rest rest = read_what_is_left(&m);
+        CU_ASSERT(rest.result == 0 && rest.wrong == 0);
+        CU_ASSERT(rest.losses.blocks == 1 && rest.losses.records == 0);
+        CU_ASSERT(rest.losses.bytes >= TABLE_UNIT_BYTES && rest.losses.bytes <= 4 * TABLE_UNIT_BYTES);
+        CU_ASSERT(rest.losses.vnode_first == 7 && rest.losses.vnode_last == 7);
+        CU_ASSERT(rest.found < COUNT);
+        CU_ASSERT(rest.found > 0 || footer.block_count == 1);
+        m.bytes[unit * TABLE_UNIT_BYTES + 100] ^= 1;
+    }
+    write_bytes(&m, m.bytes, m.count);
+    struct rest rest = read_what_is_left(&m);
+    CU_ASSERT(rest.found == COUNT && rest.losses.blocks + rest.losses.records == 0);
+    image_close(&m);
+}
+
+TEST_IN_REACTOR(a_cursor_that_gives_up_a_block_gives_out_all_others)
+{
+    give_up_each_block(r, (struct table_writer_options){.block_units = 1});
+    give_up_each_block(r, (struct table_writer_options){.block_units = 2});
+    give_up_each_block(r, (struct table_writer_options){.compression = TABLE_COMPRESSION_ZSTD});
+}
+
+/* The block is as it was written, and one of its records was damaged before. */
+TEST_IN_REACTOR(a_cursor_that_gives_up_a_record_gives_out_all_others)
+{
+    struct image m;
+    image_open(&m, r, NUMBER);
+    m.bytes[100] ^= 1; /* in the first value */
+    store_u64le(m.bytes + TABLE_UNIT_BYTES - 8, checksum_bytes(m.bytes, TABLE_UNIT_BYTES - 8));
+    write_bytes(&m, m.bytes, m.count);
+    struct rest rest = read_what_is_left(&m);
+    CU_ASSERT(rest.result == 0 && rest.wrong == 0 && rest.found == COUNT - 1 && !rest.has[0]);
+    CU_ASSERT(rest.losses.blocks == 0 && rest.losses.bytes == 0 && rest.losses.records == 1);
+    image_close(&m);
+}
+
 TEST_IN_REACTOR(a_table_that_was_not_finished_leaves_no_file)
 {
     char path[256];

@@ -149,6 +149,29 @@ TEST(check_names_each_kind_of_damage_with_file_and_place)
     EXPECT(&s, DAMAGED, "IDENTITY", "check", s.data);
 }
 
+TEST(check_finds_nothing_wrong_after_damage_was_given_up)
+{
+    struct server s;
+    char path[PATH_BYTES];
+    if (!make_data(&s) || !find_file(&s, "table-", path))
+        return;
+    flip(path, 4096 + 100);
+    if (!find_file(&s, "values-", path))
+        return;
+    flip(path, 40);
+    EXPECT(&s, DAMAGED, "byte 4096: a block", "check", s.data);
+    unsigned count = 0;
+    while (s.arguments[count])
+        count++;
+    ASSERT(count < SERVER_ARGUMENTS_MAX);
+    s.arguments[count] = "--accept-loss";
+    if (!server_start(&s))
+        return;
+    CU_ASSERT(process_wait_for_error(&s.process, "event=loss_accepted", 10000));
+    server_stop(&s);
+    EXPECT(&s, GOOD, "all is good", "check", s.data);
+}
+
 TEST(check_of_a_directory_in_use_is_refused)
 {
     struct server s;

@@ -54,6 +54,18 @@ static void await_others(struct history *h, struct reactor *r)
     }
 }
 
+/* Has the disk failed or been damaged in this life? */
+static bool has_disk_faults(const struct history *h)
+{
+    static const enum sim_fault faults[] = {SIM_BIT_ROT,    SIM_LOST_WRITE,  SIM_MISDIRECTED_WRITE,
+                                            SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR,
+                                            SIM_BAD_SECTOR, SIM_DISK_FULL,   SIM_NO_DESCRIPTORS};
+    for (unsigned i = 0; i < ARRAY_COUNT(faults); i++)
+        if (history_hits(h, faults[i]) > 0)
+            return true;
+    return h->is_full;
+}
+
 /* As an operator would: what was lost is given up, and there are no errors any more. */
 static void accept_loss(struct subject *s)
 {
@@ -71,6 +83,8 @@ static void accept_loss(struct subject *s)
         subject_fail(s, "the loss was accepted, and acknowledged log is damaged still");
     h->outcome->tally.accepted_losses += rc == 0;
     checks_audit(s, false);
+    if (rc == 0 && s->errors > 0 && !s->has_remains && !has_disk_faults(h))
+        subject_fail(s, "the loss was accepted, and %u answers are errors still", s->errors);
 }
 
 static int node_main(struct reactor *r, void *context)

@@ -97,6 +97,7 @@ static void on_event(void *owner, const char *event, const char *text)
     story_say(&h->outcome->story, history_now_ns(h), "core %u: %s: %s", s->core, event, text);
     if (strstr(event, "damaged"))
         h->outcome->tally.detections++;
+    s->has_remains |= strcmp(event, "loss_remains") == 0;
 }
 
 static void look_at_bounds(struct subject *s)
@@ -181,7 +182,7 @@ void subject_forget_life(struct subject *s)
 {
     s->reactor = NULL;
     s->engine = NULL;
-    s->is_putting = s->is_closing = s->was_refused = s->has_opened = false;
+    s->is_putting = s->is_closing = s->was_refused = s->has_opened = s->has_remains = false;
     s->ticket_last = s->model.count;
     s->tasks_alive = 0;
     copies_forget(s);

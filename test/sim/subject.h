@@ -54,6 +54,7 @@ struct subject {
     bool must_refuse;         /* to start: both copies of its manifest are damaged */
     bool was_refused;         /* a put was: STORAGE */
     bool has_opened;
+    bool has_remains; /* it said that something lost could not be given up */
     uint32_t ticket_last;
     unsigned tasks_alive; /* drivers, and who makes copies */
     struct event tasks_over;
