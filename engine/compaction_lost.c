@@ -146,7 +146,6 @@ static int write_anew(struct engine *e, const struct table_ref *ref)
 static void leave(struct engine *e, struct table_ref *ref, int code)
 {
     char path[ENGINE_PATH_MAX];
-    MARK(table_with_a_loss_stays_as_it_is);
     engine_table_path(e, ref->number, path);
     engine_tell(e, "loss_remains", "%s: %s; it stays as it is, and what is lost in it CORRUPT", path,
                 error_sentence(code == TORC_E_OVERLOADED ? TORC_E_DISK_FULL : code));
@@ -157,10 +156,8 @@ static void leave(struct engine *e, struct table_ref *ref, int code)
  * next one. */
 static void acquit(struct table_ref *ref)
 {
-    if (!ref->is_damaged && !ref->is_suspect)
-        return;
-    MARK(table_that_was_set_aside_is_whole);
-    ref->is_damaged = ref->is_suspect = ref->is_awaited = false;
+    if (ref->is_damaged || ref->is_suspect)
+        ref->is_damaged = ref->is_suspect = ref->is_awaited = false;
 }
 
 /* Waits. Returns: 0 with *is_whole; an error when it is to be tried again, TORC_E_CANCELLED when it is left.

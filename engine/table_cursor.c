@@ -248,7 +248,6 @@ static void lose_block(struct table_cursor *c)
 
 static void lose_entry(struct table_cursor *c)
 {
-    MARK(record_that_is_not_whole_is_given_up);
     if (begin_loss(c, (uint64_t)c->block << 16 | (c->entry + 1)))
         c->losses->records++;
     c->entry++;
