@@ -61,7 +61,7 @@ struct engine_options {
     uint64_t idle_merge_rate; /* bytes a second that are merged when nothing is written; 0: 128 MiB / cores */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
     uint64_t scrub_interval_ms;    /* all tables are read once in so long; 0: never */
-    uint32_t list_shared_min;      /* as in memtable_options; 0 means 1,024 */
+    uint32_t list_shared_min;      /* as in memtable_options; 0 means 128 */
     uint32_t apply_at_once;        /* durable writes applied without other work between; 0 means 128 */
     /* Files of the log are copied to DIR/log/<history> when they are full, before they are used again. The
      * directory is made, its parent is not; null or "": none. */

@@ -27,6 +27,7 @@ static int build_oldest(struct engine *e, struct build *b)
     b->older = set->runs; /* tables are older than memtables */
     b->older_count = set->run_count;
     merge_add_memtable(&merge, e->frozen[0].memtable, e->options.vnode_first, vnode_end);
+    merge_for_the_last_time(&merge);
     rc = engine_build_tables(e, b);
     merge_deinit(&merge);
     table_set_release(set);

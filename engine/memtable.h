@@ -23,7 +23,7 @@ struct memtable_options {
     uint16_t vnode_first;
     uint16_t vnode_count;     /* at least 1 */
     uint32_t entries_hint;    /* how many there may be in all; 0: unknown */
-    uint32_t list_shared_min; /* of entries: vnodes of fewer are listed by each for itself; 0 means 1,024 */
+    uint32_t list_shared_min; /* of entries: vnodes of fewer are listed by each for itself; 0 means 128 */
 };
 
 /* Returns: 0 with one reference held by the caller, or TORC_E_NO_MEMORY. */
@@ -83,6 +83,7 @@ uint64_t memtable_moment(const struct memtable *m);
 struct memtable_past {
     uint64_t clock_max; /* no version above it; UINT64_MAX: whatever is newest */
     uint64_t moment;    /* all that was put before; of a clock_max, what comes later is above it */
+    bool is_last;       /* nobody comes back: lists are not kept */
 };
 
 /* ---- in order: the records of one vnode ---- */
@@ -91,18 +92,19 @@ struct memtable_list;
 
 /* A sorted list of the entries of a vnode. Caller's memory, zeroed before its first use. Holds no reference
  * to the memtable: its holder does. A long list is shared: by all who ask while it is made, and later, for
- * the memtable keeps the last one, by whoever wants no more than it has. So a scan that comes page by page
- * sorts once, when it is of a view or nothing is written; else what is new is sorted and merged into it. */
+ * the memtable keeps it, by whoever wants no more than it has. So a scan that comes page by page sorts once,
+ * when it is of a view or nothing is written; else what is new is sorted and merged into it. What is kept
+ * has a quarter of the memory of the entries at most, but for one list. */
 struct memtable_run {
     struct memtable_list *list;
     uint32_t count;
 };
 
 /* Waits: yields, or for another task that lists this vnode. The run has all keys that were put before
- * `moment`, and of those that came later some. Requires: the caller holds the memtable until the run's
- * deinit. Returns: 0 or TORC_E_NO_MEMORY, and the run is empty. */
+ * the moment of `past`, and of those that came later some. Requires: the caller holds the memtable until the
+ * run's deinit. Returns: 0 or TORC_E_NO_MEMORY, and the run is empty. */
 MUST_CHECK int memtable_run_fill(struct memtable_run *run, struct memtable *m, uint16_t vnode,
-                                 uint64_t moment);
+                                 const struct memtable_past *past);
 void memtable_run_deinit(struct memtable_run *run);
 /* The record at a place, as it is held now: a newer version may have been written over it. Lives until the
  * next put. */

@@ -38,9 +38,11 @@ struct partition {
     struct segment first;       /* while there is but one */
     struct segment **directory; /* 2^bits of them by the highest bits of the tag; null while bits is 0 */
     uint32_t bits;
-    uint32_t count;   /* of entries */
-    uint64_t changes; /* so often an entry came or moved to another place */
+    uint32_t count;             /* of entries */
+    uint64_t changes;           /* so often an entry came or moved to another place */
+    struct memtable_list *kept; /* the last long list of it; null: none */
 };
+static_assert(sizeof(struct partition) == 64, "as large as a line");
 
 /* Versions that were overwritten: pairs of units, newer << 32 | older (memtable_kept.c). */
 struct memtable_kept {
@@ -54,11 +56,13 @@ struct memtable_kept {
 
 /* Sorted lists of vnodes (memtable_run.c). */
 struct memtable_lists {
-    struct memtable_list *kept; /* the last long one that was made; null: none */
-    struct list makings;        /* long ones, at most one a vnode */
-    uint64_t begun;             /* so many long ones were: the number of the last */
-    uint64_t sorted;            /* items, in all: what lists have cost */
-    uint64_t bytes;             /* of memory, of all there are, and of what they are sorted with */
+    struct list kept;    /* in the order in which they were made */
+    struct list makings; /* long ones, at most one a vnode */
+    uint64_t begun;      /* so many long ones were: the number of the last */
+    uint64_t sorted;     /* items, in all: what lists have cost */
+    uint64_t bytes;      /* of memory, of all there are, and of what they are sorted with */
+    uint64_t kept_bytes; /* of them, and the next, too */
+    uint64_t idle_bytes; /* of kept lists that nobody else has */
 };
 
 struct memtable {
@@ -97,7 +101,9 @@ struct memtable_items {
 /* Shared by those who hold it. */
 struct memtable_list {
     struct memtable *memtable;
+    struct list link; /* in lists.kept */
     uint32_t references;
+    bool is_kept;
     uint32_t common_bytes;  /* that all keys begin with ... */
     uint64_t common_prefix; /* ... and their record_key_prefix */
     struct memtable_items all;
@@ -117,7 +123,13 @@ void memtable_kept_deinit(struct memtable *m);
  * null. Returns: 0 with one reference held by the caller, or TORC_E_NO_MEMORY. */
 MUST_CHECK int memtable_list_make(struct memtable *m, uint16_t vnode, const struct memtable_list *older,
                                   struct memtable_list **out);
-void memtable_list_release(struct memtable_list *list); /* null is allowed */
+void memtable_list_free(struct memtable_list *list);           /* whatever holds it */
+uint64_t memtable_list_size(const struct memtable_list *list); /* bytes of memory */
+
+/* ---- kept lists (memtable_run.c) ---- */
+
+void memtable_lists_init(struct memtable *m);
+void memtable_lists_deinit(struct memtable *m); /* Requires: nobody has one. Yields in a task. */
 
 static inline uint8_t *memtable_entry(const struct memtable *m, uint32_t unit)
 {

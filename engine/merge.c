@@ -59,6 +59,12 @@ void merge_add_run(struct merge *m, const struct table_run *run, enum table_curs
     s->is_backward = m->is_backward;
 }
 
+void merge_for_the_last_time(struct merge *m)
+{
+    for (uint32_t i = 0; i < m->count; i++)
+        m->sources[i].past.is_last = true;
+}
+
 void merge_use_disk(struct merge *m, struct disk_share share)
 {
     for (uint32_t i = 0; i < m->count; i++)

@@ -44,6 +44,8 @@ void merge_add_memtable_until(struct merge *m, struct memtable *memtable, uint16
                               uint32_t vnode_end, struct memtable_past past);
 /* The caller holds the set that the run is of. */
 void merge_add_run(struct merge *m, const struct table_run *run, enum table_cursor_mode mode);
+/* Nobody goes through the memtables that are its sources now again: their lists are not kept. */
+void merge_for_the_last_time(struct merge *m);
 /* The runs that are its sources now are read in this share of the disk. */
 void merge_use_disk(struct merge *m, struct disk_share share);
 /* Of the runs that are its sources now nothing behind the key is read ahead, and of those that are scanned

@@ -11,7 +11,7 @@ void merge_source_of_memtable(struct merge_source *s, struct memtable *memtable,
                                .vnode = vnode_first,
                                .vnode_first = vnode_first,
                                .vnode_end = vnode_end,
-                               .past = {UINT64_MAX, memtable_moment(memtable)}};
+                               .past = {UINT64_MAX, memtable_moment(memtable), false}};
 }
 
 void merge_source_of_run(struct merge_source *s, const struct table_run *run, enum table_cursor_mode mode)
@@ -48,7 +48,7 @@ static bool has_record(const struct merge_source *s)
 static int enter_vnode(struct merge_source *s, uint32_t vnode)
 {
     s->vnode = vnode;
-    int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)vnode, s->past.moment);
+    int rc = memtable_run_fill(&s->sorted, s->memtable, (uint16_t)vnode, &s->past);
     s->place = s->is_backward ? s->sorted.count : 0;
     return rc;
 }

@@ -132,5 +132,5 @@ void engine_view_add_sources(const struct engine_view *v, struct merge *m, uint1
     ASSERT(v->is_fixed);
     for (uint32_t i = 0; i < v->count; i++)
         merge_add_memtable_until(m, v->memtables[i], vnode_first, vnode_end,
-                                 (struct memtable_past){v->clock, v->moments[i]});
+                                 (struct memtable_past){v->clock, v->moments[i], false});
 }

@@ -45,6 +45,7 @@ void harness_open(struct harness *h)
         .memtable_bytes = 64 << 20,
         .segment_bytes = 8 << 20,
         .cache_bytes = 64 << 20,
+        .list_shared_min = UINT32_MAX, /* each scan sorts */
     };
     rig_open(rig, rig->reactor);
 }

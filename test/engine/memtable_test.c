@@ -68,10 +68,16 @@ static struct memtable *begin(struct reactor *r)
     return m;
 }
 
+static int fill_since(struct memtable_run *run, struct memtable *m, uint16_t vnode, uint64_t moment)
+{
+    struct memtable_past past = {.clock_max = UINT64_MAX, .moment = moment};
+    return memtable_run_fill(run, m, (uint16_t)(VNODE_FIRST + vnode), &past);
+}
+
 /* All that a vnode has now. */
 static int fill(struct memtable_run *run, struct memtable *m, uint16_t vnode)
 {
-    return memtable_run_fill(run, m, (uint16_t)(VNODE_FIRST + vnode), memtable_moment(m));
+    return fill_since(run, m, vnode, memtable_moment(m));
 }
 
 TEST_IN_REACTOR(memtable_keeps_the_newest_version)
@@ -369,7 +375,7 @@ static bool is_as_made_anew(const struct memtable_run *run, struct memtable *m)
     for (uint32_t i = 0; i < run->count && is_same; i++)
         is_same =
             a[i].unit == b[i].unit && a[i].prefix == b[i].prefix && a[i].namespace_id == b[i].namespace_id;
-    memtable_list_release(anew);
+    memtable_list_free(anew);
     return is_same;
 }
 
@@ -411,11 +417,11 @@ TEST_IN_REACTOR(list_is_given_out_again_to_who_wants_no_more_than_it_has)
     CU_ASSERT_EQUAL(fill(&a, m, 0), 0);
     uint64_t after = memtable_moment(m);
     CU_ASSERT_EQUAL(put(m, LONG, 0, LONG + 1, 24), 0);
-    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST, before), 0);
+    CU_ASSERT_EQUAL(fill_since(&b, m, 0, before), 0);
     CU_ASSERT_PTR_EQUAL(a.list, b.list);
-    CU_ASSERT_EQUAL(memtable_run_fill(&b, m, VNODE_FIRST, after), 0);
+    CU_ASSERT_EQUAL(fill_since(&b, m, 0, after), 0);
     CU_ASSERT_EQUAL(b.count, LONG + 1);
-    CU_ASSERT_EQUAL(memtable_run_fill(&a, m, VNODE_FIRST, before), 0); /* the last one is good, too */
+    CU_ASSERT_EQUAL(fill_since(&a, m, 0, before), 0); /* the last one is good, too */
     CU_ASSERT_PTR_EQUAL(a.list, b.list);
     memtable_run_deinit(&a);
     memtable_run_deinit(&b);
@@ -475,6 +481,36 @@ TEST_IN_REACTOR(tasks_that_list_a_vnode_at_once_share_a_list)
         memtable_run_deinit(&listers[i].run);
     CU_ASSERT_EQUAL(memtable_list_bytes_in_use(m), 0);
     CU_ASSERT(memtable_list_bytes(m) >= LONG * sizeof(struct memtable_item)); /* one is kept */
+    memtable_release(m);
+}
+
+TEST_IN_REACTOR(lists_of_all_vnodes_are_kept_while_they_take_a_quarter_of_the_entries)
+{
+    enum { EACH = 2000, LARGE = 100 };
+    struct memtable *m = begin(r);
+    struct memtable_run run = {0};
+    for (uint32_t i = 0; i < 3 * EACH; i++)
+        CU_ASSERT_EQUAL(put(m, i, (uint16_t)(i % 3), i + 1, LARGE), 0);
+    for (uint16_t i = 0; i < 9; i++)
+        CU_ASSERT_EQUAL(fill(&run, m, i % 3), 0);
+    CU_ASSERT_EQUAL(m->lists.begun, 3);
+    memtable_run_deinit(&run);
+    CU_ASSERT(memtable_list_bytes(m) >= 3 * EACH * sizeof(struct memtable_item));
+    for (uint32_t i = 0; i < LONG;
+         i++) /* small ones: there is no room for a list of them beside the others */
+        CU_ASSERT_EQUAL(put(m, i, 3, i + 1, 0), 0);
+    CU_ASSERT_EQUAL(fill(&run, m, 3), 0);
+    memtable_run_deinit(&run);
+    CU_ASSERT(memtable_list_bytes(m) >= LONG * sizeof(struct memtable_item)); /* one is always kept */
+    CU_ASSERT(memtable_list_bytes(m) <= m->used_bytes / 4 || m->lists.kept.next == m->lists.kept.previous);
+    uint64_t begun = m->lists.begun;
+    struct memtable_past once = {.clock_max = UINT64_MAX, .moment = memtable_moment(m), .is_last = true};
+    CU_ASSERT_EQUAL(put(m, LONG, 3, LONG + 1, 0), 0);
+    uint64_t kept_bytes = m->lists.kept_bytes;
+    CU_ASSERT_EQUAL(memtable_run_fill(&run, m, VNODE_FIRST + 3, &once), 0);
+    CU_ASSERT_EQUAL(m->lists.begun, begun + 1);
+    memtable_run_deinit(&run);
+    CU_ASSERT(m->lists.kept_bytes == kept_bytes && memtable_list_bytes(m) == kept_bytes);
     memtable_release(m);
 }
 
