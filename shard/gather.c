@@ -1,8 +1,14 @@
 /* gather.c - one page in the order of keys from the pages of all cores; see gather.h. */
 #include "shard/gather.h"
 
+#include "reactor/base/mark.h"
 #include "shard/scan_page.h"
 #include "shard/shard.h"
+
+enum {
+    SMALL_BYTES = 16 << 10, /* merged at once */
+    ENTRIES_PER_YIELD = 16,
+};
 
 struct part {
     uint8_t *value;       /* of its answer */
@@ -13,6 +19,8 @@ struct part {
 };
 
 struct gather {
+    struct shard *shard;
+    uint32_t index; /* in gathers.open */
     struct reply reply;
     uint8_t flags;
     uint64_t view;
@@ -80,7 +88,13 @@ static struct part *first_part(struct gather *g, unsigned count)
     return first;
 }
 
-/* Returns: 0 with *next set, its key empty at the end; or an error. */
+static void yield_after_some(struct shard *s, const struct scan_page *page)
+{
+    if (page->entries % ENTRIES_PER_YIELD == 0 && task_current(s->reactor))
+        task_yield_if_due(s->reactor);
+}
+
+/* In a task it yields. Returns: 0 with *next set, its key empty at the end; or an error. */
 static int merge(struct shard *s, struct gather *g, struct scan_page *page, struct scan_place *next)
 {
     struct part *part;
@@ -98,6 +112,7 @@ static int merge(struct shard *s, struct gather *g, struct scan_page *page, stru
         rc = scan_page_add(page, s->reactor, part->key, part->item);
         if (rc == 0)
             rc = step(part);
+        yield_after_some(s, page);
     }
     if (rc == 0)
         next->key = g->has_bound ? g->bound : slice_of(NULL, 0);
@@ -125,9 +140,10 @@ static void close_gather(struct shard *s, uint32_t index)
     s->gathers.count--;
 }
 
-static void finish(struct shard *s, uint32_t index)
+static void finish(struct reactor *r, void *context)
 {
-    struct gather *g = s->gathers.open[index];
+    struct gather *g = context;
+    struct shard *s = g->shard;
     struct reply reply = g->reply;
     struct answer answer = {.code = g->code};
     struct scan_page page = {.data = NULL};
@@ -141,9 +157,19 @@ static void finish(struct shard *s, uint32_t index)
         answer.value = scan_page_finish(&page, &query, next.key.bytes > 0 ? &next : NULL);
     if (answer.code == 0 && next.key.bytes == 0 && g->view)
         views_end(s, g->view);
-    close_gather(s, index);
+    close_gather(s, g->index);
     shard_reply(s, &reply, &answer);
-    scan_page_deinit(&page, s->reactor);
+    scan_page_deinit(&page, r);
+}
+
+/* Ten thousand entries of many cores take milliseconds: then a task does it, if there is one. */
+static void finish_soon(struct shard *s, struct gather *g)
+{
+    if (g->bytes <= SMALL_BYTES || task_spawn(s->reactor, finish, g) != 0) {
+        finish(s->reactor, g);
+        return;
+    }
+    MARK(a_large_page_of_all_cores_is_put_together_by_a_task);
 }
 
 static int keep(struct shard *s, struct gather *g, struct part *part, struct slice value)
@@ -182,7 +208,7 @@ void gather_reply(struct shard *s, const struct reply *reply, const struct answe
         drop_parts(s, g);
     }
     if (--g->missing == 0)
-        finish(s, reply->owner);
+        finish_soon(s, g);
 }
 
 /* ---- the start ---- */
@@ -198,6 +224,8 @@ static int64_t open_gather(struct shard *s, const struct request *q)
     struct gather *g = reactor_alloc_zeroed(s->reactor, sizeof *g + s->core_count * sizeof g->parts[0]);
     if (!g)
         return TORC_E_NO_MEMORY;
+    g->shard = s;
+    g->index = index;
     g->reply = q->reply;
     g->flags = q->frame.flags;
     g->limit = scan_limit(&q->extensions);

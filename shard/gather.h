@@ -2,7 +2,7 @@
  *
  *   session --> gather_start --the same frame to every core--> scan_ordered_run
  *                    open        ...        gather_reply <----- its first keys, and where it stopped
- *                    all there: merged as far as every core is known, answered
+ *                    all there: merged as far as every core is known, answered; by a task when it is much
  *
  * Parked, as a batch is: nobody waits on a stack, so cores that gather from one another cannot stand in each
  * other's way. Each part has the deadline of the whole and is always answered. Where the parts of other pages
