@@ -152,13 +152,14 @@ static int remove_unfinished(void *context, const char *name)
 {
     struct backup *b = context;
     struct reactor *r = b->job->shard->reactor;
-    struct catalogue c;
+    struct file *f;
     if (!is_backup_name(name))
         return 0;
-    if (catalogue_read(r, path_of(b, name, "/CATALOGUE"), &c) != -ENOENT) {
-        catalogue_deinit(r, &c);
+    int rc = file_open(r, path_of(b, name, "/CATALOGUE"), FILE_READ, &f);
+    if (rc == 0)
+        file_close(r, f);
+    if (rc != -ENOENT)
         return 0; /* one that is damaged is left for people to look at */
-    }
     return directory_remove_all(r, path_of(b, name, ""));
 }
 

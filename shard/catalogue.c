@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TEXT_FIRST = 4096, LINE_BYTES = 512, FILES_FIRST = 64, FILES_MAX = 1 << 20 };
+enum { TEXT_FIRST = 4096, LINE_BYTES = 512, FILES_MAX = 1 << 20 };
 
 /* ---- writing ---- */
 
@@ -111,17 +111,9 @@ static int parse_shard(const char *line, struct catalogue *c)
     return 0;
 }
 
-static int parse_file(struct reactor *r, const char *line, struct catalogue *c)
+/* Requires: there is room for one more. */
+static int parse_file(const char *line, struct catalogue *c)
 {
-    if (c->file_count == c->file_capacity) {
-        uint32_t capacity = c->file_capacity ? c->file_capacity * 2 : FILES_FIRST;
-        struct catalogue_file *grown =
-            capacity <= FILES_MAX ? reactor_realloc(r, c->files, capacity * sizeof grown[0]) : NULL;
-        if (!grown)
-            return TORC_E_NO_MEMORY;
-        c->files = grown;
-        c->file_capacity = capacity;
-    }
     struct catalogue_file *f = &c->files[c->file_count];
     int fields = sscanf(line, "file %u %" SCNu64 " %" SCNx64 " %63s %191s", &f->shard, &f->bytes,
                         &f->checksum, f->name, f->path);
@@ -134,35 +126,70 @@ static int parse_file(struct reactor *r, const char *line, struct catalogue *c)
     return 0;
 }
 
-static int parse_head(struct reactor *r, const char *text, struct catalogue *c, const char **rest)
+static int parse_head(struct reactor *r, struct slice text, struct catalogue *c, struct slice *rest)
 {
+    char head[LINE_BYTES];
     unsigned format = 0;
     int length = 0;
-    if (sscanf(text, "torc backup\nformat %u\n", &format) != 1)
+    size_t bytes = text.bytes < sizeof head ? text.bytes : sizeof head - 1;
+    memcpy(head, text.data, bytes);
+    head[bytes] = '\0';
+    if (sscanf(head, "torc backup\nformat %u\n", &format) != 1)
         return TORC_E_CORRUPT;
     if (format != CATALOGUE_FORMAT)
         return TORC_E_DATA_FORMAT;
     struct datadir_identity *id = &c->identity;
-    int fields = sscanf(text, "torc backup\nformat %u\nnode %u\ncores %u\nvnode-bits %u\nclock %" SCNx64 "%n",
+    int fields = sscanf(head, "torc backup\nformat %u\nnode %u\ncores %u\nvnode-bits %u\nclock %" SCNx64 "%n",
                         &format, &id->node, &id->cores, &id->vnode_bits, &c->clock, &length);
-    if (fields != 5 || id->vnode_bits > DATADIR_VNODE_BITS_MAX || id->cores == 0 ||
+    if (fields != 5 || head[length] != '\n' || id->vnode_bits > DATADIR_VNODE_BITS_MAX || id->cores == 0 ||
         id->cores > REACTOR_CORES_MAX || id->cores > 1u << id->vnode_bits)
         return TORC_E_CORRUPT;
-    *rest = text + length + 1;
+    *rest = slice_of(text.data + length + 1, text.bytes - (size_t)length - 1);
     c->shards = reactor_alloc_zeroed(r, id->cores * sizeof c->shards[0]);
     return c->shards ? 0 : TORC_E_NO_MEMORY;
 }
 
-static int parse_lines(struct reactor *r, const char *line, const char *end, struct catalogue *c)
+/* Takes the first line off `rest`, as text of its own: sscanf looks for the end of what it is given before it
+ * reads a word. */
+static int take_line(struct slice *rest, char line[LINE_BYTES])
 {
-    int rc = 0;
-    while (rc == 0 && line < end) {
-        rc = strncmp(line, "shard ", 6) == 0 ? parse_shard(line, c) : TORC_E_CORRUPT;
-        if (strncmp(line, "file ", 5) == 0)
-            rc = parse_file(r, line, c);
-        line = strchr(line, '\n');
-        ASSERT(line); /* the check stands behind it */
-        line++;
+    const uint8_t *end = memchr(rest->data, '\n', rest->bytes);
+    ASSERT(end); /* reserve_files has seen it */
+    size_t bytes = (size_t)(end - rest->data);
+    if (bytes >= LINE_BYTES || memchr(rest->data, 0, bytes))
+        return TORC_E_CORRUPT;
+    memcpy(line, rest->data, bytes);
+    line[bytes] = '\0';
+    *rest = slice_of(end + 1, rest->bytes - bytes - 1);
+    return 0;
+}
+
+/* Room for all files at once: to grow would copy megabytes in one slice. */
+static int reserve_files(struct reactor *r, struct slice lines, struct catalogue *c)
+{
+    uint32_t count = 0;
+    for (const uint8_t *at = lines.data, *end = at + lines.bytes; at < end; count++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        if (!at || count == FILES_MAX)
+            return TORC_E_CORRUPT;
+        at++;
+        task_yield_if_due(r);
+    }
+    c->files = reactor_alloc(r, count * sizeof c->files[0]);
+    return c->files ? 0 : TORC_E_NO_MEMORY;
+}
+
+static int parse_lines(struct reactor *r, struct slice lines, struct catalogue *c)
+{
+    char line[LINE_BYTES];
+    int rc = reserve_files(r, lines, c);
+    while (rc == 0 && lines.bytes > 0) {
+        rc = take_line(&lines, line);
+        if (rc == 0 && strncmp(line, "file ", 5) == 0)
+            rc = parse_file(line, c);
+        else if (rc == 0)
+            rc = strncmp(line, "shard ", 6) == 0 ? parse_shard(line, c) : TORC_E_CORRUPT;
+        task_yield_if_due(r);
     }
     for (unsigned i = 0; rc == 0 && i < c->identity.cores; i++)
         if (c->shards[i].vnode_count == 0)
@@ -175,15 +202,16 @@ int catalogue_parse(struct reactor *r, const char *text, size_t bytes, struct ca
     enum { CHECK_BYTES = 6 + 16 + 1 };
     uint64_t check;
     *out = (struct catalogue){.clock = 0};
-    if (bytes < CHECK_BYTES || strlen(text) != bytes)
+    if (bytes < CHECK_BYTES)
         return TORC_E_CORRUPT;
-    const char *last = text + bytes - CHECK_BYTES, *rest;
+    const char *last = text + bytes - CHECK_BYTES;
+    struct slice lines = slice_of(text, (size_t)(last - text));
     if (sscanf(last, "check %" SCNx64, &check) != 1 || last[CHECK_BYTES - 1] != '\n' ||
-        check != checksum_bytes(text, (size_t)(last - text)))
+        check != checksum_bytes(lines.data, lines.bytes))
         return TORC_E_CORRUPT;
-    int rc = parse_head(r, text, out, &rest);
+    int rc = parse_head(r, lines, out, &lines);
     if (rc == 0)
-        rc = parse_lines(r, rest, last, out);
+        rc = parse_lines(r, lines, out);
     if (rc)
         catalogue_deinit(r, out);
     return rc;

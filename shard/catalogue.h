@@ -65,7 +65,6 @@ struct catalogue {
     struct catalogue_shard *shards; /* identity.cores of them */
     struct catalogue_file *files;
     uint32_t file_count;
-    uint32_t file_capacity;
 };
 
 /* The lines of one shard, and of one file. */
@@ -78,10 +77,10 @@ MUST_CHECK int catalogue_add_file(struct reactor *r, struct catalogue_text *t,
 MUST_CHECK int catalogue_write(struct reactor *r, const char *path, const struct datadir_identity *identity,
                                uint64_t clock, struct slice lines);
 
-/* Reads one. `text` ends with a zero byte. Returns: 0, and catalogue_deinit is due; TORC_E_DATA_FORMAT for
- * another format; TORC_E_CORRUPT when it is not whole; TORC_E_NO_MEMORY. */
+/* Waits. Reads one. `text` ends with a zero byte. Returns: 0, and catalogue_deinit is due;
+ * TORC_E_DATA_FORMAT for another format; TORC_E_CORRUPT when it is not whole; TORC_E_NO_MEMORY. */
 MUST_CHECK int catalogue_parse(struct reactor *r, const char *text, size_t bytes, struct catalogue *out);
-/* Waits. The same for a file. */
+/* Waits. The same for a file; -ENOENT when there is none. */
 MUST_CHECK int catalogue_read(struct reactor *r, const char *path, struct catalogue *out);
 void catalogue_deinit(struct reactor *r, struct catalogue *c);
 

@@ -19,6 +19,7 @@ enum {
     BEGIN_TRIES = 100,
     BEGIN_PAUSE_NS = 10000000,
     NAME_BYTES_MAX = 64,
+    FILES_A_LOOK = 256, /* at the clock */
 };
 
 static int fail(struct admin_job *job, int code, const char *what)
@@ -206,11 +207,15 @@ int snapshots_create(struct admin_job *job)
 
 /* ---- list and delete ---- */
 
+/* Waits. */
 static void tell_listed(struct admin_job *job, const char *name, const struct catalogue *c)
 {
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < c->file_count; i++)
+    for (uint32_t i = 0; i < c->file_count; i++) {
         bytes += c->files[i].bytes;
+        if (i % FILES_A_LOOK == 0)
+            task_yield_if_due(job->shard->reactor);
+    }
     json_begin_object(&job->said, NULL);
     json_text(&job->said, "name", name);
     json_number(&job->said, "time_ms", c->clock >> HLC_COUNTER_BITS);
