@@ -1,8 +1,10 @@
-/* directory.c - the directories of reactor.h on a simulated disk: made and synced by operations in flight;
- * listed, locked and measured at once, as the other backend does. */
+/* directory.c - the directories of reactor.h on a simulated disk: made, synced and listed by operations in
+ * flight; locked and measured at once, as the other backend does. */
 #include "reactor/sim/disk_operation.h"
 
 #include <errno.h>
+
+enum { NAMES_A_SLICE = 64 }; /* between two looks at the clock */
 
 /* A directory held by this node until the core that took it ends. */
 struct lock {
@@ -49,6 +51,10 @@ int directory_list(struct reactor *r, const char *path, int (*each)(void *contex
                    void *context)
 {
     struct disk_inode *directory;
+    struct disk_operation *o = disk_operation_new(r, NULL, DISK_DRAW_DIRECTORY_LIST);
+    disk_operation_set_paths(o, path, NULL);
+    int64_t waited = disk_operation_wait(o);
+    ASSERT(waited == 0);
     int rc = disk_find_directory(r->node->disk, path, &directory);
     if (rc)
         return rc;
@@ -56,8 +62,11 @@ int directory_list(struct reactor *r, const char *path, int (*each)(void *contex
     struct listing *listing = sim_alloc(sizeof *listing);
     struct disk_names *names = listing->names = disk_names_acquire(directory->cached_names);
     list_push_back(&r->listings, &listing->link);
-    for (uint32_t i = 0; rc == 0 && names && i < names->count; i++)
+    for (uint32_t i = 0; rc == 0 && names && i < names->count; i++) {
         rc = each(context, names->entries[i].name->text);
+        if (i % NAMES_A_SLICE == NAMES_A_SLICE - 1)
+            task_yield_if_due(r);
+    }
     listing_release(listing);
     return rc;
 }

@@ -103,6 +103,7 @@ enum disk_draw {
     DISK_DRAW_LINK,
     DISK_DRAW_REMOVE,
     DISK_DRAW_REST, /* not an operation: the end of a node, a loss of power, the driver */
+    DISK_DRAW_DIRECTORY_LIST,
     DISK_DRAW_COUNT
 };
 

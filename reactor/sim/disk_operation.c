@@ -103,6 +103,7 @@ static int64_t change(struct sim_disk *d, struct disk_operation *o, struct disk_
     case DISK_DRAW_SYNC:
     case DISK_DRAW_CLOSE:
     case DISK_DRAW_DIRECTORY_SYNC:
+    case DISK_DRAW_DIRECTORY_LIST:
     case DISK_DRAW_REST:
     case DISK_DRAW_COUNT:
         break;

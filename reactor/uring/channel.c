@@ -8,7 +8,8 @@
  * The two full fences pair: either the sender sees the flag or the receiver sees the tail, so no wake-up is
  * lost. Who takes the flag owes the wake-up: when the kernel refuses it, the flag is put back, for anybody to
  * take, and taken again a little later. Each side keeps a copy of the other's index and reads the shared one
- * only when the copy says full or empty. Here are the only atomics of torc, but for the order to stop. */
+ * only when the copy says full or empty. Here are the only atomics of torc, but for the order to stop and the
+ * end of a listing. */
 #include "reactor/uring/process.h"
 
 #include <sys/mman.h>

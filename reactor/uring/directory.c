@@ -1,17 +1,14 @@
-/* directory.c - directories: made and synced through the ring; listed, locked and measured by plain short
- * calls, for which the ring has no operation. */
+/* directory.c - directories: made and synced through the ring; locked and measured by plain short calls, for
+ * which the ring has no operation. They are listed in listing.c. */
 #include "reactor/uring/uring.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { DIRECTORY_MODE = 0755, NAMES_FIRST = 64, NAMES_MAX = 1 << 24 };
+enum { DIRECTORY_MODE = 0755 };
 
 /* A directory held by this process until its core ends. */
 struct lock {
@@ -49,75 +46,6 @@ int directory_sync(struct reactor *r, const char *path)
     io_uring_prep_fsync(sqe, fd, 0);
     int rc = ring_await(r, sqe);
     ring_close_fd(r, fd);
-    return rc;
-}
-
-/* ---- listing ---- */
-
-struct names {
-    char **names;
-    size_t count;
-    size_t capacity;
-};
-
-static int names_add(struct reactor *r, struct names *n, const char *name)
-{
-    if (n->count == n->capacity) {
-        size_t capacity = n->capacity ? n->capacity * 2 : NAMES_FIRST;
-        char **names = capacity <= NAMES_MAX ? reactor_realloc(r, n->names, capacity * sizeof *names) : NULL;
-        if (!names)
-            return TORC_E_NO_MEMORY;
-        n->names = names;
-        n->capacity = capacity;
-    }
-    size_t bytes = strlen(name) + 1;
-    char *copy = reactor_alloc(r, bytes);
-    if (!copy)
-        return TORC_E_NO_MEMORY;
-    n->names[n->count++] = memcpy(copy, name, bytes);
-    return 0;
-}
-
-static void names_free(struct reactor *r, struct names *n)
-{
-    for (size_t i = 0; i < n->count; i++)
-        reactor_free(r, n->names[i]);
-    reactor_free(r, n->names);
-}
-
-static int names_read(struct reactor *r, struct names *n, DIR *directory)
-{
-    int rc = 0;
-    while (rc == 0) {
-        errno = 0;
-        const struct dirent *entry = readdir(directory);
-        if (!entry)
-            return errno ? -errno : 0;
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            rc = names_add(r, n, entry->d_name);
-    }
-    return rc;
-}
-
-static int by_bytes(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-int directory_list(struct reactor *r, const char *path, int (*each)(void *context, const char *name),
-                   void *context)
-{
-    struct names n = {0};
-    DIR *directory = opendir(path);
-    if (!directory)
-        return -errno;
-    int rc = names_read(r, &n, directory);
-    closedir(directory);
-    if (rc == 0 && n.count > 0)
-        qsort(n.names, n.count, sizeof *n.names, by_bytes);
-    for (size_t i = 0; rc == 0 && i < n.count; i++)
-        rc = each(context, n.names[i]);
-    names_free(r, &n);
     return rc;
 }
 

@@ -1,11 +1,12 @@
 /* process.h - the cores of this process together: what they share while they start and stop. Internal to
- * run.c and channel.c. */
+ * run.c, channel.c and listing.c. */
 #ifndef REACTOR_URING_PROCESS_H
 #define REACTOR_URING_PROCESS_H
 
 #include "reactor/uring/uring.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 enum { WHY_BYTES = 256 };
 
@@ -23,6 +24,7 @@ struct process {
     reactor_main_fn *main;
     void *context;
     struct reactor **cores;
+    cpu_set_t cpus; /* that the process may use, its cores not yet pinned */
     struct gate gate;
     int first_error; /* written under the gate's lock */
     char why[WHY_BYTES];

@@ -230,6 +230,7 @@ static void *core_thread(void *argument)
     listeners_close_all(r);
     sockets_close_all(r);
     files_close_all(r);
+    listings_drop_all(r);
     gate_pass(p);
     if (!atomic_load(&p->is_abandoned)) /* else with the process: a write may still come to its end */
         locks_close_all(r);
@@ -255,6 +256,7 @@ static struct reactor *reactor_new(struct process *p, unsigned core)
     r->signal_fd = -1;
     list_init(&r->files);
     list_init(&r->locks);
+    list_init(&r->listings);
     sockets_init(r);
     return r;
 }
@@ -307,10 +309,9 @@ static void run_cores(struct process *p)
 struct settings {
     sigset_t mask;
     struct sigaction pipe;
-    cpu_set_t cpus;
 };
 
-static void settings_take(struct settings *s)
+static void settings_take(struct process *p, struct settings *s)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -319,12 +320,12 @@ static void settings_take(struct settings *s)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     pthread_sigmask(SIG_BLOCK, &set, &s->mask);
     sigaction(SIGPIPE, &ignore, &s->pipe);
-    pthread_getaffinity_np(pthread_self(), sizeof s->cpus, &s->cpus);
+    pthread_getaffinity_np(pthread_self(), sizeof p->cpus, &p->cpus);
 }
 
-static void settings_restore(const struct settings *s)
+static void settings_restore(const struct process *p, const struct settings *s)
 {
-    pthread_setaffinity_np(pthread_self(), sizeof s->cpus, &s->cpus);
+    pthread_setaffinity_np(pthread_self(), sizeof p->cpus, &p->cpus);
     sigaction(SIGPIPE, &s->pipe, NULL);
     pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
 }
@@ -364,11 +365,11 @@ int reactor_run(const struct reactor_options *options, reactor_main_fn *main, vo
     struct settings before;
     rc = process_init(&p);
     if (rc == 0) {
-        settings_take(&before);
+        settings_take(&p, &before);
         run_cores(&p);
         if (p.first_error == 0)
             drop_repeated_requests();
-        settings_restore(&before);
+        settings_restore(&p, &before);
         rc = p.first_error;
     }
     if (rc && why_bytes > 0)

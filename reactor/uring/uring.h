@@ -84,6 +84,7 @@ struct reactor {
     struct sockets sockets;
     struct list files;
     struct list locks;
+    struct list listings; /* under way */
     int signal_fd;
     struct completion signal_completion;
 };
@@ -137,11 +138,13 @@ void ring_submit(struct reactor *r);
  * enter. */
 void ring_turn(struct reactor *r, bool may_sleep, uint64_t timeout_ns);
 
-/* ---- file.c, directory.c ---- */
+/* ---- file.c, directory.c, listing.c ---- */
 
 /* When a core ends: what is open is closed. */
 void files_close_all(struct reactor *r);
 void locks_close_all(struct reactor *r);
+/* What still reads a directory goes on and ends by itself. */
+void listings_drop_all(struct reactor *r);
 
 /* ---- buffers.c ---- */
 

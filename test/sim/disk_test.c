@@ -260,7 +260,7 @@ TEST(what_is_in_flight_is_pending_and_after_a_kill_made_in_part)
 {
     struct rig rig;
     unsigned whole = 0, none = 0, part = 0;
-    rig_open(&rig, 6);
+    rig_open(&rig, 7);
     rig_run(&rig, start_burst);
     CU_ASSERT_EQUAL(sim_disk_pending_count(rig.disk), 1 + 2 * RIG_PAGES); /* a name, sizes and writes */
     CU_ASSERT_EQUAL(disk_bytes(rig.disk, "a"), 0);
