@@ -1,14 +1,16 @@
 /* cache.c - the block cache of a shard; see cache.h for the picture.
  *
- *   frame:   free --cache_read--> loading --load ok--> ready --hand takes it, unpinned--> free
- *                                    |                                                     ^
- *                                    +------------------ load failed ----------------------+
+ *   frame:   free --cache_read--> loading --load ok--> ready --hand takes it, unpinned---------> free
+ *                                    |                   |                                     ^ ^
+ *                                    |                   +--cache_forget--> forgotten, unpinned+ |
+ *                                    +---------------------- load failed ------------------------+
  *
  * Only ready frames are in the queue and can be evicted; loading ones are in the index, so that others find
- * them and wait. Memory of one-unit blocks comes in slabs of 32; a larger block has an allocation of its own.
- * When a larger block needs room and the hand finds a small one, the whole slab of that one is emptied and
- * given back: so the budget moves between small and large blocks as the load does, and memory stays within it
- * to the byte of the sums kept here. A large block that goes for one of its size leaves it its memory. */
+ * them and wait. Forgotten ones are in neither: they last as long as their pins. Memory of one-unit blocks
+ * comes in slabs of 32; a larger block has an allocation of its own. When a larger block needs room and the
+ * hand finds a small one, the whole slab of that one is emptied and given back: so the budget moves between
+ * small and large blocks as the load does, and memory stays within it to the byte of the sums kept here. A
+ * large block that goes for one of its size leaves it its memory. */
 #include "engine/cache.h"
 
 #include <string.h>
@@ -28,7 +30,7 @@ static_assert((int)CACHE_UNIT_BYTES == (int)FILE_ALIGNMENT, "a read goes straigh
 #define SLAB_ALL_FREE UINT32_MAX
 static_assert(SLAB_UNITS == 32, "one bit of a u32 a unit");
 
-enum frame_state { FRAME_FREE, FRAME_LOADING, FRAME_READY };
+enum frame_state { FRAME_FREE, FRAME_LOADING, FRAME_READY, FRAME_FORGOTTEN };
 
 /* One task that waits for another's read. On that task's stack. */
 struct waiter {
@@ -211,11 +213,11 @@ static void give_large_back(struct cache *c, const struct frame *f)
     c->block_bytes -= (uint64_t)f->units * CACHE_UNIT_BYTES;
 }
 
-static void frame_release(struct cache *c, uint32_t frame)
+/* Requires: the index does not have it. */
+static void frame_give_back(struct cache *c, uint32_t frame)
 {
     struct frame *f = &c->frames[frame];
     ASSERT(f->pins == 0 && !f->waiters);
-    index_remove(c, frame);
     if (f->slab != NONE) {
         struct slab *s = &c->slabs[f->slab];
         s->free_mask |= UINT32_C(1) << ((size_t)(f->data - s->memory) / CACHE_UNIT_BYTES);
@@ -228,6 +230,12 @@ static void frame_release(struct cache *c, uint32_t frame)
     *f = (struct frame){.newer = c->frame_free};
     c->frame_free = frame;
     c->counters.blocks--;
+}
+
+static void frame_release(struct cache *c, uint32_t frame)
+{
+    index_remove(c, frame);
+    frame_give_back(c, frame);
 }
 
 /* ---- queue ---- */
@@ -506,7 +514,8 @@ static int share_read(struct cache *c, uint32_t frame, struct cache_pin *pin)
     c->counters.shared++;
     int rc = event_wait(c->r, &w.event, EVENT_FOREVER);
     if (rc == 0)
-        *pin = (struct cache_pin){.cache = c, .data = c->frames[frame].data, .frame = frame};
+        *pin =
+            (struct cache_pin){.cache = c, .data = c->frames[frame].data, .frame = frame, .is_fresh = true};
     return rc;
 }
 
@@ -542,7 +551,7 @@ static int read_past(struct cache *c, struct cache_block block, cache_load_fn *l
         reactor_free(c->r, memory);
         return rc;
     }
-    *pin = (struct cache_pin){.cache = c, .data = memory, .private_memory = memory};
+    *pin = (struct cache_pin){.cache = c, .data = memory, .private_memory = memory, .is_fresh = true};
     return 0;
 }
 
@@ -568,6 +577,7 @@ int cache_read(struct cache *c, struct cache_block block, cache_load_fn *load, v
     end_load(c, frame, rc);
     if (rc == 0)
         pin_frame(c, frame, pin);
+    pin->is_fresh = rc == 0;
     return rc;
 }
 
@@ -576,10 +586,25 @@ void cache_unpin(struct cache_pin *pin)
     if (pin->private_memory) {
         reactor_free(pin->cache->r, pin->private_memory);
     } else if (pin->cache) {
-        ASSERT(pin->cache->frames[pin->frame].pins > 0);
-        pin->cache->frames[pin->frame].pins--;
+        struct frame *f = &pin->cache->frames[pin->frame];
+        ASSERT(f->pins > 0);
+        if (--f->pins == 0 && f->state == FRAME_FORGOTTEN)
+            frame_give_back(pin->cache, pin->frame);
     }
     *pin = (struct cache_pin){0};
+}
+
+void cache_forget(struct cache *c, struct cache_block block)
+{
+    uint32_t frame = c->slots[index_find(c, block.table, block.position)].frame;
+    if (frame == NONE || c->frames[frame].state != FRAME_READY)
+        return; /* what is being read comes from the disk */
+    queue_remove(c, frame);
+    index_remove(c, frame);
+    c->frames[frame].state = FRAME_FORGOTTEN;
+    c->counters.forgotten++;
+    if (c->frames[frame].pins == 0)
+        frame_give_back(c, frame);
 }
 
 struct cache_counters cache_counters(const struct cache *c)

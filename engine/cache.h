@@ -30,6 +30,7 @@ struct cache_counters {
     uint64_t shared; /* waited for a read that was under way */
     uint64_t evictions;
     uint64_t bypasses;   /* found no room and were not kept */
+    uint64_t forgotten;  /* by cache_forget */
     uint64_t hand_steps; /* past frames that stay */
     uint64_t bytes;      /* of memory now, all of it */
     uint64_t blocks;     /* now */
@@ -48,6 +49,7 @@ struct cache_pin {
     const uint8_t *data;
     uint8_t *private_memory; /* not null when the block is this pin's alone */
     uint32_t frame;
+    bool is_fresh; /* the block was read for this pin, or while it waited */
 };
 
 /* `budget_bytes` below CACHE_BUDGET_BYTES_MIN is taken as that. It is also the most that cache_resize can
@@ -61,8 +63,8 @@ void cache_resize(struct cache *c, uint64_t budget_bytes);
 /* Outside of reads. Returns: there is more to give back. */
 MUST_CHECK bool cache_trim(struct cache *c);
 
-/* Returns: the block, which stays until the caller waits or cache_read is called by anyone; null when it is
- * not there (or still being read). */
+/* Returns: the block, which stays until the caller waits or cache_read is called by anyone, or cache_forget
+ * for it; null when it is not there (or still being read). */
 const uint8_t *cache_get(struct cache *c, struct cache_block block);
 
 /* Reads a block from its file into `to` and verifies it. Waits. */
@@ -74,6 +76,10 @@ typedef int cache_load_fn(void *context, struct cache_block block, uint8_t *to);
 MUST_CHECK int cache_read(struct cache *c, struct cache_block block, cache_load_fn *load, void *context,
                           struct cache_pin *pin);
 void cache_unpin(struct cache_pin *pin); /* Does nothing for a pin of nothing; `*pin` is zeroed. */
+
+/* For a block that was found bad: should it be there, it is not any more, and who asks next reads it. Those
+ * who have it pinned keep it as it is. */
+void cache_forget(struct cache *c, struct cache_block block);
 
 struct cache_counters cache_counters(const struct cache *c);
 

@@ -169,6 +169,7 @@ static int give_out_separated(struct engine_cursor *c, struct record *out)
         out->flags &= (uint8_t)~RECORD_SEPARATED;
         return ENGINE_CURSOR_RECORD;
     }
+    c->values.is_suspicion = merge_is_stale(&c->merge);
     int rc = value_reader_resolve(&c->values, out);
     if (rc) {
         MARK(scan_meets_a_value_that_cannot_be_read);
@@ -178,16 +179,28 @@ static int give_out_separated(struct engine_cursor *c, struct record *out)
     return ENGINE_CURSOR_RECORD;
 }
 
-static int give_out(struct engine_cursor *c, struct record *out)
+static int give_out_as_it_is(struct engine_cursor *c, struct record *out)
 {
     if (out->flags & RECORD_SEPARATED)
         return give_out_separated(c, out);
     c->value_bytes += out->value.bytes;
     if (!entry_verify(out)) {
-        c->engine->counters.corruptions++;
+        c->engine->counters.corruptions += !merge_is_stale(&c->merge);
         return TORC_E_CORRUPT;
     }
     return merge_is_of_memtable(&c->merge) ? copy_out(c, out) : ENGINE_CURSOR_RECORD;
+}
+
+static int give_out(struct engine_cursor *c, struct record *out)
+{
+    for (;;) { /* twice at most: what was read again is not stale */
+        int rc = give_out_as_it_is(c, out);
+        if (__builtin_expect(rc != TORC_E_CORRUPT, 1))
+            return rc;
+        rc = merge_read_again(&c->merge, out);
+        if (rc != 1)
+            return rc ? rc : TORC_E_CORRUPT;
+    }
 }
 
 static bool is_beyond(const struct engine_cursor *c, const struct record *record)

@@ -679,6 +679,7 @@ struct engine_counters engine_counters(const struct engine *e)
     c.disk_full_refusals += w.refusals;
     c.cache_hits = cache.hits;
     c.cache_misses = cache.misses;
+    c.bad_blocks = cache.forgotten;
     struct row_cache_counters rows = row_cache_counters(e->rows);
     c.row_cache_hits = rows.hits;
     c.row_cache_misses = rows.misses;

@@ -245,6 +245,18 @@ int merge_next(struct merge *m, struct record *out)
     return 1;
 }
 
+int merge_read_again(struct merge *m, struct record *out)
+{
+    ASSERT(m->given);
+    if (!merge_is_stale(m))
+        return 0;
+    int rc = merge_source_read_again(m->given);
+    if (rc < 0)
+        return fail(m, m->given, rc);
+    *out = m->given->current;
+    return rc;
+}
+
 struct slice merge_entry(const struct merge *m)
 {
     ASSERT(m->given);

@@ -26,8 +26,8 @@ struct merge {
     uint32_t count;
     uint32_t capacity;
     bool is_backward;
-    const struct merge_source *given; /* whose record was given out last; null: none */
-    struct merge_place place;         /* of that record, or whose error it is */
+    struct merge_source *given; /* whose record was given out last; null: none */
+    struct merge_place place;   /* of that record, or whose error it is */
     int error; /* comes again until a seek: nothing is passed over, so nothing older takes its place */
 };
 
@@ -70,6 +70,17 @@ MUST_CHECK int merge_next(struct merge *m, struct record *out);
 /* The encoded bytes of the record that merge_next has just given out, of a memtable or a table alike; they
  * live as long as it does. Requires: merge_next has returned 1. */
 struct slice merge_entry(const struct merge *m);
+
+/* Waits. For a record given out last that proves bad. Returns: 1 when it was of a block that may have gone
+ * bad in memory, with the disk's in *out, valid as that was; 0 when nothing better is to be had; or an error,
+ * which comes again. */
+MUST_CHECK int merge_read_again(struct merge *m, struct record *out);
+
+/* May the record given out last have gone bad in memory? Then merge_read_again may help. */
+static inline bool merge_is_stale(const struct merge *m)
+{
+    return m->given && !m->given->memtable && m->given->cursor.is_stale;
+}
 
 /* The record given out last is of a memtable: a write may change it. */
 static inline bool merge_is_of_memtable(const struct merge *m)

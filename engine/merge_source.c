@@ -244,6 +244,17 @@ int merge_source_seek(struct merge_source *s, const struct record_key *to)
     return s->memtable ? seek_memtable(s, to) : seek_run(s, to);
 }
 
+int merge_source_read_again(struct merge_source *s)
+{
+    ASSERT(!s->memtable && s->state == SOURCE_STANDS);
+    uint64_t hash = table_key_hash(&s->current.key);
+    uint16_t vnode = s->current.key.vnode;
+    int rc = table_cursor_read_again(&s->cursor, &s->current);
+    if (rc != 1)
+        return rc;
+    return s->current.key.vnode == vnode && table_key_hash(&s->current.key) == hash ? 1 : TORC_E_CORRUPT;
+}
+
 int merge_source_advance(struct merge_source *s)
 {
     ASSERT(s->state == SOURCE_STANDS);

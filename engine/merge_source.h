@@ -57,6 +57,11 @@ MUST_CHECK int merge_source_seek(struct merge_source *s, const struct record_key
 /* Waits. To the next record. Requires: it stands on one. */
 MUST_CHECK int merge_source_advance(struct merge_source *s);
 
+/* Waits. What a run of tables stands on came out of the cache, maybe, and went bad there: reads it from the
+ * disk. Returns: 1 when it is another now, with the same key; 0 when it is not; TORC_E_CORRUPT when it has
+ * another key, for then it was given out in the wrong place; or an error. */
+MUST_CHECK int merge_source_read_again(struct merge_source *s);
+
 /* What a memtable holds at a place may have been written over since; its key is the same, but may be
  * elsewhere. Makes `current` what is there now; it stays so until a wait or a write. */
 static inline void merge_source_read(struct merge_source *s)

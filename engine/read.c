@@ -42,10 +42,26 @@ static int judge(struct engine *e, bool is_found, const struct record *record, u
             ASSERT(!record_is_live(record, now_ms));
             return ENGINE_ABSENT;
         }
-        e->counters.corruptions++;
         return TORC_E_CORRUPT;
     }
     return record_is_live(record, now_ms) ? ENGINE_FOUND : ENGINE_ABSENT;
+}
+
+/* What is bad in memory only is counted apart: no damage is left when it was read again. */
+static void count_damage(struct engine *e, int answer)
+{
+    if (__builtin_expect(answer == TORC_E_CORRUPT, 0))
+        e->counters.corruptions++;
+}
+
+/* The block that the record is in. The caller holds the set of tables. */
+static void forget_block(const struct table_set *set, const struct record *record)
+{
+    for (uint32_t i = 0; i < set->run_count; i++) {
+        const struct table_ref *t = table_run_find(&set->runs[i], &record->key);
+        if (t)
+            table_forget(t->table, record);
+    }
 }
 
 /* The newest version in the memtables. Returns: found; *is_final when no table can hold a newer one. */
@@ -76,7 +92,7 @@ static bool get_row(struct engine *e, const struct engine_key *k, bool is_found,
     if (!row_cache_get(e->rows, k, &row))
         return false;
     if (__builtin_expect(!entry_header_is_sound(entry_of_decoded(&row).data), 0)) {
-        e->counters.corruptions++;
+        e->counters.bad_rows++;
         row_cache_remove(e->rows, memtable_tag(k->hash));
         return false;
     }
@@ -117,6 +133,17 @@ static int ask_tables(struct engine *e, struct engine_key *k, bool *is_found, st
     return 0;
 }
 
+/* It went bad in memory, or else whoever reads it from the disk will see. */
+static void forget_bad(struct engine *e, const struct engine_key *k, const struct record *record, bool is_row)
+{
+    if (is_row) {
+        e->counters.bad_rows++;
+        row_cache_remove(e->rows, memtable_tag(k->hash));
+    } else {
+        forget_block(e->tables, record);
+    }
+}
+
 static int get_older(struct engine *e, struct engine_key *k, uint64_t now_ms, struct record *out)
 {
     bool is_final;
@@ -135,8 +162,8 @@ static int get_older(struct engine *e, struct engine_key *k, uint64_t now_ms, st
     if (is_separated && record_is_live(out, now_ms))
         return ENGINE_WAITS;
     int answer = judge(e, is_found, out, now_ms);
-    if (__builtin_expect(answer == TORC_E_CORRUPT && is_row && is_of_table, 0)) {
-        row_cache_remove(e->rows, memtable_tag(k->hash));
+    if (__builtin_expect(answer == TORC_E_CORRUPT && is_of_table, 0)) {
+        forget_bad(e, k, out, is_row);
         return ENGINE_WAITS; /* a table has it */
     }
     if (is_of_table && !is_row && !is_separated && answer >= 0)
@@ -144,6 +171,7 @@ static int get_older(struct engine *e, struct engine_key *k, uint64_t now_ms, st
     e->counters.gets++;
     e->counters.gets_memtable += is_found && !is_of_table;
     e->counters.gets_table += is_of_table;
+    count_damage(e, answer);
     return answer;
 }
 
@@ -153,7 +181,9 @@ int engine_get(struct engine *e, struct engine_key *k, uint64_t now_ms, struct r
         return get_older(e, k, now_ms, out);
     e->counters.gets++;
     e->counters.gets_memtable++;
-    return judge(e, true, out, now_ms);
+    int answer = judge(e, true, out, now_ms);
+    count_damage(e, answer);
+    return answer;
 }
 
 /* ---- with waiting ---- */
@@ -164,7 +194,14 @@ struct found {
     struct record record;
     struct engine_hold hold;
     bool is_any;
+    bool is_forgotten; /* it is bad, and so is its block in the cache: the disk's may be better */
 };
+
+/* Is it in a block that was in memory before? Then it may have gone bad there. */
+static bool is_stale(const struct found *f)
+{
+    return f->hold.pin.data && !f->hold.pin.is_fresh;
+}
 
 void engine_release(struct engine *e, struct engine_hold *hold)
 {
@@ -262,7 +299,8 @@ static int fetch_value(struct engine *e, struct found *f, uint64_t now_ms)
     if (!f->is_any || !(f->record.flags & RECORD_SEPARATED) || !record_is_live(&f->record, now_ms) ||
         f->record.version.clock <= e->quarantine_clock)
         return 0;
-    struct value_buffer value = {.spare = f->record.key.key.bytes + f->record.key.subkey.bytes};
+    struct value_buffer value = {.spare = f->record.key.key.bytes + f->record.key.subkey.bytes,
+                                 .is_suspicion = is_stale(f)};
     int rc = values_resolve(e, &f->record, &value);
     if (rc) {
         value_buffer_deinit(e->reactor, &value);
@@ -285,31 +323,58 @@ static void keep_row(struct engine *e, const struct engine_key *k, const struct 
         row_cache_add(e->rows, k, &f->record); /* its value is of a log, and in no block */
 }
 
+/* Waits. Judges what was found, with its value. The caller holds the set of tables. */
+static int serve(struct engine *e, const struct table_set *set, struct found *f, uint64_t now_ms)
+{
+    int rc = fetch_value(e, f, now_ms);
+    bool is_judged = rc == 0; /* else it was counted where the value is */
+    if (is_judged)
+        rc = judge(e, f->is_any, &f->record, now_ms);
+    f->is_forgotten = rc == TORC_E_CORRUPT && is_stale(f);
+    if (f->is_forgotten)
+        forget_block(set, &f->record);
+    else if (is_judged)
+        count_damage(e, rc);
+    return rc;
+}
+
+/* Waits. Returns: what engine_get_wait does, with the record, if any, in `*f`. */
+static int look(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct found *f,
+                bool *is_of_memtable)
+{
+    struct table_set *set = e->tables;
+    struct record newest;
+    bool has_lead = k->lead.tables == set->number;
+    bool is_final = false;
+    *f = (struct found){.is_any = false};
+    int rc = !has_lead && get_memtables(e, k, &newest, &is_final) ? keep(e, f, &newest) : 0;
+    *is_of_memtable = f->is_any;
+    table_set_hold(set);
+    if (rc == 0 && !is_final)
+        rc = has_lead ? follow_lead(e, set, k, f) : search_all(e, set, k, f);
+    if (rc == 0)
+        rc = serve(e, set, f, now_ms);
+    /* Unless a flush was done meanwhile, this is what the tables hold. */
+    if (rc >= 0 && f->is_any && !*is_of_memtable && e->tables == set)
+        keep_row(e, k, f);
+    table_set_release(set);
+    return rc;
+}
+
 int engine_get_wait(struct engine *e, const struct engine_key *k, uint64_t now_ms, struct record *out,
                     struct engine_hold *hold)
 {
-    struct found f = {.is_any = false};
-    struct table_set *set = e->tables;
-    bool has_lead = k->lead.tables == set->number;
-    bool is_final = false;
-    int rc = !has_lead && get_memtables(e, k, out, &is_final) ? keep(e, &f, out) : 0;
-    bool is_of_memtable = f.is_any;
-    *hold = (struct engine_hold){.buffer = NULL};
-    table_set_hold(set);
-    if (rc == 0 && !is_final) {
-        rc = has_lead ? follow_lead(e, set, k, &f) : search_all(e, set, k, &f);
-        if (rc == 0)
-            rc = fetch_value(e, &f, now_ms);
+    struct found f;
+    bool is_of_memtable;
+    int rc = look(e, k, now_ms, &f, &is_of_memtable);
+    if (f.is_forgotten) {
+        engine_release(e, &f.hold);
+        rc = look(e, k, now_ms, &f, &is_of_memtable);
     }
-    if (rc == 0)
-        rc = judge(e, f.is_any, &f.record, now_ms);
-    /* Unless a flush was done meanwhile, this is what the tables hold. */
-    if (rc >= 0 && f.is_any && !is_of_memtable && e->tables == set)
-        keep_row(e, k, &f);
-    table_set_release(set);
     e->counters.gets++;
     e->counters.gets_memtable += is_of_memtable;
     e->counters.gets_table += f.is_any && !is_of_memtable;
+    *hold = (struct engine_hold){.buffer = NULL};
     if (rc == ENGINE_FOUND) {
         *out = f.record;
         *hold = f.hold;

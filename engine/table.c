@@ -4,7 +4,8 @@
  *
  * Opening verifies footer, index and filter as a whole and keeps the last two; data blocks are verified each
  * time they come from the disk. So nothing that was not written by the writer of this very table is ever
- * looked into. */
+ * looked into. A block that is bad in the cache went bad in memory: it is read once more, and says nothing of
+ * the table. */
 #include "engine/filter.h"
 #include "engine/table_internal.h"
 #include "engine/table_output.h"
@@ -322,10 +323,7 @@ static int search_block(struct table *t, const uint8_t *data, uint32_t units, st
         t->counters.false_positives++;
         return TABLE_ABSENT;
     }
-    if (table_block_entry(data, units, entry, out, &bytes))
-        return TABLE_FOUND;
-    t->counters.corruptions++;
-    return TORC_E_CORRUPT;
+    return table_block_entry(data, units, entry, out, &bytes) ? TABLE_FOUND : TORC_E_CORRUPT;
 }
 
 int table_get_cached(struct table *t, struct table_wanted wanted, struct record *out, uint32_t *block)
@@ -336,7 +334,11 @@ int table_get_cached(struct table *t, struct table_wanted wanted, struct record 
         return TABLE_ABSENT;
     struct table_place place = table_place_at(t, *block);
     const uint8_t *data = cache_get(t->cache, place.block);
-    return data ? search_block(t, data, place.block.units, wanted, out) : TABLE_WAITS;
+    int answer = data ? search_block(t, data, place.block.units, wanted, out) : TABLE_WAITS;
+    if (__builtin_expect(answer != TORC_E_CORRUPT, 1))
+        return answer;
+    cache_forget(t->cache, place.block);
+    return TABLE_WAITS;
 }
 
 int table_get_block(struct table *t, struct table_wanted wanted, uint32_t block, struct record *out,
@@ -347,9 +349,29 @@ int table_get_block(struct table *t, struct table_wanted wanted, uint32_t block,
     if (rc)
         return rc;
     rc = search_block(t, pin->data, place.block.units, wanted, out);
+    if (rc == TORC_E_CORRUPT && !pin->is_fresh) {
+        cache_forget(t->cache, place.block);
+        cache_unpin(pin);
+        rc = table_pin_block(t, place, pin);
+        if (rc)
+            return rc;
+        rc = search_block(t, pin->data, place.block.units, wanted, out);
+    }
+    t->counters.corruptions += rc == TORC_E_CORRUPT;
     if (rc != TABLE_FOUND)
         cache_unpin(pin);
     return rc;
+}
+
+void table_forget(struct table *t, const struct record *record)
+{
+    if (t->is_unreadable || t->index.block_count == 0)
+        return;
+    struct table_place place = table_place_at(t, table_index_find(&t->index, &record->key));
+    const uint8_t *data = cache_get(t->cache, place.block);
+    size_t at = (uintptr_t)record->key.key.data - (uintptr_t)data;
+    if (data && at < (size_t)place.block.units * TABLE_UNIT_BYTES)
+        cache_forget(t->cache, place.block);
 }
 
 int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,

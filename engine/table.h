@@ -148,20 +148,25 @@ struct table_wanted {
     uint64_t hash;
 };
 
-/* Never waits. Asks the filter first. Returns: an enum table_answer or TORC_E_CORRUPT. `*out` points into the
- * cache and lives until the caller waits or cache_read is called by anyone. The record's own checksum is the
- * caller's to verify (entry_verify); the header of its entry was. With TABLE_WAITS `*block` is the number of
- * the block that is not in memory. */
+/* Never waits. Asks the filter first. Returns: an enum table_answer; of a stand-in TORC_E_CORRUPT. `*out`
+ * points into the cache and lives until the caller waits or cache_read is called by anyone. The record's own
+ * checksum is the caller's to verify (entry_verify); the header of its entry was. With TABLE_WAITS `*block`
+ * is the number of the block that is not in memory, or was found bad there and is not any more. */
 MUST_CHECK int table_get_cached(struct table *t, struct table_wanted wanted, struct record *out,
                                 uint32_t *block);
 
-/* Waits. As table_get_cached, reading the block if need be; never TABLE_WAITS. When found, `*out` lives until
- * cache_unpin of `*pin`; otherwise `*pin` is a pin of nothing. */
+/* Waits. As table_get_cached, reading the block if need be, and once more when it is bad and was in memory
+ * before; never TABLE_WAITS. When found, `*out` lives until cache_unpin of `*pin`; otherwise `*pin` is a pin
+ * of nothing. */
 MUST_CHECK int table_get(struct table *t, const struct record_key *key, uint64_t hash, struct record *out,
                          struct cache_pin *pin);
 /* Waits. As table_get, without another look at filter and index: `block` is what table_get_cached gave. */
 MUST_CHECK int table_get_block(struct table *t, struct table_wanted wanted, uint32_t block,
                                struct record *out, struct cache_pin *pin);
+
+/* For a record whose checksum is wrong: is it in a block of the cache, that block is read again by whoever
+ * needs it next. Its key is the one it was asked for. */
+void table_forget(struct table *t, const struct record *record);
 
 /* ---- in order ---- */
 
@@ -215,6 +220,8 @@ struct table_cursor {
     uint32_t entry;           /* in it, the next to be given out by table_cursor_next */
     uint32_t entry_count;     /* in it; 0 when it is not there yet */
     bool is_fresh;            /* the current block came from the disk for this cursor and was verified then */
+    bool is_stale;            /* it was in the cache before: it may have gone bad there */
+    uint32_t given;           /* the entry given out last */
     const uint8_t *data;      /* the current block, as it is in memory */
     uint32_t data_units;
     struct table_window copy;        /* memory for a block out of the cache or unpacked */
@@ -248,6 +255,11 @@ static inline struct slice table_cursor_entry(const struct table_cursor *c)
 {
     return c->latest;
 }
+
+/* Waits. Of the record that was given out last, when it is of a block that was in the cache before: what the
+ * disk has of it. Returns: 1 with *out as of table_cursor_next; 0 when that is what was given out; or an
+ * error. */
+MUST_CHECK int table_cursor_read_again(struct table_cursor *c, struct record *out);
 
 /* Waits. Stands behind the last record whose key is below `key`, wherever it stood; null: behind the last
  * record of all. table_cursor_previous gives that record, table_cursor_next the one after it. */

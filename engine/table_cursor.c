@@ -8,7 +8,8 @@
  * scan begins with one block through the cache, because many scans are short and come again; then it reads
  * ahead twice as much each time, but takes a copy of a block from the cache when it is there. Going
  * backward, the window ends with the block that is wanted instead of beginning with it. Blocks of a
- * compressed table are unpacked one at a time.
+ * compressed table are unpacked one at a time. When a block of the cache proves bad, it is read from the
+ * file: once, and where the cursor stands is not changed by it.
  *
  * A cursor stands between two records: c->entry of c->block is the one after it. Before the first block is
  * loaded, and behind the last one, entry and entry_count are 0. */
@@ -66,6 +67,7 @@ static int copy_from_cache(struct table_cursor *c, struct table_place place)
     if (rc)
         return rc;
     memcpy(c->copy.memory, pin.data, (size_t)place.block.units * TABLE_UNIT_BYTES);
+    c->is_stale = !pin.is_fresh;
     cache_unpin(&pin);
     c->data = c->copy.memory;
     c->is_fresh = false;
@@ -179,6 +181,7 @@ static int take_from_window(struct table_cursor *c, struct table_place place, un
     int rc = table_check_block(c->table, data, place, !(load & LOAD_SEEK));
     c->data = data;
     c->is_fresh = true;
+    c->is_stale = false;
     return rc == 0 && table_is_packed(c->table, place) ? unpack(c, data, place) : rc;
 }
 
@@ -386,14 +389,50 @@ static int retreat(struct table_cursor *c)
     return 1;
 }
 
+static bool decode_entry(struct table_cursor *c, uint32_t entry, struct record *out)
+{
+    return c->is_fresh ? table_block_fresh_entry(c->data, c->data_units, entry, out, &c->latest)
+                       : table_block_entry(c->data, c->data_units, entry, out, &c->latest);
+}
+
+/* Waits. Takes the current block from the file instead of from the cache. Where the cursor stands was found
+ * in the other one: with another count of entries it would be elsewhere, and only a seek knows where. */
+static __attribute__((noinline)) int reload_block(struct table_cursor *c)
+{
+    struct table_place place = table_place_at(c->table, c->block);
+    cache_forget(c->table->cache, place.block);
+    int rc = copy_from_cache(c, place);
+    if (rc)
+        return rc;
+    return table_block_count(c->data, c->data_units) == c->entry_count ? 0 : TORC_E_CORRUPT;
+}
+
+/* Waits when the entry is bad. */
 static int give_out(struct table_cursor *c, uint32_t entry, struct record *out)
 {
-    if (c->is_fresh ? table_block_fresh_entry(c->data, c->data_units, entry, out, &c->latest)
-                    : table_block_entry(c->data, c->data_units, entry, out, &c->latest))
-        return 1;
-    c->table->counters.corruptions++;
-    c->error = TORC_E_CORRUPT;
-    return c->error;
+    c->given = entry;
+    while (!decode_entry(c, entry, out)) { /* twice at most: what was read again is not stale */
+        if (!c->is_stale) {
+            c->table->counters.corruptions++;
+            return TORC_E_CORRUPT;
+        }
+        int rc = reload_block(c);
+        if (rc)
+            return rc;
+    }
+    return 1;
+}
+
+int table_cursor_read_again(struct table_cursor *c, struct record *out)
+{
+    if (!c->is_stale)
+        return 0;
+    uint32_t entry = c->entry;
+    c->error = reload_block(c);
+    c->entry = c->given;
+    int rc = table_cursor_next(c, out);
+    c->entry = entry;
+    return rc;
 }
 
 /* Waits. Returns: as table_cursor_next. */

@@ -68,7 +68,7 @@ MUST_CHECK int table_check_block(struct table *t, const uint8_t *data, struct ta
 MUST_CHECK int table_unpack_block(struct table *t, struct table_unpacker *u, const uint8_t *data,
                                   struct table_place place, uint8_t *to);
 
-/* Waits. Pins a block, read by table_read_block if it is not there. */
+/* Waits. Pins a block, read by table_read_block if it is not there. On error it is a pin of nothing. */
 MUST_CHECK int table_pin_block(struct table *t, struct table_place place, struct cache_pin *pin);
 
 #endif

@@ -104,7 +104,7 @@ int values_resolve(struct engine *e, struct record *record, struct value_buffer 
         rc = TORC_E_CORRUPT;
     if (rc == 0)
         rc = value_accept(record, &p, buffer->data + (value_offset(&p) - x.begin));
-    return note(e, f, &p, rc, DISK_FOREGROUND);
+    return buffer->is_suspicion && rc == TORC_E_CORRUPT ? rc : note(e, f, &p, rc, DISK_FOREGROUND);
 }
 
 /* ---- many, forward ---- */
@@ -238,5 +238,5 @@ int value_reader_resolve(struct value_reader *v, struct record *record)
     if (rc == 0)
         rc = end <= w->end ? value_accept(record, &p, w->buffer.data + (value_offset(&p) - w->begin))
                            : TORC_E_CORRUPT;
-    return note(v->engine, f, &p, rc, v->class);
+    return v->is_suspicion && rc == TORC_E_CORRUPT ? rc : note(v->engine, f, &p, rc, v->class);
 }

@@ -37,7 +37,8 @@ MUST_CHECK int value_accept(struct record *record, const struct value_pointer *p
 struct value_buffer {
     uint8_t *data;
     size_t capacity;
-    size_t spare; /* bytes that stay free for the caller at the end: data + capacity - spare */
+    size_t spare;      /* bytes that stay free for the caller at the end: data + capacity - spare */
+    bool is_suspicion; /* the pointer may have gone bad in memory: the file is not blamed */
 };
 void value_buffer_deinit(struct reactor *r, struct value_buffer *b);
 
@@ -65,6 +66,7 @@ struct value_reader {
     uint32_t window_count;
     uint64_t ahead_bytes_max;
     uint64_t turn;
+    bool is_suspicion;            /* as that of a buffer */
     struct value_window *windows; /* null before the first value */
 };
 

@@ -275,6 +275,8 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "value_bytes_removed", n->value_bytes_removed);
     json_number(j, "user_bytes", n->user_bytes);
     json_number(j, "corruptions", n->corruptions);
+    json_number(j, "bad_rows", n->bad_rows);
+    json_number(j, "bad_blocks", n->bad_blocks);
     json_number(j, "quarantined", n->quarantined);
     json_number(j, "scrub_passes", n->scrub_passes);
     json_number(j, "scrubbed_bytes", n->scrubbed_bytes);

@@ -182,6 +182,58 @@ TEST_IN_REACTOR(when_all_is_pinned_a_block_is_read_past_the_cache)
     cache_close(c);
 }
 
+TEST_IN_REACTOR(a_forgotten_block_is_read_again_and_lasts_for_those_who_have_it_pinned)
+{
+    static const uint32_t units[] = {1, 3};
+    struct cache *c = NULL;
+    struct source s = {.r = r};
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, BUDGET, &c), 0);
+    uint64_t bytes = cache_counters(c).bytes;
+    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
+        struct cache_block block = block_at(77, units[i]);
+        struct cache_pin first, second, third;
+        CU_ASSERT_EQUAL(cache_read(c, block, load, &s, &first), 0);
+        CU_ASSERT_EQUAL(cache_read(c, block, load, &s, &second), 0);
+        CU_ASSERT_TRUE(first.is_fresh && !second.is_fresh);
+        cache_forget(c, block);
+        cache_forget(c, block);
+        CU_ASSERT_PTR_NULL(cache_get(c, block));
+        CU_ASSERT_EQUAL(cache_read(c, block, load, &s, &third), 0);
+        CU_ASSERT_TRUE(third.is_fresh && third.data != first.data);
+        CU_ASSERT_EQUAL(cache_counters(c).blocks, 2);
+        CU_ASSERT_EQUAL(first.data[0], 77);
+        cache_unpin(&first);
+        CU_ASSERT_EQUAL(second.data[0], 77);
+        cache_unpin(&second);
+        CU_ASSERT_EQUAL(cache_counters(c).blocks, 1);
+        cache_unpin(&third);
+        cache_forget(c, block);
+        CU_ASSERT_EQUAL(cache_counters(c).blocks, 0);
+        CU_ASSERT_EQUAL(cache_counters(c).bytes, bytes);
+        CU_ASSERT_EQUAL(cache_counters(c).forgotten, 2 * (i + 1));
+        CU_ASSERT_EQUAL(s.loads, 2 * (i + 1));
+    }
+    cache_close(c);
+}
+
+static void forget_meanwhile(struct reactor *r, void *argument)
+{
+    (void)r;
+    cache_forget(argument, block_at(5, 1));
+}
+
+TEST_IN_REACTOR(a_block_that_is_being_read_is_not_forgotten)
+{
+    struct cache *c = NULL;
+    struct source s = {.r = r, .yields = 5};
+    CU_ASSERT_EQUAL_FATAL(cache_open(r, BUDGET, &c), 0);
+    CU_ASSERT_EQUAL(task_spawn(r, forget_meanwhile, c), 0);
+    CU_ASSERT_EQUAL(read_block(c, &s, 5, 1), 0);
+    CU_ASSERT_TRUE(is_cached(c, 5, 1));
+    CU_ASSERT_EQUAL(cache_counters(c).forgotten, 0);
+    cache_close(c);
+}
+
 struct reader {
     struct cache *c;
     struct source *s;

@@ -243,28 +243,6 @@ TEST_IN_REACTOR(row_that_went_bad_in_memory_is_read_again)
     engine_rig_free(rig);
 }
 
-/* A block of the cache does not show what its record has become, until it is read. */
-TEST_IN_REACTOR(record_that_went_bad_in_a_cached_block_becomes_no_row)
-{
-    char memory[RIG_KEY_BYTES_MAX];
-    struct record record;
-    struct engine_key k;
-    struct record_key key = begin_with_7_in_a_table(r, memory);
-    engine_key_init(rig->engine, &k, &key);
-    (void)end_get(&k);
-    row_cache_clear(rig->engine->rows);
-    CU_ASSERT_EQUAL_FATAL(engine_get(rig->engine, &k, 0, &record), ENGINE_FOUND);
-    row_cache_clear(rig->engine->rows);
-    *(uint8_t *)(uintptr_t)record.value.data ^= 1;
-    CU_ASSERT_EQUAL(engine_get(rig->engine, &k, 0, &record), TORC_E_CORRUPT);
-    CU_ASSERT(!row_cache_get(rig->engine->rows, &k, &record));
-    struct engine_hold hold;
-    CU_ASSERT_EQUAL(engine_get_wait(rig->engine, &k, 0, &record, &hold), TORC_E_CORRUPT);
-    CU_ASSERT(!row_cache_get(rig->engine->rows, &k, &record));
-    engine_rig_close(rig);
-    engine_rig_free(rig);
-}
-
 TEST_IN_REACTOR(engine_takes_the_largest_records_through_flushes)
 {
     rig = engine_rig_make();
