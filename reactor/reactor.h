@@ -305,8 +305,9 @@ struct reactor_counters {
     uint64_t sleeps;
     uint64_t messages_sent;
     uint64_t wakeups_sent;
-    uint64_t allocations; /* calls of reactor_alloc* and of a growing reactor_realloc */
-    uint64_t heap_bytes;  /* allocated now */
+    uint64_t wakeups_refused; /* by the kernel; each is sent again */
+    uint64_t allocations;     /* calls of reactor_alloc* and of a growing reactor_realloc */
+    uint64_t heap_bytes;      /* allocated now */
     uint64_t tasks_spawned;
     uint64_t tasks_alive;
     uint64_t stalls; /* slices longer than REACTOR_SLICE_NS */

@@ -96,6 +96,7 @@ static void on_refused(struct completion *c, int32_t result, uint32_t flags)
     struct channel_ends *e = &r->channels;
     (void)result;
     (void)flags;
+    r->core.counters.wakeups_refused++;
     atomic_store_explicit(&r->process->cores[w->core]->channels.is_sleeping, true, memory_order_relaxed);
     if (w->is_due || ++w->tries > WAKE_TRIES_MAX)
         return;

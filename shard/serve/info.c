@@ -211,6 +211,7 @@ static void write_reactor(struct json *j, const struct info_core *c)
     json_number(j, "sleeps", n->sleeps);
     json_number(j, "messages_sent", n->messages_sent);
     json_number(j, "wakeups_sent", n->wakeups_sent);
+    json_number(j, "wakeups_refused", n->wakeups_refused);
     json_number(j, "tasks_spawned", n->tasks_spawned);
     json_number(j, "tasks_alive", n->tasks_alive);
     json_number(j, "stalls", n->stalls);

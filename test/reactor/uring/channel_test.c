@@ -105,6 +105,7 @@ static int run(struct reactor *r, void *context)
         CU_ASSERT(channel_send(r, 1, &(struct message){.kind = 1}));
     }
     int rc = f->stops ? 0 : event_wait(r, &f->answered, 2 * PATIENCE_NS);
+    CU_ASSERT_EQUAL(reactor_counters(r).wakeups_refused, f->count);
     reactor_stop(r);
     return rc;
 }
