@@ -435,33 +435,31 @@ int table_cursor_read_again(struct table_cursor *c, struct record *out)
     return rc;
 }
 
-/* Waits. Returns: as table_cursor_next. */
-static int give_out_next(struct table_cursor *c, struct record *out)
+/* What came of giving out an entry, when what cannot be read is given up. Yields. Returns: whether this one
+ * is, and the next one is to be tried. */
+static bool is_given_up(struct table_cursor *c, int rc, const struct record *out)
 {
-    int rc = advance(c);
-    return rc == 1 ? give_out(c, c->entry, out) : rc;
-}
-
-/* Waits. The next record that is whole; those before it are given up. Returns: as table_cursor_next. */
-static int give_out_whole(struct table_cursor *c, struct record *out)
-{
-    int rc;
-    while ((rc = advance(c)) == 1) {
-        if (give_out(c, c->entry, out) == 1 && ((out->flags & RECORD_SEPARATED) || entry_verify(out))) {
-            end_loss(c->losses, out->key.vnode);
-            return 1;
-        }
-        lose_entry(c);
-        task_yield_if_due(c->table->r);
+    if (rc == 1 && ((out->flags & RECORD_SEPARATED) || entry_verify(out))) {
+        end_loss(c->losses, out->key.vnode);
+        return false;
     }
-    return rc;
+    if (rc != 1 && rc != TORC_E_CORRUPT) /* at the end; CORRUPT can only be the entry: of blocks, see above */
+        return false;
+    lose_entry(c);
+    task_yield_if_due(c->table->r);
+    return true;
 }
 
 int table_cursor_next(struct table_cursor *c, struct record *out)
 {
+    int rc;
     if (c->error)
         return c->error;
-    int rc = __builtin_expect(c->losses != NULL, 0) ? give_out_whole(c, out) : give_out_next(c, out);
+    do {
+        rc = advance(c);
+        if (rc == 1)
+            rc = give_out(c, c->entry, out);
+    } while (__builtin_expect(c->losses != NULL, 0) && is_given_up(c, rc, out));
     if (rc == 1 && out->key.vnode > c->table->vnode_last)
         return 0;
     c->entry += rc == 1;
