@@ -276,7 +276,8 @@ enum { SOCKET_PARTS_MAX = 64 };
  * the array of parts is copied. Requires: 1 <= count <= SOCKET_PARTS_MAX, no send under way. */
 void socket_send(struct socket *s, const struct slice *parts, unsigned count);
 
-/* Ends the connection. Its buffers may be reused at once only if no send was under way; else `on_closed`
+/* Ends the connection: with a reset when a send is under way, and else in order; what was sent before is
+ * delivered then. Its buffers may be reused at once only if no send was under way; else `on_closed`
  * (may be null) is called with `owner` when the kernel has let go of them: always, once, and never from
  * within this call. Exactly one of socket_close and socket_detach ends a socket's life with its owner. */
 void socket_close(struct socket *s, void (*on_closed)(void *owner));

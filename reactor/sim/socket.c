@@ -316,6 +316,8 @@ static void on_closing_over(struct sim_event *e)
 /* What has come and was not looked at: the ring would have taken it, or not. */
 static enum side_ending draw_ending(const struct socket *s)
 {
+    if (s->sending && !s->sending->is_over)
+        return ENDING_RESET;
     bool is_receiving = s->is_started && !s->is_paused;
     return is_receiving && sim_dice_below(&s->side->connection->dice, 2) ? ENDING_ORDERLY : ENDING_IF_READ;
 }

@@ -369,14 +369,24 @@ static void on_send(struct completion *c, int32_t result, uint32_t flags)
 
 /* ---- leaving ---- */
 
+/* What was sent is cut anyway: a peer that does not read would keep it in the kernel's memory for minutes, and
+ * not hear of the end. When it fails the connection ends in order. */
+static void end_with_reset(int fd)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
 void socket_close(struct socket *s, void (*on_closed)(void *owner))
 {
     ASSERT(!s->is_closing && !s->is_detaching);
     s->is_closing = true;
     s->on_closed = on_closed;
     cancel_receive(s);
-    if (s->is_sending)
+    if (s->is_sending) {
+        end_with_reset(s->fd);
         ring_cancel(s->reactor, &s->send);
+    }
     settle(s);
 }
 
