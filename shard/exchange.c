@@ -34,6 +34,8 @@ struct answer_header {
 int exchange_init(struct shard *s)
 {
     s->exchange = (struct exchange){0};
+    buffer_pool_init(&s->exchange.blocks, s->reactor, sizeof(struct exchange_block) + EXCHANGE_BLOCK_BYTES,
+                     BLOCKS_KEPT_MAX);
     s->exchange.lanes = reactor_alloc_zeroed(s->reactor, s->core_count * sizeof *s->exchange.lanes);
     return s->exchange.lanes ? 0 : TORC_E_NO_MEMORY;
 }
@@ -51,8 +53,7 @@ bool exchange_is_settled(const struct shard *s)
 void exchange_deinit(struct shard *s)
 {
     ASSERT(exchange_is_settled(s));
-    s->exchange.free_unused = s->exchange.free_count;
-    exchange_trim(s);
+    buffer_pool_deinit(&s->exchange.blocks);
     for (unsigned core = 0; core < s->core_count; core++)
         reactor_free(s->reactor, s->exchange.lanes[core].backlog);
     reactor_free(s->reactor, s->exchange.lanes);
@@ -109,20 +110,13 @@ void exchange_send(struct shard *s, unsigned core, const struct message *m)
 
 static struct exchange_block *acquire_block(struct shard *s, uint32_t kind, size_t bytes)
 {
-    struct exchange *x = &s->exchange;
-    struct exchange_block *block = x->free;
-    if (block && bytes <= EXCHANGE_BLOCK_BYTES) {
-        x->free = block->next;
-        x->free_count--;
-        if (x->free_count < x->free_unused)
-            x->free_unused = x->free_count;
-    } else {
-        size_t capacity = bytes > EXCHANGE_BLOCK_BYTES ? bytes : EXCHANGE_BLOCK_BYTES;
-        block = reactor_alloc(s->reactor, sizeof *block + capacity);
-        if (!block)
-            return NULL;
-        block->capacity = (uint32_t)capacity;
-    }
+    size_t capacity = bytes > EXCHANGE_BLOCK_BYTES ? bytes : EXCHANGE_BLOCK_BYTES;
+    struct exchange_block *block = capacity == EXCHANGE_BLOCK_BYTES
+                                       ? buffer_pool_take(&s->exchange.blocks)
+                                       : reactor_alloc(s->reactor, sizeof *block + capacity);
+    if (!block)
+        return NULL;
+    block->capacity = (uint32_t)capacity;
     block->next = NULL;
     block->kind = kind;
     block->count = block->bytes = 0;
@@ -131,27 +125,10 @@ static struct exchange_block *acquire_block(struct shard *s, uint32_t kind, size
 
 static void release_block(struct shard *s, struct exchange_block *block)
 {
-    struct exchange *x = &s->exchange;
-    if (block->capacity != EXCHANGE_BLOCK_BYTES || x->free_count >= BLOCKS_KEPT_MAX) {
+    if (block->capacity == EXCHANGE_BLOCK_BYTES)
+        buffer_pool_give(&s->exchange.blocks, block);
+    else
         reactor_free(s->reactor, block);
-        return;
-    }
-    block->next = x->free;
-    x->free = block;
-    x->free_count++;
-}
-
-void exchange_trim(struct shard *s)
-{
-    struct exchange *x = &s->exchange;
-    for (; x->free_unused > 0; x->free_unused--) {
-        struct exchange_block *block = x->free;
-        ASSERT(block);
-        x->free = block->next;
-        x->free_count--;
-        reactor_free(s->reactor, block);
-    }
-    x->free_unused = x->free_count;
 }
 
 static void send_block(struct shard *s, unsigned core, struct exchange_block **gathering)

@@ -12,6 +12,7 @@
 #ifndef SHARD_EXCHANGE_H
 #define SHARD_EXCHANGE_H
 
+#include "shard/buffer_pool.h"
 #include "shard/request.h"
 
 struct shard;
@@ -62,10 +63,8 @@ struct exchange_lane {
 
 struct exchange {
     struct exchange_lane *lanes; /* one a core */
-    struct exchange_block *free;
-    uint32_t free_count;
-    uint32_t free_unused; /* the fewest that were free since the last trim: so many nobody needed */
-    uint64_t bytes_out;   /* of blocks that other cores hold */
+    struct buffer_pool blocks; /* of EXCHANGE_BLOCK_BYTES */
+    uint64_t bytes_out;        /* of blocks that other cores hold */
 };
 
 MUST_CHECK int exchange_init(struct shard *s);
@@ -89,8 +88,6 @@ void exchange_broadcast(struct shard *s, uint32_t kind, uint64_t word);
 void exchange_receive(struct shard *s, const struct message *m);
 /* Sends the blocks that this turn has filled; in the turn hook. */
 void exchange_flush(struct shard *s);
-/* Gives back the free blocks that nobody has needed since the last call. */
-void exchange_trim(struct shard *s);
 bool exchange_is_congested(const struct shard *s);
 
 #endif

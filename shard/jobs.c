@@ -18,26 +18,23 @@ void jobs_init(struct shard *s)
     s->jobs = (struct jobs){.deadline_ns = DEADLINE_NONE};
     list_init(&s->jobs.queue);
     list_init(&s->jobs.parts);
-    list_init(&s->jobs.free);
+    buffer_pool_init(&s->jobs.free, s->reactor, sizeof(struct job) + JOB_BYTES_KEPT, JOBS_KEPT_MAX);
     list_init(&s->jobs.waiting);
 }
 
 void jobs_deinit(struct shard *s)
 {
     ASSERT(s->jobs.task_count == 0 && s->jobs.queue_count == 0 && s->jobs.bytes == 0);
-    for (struct list *link; (link = list_pop_front(&s->jobs.free));)
-        reactor_free(s->reactor, CONTAINER_OF(link, struct job, link));
+    buffer_pool_deinit(&s->jobs.free);
 }
 
 static struct job *acquire_job(struct shard *s, uint32_t bytes)
 {
     uint32_t capacity = bytes > JOB_BYTES_KEPT ? bytes : JOB_BYTES_KEPT;
-    struct list *link = capacity == JOB_BYTES_KEPT ? list_pop_front(&s->jobs.free) : NULL;
-    struct job *job =
-        link ? CONTAINER_OF(link, struct job, link) : reactor_alloc(s->reactor, sizeof *job + capacity);
+    struct job *job = capacity == JOB_BYTES_KEPT ? buffer_pool_take(&s->jobs.free)
+                                                 : reactor_alloc(s->reactor, sizeof *job + capacity);
     if (!job)
         return NULL;
-    s->jobs.free_count -= link != NULL;
     s->jobs.bytes += sizeof *job + capacity;
     job->capacity = capacity;
     return job;
@@ -46,12 +43,10 @@ static struct job *acquire_job(struct shard *s, uint32_t bytes)
 static void release_job(struct shard *s, struct job *job)
 {
     s->jobs.bytes -= sizeof *job + job->capacity;
-    if (job->capacity != JOB_BYTES_KEPT || s->jobs.free_count >= JOBS_KEPT_MAX) {
+    if (job->capacity == JOB_BYTES_KEPT)
+        buffer_pool_give(&s->jobs.free, job);
+    else
         reactor_free(s->reactor, job);
-        return;
-    }
-    list_push_back(&s->jobs.free, &job->link);
-    s->jobs.free_count++;
 }
 
 /* ---- answers ---- */

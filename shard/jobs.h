@@ -18,6 +18,7 @@
 #define SHARD_JOBS_H
 
 #include "reactor/base/list.h"
+#include "shard/buffer_pool.h"
 #include "shard/request.h"
 
 struct shard;
@@ -28,7 +29,7 @@ enum {
 };
 
 struct job {
-    struct list link;    /* in jobs.queue, jobs.parts or jobs.free */
+    struct list link;    /* in jobs.queue or jobs.parts */
     struct list waiting; /* in jobs.waiting */
     struct reply reply;
     uint8_t flags; /* of the frame */
@@ -46,13 +47,12 @@ struct job {
 struct jobs {
     struct list queue;
     struct list parts; /* the same, of those that a batch or an ordered page waits for */
-    struct list free;
+    struct buffer_pool free; /* with room for JOB_BYTES_KEPT */
     struct list waiting;  /* those with a deadline and without an answer */
     uint64_t deadline_ns; /* none of theirs is before it; DEADLINE_NONE: none */
     uint32_t waiting_count;
     uint32_t sweep_left;  /* of the sweep under way: those of `waiting` it has still to look at */
     uint32_t queue_count; /* of both */
-    uint32_t free_count;
     uint32_t task_count;
     uint64_t bytes;    /* of those that are written down, and run */
     bool is_part_next; /* they take turns */

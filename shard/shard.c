@@ -158,7 +158,8 @@ static void on_second(struct timer *t)
 {
     struct shard *s = CONTAINER_OF(t, struct shard, second);
     sessions_sweep(s);
-    exchange_trim(s);
+    buffer_pool_trim(&s->exchange.blocks);
+    buffer_pool_trim(&s->jobs.free);
     views_sweep(s);
     int rc = timer_start(s->reactor, t, SECOND_NS, on_second);
     if (rc)

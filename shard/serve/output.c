@@ -9,26 +9,34 @@ enum {
 
 void output_pool_init(struct output_pool *pool, struct reactor *r)
 {
-    *pool = (struct output_pool){.reactor = r};
+    *pool = (struct output_pool){.bytes_in_use = 0};
+    buffer_pool_init(&pool->small, r, sizeof(struct output_chunk) + OUTPUT_SMALL_BYTES, SMALL_KEPT_MAX);
+    buffer_pool_init(&pool->large, r, sizeof(struct output_chunk) + OUTPUT_LARGE_BYTES, LARGE_KEPT_MAX);
+}
+
+void output_pool_trim(struct output_pool *pool)
+{
+    buffer_pool_trim(&pool->small);
+    buffer_pool_trim(&pool->large);
+}
+
+void output_pool_deinit(struct output_pool *pool)
+{
+    ASSERT(pool->bytes_in_use == 0);
+    buffer_pool_deinit(&pool->small);
+    buffer_pool_deinit(&pool->large);
+}
+
+static struct buffer_pool *pool_of(struct output_pool *pool, uint32_t capacity)
+{
+    return capacity == OUTPUT_SMALL_BYTES ? &pool->small : &pool->large;
 }
 
 static struct output_chunk *acquire_chunk(struct output_pool *pool, uint32_t capacity)
 {
-    bool is_small = capacity == OUTPUT_SMALL_BYTES;
-    struct output_chunk **kept = is_small ? &pool->small : &pool->large;
-    struct output_chunk *chunk = *kept;
-    if (chunk) {
-        uint32_t *count = is_small ? &pool->small_count : &pool->large_count;
-        uint32_t *unused = is_small ? &pool->small_unused : &pool->large_unused;
-        *kept = chunk->next;
-        *count -= 1;
-        if (*count < *unused)
-            *unused = *count;
-    } else {
-        chunk = reactor_alloc(pool->reactor, sizeof *chunk + capacity);
-        if (!chunk)
-            return NULL;
-    }
+    struct output_chunk *chunk = buffer_pool_take(pool_of(pool, capacity));
+    if (!chunk)
+        return NULL;
     pool->bytes_in_use += capacity;
     chunk->next = NULL;
     chunk->end = 0;
@@ -39,43 +47,9 @@ static struct output_chunk *acquire_chunk(struct output_pool *pool, uint32_t cap
 
 static void release_chunk(struct output_pool *pool, struct output_chunk *chunk)
 {
-    bool is_small = chunk->capacity == OUTPUT_SMALL_BYTES;
-    uint32_t *count = is_small ? &pool->small_count : &pool->large_count;
     ASSERT(pool->bytes_in_use >= chunk->capacity);
     pool->bytes_in_use -= chunk->capacity;
-    if (*count >= (is_small ? SMALL_KEPT_MAX : LARGE_KEPT_MAX)) {
-        reactor_free(pool->reactor, chunk);
-        return;
-    }
-    struct output_chunk **kept = is_small ? &pool->small : &pool->large;
-    chunk->next = *kept;
-    *kept = chunk;
-    *count += 1;
-}
-
-static void trim(struct output_pool *pool, struct output_chunk **kept, uint32_t *count, uint32_t *unused)
-{
-    for (; *unused > 0; *unused -= 1, *count -= 1) {
-        struct output_chunk *chunk = *kept;
-        ASSERT(chunk);
-        *kept = chunk->next;
-        reactor_free(pool->reactor, chunk);
-    }
-    *unused = *count;
-}
-
-void output_pool_trim(struct output_pool *pool)
-{
-    trim(pool, &pool->small, &pool->small_count, &pool->small_unused);
-    trim(pool, &pool->large, &pool->large_count, &pool->large_unused);
-}
-
-void output_pool_deinit(struct output_pool *pool)
-{
-    ASSERT(pool->bytes_in_use == 0);
-    pool->small_unused = pool->small_count;
-    pool->large_unused = pool->large_count;
-    output_pool_trim(pool);
+    buffer_pool_give(pool_of(pool, chunk->capacity), chunk);
 }
 
 /* A new last chunk; what is being sent is never extended. */

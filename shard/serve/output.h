@@ -10,7 +10,7 @@
 #ifndef SHARD_SERVE_OUTPUT_H
 #define SHARD_SERVE_OUTPUT_H
 
-#include "reactor/reactor.h"
+#include "shard/buffer_pool.h"
 
 enum {
     OUTPUT_SMALL_BYTES = 2048,
@@ -26,13 +26,8 @@ struct output_chunk {
 };
 
 struct output_pool {
-    struct reactor *reactor;
-    struct output_chunk *small;
-    struct output_chunk *large;
-    uint32_t small_count;
-    uint32_t large_count;
-    uint32_t small_unused; /* the fewest that were kept since the last trim: so many nobody needed */
-    uint32_t large_unused;
+    struct buffer_pool small; /* whole chunks */
+    struct buffer_pool large;
     uint64_t bytes_in_use; /* of chunks that connections hold */
 };
 

@@ -18,6 +18,7 @@ int session_table_init(struct shard *s)
     list_init(&t->dirty);
     list_init(&t->paused);
     output_pool_init(&t->outputs, s->reactor);
+    buffer_pool_init(&t->carries, s->reactor, CARRY_POOLED_BYTES, CARRY_KEPT_MAX);
     t->slots = reactor_alloc_zeroed(s->reactor, t->capacity * sizeof *t->slots);
     if (!t->slots)
         return TORC_E_NO_MEMORY;
@@ -31,10 +32,7 @@ void session_table_deinit(struct shard *s)
 {
     struct session_table *t = &s->sessions;
     ASSERT(t->open_count == 0);
-    for (uint8_t *carry; (carry = t->carries) != NULL;) {
-        memcpy(&t->carries, carry, sizeof t->carries);
-        reactor_free(s->reactor, carry);
-    }
+    buffer_pool_deinit(&t->carries);
     output_pool_deinit(&t->outputs);
     reactor_free(s->reactor, t->slots);
 }
@@ -345,6 +343,7 @@ void sessions_sweep(struct shard *s)
 {
     uint64_t now_ns = reactor_now_ns(s->reactor);
     output_pool_trim(&s->sessions.outputs);
+    buffer_pool_trim(&s->sessions.carries);
     for (uint32_t i = 0; i < s->sessions.capacity && s->sessions.open_count > 0; i++) {
         struct session *session = s->sessions.slots[i].session;
         if (!session || session->state == SESSION_HANDING_OVER || !session_is_stuck(session, now_ns))

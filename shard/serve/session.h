@@ -28,6 +28,7 @@ enum session_state { SESSION_HELLO, SESSION_OPEN, SESSION_HANDING_OVER, SESSION_
 
 enum {
     CARRY_POOLED_BYTES = 16384,
+    CARRY_KEPT_MAX = 1024,
     /* A connection with more than this unsent is not read until it has taken its answers. */
     SESSION_OUTPUT_BYTES_MAX = 1 << 20,
     SESSION_IN_FLIGHT_MAX = 65536,
@@ -83,8 +84,7 @@ struct session_table {
     struct list dirty;
     struct list paused;
     struct output_pool outputs;
-    uint8_t *carries; /* free pooled carry buffers, linked through their first bytes */
-    uint32_t carry_count;
+    struct buffer_pool carries; /* of CARRY_POOLED_BYTES */
     uint64_t carry_bytes; /* of the buffers that connections hold */
 };
 

@@ -10,21 +10,16 @@
 #include "shard/serve/session_internal.h"
 #include "shard/shard.h"
 
-enum { CARRY_KEPT_MAX = 1024 };
-
 /* ---- carried bytes: a frame that is not whole yet ---- */
 
 void carry_release(struct session *session)
 {
     struct session_table *t = &session->shard->sessions;
     t->carry_bytes -= session->carry_capacity;
-    if (session->carry_capacity == CARRY_POOLED_BYTES && t->carry_count < CARRY_KEPT_MAX) {
-        memcpy(session->carry, &t->carries, sizeof t->carries);
-        t->carries = session->carry;
-        t->carry_count++;
-    } else {
+    if (session->carry_capacity == CARRY_POOLED_BYTES)
+        buffer_pool_give(&t->carries, session->carry);
+    else
         reactor_free(session->shard->reactor, session->carry);
-    }
     session->carry = NULL;
     session->carry_bytes = session->carry_capacity = session->first_bytes = 0;
 }
@@ -40,15 +35,10 @@ static int carry_reserve(struct session *session, size_t bytes)
         session->shard->memory.refusals++;
         return TORC_E_OVERLOADED;
     }
-    uint8_t *memory = t->carries;
-    if (capacity == CARRY_POOLED_BYTES && memory) {
-        memcpy(&t->carries, memory, sizeof t->carries);
-        t->carry_count--;
-    } else {
-        memory = reactor_alloc(session->shard->reactor, capacity);
-        if (!memory)
-            return TORC_E_NO_MEMORY;
-    }
+    uint8_t *memory = capacity == CARRY_POOLED_BYTES ? buffer_pool_take(&t->carries)
+                                                     : reactor_alloc(session->shard->reactor, capacity);
+    if (!memory)
+        return TORC_E_NO_MEMORY;
     uint32_t kept = session->carry_bytes, first = session->first_bytes;
     if (session->carry) {
         memcpy(memory, session->carry, kept);

@@ -77,11 +77,11 @@ TEST_IN_REACTOR(output_begins_with_a_small_chunk_and_goes_on_with_large_ones)
     CU_ASSERT_EQUAL(rig.pool.bytes_in_use, OUTPUT_SMALL_BYTES + OUTPUT_LARGE_BYTES);
     output_clear(&rig.out, &rig.pool);
     CU_ASSERT_EQUAL(rig.pool.bytes_in_use, 0);
-    CU_ASSERT_EQUAL(rig.pool.small_count, 1);
-    CU_ASSERT_EQUAL(rig.pool.large_count, 1);
+    CU_ASSERT_EQUAL(rig.pool.small.count, 1);
+    CU_ASSERT_EQUAL(rig.pool.large.count, 1);
     append_stream(&rig, &at, OUTPUT_SMALL_BYTES + 1); /* too much for a small one from the start */
     CU_ASSERT_EQUAL(rig.pool.bytes_in_use, OUTPUT_LARGE_BYTES);
-    CU_ASSERT_EQUAL(rig.pool.large_count, 0);
+    CU_ASSERT_EQUAL(rig.pool.large.count, 0);
     output_clear(&rig.out, &rig.pool);
 }
 
@@ -148,15 +148,15 @@ TEST_IN_REACTOR(output_pool_gives_back_what_nobody_needed_between_two_trims)
     append_stream(&rig, &at, 10 * OUTPUT_LARGE_BYTES);
     send_and_check(&rig, &sent, PARTS_MAX);
     output_pool_trim(&rig.pool); /* all were in use since the beginning */
-    CU_ASSERT_EQUAL(rig.pool.large_count, 10);
+    CU_ASSERT_EQUAL(rig.pool.large.count, 10);
     append_stream(&rig, &at, 3 * OUTPUT_LARGE_BYTES);
     send_and_check(&rig, &sent, PARTS_MAX);
     output_pool_trim(&rig.pool);
-    CU_ASSERT_EQUAL(rig.pool.large_count, 3);
+    CU_ASSERT_EQUAL(rig.pool.large.count, 3);
     output_pool_trim(&rig.pool);
-    CU_ASSERT_EQUAL(rig.pool.large_count, 0);
-    CU_ASSERT_PTR_NULL(rig.pool.large);
+    CU_ASSERT_EQUAL(rig.pool.large.count, 0);
+    CU_ASSERT_PTR_NULL(rig.pool.large.first);
     append_stream(&rig, &at, 100);
     send_and_check(&rig, &sent, PARTS_MAX);
-    CU_ASSERT_EQUAL(rig.pool.small_count, 1);
+    CU_ASSERT_EQUAL(rig.pool.small.count, 1);
 }
