@@ -672,6 +672,7 @@ struct engine_counters engine_counters(const struct engine *e)
     c.log_writes = w.writes;
     c.log_bytes = w.bytes;
     c.log_records = w.entries;
+    c.log_buffer_bytes = w.buffer_bytes;
     c.log_segments = w.segments;
     c.log_segments_kept = w.kept_segments;
     c.log_archived = w.archived;

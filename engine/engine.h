@@ -273,6 +273,7 @@ struct engine_counters {
     uint64_t log_writes;
     uint64_t log_bytes;         /* written, padding included */
     uint64_t log_records;       /* puts in them */
+    uint64_t log_buffer_bytes;  /* of memory */
     uint64_t log_segments;      /* files now */
     uint64_t log_segments_kept; /* of them: not needed, and kept for a copy or until they are archived */
     uint64_t log_archived;      /* files copied to the archive */

@@ -88,6 +88,7 @@ static struct wal_buffer *buffer_make(struct wal *wal)
     b->wal = wal;
     list_init(&b->link);
     wal->buffer_count++;
+    wal->counters.buffer_bytes += bytes + sizeof *b + ITEMS_FIRST * sizeof b->items[0];
     return b;
 }
 
@@ -143,6 +144,7 @@ static bool items_have_room(struct wal *wal, struct wal_buffer *b)
     struct wal_item *items = reactor_realloc(wal->reactor, b->items, capacity * sizeof items[0]);
     if (!items)
         return false;
+    wal->counters.buffer_bytes += (capacity - b->item_capacity) * sizeof items[0];
     b->items = items;
     b->item_capacity = capacity;
     return true;

@@ -248,6 +248,7 @@ struct wal_counters {
     uint64_t archived_bytes;
     uint64_t recycled;       /* segments used again */
     uint64_t gathered_bytes; /* now */
+    uint64_t buffer_bytes;   /* of memory for what gathers and what is written; it stays */
 };
 struct wal_counters wal_counters(const struct wal *wal);
 

@@ -302,6 +302,7 @@ static void write_memory(struct json *j, const struct info_core *c)
     json_number(j, "allocations", c->reactor.allocations);
     json_ratio(j, "allocations_per_operation", (double)c->reactor.allocations / operations);
     json_number(j, "output_bytes", c->output_bytes);
+    json_number(j, "log_buffer_bytes", c->engine.log_buffer_bytes);
     json_number(j, "memtable_bytes", c->engine.memtable_bytes);
     json_number(j, "table_pinned_bytes", c->engine.table_pinned_bytes);
 }

@@ -73,7 +73,7 @@ static void close_all(const struct server *s, struct raw *raws, unsigned count)
     CU_ASSERT_EQUAL(left, 1);
 }
 
-/* Memory that is not data, once the buffers of the last burst are given back: the server looks at them
+/* Memory that is neither data nor of the log, whose buffers grow in number while the disk is slow, once the buffers of the last burst are given back: the server looks at them
  * once a second, and what nobody needed between two looks goes. */
 static double own_bytes(struct server *s)
 {
@@ -81,7 +81,8 @@ static double own_bytes(struct server *s)
     uint64_t end_ms = process_clock_ms() + 20000;
     while (server_counter(s, "server", "uptime_seconds") < from + 3 && process_clock_ms() < end_ms)
         CU_ASSERT_FALSE(process_wait(&s->process, 100));
-    return server_counter(s, "memory", "heap_bytes") - server_counter(s, "memory", "memtable_bytes");
+    return server_counter(s, "memory", "heap_bytes") - server_counter(s, "memory", "memtable_bytes") -
+           server_counter(s, "memory", "log_buffer_bytes");
 }
 
 TEST(ten_thousand_connections_are_served_and_cost_little_when_idle)
