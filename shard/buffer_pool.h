@@ -1,7 +1,7 @@
 /* buffer_pool.h - buffers of one size, kept for reuse.
  *
- * What was in use in a burst is kept until nobody has needed it between two trims. A kept buffer holds the link to the
- * next in its first bytes. Belongs to one core. */
+ * What was in use in a burst is kept until nobody has needed it between two trims. A kept buffer holds the
+ * link to the next in its first bytes. Belongs to one core. */
 #ifndef SHARD_BUFFER_POOL_H
 #define SHARD_BUFFER_POOL_H
 
@@ -9,8 +9,8 @@
 
 struct buffer_pool {
     struct reactor *reactor;
-    void *first;     /* of those that are kept */
-    size_t bytes;    /* of each, at least those of a pointer */
+    void *first;  /* of those that are kept */
+    size_t bytes; /* of each, at least those of a pointer */
     uint32_t kept_max;
     uint32_t count;  /* kept */
     uint32_t unused; /* the fewest that were kept since the last trim: so many nobody needed */

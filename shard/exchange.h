@@ -63,8 +63,8 @@ struct exchange_lane {
 
 struct exchange {
     struct exchange_lane *lanes; /* one a core */
-    struct buffer_pool blocks; /* of EXCHANGE_BLOCK_BYTES */
-    uint64_t bytes_out;        /* of blocks that other cores hold */
+    struct buffer_pool blocks;   /* of EXCHANGE_BLOCK_BYTES */
+    uint64_t bytes_out;          /* of blocks that other cores hold */
 };
 
 MUST_CHECK int exchange_init(struct shard *s);

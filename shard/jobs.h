@@ -46,10 +46,10 @@ struct job {
 
 struct jobs {
     struct list queue;
-    struct list parts; /* the same, of those that a batch or an ordered page waits for */
+    struct list parts;       /* the same, of those that a batch or an ordered page waits for */
     struct buffer_pool free; /* with room for JOB_BYTES_KEPT */
-    struct list waiting;  /* those with a deadline and without an answer */
-    uint64_t deadline_ns; /* none of theirs is before it; DEADLINE_NONE: none */
+    struct list waiting;     /* those with a deadline and without an answer */
+    uint64_t deadline_ns;    /* none of theirs is before it; DEADLINE_NONE: none */
     uint32_t waiting_count;
     uint32_t sweep_left;  /* of the sweep under way: those of `waiting` it has still to look at */
     uint32_t queue_count; /* of both */

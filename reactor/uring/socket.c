@@ -369,8 +369,8 @@ static void on_send(struct completion *c, int32_t result, uint32_t flags)
 
 /* ---- leaving ---- */
 
-/* What was sent is cut anyway: a peer that does not read would keep it in the kernel's memory for minutes, and
- * not hear of the end. When it fails the connection ends in order. */
+/* What was sent is cut anyway: a peer that does not read would keep it in the kernel's memory for minutes,
+ * and not hear of the end. When this fails the connection ends in order. */
 static void end_with_reset(int fd)
 {
     struct linger none = {.l_onoff = 1, .l_linger = 0};

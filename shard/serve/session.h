@@ -85,7 +85,7 @@ struct session_table {
     struct list paused;
     struct output_pool outputs;
     struct buffer_pool carries; /* of CARRY_POOLED_BYTES */
-    uint64_t carry_bytes; /* of the buffers that connections hold */
+    uint64_t carry_bytes;       /* of the buffers that connections hold */
 };
 
 /* A connection on its way to the core that its client asked for. Made by one core, freed by the other. */

@@ -73,8 +73,9 @@ static void close_all(const struct server *s, struct raw *raws, unsigned count)
     CU_ASSERT_EQUAL(left, 1);
 }
 
-/* Memory that is neither data nor of the log, whose buffers grow in number while the disk is slow, once the buffers of the last burst are given back: the server looks at them
- * once a second, and what nobody needed between two looks goes. */
+/* Memory that is neither data nor of the log, whose buffers grow in number while the disk is slow, once the
+ * buffers of the last burst are given back: the server looks at them once a second, and what nobody needed
+ * between two looks goes. */
 static double own_bytes(struct server *s)
 {
     double from = server_counter(s, "server", "uptime_seconds");
