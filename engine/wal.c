@@ -427,10 +427,10 @@ static bool watermark_is_owed(const struct wal *wal)
     return wal->entries_durable > wal->watermark_durable;
 }
 
-static void idle_start(struct wal *wal)
+static void idle_start(struct wal *wal, uint64_t after_ns)
 {
     if (watermark_is_owed(wal) && wal->idle.heap_index == 0 && !wal->is_stopping &&
-        timer_start(wal->reactor, &wal->idle, wal->options.idle_ns, idle_over) != 0)
+        timer_start(wal->reactor, &wal->idle, after_ns, idle_over) != 0)
         wal_event(wal, "log_no_timer", "out of memory for a timer; the next write carries the watermark");
 }
 
@@ -439,12 +439,18 @@ static void idle_start(struct wal *wal)
 static void idle_over(struct timer *t)
 {
     struct wal *wal = CONTAINER_OF(t, struct wal, idle);
+    bool is_idle = wal->in_flight_count == 0 && list_is_empty(&wal->gathering) && !wal->is_failing;
     if (!watermark_is_owed(wal) || wal->refusal)
-        return;
-    if (wal->in_flight_count == 0 && list_is_empty(&wal->gathering) && !wal->is_failing)
-        (void)buffer_open(wal); /* without memory: owed until the next durable write */
-    else
-        idle_start(wal);
+        return; /* a refusal that ends begins it again */
+    if (!is_idle)
+        idle_start(wal, wal->options.idle_ns);
+    else if (!buffer_open(wal))
+        idle_start(wal, wal->options.retry_ns);
+}
+
+void wal_look_when_idle(struct wal *wal)
+{
+    idle_start(wal, wal->options.idle_ns);
 }
 
 static void record_is_durable(struct wal *wal, struct wal_buffer *b)
@@ -466,7 +472,7 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
         wal_archive_wake(wal);
     wal->is_end_open = false;
     wal_deliver(wal, b, 0);
-    idle_start(wal);
+    wal_look_when_idle(wal);
 }
 
 /* All writes in flight are over and the first of them failed: none of them counts. The chain goes back to the
@@ -490,6 +496,7 @@ static void fail_in_flight(struct wal *wal)
         refuse(wal, error);
     } else {
         MARK(log_goes_on_in_a_new_file_after_a_failed_write);
+        idle_start(wal, wal->options.retry_ns); /* not soon: two that fail are the end of the log */
     }
     struct list failed;
     list_init(&failed);
@@ -713,7 +720,7 @@ int wal_open(struct reactor *r, const struct wal_options *options, struct wal_re
         return rc;
     }
     wal_recovery_deinit(r, recovery);
-    idle_start(wal); /* the last record replayed may not be covered by a watermark yet */
+    wal_look_when_idle(wal); /* the last record replayed may not be covered by a watermark yet */
     *out = wal;
     return 0;
 }

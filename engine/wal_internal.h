@@ -156,5 +156,7 @@ static inline const uint8_t *wal_buffer_payload(const struct wal_buffer *b)
 }
 void wal_event(struct wal *wal, const char *event, const char *text);
 void wal_room(struct wal *wal);
+/* Starts the timer that writes the watermark, if one is owed. */
+void wal_look_when_idle(struct wal *wal);
 
 #endif

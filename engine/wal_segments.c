@@ -383,6 +383,7 @@ static void leave_disk_full(struct wal *wal)
     wal->refusal = 0;
     wal->failures_in_row = 0;
     wal_event(wal, "log_room", "the disk has room again; writes are taken");
+    wal_look_when_idle(wal);
     wal_room(wal);
 }
 

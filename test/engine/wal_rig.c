@@ -128,7 +128,7 @@ void rig_open(struct rig *rig)
         .deliver_items_max = rig->deliver_items_max,
         .on_prepared = on_prepared,
         .owner = rig,
-        .retry_ns = 5 * 1000 * 1000,
+        .retry_ns = rig->retry_ns ? rig->retry_ns : 5 * 1000 * 1000,
         .idle_ns = rig->idle_ns,
         .shard = rig->shard,
         .on_durable = on_durable,

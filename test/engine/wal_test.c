@@ -1,6 +1,7 @@
 /* wal_test.c - the log as its writer sees it: batches, order, bounds, segments, failures.
  *
  * Each test ends with a look at what recovery finds. Failures come from a limit on the size of files. */
+#include "engine/wal_internal.h"
 #include "test/engine/wal_rig.h"
 
 #include <fcntl.h>
@@ -297,6 +298,45 @@ TEST_IN_REACTOR(wal_without_room_refuses_and_takes_writes_again_when_there_is_ro
     rig_look(rig);
     CU_ASSERT_EQUAL(rig->replayed_count, 10);
     CU_ASSERT(rig_has_replayed(rig, 1, 10));
+    rig_free(rig);
+}
+
+/* ---- the watermark ---- */
+
+/* Puts number `first`, limits the size of files so that the watermark behind it fails, and waits for that. */
+static void fail_the_watermark(struct rig *rig, uint32_t first)
+{
+    uint64_t failed = wal_counters(rig->wal).failed_writes;
+    rig_put_singly(rig, first, 1);
+    rig_limit_files(WAL_BLOCK_BYTES);
+    for (int i = 0; i < 1000 && wal_counters(rig->wal).failed_writes == failed; i++)
+        task_sleep(rig->reactor, 1000 * 1000);
+    CU_ASSERT_EQUAL(wal_counters(rig->wal).failed_writes, failed + 1);
+}
+
+static void await_watermark(struct rig *rig)
+{
+    for (int i = 0; i < 1000 && rig->wal->watermark_durable < rig->wal->entries_durable; i++)
+        task_sleep(rig->reactor, 1000 * 1000);
+    CU_ASSERT(rig->wal->watermark_durable >= rig->wal->entries_durable);
+}
+
+TEST_IN_REACTOR(wal_writes_its_watermark_again_when_that_failed_once)
+{
+    struct rig *rig = rig_make(r);
+    rig->idle_ns = 50 * 1000 * 1000;
+    rig->retry_ns = 200 * 1000 * 1000;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 1);
+    rig_await_next_segment(rig);
+    fail_the_watermark(rig, 1);
+    CU_ASSERT(rig->wal->watermark_durable < rig->wal->entries_durable);
+    rig_limit_files(RLIM_INFINITY);
+    await_watermark(rig);
+    CU_ASSERT_EQUAL(wal_refusal(rig->wal), 0);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, 2));
     rig_free(rig);
 }
 

@@ -316,21 +316,27 @@ static void be_calm(struct history *h)
     h->is_calm = false;
 }
 
-/* For some milliseconds almost every write fails, if writes fail at all: once more is then not enough. */
-static void worsen(struct history *h)
+/* For so long almost every write fails, if writes fail at all. */
+static void run_worse(struct history *h, uint64_t ns)
 {
-    enum { WORSE_IN = 5, WORSE_NS_MAX = 60 * MS, WORSE = 30, WORST = 700000 };
+    enum { WORSE = 30, WORST = 700000 };
     static const enum sim_fault which[] = {SIM_WRITE_ERROR, SIM_SYNC_ERROR};
     struct sim_faults faults = h->plan.faults;
-    if (sim_dice_below(&h->dice, WORSE_IN))
-        return;
     for (unsigned i = 0; i < ARRAY_COUNT(which); i++) {
         uint64_t rate = (uint64_t)faults.per_million[which[i]] * WORSE;
         faults.per_million[which[i]] = (uint32_t)(rate < WORST ? rate : WORST);
     }
     sim_world_set_faults(h->world, &faults);
-    run_time(h, sim_dice_below(&h->dice, WORSE_NS_MAX));
+    run_time(h, ns);
     sim_world_set_faults(h->world, &h->plan.faults);
+}
+
+/* Once more is then not enough. */
+static void worsen(struct history *h)
+{
+    enum { WORSE_IN = 5, WORSE_NS_MAX = 60 * MS };
+    if (sim_dice_below(&h->dice, WORSE_IN) == 0)
+        run_worse(h, sim_dice_below(&h->dice, WORSE_NS_MAX));
 }
 
 struct progress {
@@ -350,6 +356,34 @@ static bool has_progress(void *context)
     return true;
 }
 
+static bool are_logs_covered(void *context)
+{
+    struct history *h = context;
+    for (unsigned i = 0; i < h->plan.cores; i++)
+        if (liveness_is_due(&h->subjects[i]) && !liveness_is_log_covered(&h->subjects[i]))
+            return false;
+    return true;
+}
+
+/* Nobody asks anything any more, and while things fail still the last writes are over. What the log owes then
+ * it writes by itself, when nothing fails: else rot would take the last record for a torn one. */
+static void fall_silent(struct history *h)
+{
+    enum { SILENT_IN = 2, SILENT_NS_MAX = 40 * MS };
+    static const struct sim_faults none;
+    if (sim_dice_below(&h->dice, SILENT_IN))
+        return;
+    h->is_silent = true;
+    run_worse(h, sim_dice_below(&h->dice, SILENT_NS_MAX));
+    end_full(h);
+    sim_world_set_faults(h->world, &none);
+    if (!sim_run(h->world, history_now_ns(h) + 200 * second_ns, are_logs_covered, h) &&
+        sim_node_is_up(h->node))
+        story_fail(&h->outcome->story, history_now_ns(h),
+                   "nothing is written, and no record says that the last one is durable");
+    h->is_silent = false;
+}
+
 /* The faults pause and there is room: whoever has not failed for good must take writes again, as it is. */
 static void pause_faults(struct history *h)
 {
@@ -357,6 +391,7 @@ static void pause_faults(struct history *h)
     static const struct sim_faults none;
     if (sim_dice_below(&h->dice, h->is_full ? 2 : PAUSE_IN) || !sim_node_is_up(h->node))
         return;
+    fall_silent(h);
     end_full(h);
     sim_world_set_faults(h->world, &none);
     h->is_calm = true;

@@ -12,6 +12,7 @@ enum {
     OVERLOADS_MAX = 5000,
     REFUSED_PAUSE_NS = 5 * MS,
     CALM_PAUSE_NS = 200 * MS,
+    SILENT_PAUSE_NS = 50 * MS,
     WAIT_NS = 1000 * MS,
     WAITS_MAX = 3000, /* of WAIT_NS: a flush of many tables on a bad disk is tried often */
 };
@@ -143,8 +144,12 @@ static void drive(struct reactor *r, void *argument)
     struct driver *d = argument;
     const struct plan *p = &d->subject->history->plan;
     while (!is_over(d)) {
+        if (d->subject->history->is_silent) {
+            task_sleep(r, SILENT_PAUSE_NS);
+            continue;
+        }
         uint64_t burst = d->subject->history->is_calm ? 1 : sim_dice_between(&d->dice, 1, p->burst);
-        for (uint64_t i = 0; i < burst && !is_over(d); i++)
+        for (uint64_t i = 0; i < burst && !is_over(d) && !d->subject->history->is_silent; i++)
             operate(d);
         uint64_t pause_ns = d->subject->history->is_calm ? CALM_PAUSE_NS : p->pause_ns;
         task_sleep(r, sim_dice_below(&d->dice, pause_ns) + 1);

@@ -15,6 +15,11 @@ bool liveness_is_due(const struct subject *s)
     return e && !s->is_closing && !e->is_failed && e->wal && wal_refusal(e->wal) != TORC_E_STORAGE;
 }
 
+bool liveness_is_log_covered(const struct subject *s)
+{
+    return s->engine->wal->watermark_durable >= s->engine->wal->entries_durable;
+}
+
 /* ---- files ---- */
 
 struct files {
@@ -89,7 +94,7 @@ static bool is_settled(const struct subject *s)
     const struct engine *e = s->engine;
     return e->frozen_count == 0 && !e->is_flushing && !e->is_compacting && !e->is_burying &&
            is_log_bounded(s) && are_files_right(s) && is_garbage_bounded(s) &&
-           e->wal->watermark_durable >= e->wal->entries_durable;
+           liveness_is_log_covered(s);
 }
 
 static void tell_unsettled(struct subject *s)

@@ -12,5 +12,7 @@ void liveness_prove(struct subject *s);
 /* Of a node that runs on: could this subject be expected to take writes, once the disk is well and has
  * room? */
 bool liveness_is_due(const struct subject *s);
+/* Does a later record of the log say of the last one with entries that it is durable? */
+bool liveness_is_log_covered(const struct subject *s);
 
 #endif

@@ -75,6 +75,7 @@ struct history {
     bool is_final;    /* the last lives: nothing fails any more */
     bool is_trial;    /* the node is started only to see whether it starts */
     bool is_stopping; /* the node was asked to stop */
+    bool is_silent;   /* nothing is asked of it */
     bool is_calm;     /* little is asked of it: time passes with few operations */
     uint32_t life_operations;
     uint64_t wall_max_ms; /* the latest time that a clock of the node has shown */
