@@ -149,8 +149,10 @@ static int open_tables(struct engine *e, char *why, size_t why_bytes)
 /* Entries on their way into the memtable, gathered so that they are put together. */
 struct replay {
     struct engine *engine;
-    uint64_t sequence; /* of the log record last seen */
-    uint8_t *buffer;   /* REPLAY_BUFFER_BYTES, or more once a larger entry came */
+    const struct wal_recovery *recovery; /* as far as it has come */
+    uint64_t sequence;                   /* of the log record last seen */
+    uint64_t log_bytes;                  /* replayed up to and including it */
+    uint8_t *buffer;                     /* REPLAY_BUFFER_BYTES, or more once a larger entry came */
     size_t capacity;
     size_t used;
     uint32_t count;
@@ -190,9 +192,10 @@ static int begin_log_record(struct replay *p, uint64_t sequence)
         e->frozen_count + 1 < FROZEN_COUNT_MAX) {
         rc = apply_gathered(p);
         if (rc == 0)
-            rc = engine_freeze(e, p->sequence, 0);
+            rc = engine_freeze(e, p->sequence, p->log_bytes);
     }
     p->sequence = sequence;
+    p->log_bytes = p->recovery->replayed_bytes;
     return rc;
 }
 
@@ -216,7 +219,7 @@ static int replay_record(void *owner, const struct record *record, uint64_t sequ
 
 static int replay_log(struct engine *e, struct wal_recovery *recovery, char *why, size_t why_bytes)
 {
-    struct replay replay = {.engine = e};
+    struct replay replay = {.engine = e, .recovery = recovery};
     struct wal_recovery_options options = {
         .directory = e->directory,
         .start = manifest_state(e->manifest)->numbers.log_start,

@@ -51,6 +51,33 @@ TEST_IN_REACTOR(writers_are_slowed_and_not_stopped_while_flushes_are_behind)
     engine_rig_free(rig);
 }
 
+/* The log of the frozen memtables is not that of the active one, which has room. */
+TEST_IN_REACTOR(a_start_with_a_long_log_does_not_hold_writes_back)
+{
+    enum { MEMTABLE_BYTES = 1 << 20, LOG_BYTES = 4 << 20, VALUE_BYTES = 1000 };
+    struct engine_rig *rig = engine_rig_make();
+    rig->options.memtable_bytes = 16 << 20;
+    rig->options.log_bytes_max = 64 << 20;
+    rig->options.segment_bytes = 4 << 20;
+    engine_rig_open(rig, r);
+    while (engine_counters(rig->engine).log_bytes < 2 * LOG_BYTES) {
+        pour(rig, 32, VALUE_BYTES);
+        engine_rig_await(rig);
+    }
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).flushes, 0);
+    engine_rig_close(rig);
+    rig->options.memtable_bytes = MEMTABLE_BYTES;
+    rig->options.log_bytes_max = LOG_BYTES;
+    engine_rig_open(rig, r);
+    CU_ASSERT(rig->engine->frozen_count >= FROZEN_KEPT_MAX);
+    put(rig, 0, VALUE_BYTES);
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).log_hold_turns, 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 /* ---- scans of large values ---- */
 
 /* Returns: how often the reactor turned while all was scanned. */
