@@ -64,25 +64,27 @@ static uint32_t deliver_portion(struct wal *wal, struct wal_buffer *b)
 
 static void go_on(struct timer *t);
 
+/* Until that has taken as long as so many items, or nothing is left. */
+static void deliver_up_to(struct wal *wal, uint64_t cost_max)
+{
+    uint64_t cost = 0;
+    wal->is_delivering = true;
+    while (!list_is_empty(&wal->delivering) && cost < cost_max)
+        cost += deliver_portion(wal, first_of(wal));
+    wal->is_delivering = false;
+    if (list_is_empty(&wal->delivering))
+        event_set(wal->reactor, &wal->progress, 0);
+}
+
 /* One portion a turn, but where records are short: those are given back together. */
 static void deliver_some(struct wal *wal)
 {
-    uint32_t cost = 0;
-    wal->is_delivering = true;
-    while (!list_is_empty(&wal->delivering) && cost < wal->options.deliver_items_max)
-        cost += deliver_portion(wal, first_of(wal));
-    wal->is_delivering = false;
-    if (list_is_empty(&wal->delivering)) {
-        event_set(wal->reactor, &wal->progress, 0);
+    deliver_up_to(wal, wal->options.deliver_items_max);
+    if (list_is_empty(&wal->delivering))
         return;
-    }
     MARK(log_record_is_applied_in_portions);
-    if (timer_start(wal->reactor, &wal->deliver, 0, go_on) == 0)
-        return;
-    wal->is_delivering = true;
-    while (!list_is_empty(&wal->delivering)) /* no memory for a timer: a long turn is the lesser evil */
-        (void)deliver_portion(wal, first_of(wal));
-    wal->is_delivering = false;
+    if (timer_start(wal->reactor, &wal->deliver, 0, go_on) != 0)
+        deliver_up_to(wal, UINT64_MAX); /* no memory for a timer: a long turn is the lesser evil */
 }
 
 static void go_on(struct timer *t)

@@ -26,6 +26,8 @@ static void on_durable(void *owner, const struct wal_batch *batch)
     struct rig *rig = owner;
     if (rig->portions++ == 0)
         rig->portion_items = rig->portion_bytes = 0;
+    if (rig->on_portion)
+        rig->on_portion(rig);
     for (uint32_t i = 0; i < batch->item_count; i++) {
         uint32_t n = (uint32_t)batch->items[i].ticket.words[0];
         CU_ASSERT_EQUAL(n, rig->next_returned);

@@ -41,6 +41,7 @@ struct rig {
     uint32_t portion_items;
     uint32_t portion_bytes;
     uint32_t portions_max; /* of one record */
+    void (*on_portion)(struct rig *rig);
     uint64_t idle_ns;
     uint64_t retry_ns; /* 0: 5 ms */
     uint32_t shard; /* whose log it is; 0: it does not say */

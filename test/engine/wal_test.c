@@ -2,6 +2,7 @@
  *
  * Each test ends with a look at what recovery finds. Failures come from a limit on the size of files. */
 #include "engine/wal_internal.h"
+#include "reactor/core.h"
 #include "test/engine/wal_rig.h"
 
 #include <fcntl.h>
@@ -131,6 +132,51 @@ TEST_IN_REACTOR(wal_closes_when_the_last_portion_is_back)
         CU_ASSERT_EQUAL(rig_put(rig, n), 0);
     rig_close(rig);
     CU_ASSERT_EQUAL(rig->returned, ITEMS);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, ITEMS));
+    rig_free(rig);
+}
+
+enum { TIMERS = 4096, LATER = 10 };
+static struct timer timers[TIMERS];
+
+static void do_nothing(struct timer *t)
+{
+    (void)t;
+}
+
+/* When who closes waits for portions that a timer brings, there is no room for another timer; where the heap
+ * can be made to fail: in a release it cannot. */
+static void take_all_timers(struct rig *rig)
+{
+    struct reactor_core *c = core_of(rig->reactor);
+    if (rig->portions != LATER)
+        return;
+    for (unsigned i = 0; c->timer_count + c->task_count_max < c->timer_capacity; i++) {
+        CU_ASSERT_FATAL(i < TIMERS);
+        CU_ASSERT_EQUAL(timer_start(rig->reactor, &timers[i], IDLE_NS, do_nothing), 0);
+    }
+    c->heap.fails_in = 1;
+}
+
+TEST_IN_REACTOR(wal_closes_without_memory_for_the_timer_of_the_next_portion)
+{
+    enum { ITEMS = 100, PORTION = 3 };
+    struct rig *rig = rig_make(r);
+    rig->deliver_items_max = PORTION;
+    rig->idle_ns = IDLE_NS;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 1);
+    rig_await_next_segment(rig); /* which wakes who closes, too */
+    rig->holds = true;
+    for (uint32_t n = 1; n < ITEMS; n++)
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+    rig->on_portion = take_all_timers;
+    rig_close(rig);
+    core_of(r)->heap.fails_in = 0;
+    CU_ASSERT_EQUAL(rig->returned, ITEMS);
+    for (unsigned i = 0; i < TIMERS; i++)
+        timer_stop(r, &timers[i]);
     rig_look(rig);
     CU_ASSERT(rig_has_replayed(rig, 0, ITEMS));
     rig_free(rig);
