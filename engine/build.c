@@ -4,6 +4,7 @@
  * never made to look sound. */
 #include "engine/build.h"
 #include "engine/table_format.h"
+#include "engine/table_output.h"
 #include "reactor/base/mark.h"
 
 enum {
@@ -248,7 +249,7 @@ static int open_table(struct engine *e, struct build *b, const char *path, uint6
     int rc = directory_sync(e->reactor, e->directory);
     if (rc) {
         MARK(new_table_has_no_durable_name);
-        return TORC_E_STORAGE;
+        return table_storage_error(rc);
     }
     rc = table_open(e->reactor, e->cache, path, number, &table);
     if (rc) {

@@ -9,7 +9,9 @@ int table_storage_error(int rc)
         return rc;
     if (error_is_disk_full(rc))
         return TORC_E_DISK_FULL;
-    return rc == -ENOMEM ? TORC_E_NO_MEMORY : TORC_E_STORAGE;
+    if (rc == -EMFILE || rc == -ENFILE)
+        return rc; /* its own sentence says what to raise */
+    return error_is_shortage(rc) ? TORC_E_NO_MEMORY : TORC_E_STORAGE;
 }
 
 int table_output_init(struct table_output *o, struct reactor *r, const char *path)

@@ -55,7 +55,8 @@ MUST_CHECK int table_output_append(struct table_output *o, const void *from, siz
 /* Waits: until all is written and durable. Requires: whole units. */
 MUST_CHECK int table_output_finish(struct table_output *o);
 
-/* What the caller of a write or read that failed is told: ours of the system's. */
+/* What the caller of a write or read that failed is told: ours of the system's, but that there is no
+ * descriptor. */
 int table_storage_error(int rc);
 
 #endif

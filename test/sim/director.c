@@ -316,11 +316,11 @@ static void be_calm(struct history *h)
     h->is_calm = false;
 }
 
-/* For so long almost every write fails, if writes fail at all. */
+/* For so long almost every write fails, and no file can be opened, if that happens at all. */
 static void run_worse(struct history *h, uint64_t ns)
 {
     enum { WORSE = 30, WORST = 700000 };
-    static const enum sim_fault which[] = {SIM_WRITE_ERROR, SIM_SYNC_ERROR};
+    static const enum sim_fault which[] = {SIM_WRITE_ERROR, SIM_SYNC_ERROR, SIM_NO_DESCRIPTORS};
     struct sim_faults faults = h->plan.faults;
     for (unsigned i = 0; i < ARRAY_COUNT(which); i++) {
         uint64_t rate = (uint64_t)faults.per_million[which[i]] * WORSE;

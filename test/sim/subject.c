@@ -94,10 +94,14 @@ static void on_event(void *owner, const char *event, const char *text)
 {
     struct subject *s = owner;
     struct history *h = s->history;
+    const char *storage = error_sentence(TORC_E_STORAGE);
     story_say(&h->outcome->story, history_now_ns(h), "core %u: %s: %s", s->core, event, text);
     if (strstr(event, "damaged"))
         h->outcome->tally.detections++;
     s->has_remains |= strcmp(event, "loss_remains") == 0;
+    bool is_of_storage = strncmp(text, storage, strlen(storage)) == 0;
+    if (is_of_storage && !truth_explains(s, TRUTH_WRITE, TORC_E_STORAGE, 0))
+        subject_fail(s, "it says that its disk fails, and nothing had happened that explains it");
 }
 
 static void look_at_bounds(struct subject *s)
