@@ -124,8 +124,9 @@ void engine_freeze_if_full(struct engine *e)
     if (!is_full(e, log_bytes) || e->frozen_count >= FROZEN_KEPT_MAX || e->is_closing)
         return;
     int rc = engine_freeze(e, e->last_sequence, log_bytes);
-    if (rc)
+    if (rc && !e->has_told_memtable)
         engine_tell(e, "memory", "no memory for a new memtable; the old one grows on");
+    e->has_told_memtable = rc != 0;
     engine_wake_flush(e);
 }
 

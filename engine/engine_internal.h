@@ -114,8 +114,9 @@ struct engine {
     uint64_t looked_ingested; /* pace.ingested at the last look */
     bool is_idle;    /* next to nothing was written for a while: what is below the trigger is merged, too */
     bool is_pressed; /* memory is short */
-    bool is_out_of_room; /* the last flush found the disk full */
-    struct event closed; /* close waits for the tasks */
+    bool has_told_memtable; /* that there is no memory for one, and not yet that there is none again */
+    bool is_out_of_room;    /* the last flush found the disk full */
+    struct event closed;    /* close waits for the tasks */
 
     struct engine_counters counters;
 };

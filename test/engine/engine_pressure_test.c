@@ -3,6 +3,7 @@
  *
  * Nothing acknowledged is lost, nothing hangs, and what was held back goes on when it can. */
 #include "engine/engine_internal.h"
+#include "reactor/core.h"
 #include "test/engine/engine_rig.h"
 
 #include <signal.h>
@@ -74,6 +75,37 @@ TEST_IN_REACTOR(a_start_with_a_long_log_does_not_hold_writes_back)
     engine_rig_await(rig);
     CU_ASSERT_EQUAL(engine_counters(rig->engine).log_hold_turns, 0);
     CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+/* Without a memtable to go on in, where the heap can be made to fail: in a release it cannot. */
+static void fail_to_freeze(struct engine_rig *rig, unsigned times)
+{
+    struct heap *heap = &core_of(rig->reactor)->heap;
+    for (unsigned i = 0; i < times; i++) {
+        heap->fails_in = 1;
+        engine_freeze_if_full(rig->engine);
+        heap->fails_in = 0;
+    }
+}
+
+TEST_IN_REACTOR(want_of_memory_for_a_memtable_is_told_once)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    put(rig, 0, 100);
+    engine_rig_await(rig);
+    uint64_t memtable_bytes = rig->engine->options.memtable_bytes;
+    rig->engine->options.memtable_bytes = 1;
+    fail_to_freeze(rig, 3);
+    CU_ASSERT(rig->events <= 1);
+    engine_freeze_if_full(rig->engine);
+    CU_ASSERT(rig->engine->frozen_count > 0);
+    uint32_t told = rig->events;
+    fail_to_freeze(rig, 2);
+    CU_ASSERT(rig->events <= 2 * told);
+    rig->engine->options.memtable_bytes = memtable_bytes;
     engine_rig_close(rig);
     engine_rig_free(rig);
 }

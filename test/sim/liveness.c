@@ -93,8 +93,7 @@ static bool is_settled(const struct subject *s)
 {
     const struct engine *e = s->engine;
     return e->frozen_count == 0 && !e->is_flushing && !e->is_compacting && !e->is_burying &&
-           is_log_bounded(s) && are_files_right(s) && is_garbage_bounded(s) &&
-           liveness_is_log_covered(s);
+           is_log_bounded(s) && are_files_right(s) && is_garbage_bounded(s) && liveness_is_log_covered(s);
 }
 
 static void tell_unsettled(struct subject *s)
