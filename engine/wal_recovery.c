@@ -55,6 +55,7 @@ struct walk {
     uint64_t lost_clock;            /* bound for what is missing if no record follows */
     uint64_t used_segment;          /* the last one that a record was taken from; 0: none */
     bool is_unreadable;             /* a block at or behind the place where the chain ended last */
+    struct wal_lookahead ahead;     /* of the last look */
     uint64_t torn_bytes;            /* cut if the search for the missing record is in vain */
     struct taken taken[TAKEN_KEPT]; /* the last records; of record i in order: i % TAKEN_KEPT */
     uint64_t taken_count;
@@ -377,6 +378,22 @@ static bool may_be_unreadable(struct walk *w)
     return false;
 }
 
+/* What follows the present place. As long as a record is missing that was durable by what an earlier look has
+ * found, that look says it still: whatever it found was further on, since a record is above its own watermark.
+ * So a log with damage in many places is looked through once and not from each of them. */
+static int look_ahead(struct walk *w)
+{
+    struct wal_lookahead *ahead = &w->ahead;
+    if (w->next > ahead->watermark) {
+        *ahead = (struct wal_lookahead){.missing_sequence = w->next, .previous_checksum = w->last_checksum};
+        return wal_survey_look_ahead(&w->survey, w->index, w->offset, ahead);
+    }
+    MARK(earlier_look_ahead_knows_what_was_durable);
+    bool is_behind = ahead->bad_index == w->index ? ahead->bad_end > w->offset : ahead->bad_index > w->index;
+    ahead->is_unreadable &= is_behind;
+    return 0;
+}
+
 /* The chain ends at the present place. Decides which of the four cases it is. */
 static int chain_ends(struct walk *w, bool is_after_header)
 {
@@ -385,17 +402,17 @@ static int chain_ends(struct walk *w, bool is_after_header)
         MARK(log_goes_on_in_a_later_file);
         return go_to_continuation(w, after);
     }
-    struct wal_lookahead found = {.missing_sequence = w->next, .previous_checksum = w->last_checksum};
-    int rc = wal_survey_look_ahead(&w->survey, w->index, w->offset, &found);
+    const struct wal_lookahead *found = &w->ahead;
+    int rc = look_ahead(w);
     if (rc)
         return rc;
-    w->is_unreadable = (found.is_unreadable || w->reader.unreadable_end > w->offset) && may_be_unreadable(w);
+    w->is_unreadable = (found->is_unreadable || w->reader.unreadable_end > w->offset) && may_be_unreadable(w);
     if (w->is_unreadable)
         MARK(what_cannot_be_read_of_the_log_is_no_torn_tail);
-    bool was_durable = found.was_durable || w->next < w->options->start.sequence ||
+    bool was_durable = found->was_durable || w->next < w->options->start.sequence ||
                        (!w->has_first_file && !w->has_taken) || missing_segment(w) != 0 || w->is_unreadable;
-    w->torn_bytes = found.torn_bytes == 0 && is_after_header ? WAL_BLOCK_BYTES : found.torn_bytes;
-    if (!was_durable && !found.continues) {
+    w->torn_bytes = found->torn_bytes == 0 && is_after_header ? WAL_BLOCK_BYTES : found->torn_bytes;
+    if (!was_durable && !found->continues) {
         cut(w);
         return 0;
     }
@@ -407,7 +424,7 @@ static int chain_ends(struct walk *w, bool is_after_header)
     w->is_seeking = !was_durable;
     w->lost_segment = segment_of(w)->id;
     w->lost_offset = w->offset;
-    w->lost_clock = found.clock_max;
+    w->lost_clock = found->clock_max;
     return 0;
 }
 

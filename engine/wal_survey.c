@@ -134,6 +134,8 @@ static void look_at(struct wal_survey *s, const struct wal_survey_segment *segme
         return;
     if (h.watermark >= look->missing_sequence)
         look->was_durable = true;
+    if (h.watermark > look->watermark)
+        look->watermark = h.watermark;
     if (!wal_record_is_in_place(&h, offset + at))
         return; /* what it knows is true; where it stands it is a stranger */
     bool is_chained = look->previous_checksum == 0 || h.previous_checksum == look->previous_checksum;
@@ -153,7 +155,12 @@ static int look_through(struct wal_survey *s, uint32_t index, uint64_t offset, s
     while (rc == 0 && offset < end) {
         uint64_t left = end - offset;
         size_t piece = left < WAL_READ_BYTES ? (size_t)left : WAL_READ_BYTES;
-        look->is_unreadable |= wal_read_blocks(s->reactor, file, s->scratch, piece, offset) != 0;
+        uint64_t bad_end = wal_read_blocks(s->reactor, file, s->scratch, piece, offset);
+        if (bad_end) {
+            look->is_unreadable = true;
+            look->bad_index = index;
+            look->bad_end = bad_end;
+        }
         for (size_t at = 0; at < piece; at += WAL_BLOCK_BYTES)
             look_at(s, segment, offset, at, look);
         offset += piece;

@@ -54,8 +54,11 @@ struct wal_lookahead {
     uint64_t missing_sequence;  /* the first one that is not there */
     uint64_t previous_checksum; /* of the record before it; 0 when unknown */
     /* answered */
-    bool was_durable;    /* a later record says that the missing one was durable */
-    bool is_unreadable;  /* a block cannot be read: who knows what was there */
+    bool was_durable;   /* a later record says that the missing one was durable */
+    uint64_t watermark; /* the highest in later records */
+    bool is_unreadable; /* a block cannot be read: who knows what was there */
+    uint32_t bad_index; /* the last such block is in this segment, and ends before this place */
+    uint64_t bad_end;
     bool continues;      /* the missing one is further on, in a segment whose header is damaged */
     uint64_t clock_max;  /* in later records */
     uint64_t torn_bytes; /* of later records with whole headers */

@@ -146,6 +146,34 @@ TEST_IN_REACTOR(wal_reports_damage_in_the_middle_and_goes_on_after_it)
     }
 }
 
+/* Returns: how many reads it took to recover. */
+static uint64_t reads_to_look(struct rig *rig)
+{
+    uint64_t before = reactor_counters(rig->reactor).completions;
+    rig_look(rig);
+    return reactor_counters(rig->reactor).completions - before;
+}
+
+TEST_IN_REACTOR(wal_with_damage_in_many_places_is_looked_through_once)
+{
+    enum { RECORDS = 60, EACH = 3, TAIL = 3 };
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 300 * 1000;
+    rig_open(rig);
+    rig_put_singly(rig, 0, RECORDS);
+    CU_ASSERT_EQUAL_FATAL(rig->batch_count, RECORDS);
+    rig_close(rig);
+    uint64_t reads = reads_to_look(rig);
+    for (uint32_t i = 1; i < RECORDS - TAIL; i += EACH) {
+        struct place place = rig_place_of(rig, rig->batch_sequences[i]);
+        flip(&place, WAL_BLOCK_BYTES);
+    }
+    CU_ASSERT(reads_to_look(rig) <= 3 * reads);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, (RECORDS - TAIL) / EACH);
+    CU_ASSERT_EQUAL(rig->replayed_count, RECORDS - rig->recovery.damaged_count);
+    rig_free(rig);
+}
+
 static void copy_block(const char *path, uint64_t from, uint64_t to)
 {
     uint8_t block[WAL_BLOCK_BYTES];
