@@ -378,8 +378,8 @@ static bool may_be_unreadable(struct walk *w)
     return false;
 }
 
-/* What follows the present place. As long as a record is missing that was durable by what an earlier look has
- * found, that look says it still: whatever it found was further on, since a record is above its own watermark.
+/* What follows the present place. As long as a record is missing that was durable by what an earlier look
+ * has found, that look says it still: what it found is further on, since a record is above its own watermark.
  * So a log with damage in many places is looked through once and not from each of them. */
 static int look_ahead(struct walk *w)
 {
