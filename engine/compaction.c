@@ -132,12 +132,20 @@ void compaction_set_aside(struct engine *e, const struct merge *merge, int code)
                 error_sentence(code));
 }
 
-uint64_t compaction_bytes_of(const struct engine *e, const struct table_run *run)
+/* As they are paid for when they are read: not compressed, and without what surrounds them. */
+static uint64_t bytes_of_entries(const struct table_summary *s)
 {
-    uint64_t bytes = run->bytes;
-    for (uint32_t i = 0; i < run->count; i++)
-        bytes += values_collectable_bytes(e, &run->tables[i]->values);
-    return bytes;
+    return s->payload_bytes + s->entries * ENTRY_HEADER_BYTES + s->expiring * ENTRY_EXPIRY_BYTES;
+}
+
+void merging_count(const struct engine *e, struct merging *m, const struct table_run *run)
+{
+    for (uint32_t i = 0; i < run->count; i++) {
+        const struct table_ref *ref = run->tables[i];
+        uint64_t moved = values_collectable_bytes(e, &ref->values);
+        m->bytes += ref->bytes + moved;
+        m->work += bytes_of_entries(table_summary(ref->table)) + moved;
+    }
 }
 
 /* A merge that does not fit would fill the disk, fail, and do so again. While the log or a flush waits for
@@ -286,7 +294,7 @@ static void plan_tier(const struct engine *e, struct merging *m, const struct ti
             continue;
         }
         m->inputs[m->input_count++] = *run;
-        m->bytes += compaction_bytes_of(e, run);
+        merging_count(e, m, run);
         for (uint32_t j = 0; j < run->count; j++)
             m->removed[m->removed_count++] = run->tables[j];
     }
@@ -300,7 +308,7 @@ static int merge_tier(struct engine *e, const struct tier *t)
     if (rc == 0) {
         plan_tier(e, &m, t);
         build.table_bytes = build_table_bytes_of_run(e, m.bytes);
-        pace_plan(&e->pace, m.bytes, TIER_ROOM_MEMTABLES * e->options.memtable_bytes);
+        pace_plan(&e->pace, m.work, TIER_ROOM_MEMTABLES * e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
     merging_deinit(e, &m);
@@ -334,7 +342,7 @@ static void plan_table(const struct engine *e, struct merging *m, const struct c
             m->older[m->older_count++] = m->set->runs[i];
     m->inputs[m->input_count++] = merging_part(p->run, p->table, p->table + 1);
     m->removed[m->removed_count++] = p->run->tables[p->table];
-    m->bytes = compaction_bytes_of(e, &m->inputs[0]);
+    merging_count(e, m, &m->inputs[0]);
 }
 
 int compaction_merge_table(struct engine *e, const struct compaction_place *p, struct table_losses *losses)
@@ -346,7 +354,7 @@ int compaction_merge_table(struct engine *e, const struct compaction_place *p, s
     if (rc == 0) {
         plan_table(e, &m, p);
         m.bytes += losses ? value_refs_lost_bytes(&ref->values) : 0;
-        pace_plan(&e->pace, m.bytes, e->options.memtable_bytes);
+        pace_plan(&e->pace, m.work, e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }
     merging_deinit(e, &m);

@@ -42,7 +42,8 @@ struct merging {
     uint32_t older_count;
     struct table_ref **removed; /* tables that go when it counts */
     uint32_t removed_count;
-    uint64_t bytes; /* that it writes, about */
+    uint64_t bytes; /* that it writes at most, about: tables, and the values that leave logs with them */
+    uint64_t work;  /* that it spends at most, about: entries that it reads, and those values */
 };
 
 /* Holds the set; room for all its runs and tables. In every case merging_deinit. */
@@ -51,8 +52,8 @@ void merging_deinit(struct engine *e, struct merging *m);
 /* The tables of the run from `first` to before `end` as a run; `count` 0 when there are none. */
 struct table_run merging_part(const struct table_run *run, uint32_t first, uint32_t end);
 
-/* What a merge of the run writes at most, about: its tables, and the values that leave logs with them. */
-uint64_t compaction_bytes_of(const struct engine *e, const struct table_run *run);
+/* The run is an input as a whole: adds to what the merge writes and spends. */
+void merging_count(const struct engine *e, struct merging *m, const struct table_run *run);
 /* Waits. Is there room on the disk for what the merge writes, and for the log while that waits for some? */
 bool compaction_fits(struct engine *e, const struct merging *m);
 /* Waits. Merges into b's tables and changes what counts. With no input only tables are removed. Returns: 0;

@@ -232,7 +232,7 @@ static void plan_upper(const struct engine *e, struct merging *m, struct stretch
     if (first < run->count)
         m->inputs[m->input_count++] = merging_part(run, first, run->count);
     struct table_run part = merging_part(run, first, stays > first ? stays : first);
-    m->bytes += compaction_bytes_of(e, &part);
+    merging_count(e, m, &part);
     s->upper_bytes += table_run_full_bytes(&part);
 }
 
@@ -251,7 +251,7 @@ static void plan_stretch(const struct engine *e, struct merging *m, struct stret
         return;
     remove_tables(m, s->bottom, s->first, s->last);
     m->inputs[m->input_count] = merging_part(s->bottom, s->first, s->last);
-    m->bytes += compaction_bytes_of(e, &m->inputs[m->input_count++]);
+    merging_count(e, m, &m->inputs[m->input_count++]);
 }
 
 /* No key of theirs is left: of tables that hold keys of other shards only, too. */
@@ -294,7 +294,7 @@ static int plan(struct engine *e, struct merging *m, struct stretch *s, uint64_t
     if (is_torn(m))
         return TORC_E_CANCELLED;
     m->input_count = m->older_count = m->removed_count = 0;
-    m->bytes = 0;
+    m->bytes = m->work = 0;
     plan_stretch(e, m, s);
     return 0;
 }
@@ -313,7 +313,7 @@ static int merge_stretch(struct engine *e, struct merging *m)
         .from = first_key(e, &s),
         .end = s.end,
     };
-    pace_plan(&e->pace, m->bytes, room_of(e, &s));
+    pace_plan(&e->pace, m->work, room_of(e, &s));
     rc = compaction_merge(e, m, &build);
     if (rc)
         return rc;

@@ -28,19 +28,17 @@ void pace_resume(struct pace *p, uint64_t now_ns)
 
 void pace_plan(struct pace *p, uint64_t work, uint64_t room)
 {
-    p->work = work;
-    p->room = room ? room : 1;
+    p->price = (double)work / (double)(room ? room : 1);
 }
 
 uint64_t pace_earn(struct pace *p, uint64_t now_ns)
 {
     uint64_t written = p->ingested - p->seen_ingested;
     uint64_t passed_ns = now_ns > p->seen_ns ? now_ns - p->seen_ns : 0;
-    double earned = (double)written * (double)p->work / (double)p->room;
+    double earned = (double)written * p->price;
     earned += (double)p->idle_rate * (double)passed_ns / NS_PER_SECOND;
     earned += (double)p->grant;
     p->grant = earned < GRANT_MAX ? (int64_t)earned : GRANT_MAX;
-    p->room = p->room > written ? p->room - written : 1;
     p->seen_ingested = p->ingested;
     p->seen_ns = now_ns;
     if (p->grant >= 0)
@@ -52,7 +50,6 @@ uint64_t pace_earn(struct pace *p, uint64_t now_ns)
 void pace_note_values(struct pace *p, uint64_t pointed, uint64_t moved)
 {
     p->busy_bytes += pointed > moved ? pointed - moved : 0;
-    p->work += moved;
 }
 
 uint64_t pace_spend(struct pace *p, uint64_t bytes, uint64_t took_ns, uint64_t now_ns)
@@ -65,7 +62,6 @@ uint64_t pace_spend(struct pace *p, uint64_t bytes, uint64_t took_ns, uint64_t n
     }
     uint64_t pause = pace_earn(p, now_ns);
     p->grant -= (int64_t)bytes;
-    p->work -= bytes < p->work ? bytes : p->work;
     return pause || p->grant >= 0 ? pause : pace_earn(p, now_ns);
 }
 

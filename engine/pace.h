@@ -1,12 +1,13 @@
 /* pace.h - how fast merges go, and how fast writers may.
  *
- *   bytes written by users --> grant += bytes * work / room --+
+ *   bytes written by users --> grant += bytes * price --------+     price = work / room
  *                                                             +--> a merge spends it, or sleeps
  *   time ---------------> grant += time * idle rate ----------+
  *
- * The work is what the merge under way has left, the room what may still be written until the next one
+ * The work is what the merge under way is going to spend, the room what may be written until the next one
  * should begin: so each written byte pays its part and the merge ends when the next is due, neither in a
- * burst nor late (as in bLSM, Sears and Ramakrishnan, SIGMOD 2012). When nothing is written the idle rate
+ * burst nor late (as in bLSM, Sears and Ramakrishnan, SIGMOD 2012). The price stays until the merge ends, also
+ * when there is more to do than was planned: then it is merely late. When nothing is written the idle rate
  * brings it to its end.
  *
  * A debt is what waits to be flushed or merged. From half of its limit on writers are slowed: each batch of
@@ -33,8 +34,7 @@ struct pace {
     uint64_t seen_ingested;
     uint64_t seen_ns;
     int64_t grant; /* bytes that may be merged; below 0: spent in advance */
-    uint64_t work;
-    uint64_t room;
+    double price;  /* of a byte written, in bytes that may be merged */
     uint64_t busy_ns; /* of merging, since it was measured last */
     uint64_t busy_bytes;
     uint64_t merge_rate; /* bytes a second, as measured; 0: not yet */
@@ -44,11 +44,10 @@ struct pace {
 
 /* A merge task begins: what was written before pays nothing. */
 void pace_resume(struct pace *p, uint64_t now_ns);
-/* A merge begins: `work` bytes are left of it and what belongs to it, until `room` more are written. */
+/* A merge begins: it is going to spend `work` bytes, about, while `room` are written. */
 void pace_plan(struct pace *p, uint64_t work, uint64_t room);
 /* Before pace_spend: what was merged points to so many bytes in value logs, and moved some of them. A debt
- * counts them, so the rate does. Those that were moved are work that the plan did not know of; they are to be
- * spent, too. */
+ * counts them, so the rate does. Those that were moved are spent with the rest; the plan has them. */
 void pace_note_values(struct pace *p, uint64_t pointed, uint64_t moved);
 /* So many bytes were merged, in so much time without pauses. Returns: how long to pause; 0: go on. */
 uint64_t pace_spend(struct pace *p, uint64_t bytes, uint64_t took_ns, uint64_t now_ns);

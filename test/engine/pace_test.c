@@ -49,17 +49,28 @@ TEST(merge_goes_on_at_the_idle_rate_when_nothing_is_written)
     CU_ASSERT(merged >= 20 * MIB && merged < 21 * MIB);
 }
 
-TEST(values_count_for_the_rate_and_are_paid_for_when_they_are_moved)
+TEST(merge_that_was_planned_too_small_goes_on_at_the_same_price)
+{
+    struct pace p = {.idle_rate = 0};
+    pace_resume(&p, SECOND_NS);
+    pace_plan(&p, 100 * MIB, 100 * MIB);
+    uint64_t merged = merge_while_writing(&p, 300 * MIB);
+    CU_ASSERT(merged > 290 * (uint64_t)MIB && merged < 310 * (uint64_t)MIB);
+}
+
+TEST(values_count_for_the_rate_and_are_paid_for_once_when_they_are_moved)
 {
     struct pace p = {.idle_rate = 10 * MIB};
     pace_resume(&p, SECOND_NS);
-    pace_plan(&p, 100 * MIB, 100 * MIB);
+    pace_plan(&p, 200 * MIB, 100 * MIB);
     pace_note_values(&p, 10 * MIB, 4 * MIB);
     uint64_t pause = pace_spend(&p, MIB + 4 * MIB, 100 * MS, SECOND_NS);
     CU_ASSERT_EQUAL(p.merge_rate, 110 * MIB); /* 1 of tables and 10 of values in a tenth of a second */
     CU_ASSERT(pause > 0);
     CU_ASSERT_EQUAL(p.grant, -5 * MIB);
-    CU_ASSERT_EQUAL(p.work, 99 * MIB); /* what was planned is left but for what was merged of it */
+    p.ingested = 2 * MIB; /* they are in the plan, so in the price that it began with */
+    CU_ASSERT(pace_earn(&p, SECOND_NS) > 0);
+    CU_ASSERT_EQUAL(p.grant, -MIB);
 }
 
 TEST(grants_are_not_saved_up_for_a_burst)
