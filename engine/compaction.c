@@ -138,14 +138,18 @@ static uint64_t bytes_of_entries(const struct table_summary *s)
     return s->payload_bytes + s->entries * ENTRY_HEADER_BYTES + s->expiring * ENTRY_EXPIRY_BYTES;
 }
 
-void merging_count(const struct engine *e, struct merging *m, const struct table_run *run)
+void merging_count(const struct engine *e, struct merging *m, const struct table_ref *ref, double share)
 {
-    for (uint32_t i = 0; i < run->count; i++) {
-        const struct table_ref *ref = run->tables[i];
-        uint64_t moved = values_collectable_bytes(e, &ref->values);
-        m->bytes += ref->bytes + moved;
-        m->work += bytes_of_entries(table_summary(ref->table)) + moved;
-    }
+    uint64_t moved = values_collectable_bytes(e, &ref->values);
+    uint64_t spent = bytes_of_entries(table_summary(ref->table)) + moved;
+    m->bytes += (uint64_t)(share * (double)(ref->bytes + moved));
+    m->work += (uint64_t)(share * (double)spent);
+}
+
+void merging_count_run(const struct engine *e, struct merging *m, const struct table_run *run)
+{
+    for (uint32_t i = 0; i < run->count; i++)
+        merging_count(e, m, run->tables[i], 1);
 }
 
 /* A merge that does not fit would fill the disk, fail, and do so again. While the log or a flush waits for
@@ -294,7 +298,7 @@ static void plan_tier(const struct engine *e, struct merging *m, const struct ti
             continue;
         }
         m->inputs[m->input_count++] = *run;
-        merging_count(e, m, run);
+        merging_count_run(e, m, run);
         for (uint32_t j = 0; j < run->count; j++)
             m->removed[m->removed_count++] = run->tables[j];
     }
@@ -342,7 +346,7 @@ static void plan_table(const struct engine *e, struct merging *m, const struct c
             m->older[m->older_count++] = m->set->runs[i];
     m->inputs[m->input_count++] = merging_part(p->run, p->table, p->table + 1);
     m->removed[m->removed_count++] = p->run->tables[p->table];
-    merging_count(e, m, &m->inputs[0]);
+    merging_count_run(e, m, &m->inputs[0]);
 }
 
 int compaction_merge_table(struct engine *e, const struct compaction_place *p, struct table_losses *losses)

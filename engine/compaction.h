@@ -52,8 +52,9 @@ void merging_deinit(struct engine *e, struct merging *m);
 /* The tables of the run from `first` to before `end` as a run; `count` 0 when there are none. */
 struct table_run merging_part(const struct table_run *run, uint32_t first, uint32_t end);
 
-/* The run is an input as a whole: adds to what the merge writes and spends. */
-void merging_count(const struct engine *e, struct merging *m, const struct table_run *run);
+/* Adds to what the merge writes and spends: this share of a table, or all of a run, is its input. */
+void merging_count(const struct engine *e, struct merging *m, const struct table_ref *ref, double share);
+void merging_count_run(const struct engine *e, struct merging *m, const struct table_run *run);
 /* Waits. Is there room on the disk for what the merge writes, and for the log while that waits for some? */
 bool compaction_fits(struct engine *e, const struct merging *m);
 /* Waits. Merges into b's tables and changes what counts. With no input only tables are removed. Returns: 0;

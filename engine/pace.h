@@ -33,8 +33,8 @@ struct pace {
     uint64_t ingested;  /* bytes written by users, ever; the engine's to count */
     uint64_t seen_ingested;
     uint64_t seen_ns;
-    int64_t grant; /* bytes that may be merged; below 0: spent in advance */
-    double price;  /* of a byte written, in bytes that may be merged */
+    int64_t grant;    /* bytes that may be merged; below 0: spent in advance */
+    double price;     /* of a byte written, in bytes that may be merged */
     uint64_t busy_ns; /* of merging, since it was measured last */
     uint64_t busy_bytes;
     uint64_t merge_rate; /* bytes a second, as measured; 0: not yet */

@@ -27,13 +27,14 @@ uint64_t engine_rig_now_ms(struct engine_rig *rig)
     return reactor_wall_ms(rig->reactor);
 }
 
-static void fill_value(uint8_t *to, uint32_t number, uint32_t bytes)
+static void fill_value(struct engine_rig *rig, uint32_t number, uint32_t bytes)
 {
     uint64_t word = mix(number);
+    uint32_t mixed = rig->has_flat_values ? bytes / 2 : bytes;
     for (uint32_t i = 0; i < bytes; i++) {
-        if (i % 8 == 0)
+        if (i % 8 == 0 && i < mixed)
             word = mix(word + i);
-        to[i] = (uint8_t)(word >> (i % 8 * 8));
+        rig->value[i] = (uint8_t)(word >> (i % 8 * 8));
     }
 }
 
@@ -184,7 +185,7 @@ void engine_rig_put(struct engine_rig *rig, const struct rig_put *put)
     uint32_t number = rig->count + 1;
     ASSERT(number < RIG_WRITES_MAX && put->key < RIG_KEYS);
     uint32_t value_bytes = put->flags & RECORD_TOMBSTONE ? 0 : put->value_bytes;
-    fill_value(rig->value, number, value_bytes);
+    fill_value(rig, number, value_bytes);
     struct record record = {
         .key = engine_rig_key(rig, put->key, memory),
         .version = {.clock = number, .node = 1},
@@ -271,7 +272,7 @@ static bool is_dead(struct engine_rig *rig, const struct rig_write *w)
 static bool is_write(struct engine_rig *rig, uint32_t number, const struct record *record)
 {
     const struct rig_write *w = &rig->writes[number];
-    fill_value(rig->value, number, w->value_bytes);
+    fill_value(rig, number, w->value_bytes);
     return record->version.clock == number && record->version.node == 1 && record->flags == w->flags &&
            record->expiry_ms == w->expiry_ms &&
            slice_equal(record->value, slice_of(rig->value, w->value_bytes)) && entry_verify(record);

@@ -40,7 +40,8 @@ struct engine_rig {
     uint32_t events;
     char last_event[64];
     bool is_one_vnode;
-    bool is_putting; /* no ticket may come back meanwhile */
+    bool has_flat_values; /* that take half the space when they are compressed */
+    bool is_putting;      /* no ticket may come back meanwhile */
     uint64_t random;
     struct event progress;
     uint8_t *value;

@@ -1,6 +1,7 @@
 /* amplification_test.c - what merging costs: bytes written for a byte put, bytes kept for a byte that lives,
  * and how long a put waits. In virtual time, so the figures are the same in every run; a little of them hangs
  * on what ran before on the same disk. */
+#include "engine/compaction.h"
 #include "test/engine/engine_rig.h"
 
 enum {
@@ -9,12 +10,17 @@ enum {
     IN_FLIGHT = 8,
     MS = 1000000,
     SETTLE_NS_MAX = 60,
+    PRICE_BURST = 50, /* bytes of merging for one written; rounds cost five */
 };
 
 struct trial {
     struct engine_rig *rig;
     uint64_t put_bytes;
     uint64_t wait_max_ns; /* of a batch of puts */
+    double triggers_max;  /* in upper runs */
+    double price;         /* of merging, seen last */
+    uint32_t prices;      /* seen, and of them those that are a burst */
+    uint32_t bursts;
 };
 
 static void put_batch(struct trial *t, bool is_random, uint32_t first)
@@ -80,6 +86,58 @@ TEST_IN_REACTOR(twenty_overwrites_cost_eight_writes_a_byte_and_a_third_of_space)
     CU_ASSERT(busy_bytes < 1.55 * live);
     CU_ASSERT(after.write_delays > 0);
     CU_ASSERT(t.wait_max_ns < UINT64_C(50) * MS); /* slowed, never stopped */
+    CU_ASSERT(engine_rig_check_all(t.rig));
+    engine_rig_close(t.rig);
+    engine_rig_free(t.rig);
+}
+
+static void look(struct trial *t)
+{
+    const struct engine *e = t->rig->engine;
+    double triggers = (double)compaction_upper_bytes(e) / (double)compaction_trigger_bytes(e);
+    t->triggers_max = triggers > t->triggers_max ? triggers : t->triggers_max;
+    if (e->pace.price == t->price)
+        return;
+    t->price = e->pace.price;
+    t->prices++;
+    t->bursts += t->price > PRICE_BURST;
+}
+
+/* So many values in random order, at no more than 1 MB a second. */
+static void put_steadily(struct trial *t, uint32_t count, uint32_t value_bytes)
+{
+    struct engine_rig *rig = t->rig;
+    for (uint32_t i = 1; i <= count; i++) {
+        uint32_t key = (uint32_t)engine_rig_random(rig, RIG_KEYS);
+        engine_rig_put(rig, &(struct rig_put){.key = key, .value_bytes = value_bytes});
+        if (i % IN_FLIGHT == 0) {
+            engine_rig_await(rig);
+            task_sleep(rig->reactor, 16 * MS);
+            look(t);
+        }
+    }
+}
+
+/* A fragment reads twice the bytes that its files have, and most begin and end in the midst of all upper
+ * tables. Nothing but writes pays, so merges fall behind for good if these pay too little; and all are paid
+ * for alike, though a stretch that takes in next to nothing may be merged at once. */
+TEST_IN_REACTOR(writes_alone_pay_evenly_for_merges_of_compressed_tables)
+{
+    enum { HALF_FLAT = 2000 };
+    struct trial t = {.rig = engine_rig_make()};
+    t.rig->has_flat_values = true;
+    t.rig->options.compresses_merges = true;
+    t.rig->options.idle_merge_rate = 1;
+    t.rig->options.memtable_bytes = 512 << 10;
+    t.rig->options.value_log_bytes_min = UINT32_MAX;
+    engine_rig_open(t.rig, r);
+    put_steadily(&t, 2 * RIG_KEYS, HALF_FLAT);
+    t.triggers_max = 0;
+    t.prices = t.bursts = 0;
+    put_steadily(&t, 3 * RIG_KEYS, HALF_FLAT);
+    CU_ASSERT(t.triggers_max < 1.6);
+    CU_ASSERT(t.prices > 50);
+    CU_ASSERT(t.bursts * 10 < t.prices);
     CU_ASSERT(engine_rig_check_all(t.rig));
     engine_rig_close(t.rig);
     engine_rig_free(t.rig);
