@@ -14,8 +14,9 @@ enum {
     MINIMUM_BYTES_DEFAULT = 256 << 10, /* one transfer of a merge */
     LIMIT_STEP_BYTES = 64 << 10,
     WINDOW_NS = 5 * 1000 * 1000,
-    WINDOW_READS_MIN = 16, /* fewer say nothing: the window goes on */
-    USUAL_FADES = 2048,    /* windows until what was usual has grown by e, if nothing confirms it: 10 s */
+    WINDOW_READS_MIN = 16,        /* fewer say nothing: the window goes on */
+    QUIET_NS = 250 * 1000 * 1000, /* so long without enough of them, and the bound rises by a step */
+    USUAL_FADES = 2048,  /* windows until what was usual has grown by e, if nothing confirms it: 10 s */
     SLOW_NS = 50 * 1000, /* reads are slow when they take so much longer than usual, and half as long again */
     CLOCK_SCALE = 1024,
 };
@@ -47,6 +48,7 @@ struct disk {
     uint64_t clock;     /* of the class granted last, before its grant */
     struct queue queues[DISK_CLASS_COUNT];
 
+    uint64_t adapted_ns; /* when the bound was looked at last */
     uint64_t window_begun_ns;
     uint64_t window_reads;
     uint64_t window_read_ns;
@@ -74,7 +76,7 @@ int disk_open(struct reactor *r, const struct disk_options *options, struct disk
     if (d->bytes_min > d->bytes_max)
         d->bytes_min = d->bytes_max;
     d->limit = d->bytes_max;
-    d->window_begun_ns = reactor_now_ns(r);
+    d->window_begun_ns = d->adapted_ns = reactor_now_ns(r);
     for (unsigned i = 0; i < DISK_CLASS_COUNT; i++)
         list_init(&d->queues[i].waiters);
     *out = d;
@@ -169,6 +171,21 @@ static int wait_for_grant(struct disk *d, enum disk_class class, uint32_t bytes)
     return rc;
 }
 
+static void raise_limit(struct disk *d)
+{
+    d->limit = d->limit + LIMIT_STEP_BYTES < d->bytes_max ? d->limit + LIMIT_STEP_BYTES : d->bytes_max;
+}
+
+/* The reads that took so long may have been the last: the bound must not stay where they left it. */
+static void recover(struct disk *d)
+{
+    uint64_t now_ns = reactor_now_ns(d->r);
+    if (now_ns - d->adapted_ns < QUIET_NS)
+        return;
+    d->adapted_ns = now_ns;
+    raise_limit(d);
+}
+
 bool disk_is_free(const struct disk *d, uint32_t bytes)
 {
     return !d || d->is_stopped || (!is_anyone_waiting(d) && has_room(d, bytes));
@@ -185,6 +202,7 @@ int disk_acquire(struct disk *d, enum disk_class class, uint32_t bytes)
         return 0;
     if (d->is_stopped)
         return TORC_E_CANCELLED;
+    recover(d);
     if (!disk_is_free(d, bytes))
         return wait_for_grant(d, class, bytes);
     take(d, class, bytes);
@@ -197,6 +215,7 @@ void disk_release(struct disk *d, enum disk_class class, uint32_t bytes)
         return;
     ASSERT(d->in_flight >= bytes);
     d->in_flight -= bytes;
+    recover(d);
     grant(d);
 }
 
@@ -207,7 +226,7 @@ static void adapt(struct disk *d, uint64_t average_ns)
     uint64_t usual = d->usual_ns;
     bool is_slow = usual && average_ns > usual + SLOW_NS && average_ns > usual + usual / 2;
     if (!is_slow) {
-        d->limit = d->limit + LIMIT_STEP_BYTES < d->bytes_max ? d->limit + LIMIT_STEP_BYTES : d->bytes_max;
+        raise_limit(d);
         grant(d);
     } else if (d->limit > d->bytes_min) {
         d->limit = d->limit / 2 > d->bytes_min ? d->limit / 2 : d->bytes_min;
@@ -230,7 +249,7 @@ void disk_read_ends(struct disk *d, uint64_t begun_ns)
     if (now_ns - d->window_begun_ns < WINDOW_NS || d->window_reads < WINDOW_READS_MIN)
         return;
     adapt(d, d->window_read_ns / d->window_reads);
-    d->window_begun_ns = now_ns;
+    d->window_begun_ns = d->adapted_ns = now_ns;
     d->window_reads = 0;
     d->window_read_ns = 0;
 }

@@ -151,6 +151,24 @@ TEST_IN_REACTOR(background_gives_way_while_reads_take_longer_than_usual)
     disk_close(d);
 }
 
+TEST_IN_REACTOR(background_has_the_disk_again_when_slow_readers_have_left)
+{
+    struct disk *d = open_disk(r);
+    end_window(r, d, 100 * US);
+    for (unsigned i = 0; i < 4; i++)
+        end_window(r, d, 300 * US);
+    CU_ASSERT_EQUAL(disk_counters(d).background_limit_bytes, 256 * KIB);
+    CU_ASSERT_EQUAL(disk_acquire(d, DISK_COMPACTION, TRANSFER), 0); /* at once it is as they left it */
+    disk_release(d, DISK_COMPACTION, TRANSFER);
+    CU_ASSERT_EQUAL(disk_counters(d).background_limit_bytes, 256 * KIB);
+    task_sleep(r, 250 * MS);
+    CU_ASSERT_EQUAL(disk_acquire(d, DISK_COMPACTION, TRANSFER), 0);
+    CU_ASSERT_EQUAL(disk_counters(d).background_limit_bytes, 320 * KIB);
+    disk_release(d, DISK_COMPACTION, TRANSFER);
+    CU_ASSERT_EQUAL(disk_counters(d).background_limit_bytes, 320 * KIB);
+    disk_close(d);
+}
+
 TEST_IN_REACTOR(no_disk_bounds_nothing)
 {
     (void)r;
