@@ -1,25 +1,38 @@
 /* table_expiry.c - a sample of when the records of a table expire; see table_expiry.h. */
 #include "engine/table_expiry.h"
+#include "reactor/base/assert.h"
 
 void table_expiry_init(struct table_expiry *x, uint64_t now_ms)
 {
     *x = (struct table_expiry){.now_ms = now_ms, .stride = 1};
 }
 
+/* The finalizer of splitmix64 (Steele, Lea and Flood, OOPSLA 2014). */
+static uint64_t scatter(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Of two neighbours either may stay. */
 static void thin_out(struct table_expiry *x)
 {
-    for (uint32_t i = 0; i < TABLE_EXPIRY_SAMPLES / 2; i++)
-        x->samples_ms[i] = x->samples_ms[2 * i];
+    ASSERT(x->count == TABLE_EXPIRY_SAMPLES);
     x->count = TABLE_EXPIRY_SAMPLES / 2;
+    for (uint32_t i = 0; i < x->count; i++)
+        x->samples_ms[i] = x->samples_ms[2 * i + (scatter(x->stride + i) & 1)];
     x->stride *= 2;
 }
 
 void table_expiry_add(struct table_expiry *x, const struct record *record)
 {
-    if (x->seen++ & (x->stride - 1))
+    uint64_t place = x->seen++;
+    if (place == TABLE_EXPIRY_SAMPLES * x->stride)
+        thin_out(x);
+    uint64_t within = x->stride - 1; /* a stretch */
+    if ((place & within) != (scatter(place & ~within) & within))
         return;
-    if (x->count == TABLE_EXPIRY_SAMPLES)
-        thin_out(x); /* the record is of the wider stride, too: its place is TABLE_EXPIRY_SAMPLES strides */
     bool counts = (record->flags & RECORD_EXPIRING) && record_is_live(record, x->now_ms);
     x->samples_ms[x->count++] = counts ? record->expiry_ms : UINT64_MAX;
 }

@@ -1,7 +1,9 @@
 /* table_expiry.h - when has so much of a table expired that it is worth a merge?
  *
- * Of the records of a table in the making a sample is kept: each, then each second, each fourth ... so that
- * it is spread evenly over the table and bounded. The time that is asked for is a quantile of the sample. */
+ * Of the records of a table in the making a sample is kept: each, then one of two, one of four ... so that it
+ * is spread evenly over the table and bounded. Which one of them is a matter of chance, the same in every
+ * process: keys may have a period, as where each user has a profile and a session, and no sample of every
+ * second record says anything then. The time that is asked for is a quantile of the sample. */
 #ifndef ENGINE_TABLE_EXPIRY_H
 #define ENGINE_TABLE_EXPIRY_H
 
@@ -17,7 +19,7 @@ struct table_expiry {
      * would write it again. */
     uint64_t now_ms; /* Unix */
     uint64_t seen;
-    uint64_t stride; /* a power of two: of so many records one is kept */
+    uint64_t stride; /* a power of two: of so many records side by side one is kept */
     uint32_t count;
     uint64_t samples_ms[TABLE_EXPIRY_SAMPLES]; /* UINT64_MAX: it does not expire, or does not count */
 };
