@@ -31,6 +31,7 @@ struct run {
     uint64_t order;
     uint64_t clock_max;
     uint64_t name; /* in the target; 0: none yet */
+    uint32_t rank; /* how many runs of its source and level are newer */
 };
 
 struct reshard {
@@ -134,7 +135,7 @@ static void note_run(struct reshard *h, uint32_t source, const struct manifest_t
     while (i < h->run_count && (h->runs[i].source != source || h->runs[i].order != t->order))
         i++;
     if (i == h->run_count)
-        h->runs[h->run_count++] = (struct run){source, t->level, t->order, 0, 0};
+        h->runs[h->run_count++] = (struct run){.source = source, .level = t->level, .order = t->order};
     if (t->clock_max > h->runs[i].clock_max)
         h->runs[i].clock_max = t->clock_max;
 }
@@ -227,7 +228,6 @@ static int add_source(struct reshard *h, uint32_t source, char *why, size_t why_
 
 /* ---- runs ---- */
 
-/* How many runs of its source and level are newer. */
 static uint32_t rank_of(const struct reshard *h, const struct run *run)
 {
     uint32_t rank = 0;
@@ -242,11 +242,12 @@ static uint32_t rank_of(const struct reshard *h, const struct run *run)
 
 static void name_runs(struct reshard *h)
 {
+    for (uint32_t i = 0; i < h->run_count; i++)
+        h->runs[i].rank = rank_of(h, &h->runs[i]);
     for (uint32_t i = 0; i < h->run_count; i++) {
         struct run *run = &h->runs[i];
-        uint32_t rank = rank_of(h, run);
         for (uint32_t j = 0; j < i && run->name == 0; j++)
-            if (h->runs[j].level == run->level && rank_of(h, &h->runs[j]) == rank)
+            if (h->runs[j].level == run->level && h->runs[j].rank == run->rank)
                 run->name = h->runs[j].name;
         if (run->order == ORDER_BOTTOM)
             run->name = ORDER_BOTTOM;
