@@ -9,9 +9,9 @@
  * Background work asks before each transfer and says when it is over. While the reads of users take longer
  * than usual the bound halves, window by window, to one transfer at a time; while they do not it rises again
  * by steps (additive increase, multiplicative decrease: Chiu and Jain, 1989), four a second when nobody
- * reads. So a merge takes the whole of an idle disk and little of a busy one. Among classes that wait the one that has had the least of its
- * share goes first (start-time fair queueing: Goyal, Vin and Cheng, 1996); within a class it is first come,
- * first served.
+ * reads. So a merge takes the whole of an idle disk and little of a busy one. Among classes that wait the one
+ * that has had the least of its share goes first (start-time fair queueing: Goyal, Vin and Cheng, 1996);
+ * within a class it is first come, first served.
  *
  * One per engine, of one core. Every call takes a null disk: then nothing is bounded or counted. */
 #ifndef ENGINE_DISK_H

@@ -6,9 +6,9 @@
  *
  * The work is what the merge under way is going to spend, the room what may be written until the next one
  * should begin: so each written byte pays its part and the merge ends when the next is due, neither in a
- * burst nor late (as in bLSM, Sears and Ramakrishnan, SIGMOD 2012). The price stays until the merge ends, also
- * when there is more to do than was planned: then it is merely late. When nothing is written the idle rate
- * brings it to its end.
+ * burst nor late (as in bLSM, Sears and Ramakrishnan, SIGMOD 2012). The price stays until the merge ends,
+ * also when there is more to do than was planned: then it is merely late. When nothing is written the idle
+ * rate brings it to its end.
  *
  * A debt is what waits to be flushed or merged. From half of its limit on writers are slowed: each batch of
  * the log is followed by a pause of so many nanoseconds a byte, from none at half the limit to what keeps the
