@@ -337,7 +337,7 @@ void engine_submit(struct engine *e)
 
 bool engine_is_congested(const struct engine *e)
 {
-    return e->wal && !wal_is_late(e->wal) && wal_counters(e->wal).gathered_bytes > e->gather_bytes_max / 2;
+    return e->wal && !wal_is_late(e->wal) && wal_gathered_bytes(e->wal) > e->gather_bytes_max / 2;
 }
 
 bool engine_expire(struct engine *e, uint64_t now_ns)

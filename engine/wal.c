@@ -21,6 +21,7 @@ enum {
     WRITES_IN_FLIGHT_DEFAULT = 2,
     DELIVER_ITEMS_DEFAULT = 128, /* applied in some 50 us */
     SPARES_DEFAULT = 2,
+    SEGMENTS_MAX_DEFAULT = WAL_SEGMENTS_MAX - 256, /* each start makes one, and some may not go away */
     IDLE_NS_DEFAULT = 10 * 1000 * 1000,
     RETRY_NS_DEFAULT = 1000 * 1000 * 1000,
     HUNG_NS = 1000 * 1000 * 1000,   /* a batch that is younger says nothing of the disk */
@@ -51,6 +52,11 @@ static struct wal_buffer *buffer_of(struct list *link)
 uint64_t wal_sequence_durable(const struct wal *wal)
 {
     return wal->durable_sequence;
+}
+
+uint64_t wal_gathered_bytes(const struct wal *wal)
+{
+    return wal->gathered_bytes;
 }
 
 uint64_t wal_bytes(const struct wal *wal)
@@ -583,6 +589,8 @@ static void options_complete(struct wal_options *o)
         o->deliver_items_max = DELIVER_ITEMS_DEFAULT;
     if (!o->spare_segments_max)
         o->spare_segments_max = SPARES_DEFAULT;
+    if (!o->segments_max)
+        o->segments_max = SEGMENTS_MAX_DEFAULT;
     if (!o->idle_ns)
         o->idle_ns = IDLE_NS_DEFAULT;
     if (!o->retry_ns)

@@ -126,6 +126,7 @@ struct wal_options {
     uint32_t writes_in_flight_max; /* 0 means 2; at most WAL_WRITES_IN_FLIGHT_MAX */
     uint32_t deliver_items_max;    /* given back in one go, between which other work has its turn; 0: 128 */
     uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
+    uint32_t segments_max;         /* no new file beside so many; 0: somewhat fewer than a start takes */
     const char
         *archive; /* directory, below two that are made: closed files are copied to it. Copied; null: no */
     uint64_t archive_patience_ns; /* wal_close waits no longer for the archive; 0: without end */
@@ -251,5 +252,6 @@ struct wal_counters {
     uint64_t buffer_bytes;   /* of memory for what gathers and what is written; it stays */
 };
 struct wal_counters wal_counters(const struct wal *wal);
+uint64_t wal_gathered_bytes(const struct wal *wal); /* now */
 
 #endif

@@ -28,6 +28,7 @@ enum {
     WAL_NAME_BYTES = 32,
     WAL_SEGMENT_BYTES_MIN = 64 << 10,
     WAL_SEGMENT_BYTES_MAX = 1 << 30,
+    WAL_SEGMENTS_MAX = 1 << 16,          /* files that a start takes */
     WAL_CHECKSUM_CHUNK_BYTES = 64 << 10, /* of a payload: hashed as it fills, so that no submission is long */
 };
 

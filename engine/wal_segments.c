@@ -150,6 +150,12 @@ static void drop_truncated(struct wal *wal)
 
 /* ---- ahead of use ---- */
 
+/* With one more there would be files that no start takes: an archive that cannot be written keeps them. */
+static bool has_too_many(const struct wal *wal)
+{
+    return wal->info_count + wal->spare_count >= wal->options.segments_max;
+}
+
 static int write_zeros(struct wal *wal, struct file *file)
 {
     uint64_t segment_bytes = wal->options.segment_bytes;
@@ -237,7 +243,7 @@ static int prepare_file(struct wal *wal, const char *path, struct file **out)
 {
     int rc = reuse_file(wal, path, out);
     if (rc == -ENOENT)
-        rc = make_file(wal, path, out);
+        rc = has_too_many(wal) ? TORC_E_DISK_FULL : make_file(wal, path, out);
     if (rc)
         return rc;
     rc = directory_sync(wal->reactor, wal->directory);
@@ -333,7 +339,12 @@ static void prepare_failed(struct wal *wal, int rc)
 {
     bool is_full = is_want_of_room(rc);
     int error = is_full ? TORC_E_DISK_FULL : TORC_E_STORAGE;
-    if (error != wal->next_error)
+    if (error != wal->next_error && has_too_many(wal)) {
+        MARK(log_has_as_many_files_as_a_start_takes);
+        wal_event(wal, "log_segment_failed",
+                  "the log has as many files as a start takes, since they cannot be archived or a copy holds "
+                  "them: no more are made until some of them can go");
+    } else if (error != wal->next_error)
         event_about(wal, "log_segment_failed", wal->segment_id_max, rc);
     wal->next_error = error;
     if (is_full) {

@@ -9,10 +9,7 @@
 #include "engine/wal.h"
 #include "engine/wal_format.h"
 
-enum {
-    WAL_SEGMENTS_MAX = 1 << 16,
-    WAL_PATH_BYTES = 4096,
-};
+enum { WAL_PATH_BYTES = 4096 };
 
 struct wal_survey_segment {
     uint64_t id;

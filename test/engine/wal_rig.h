@@ -44,7 +44,9 @@ struct rig {
     void (*on_portion)(struct rig *rig);
     uint64_t idle_ns;
     uint64_t retry_ns; /* 0: 5 ms */
-    uint32_t shard;    /* whose log it is; 0: it does not say */
+    uint32_t segments_max;
+    const char *archive; /* null: none */
+    uint32_t shard;      /* whose log it is; 0: it does not say */
     struct event returned_event;
 };
 

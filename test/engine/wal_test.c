@@ -6,6 +6,7 @@
 #include "test/engine/wal_rig.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define IDLE_NS (UINT64_C(60) * 1000 * 1000 * 1000)
@@ -386,6 +387,8 @@ TEST_IN_REACTOR(wal_writes_its_watermark_again_when_that_failed_once)
     rig_free(rig);
 }
 
+/* ---- too many files ---- */
+
 /* Returns: the number of the first that is refused. */
 static uint32_t put_until_refused(struct rig *rig, uint32_t first)
 {
@@ -422,6 +425,39 @@ TEST_IN_REACTOR(wal_without_descriptors_refuses_and_goes_on_in_its_spare_files_w
     rig_look(rig);
     CU_ASSERT_EQUAL(rig->replayed[n], 1);
     CU_ASSERT_EQUAL(rig->recovery.damaged_count, 0);
+    rig_free(rig);
+}
+
+/* An archive that cannot be written keeps them: where it is to be, a file stands. */
+TEST_IN_REACTOR(wal_makes_no_more_files_than_a_start_takes)
+{
+    enum { SEGMENTS = 4 };
+    char archive[512], in_the_way[512];
+    struct rig *rig = rig_make(r);
+    snprintf(in_the_way, sizeof in_the_way, "%s/archive", rig->directory);
+    snprintf(archive, sizeof archive, "%s/log/1", in_the_way);
+    int fd = open(in_the_way, O_CREAT | O_WRONLY, 0600);
+    CU_ASSERT_FATAL(fd >= 0);
+    close(fd);
+    rig->archive = archive;
+    rig->segments_max = SEGMENTS;
+    rig->value_bytes = 300 * 1000;
+    rig_open(rig);
+    uint32_t refused = put_until_refused(rig, 0);
+    CU_ASSERT_EQUAL(wal_counters(rig->wal).segments, SEGMENTS);
+    rig->start = wal_start_at(rig->wal, wal_sequence_durable(rig->wal) + 1);
+    wal_truncate(rig->wal, rig->start);
+    CU_ASSERT_EQUAL(wal_counters(rig->wal).kept_segments, SEGMENTS - 1);
+    CU_ASSERT_EQUAL(unlink(in_the_way), 0);
+    while (rig->rooms == 0)
+        CU_ASSERT_EQUAL_FATAL(event_wait(r, &rig->returned_event, 10ull * 1000 * 1000 * 1000), 0);
+    rig->next_returned = refused;
+    CU_ASSERT_EQUAL(rig_put(rig, refused), 0);
+    rig_await(rig, rig->returned + 1);
+    CU_ASSERT_EQUAL(rig->results[refused], 0);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->replayed[refused], 1);
     rig_free(rig);
 }
 
