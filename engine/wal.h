@@ -201,8 +201,8 @@ struct wal_hold {
 void wal_hold(struct wal *wal, struct wal_hold *hold, uint64_t segment);
 void wal_release(struct wal *wal, struct wal_hold *hold);
 
-/* The log goes on in another file soon, so that what there is can be archived. Without an archive, or while
- * no next file is there, it does nothing. */
+/* The log goes on in another file soon, so that what there is can be archived. Without an archive, while no
+ * next file is there, or while nothing in this one is acknowledged, it does nothing. */
 void wal_retire_current(struct wal *wal);
 
 /* Waits: until all that was appended before the call has its answer. Returns: 0; TORC_E_CANCELLED when

@@ -461,6 +461,30 @@ TEST_IN_REACTOR(wal_makes_no_more_files_than_a_start_takes)
     rig_free(rig);
 }
 
+TEST_IN_REACTOR(wal_retires_no_file_in_which_nothing_is_acknowledged)
+{
+    char archive[512];
+    struct rig *rig = rig_make(r);
+    snprintf(archive, sizeof archive, "%s/archive/log/1", rig->directory);
+    rig->archive = archive;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 1);
+    rig_await_next_segment(rig);
+    uint64_t current = rig->wal->current->id, end = rig->wal->end.segment;
+    CU_ASSERT_EQUAL(end, current);
+    rig->wal->end.segment = current - 1; /* as if its first write hung */
+    wal_retire_current(rig->wal);
+    CU_ASSERT(rig->wal->current != NULL);
+    rig->wal->end.segment = end;
+    wal_retire_current(rig->wal);
+    CU_ASSERT(rig->wal->current == NULL);
+    rig_put_singly(rig, 1, 1);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, 2));
+    rig_free(rig);
+}
+
 /* A write that failed may have reached the disk nevertheless. */
 static void write_what_failed(struct rig *rig, uint32_t n)
 {
