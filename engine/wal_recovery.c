@@ -249,16 +249,19 @@ static int salvage(struct walk *w, uint64_t end)
 }
 
 /* One step of the search: saves what can be saved at this block and goes behind it. A damaged header is known
- * as this use's by its epoch; the epoch is random, so stale bytes do not have it. */
+ * as this use's by its epoch; the epoch is random, so stale bytes do not have it. Nothing is saved of what a
+ * later file has dropped: its write had failed, and starts before this one did not show it. */
 static int search_on(struct walk *w, enum found found, const struct wal_record_header *h)
 {
-    bool is_needed = w->next >= w->options->start.sequence;
+    uint64_t drop_above = segment_of(w)->drop_above;
+    bool is_needed = w->next >= w->options->start.sequence && w->next <= drop_above;
     uint64_t step = WAL_BLOCK_BYTES;
     uint64_t end = w->offset + WAL_BLOCK_BYTES;
     bool is_ours = found == FOUND_BROKEN;
     if (found != FOUND_NOTHING) {
         end = w->offset + wal_record_bytes(h->payload_bytes);
-        is_needed = h->sequence >= w->options->start.sequence && h->sequence >= w->next;
+        is_needed =
+            h->sequence >= w->options->start.sequence && h->sequence >= w->next && h->sequence <= drop_above;
         if (end <= w->reader.bytes)
             step = end - w->offset;
     } else if (segment_of(w)->has_header && h->epoch == segment_of(w)->header.epoch) {

@@ -485,8 +485,8 @@ TEST_IN_REACTOR(wal_retires_no_file_in_which_nothing_is_acknowledged)
     rig_free(rig);
 }
 
-/* A write that failed may have reached the disk nevertheless. */
-static void write_what_failed(struct rig *rig, uint32_t n)
+/* A write that failed may have reached the disk nevertheless, or in part. */
+static void write_what_failed(struct rig *rig, uint32_t n, bool is_whole)
 {
     struct place before = rig_place_of(rig, n);
     uint8_t block[WAL_BLOCK_BYTES] = {0};
@@ -496,10 +496,49 @@ static void write_what_failed(struct rig *rig, uint32_t n)
     before.header.watermark = before.header.sequence;
     before.header.sequence++;
     before.header.block++;
+    before.header.payload_checksum ^= !is_whole;
     wal_record_header_encode(block, &before.header);
     CU_ASSERT_EQUAL(pwrite(fd, block, sizeof block, (off_t)before.offset + WAL_BLOCK_BYTES),
                     (ssize_t)sizeof block);
     close(fd);
+}
+
+static void damage_entry(const struct place *place)
+{
+    uint8_t byte = 0;
+    off_t at = (off_t)place->offset + WAL_RECORD_HEADER_BYTES + 80;
+    int fd = open(place->path, O_RDWR);
+    CU_ASSERT_EQUAL(pread(fd, &byte, 1, at), 1);
+    byte ^= 4;
+    CU_ASSERT_EQUAL(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+/* The copy has the entry of the last one, which is damaged: were it saved, it would come back. */
+TEST_IN_REACTOR(wal_saves_nothing_of_a_failed_write_once_it_went_on_elsewhere)
+{
+    struct rig *rig = rig_make(r);
+    rig->idle_ns = IDLE_NS;
+    rig_open(rig);
+    rig_put_singly(rig, 0, 3);
+    uint64_t last = wal_sequence_durable(rig->wal);
+    rig_await_next_segment(rig);
+    rig_limit_files(2 * WAL_BLOCK_BYTES);
+    CU_ASSERT_EQUAL(rig_put(rig, 3), 0);
+    rig_await(rig, 4);
+    rig_limit_files(RLIM_INFINITY);
+    write_what_failed(rig, (uint32_t)last, false);
+    struct place place = rig_place_of(rig, last);
+    damage_entry(&place);
+    rig_put_singly(rig, 4, 2);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT_EQUAL(rig->recovery.damaged_count, 1);
+    CU_ASSERT_EQUAL(rig->recovery.salvaged_count, 0);
+    CU_ASSERT_EQUAL(rig->replayed[2], 0);
+    CU_ASSERT(rig_has_replayed(rig, 0, 2));
+    CU_ASSERT(rig_has_replayed(rig, 4, 2));
+    rig_free(rig);
 }
 
 TEST_IN_REACTOR(wal_drops_what_a_failed_write_left_once_it_went_on_elsewhere)
@@ -515,7 +554,7 @@ TEST_IN_REACTOR(wal_drops_what_a_failed_write_left_once_it_went_on_elsewhere)
     rig_await(rig, 4);
     rig_limit_files(RLIM_INFINITY);
     CU_ASSERT_EQUAL(rig->results[3], TORC_E_UNKNOWN);
-    write_what_failed(rig, (uint32_t)last);
+    write_what_failed(rig, (uint32_t)last, true);
     rig_put_singly(rig, 4, 2);
     rig_close(rig);
     rig_look(rig);
