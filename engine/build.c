@@ -514,6 +514,7 @@ int engine_change_tables(struct engine *e, const struct tables_change *change)
         values_count(e, &change->added[i]->values, true);
     for (uint32_t i = 0; i < change->removed_count; i++) {
         change->removed[i]->is_obsolete = true;
+        table_ref_keep_counters(change->removed[i]); /* it may be held for minutes */
         values_count(e, &change->removed[i]->values, false);
     }
     show(e, set);

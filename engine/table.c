@@ -293,6 +293,13 @@ struct table_counters table_counters(const struct table *t)
     return t->counters;
 }
 
+struct table_counters table_take_counters(struct table *t)
+{
+    struct table_counters taken = t->counters;
+    t->counters = (struct table_counters){0};
+    return taken;
+}
+
 /* ---- point reads ---- */
 
 bool table_may_contain(const struct table *t, uint64_t hash)

@@ -130,6 +130,7 @@ struct table_counters {
     uint64_t read_errors; /* reads that the disk failed */
 };
 struct table_counters table_counters(const struct table *t);
+struct table_counters table_take_counters(struct table *t); /* and they begin at 0 again */
 
 /* ---- point reads ---- */
 

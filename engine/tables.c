@@ -186,12 +186,11 @@ struct manifest_table table_description(const struct table_ref *ref)
 
 /* ---- the end of a table ---- */
 
-/* The counters of an engine never go back. */
-static void keep_counters(struct engine *e, const struct table *t)
+void table_ref_keep_counters(struct table_ref *ref)
 {
-    struct table_counters c = table_counters(t);
-    e->counters.table_block_reads += c.block_reads;
-    e->counters.corruptions += c.corruptions;
+    struct table_counters c = table_take_counters(ref->table);
+    ref->engine->counters.table_block_reads += c.block_reads;
+    ref->engine->counters.corruptions += c.corruptions;
 }
 
 /* What an older copy of the manifest still names stays until both copies are of the new generation. */
@@ -217,7 +216,7 @@ static void bury(struct reactor *r, void *context)
     struct table_ref *ref;
     while ((ref = next_to_bury(e)) != NULL) {
         engine_table_path(e, ref->number, path);
-        keep_counters(e, ref->table);
+        table_ref_keep_counters(ref);
         table_close(ref->table);
         values_release(e, &ref->values, ref->is_obsolete);
         int rc = ref->is_obsolete ? file_remove(r, path) : 0;

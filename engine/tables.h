@@ -104,6 +104,10 @@ struct table_set_change {
 struct table_set *table_set_make(struct reactor *r, const struct table_set *from,
                                  const struct table_set_change *change);
 
+/* Moves the counters of a table that has left the present set to those of the engine, which never go back:
+ * holders of older sets may keep it for long. What they add comes at its end. */
+void table_ref_keep_counters(struct table_ref *ref);
+
 /* What the manifest keeps of a table, but for its values (value_refs_encode); its keys are borrowed from the
  * table. */
 struct manifest_table table_description(const struct table_ref *ref);

@@ -281,6 +281,29 @@ TEST_IN_REACTOR(table_of_expired_records_stays_while_it_hides_something)
     engine_rig_free(rig);
 }
 
+TEST_IN_REACTOR(counters_do_not_fall_while_a_replaced_table_is_held)
+{
+    struct engine_rig *rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    for (uint32_t i = 0; i < 4; i++) {
+        flush_with(rig, i * 500);
+        CU_ASSERT(engine_rig_check_all(rig));
+    }
+    struct table_set *held = rig->engine->tables;
+    table_set_hold(held);
+    uint64_t before = engine_counters(rig->engine).table_block_reads;
+    CU_ASSERT(before > 0);
+    for (uint32_t i = 0; i < 4; i++)
+        flush_with(rig, i * 500);
+    engine_rig_await_compactions(rig, engine_counters(rig->engine).compactions + 1);
+    CU_ASSERT(engine_counters(rig->engine).table_block_reads >= before);
+    table_set_release(held);
+    engine_rig_settle(rig);
+    CU_ASSERT(engine_counters(rig->engine).table_block_reads >= before);
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(compaction_makes_one_run_of_disjoint_tables)
 {
     struct engine_rig *rig = engine_rig_make();
