@@ -391,7 +391,6 @@ static void write_record(struct wal *wal, struct wal_buffer *b, uint64_t record_
     wal->counters.watermarks += b->item_count == 0;
     wal->counters.bytes += bytes;
     b->segment = s;
-    b->log_bytes = wal->log_bytes;
     b->op.done = write_over;
     b->submitted_ns = reactor_clock_ns(wal->reactor);
     file_write_start(wal->reactor, s->file, &b->op, from, bytes, offset, true);

@@ -113,7 +113,6 @@ struct wal_batch {
     const struct wal_item *items;
     uint32_t item_count; /* 0 for the log's own watermark records */
     bool is_last;        /* with these all items of the log record are back */
-    uint64_t log_bytes;  /* wal_bytes up to and including this one */
     uint64_t submitted_ns;
     uint64_t durable_ns;
 };

@@ -48,7 +48,6 @@ static uint32_t deliver_portion(struct wal *wal, struct wal_buffer *b)
         .items = b->items + b->delivered_count,
         .item_count = count,
         .is_last = b->delivered_count + count == b->item_count,
-        .log_bytes = b->log_bytes,
         .submitted_ns = b->submitted_ns,
         .durable_ns = b->durable_ns,
     };

@@ -48,7 +48,6 @@ struct wal_buffer {
     uint64_t checksum;
     struct wal_segment *segment;
     struct wal_record_header header;
-    uint64_t log_bytes;
     uint64_t opened_ns;
     uint64_t submitted_ns;
     uint64_t durable_ns;
