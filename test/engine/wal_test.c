@@ -76,6 +76,7 @@ TEST_IN_REACTOR(wal_gives_a_long_record_back_in_portions_with_other_work_between
     enum { ITEMS = 200, PORTION = 16 };
     struct rig *rig = rig_make(r);
     rig->deliver_items_max = PORTION;
+    rig->idle_ns = IDLE_NS; /* no watermark among them */
     rig_open(rig);
     rig_put_singly(rig, 0, 1);
     rig->holds = true;
@@ -432,7 +433,7 @@ TEST_IN_REACTOR(wal_without_descriptors_refuses_and_goes_on_in_its_spare_files_w
 TEST_IN_REACTOR(wal_makes_no_more_files_than_a_start_takes)
 {
     enum { SEGMENTS = 4 };
-    char archive[512], in_the_way[512];
+    char archive[512], in_the_way[256];
     struct rig *rig = rig_make(r);
     snprintf(in_the_way, sizeof in_the_way, "%s/archive", rig->directory);
     snprintf(archive, sizeof archive, "%s/log/1", in_the_way);
