@@ -288,9 +288,7 @@ void wal_retire_current(struct wal *wal)
     bool can_go_on = wal->next != NULL; /* on a full disk deletes have what is left of this file */
     if (!wal->archive || !wal->current || wal->is_failing || !can_go_on)
         return;
-    /* Something of it is acknowledged. Else the next files would be named beside the one before, and this one,
-     * with what is acknowledged next, would not. */
-    if (wal->current->id != wal->end.segment)
+    if (wal->current->id != wal->end.segment) /* the files after it would be named beside the one before it */
         return;
     wal_segment_retire(wal, wal->current);
     wal->current = NULL;

@@ -33,7 +33,7 @@ static uint32_t count_below(const struct wal *wal, uint64_t id)
     return low;
 }
 
-/* Not needed any more, and kept all the same. Asked for each record of the log, and there may be thousands. */
+/* Not needed any more, and kept all the same. Asked for each record of the log, and there may be many. */
 static uint64_t count_kept(const struct wal *wal)
 {
     return count_below(wal, wal->truncate_below) - count_below(wal, wal_droppable_below(wal));

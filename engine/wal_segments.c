@@ -339,13 +339,13 @@ static void prepare_failed(struct wal *wal, int rc)
 {
     bool is_full = is_want_of_room(rc);
     int error = is_full ? TORC_E_DISK_FULL : TORC_E_STORAGE;
-    if (error != wal->next_error && has_too_many(wal)) {
-        MARK(log_has_as_many_files_as_a_start_takes);
+    if (error != wal->next_error && rc == TORC_E_DISK_FULL && has_too_many(wal)) {
         wal_event(wal, "log_segment_failed",
                   "the log has as many files as a start takes, since they cannot be archived or a copy holds "
                   "them: no more are made until some of them can go");
-    } else if (error != wal->next_error)
+    } else if (error != wal->next_error) {
         event_about(wal, "log_segment_failed", wal->segment_id_max, rc);
+    }
     wal->next_error = error;
     if (is_full) {
         MARK(log_finds_no_room_for_a_file);
