@@ -407,8 +407,9 @@ static __attribute__((noinline)) int reload_block(struct table_cursor *c)
     return table_block_count(c->data, c->data_units) == c->entry_count ? 0 : TORC_E_CORRUPT;
 }
 
-/* Waits when the entry is bad. */
-static int give_out(struct table_cursor *c, uint32_t entry, struct record *out)
+/* Waits when the entry is bad. Inline in both directions: a call is 2 % of a record. */
+static inline __attribute__((always_inline)) int give_out(struct table_cursor *c, uint32_t entry,
+                                                          struct record *out)
 {
     c->given = entry;
     while (!decode_entry(c, entry, out)) { /* twice at most: what was read again is not stale */
