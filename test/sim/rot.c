@@ -256,13 +256,24 @@ static bool is_all_there_is(const struct target *t, const struct history *h)
     return is_manifest(t->name) || t->subject->manifests_lost > 0 || t->subject->damage.manifests > 0;
 }
 
+/* Of those that are cut off value logs come first: a table without its end is as good as gone. */
+static struct sim_file_info draw_file(struct history *h, bool is_cut)
+{
+    enum { TRIES = 3 };
+    const struct sim_disk *disk = sim_node_disk(h->node);
+    uint32_t count = sim_disk_file_count(disk);
+    struct sim_file_info file = sim_disk_file_at(disk, (uint32_t)sim_dice_below(&h->dice, count));
+    for (unsigned i = 1; is_cut && i < TRIES && !strstr(file.path, "/values-"); i++)
+        file = sim_disk_file_at(disk, (uint32_t)sim_dice_below(&h->dice, count));
+    return file;
+}
+
 void rot_lose_file(struct history *h, bool is_cut)
 {
     struct sim_disk *disk = sim_node_disk(h->node);
-    uint32_t count = sim_disk_file_count(disk);
-    if (count == 0)
+    if (sim_disk_file_count(disk) == 0)
         return;
-    struct target t = {.file = sim_disk_file_at(disk, (uint32_t)sim_dice_below(&h->dice, count))};
+    struct target t = {.file = draw_file(h, is_cut)};
     char path[128];
     t.subject = subject_of(h, t.file.path, &t.name);
     bool is_log = t.subject && strncmp(t.name, "wal-", 4) == 0;
