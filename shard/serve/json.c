@@ -2,6 +2,7 @@
 #include "shard/serve/json.h"
 
 #include "reactor/base/assert.h"
+#include "reactor/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,17 +74,28 @@ void json_ratio(struct json *j, const char *name, double value)
     put(j, "%.4f", value);
 }
 
+static void put_character(struct json *j, const uint8_t *p, size_t bytes)
+{
+    if (bytes == 0)
+        put(j, "%s", UTF8_REPLACEMENT);
+    else if (*p == '"' || *p == '\\')
+        put(j, "\\%c", *p);
+    else if (*p < 0x20 || *p == 0x7f)
+        put(j, "\\u%04x", (unsigned)*p);
+    else
+        put(j, "%.*s", (int)bytes, (const char *)p);
+}
+
 void json_text(struct json *j, const char *name, const char *value)
 {
+    const uint8_t *text = (const uint8_t *)value;
+    size_t length = strlen(value);
     begin_value(j, name);
     put(j, "\"");
-    for (const char *c = value; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            put(j, "\\%c", *c);
-        else if ((unsigned char)*c < 0x20)
-            put(j, "\\u%04x", (unsigned)*c);
-        else
-            put(j, "%c", *c);
+    for (size_t i = 0; i < length;) {
+        size_t bytes = utf8_bytes(text + i, length - i);
+        put_character(j, text + i, bytes);
+        i += bytes ? bytes : 1;
     }
     put(j, "\"");
 }

@@ -5,6 +5,8 @@
  * something was left out, and for the end of a JSON line, so the line is always well-formed. */
 #include "shard/serve/log.h"
 
+#include "reactor/base/utf8.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,31 +48,11 @@ static void put_string(struct line *l, const char *text)
     put(l, text, strlen(text));
 }
 
-/* Returns: the bytes of the UTF-8 character at `p`, or 0 when there is none (RFC 3629, table 3-7 of
- * Unicode). */
-static size_t utf8_bytes(const uint8_t *p, size_t left)
-{
-    uint8_t first = p[0];
-    if (first < 0x80)
-        return 1;
-    size_t bytes = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    if (first < 0xc2 || first > 0xf4 || bytes > left)
-        return 0;
-    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < bytes; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return bytes;
-}
-
 static void put_character(struct line *l, const uint8_t *p, size_t bytes)
 {
     char escape[8];
     if (bytes == 0)
-        put_string(l, "\xef\xbf\xbd"); /* U+FFFD */
+        put_string(l, UTF8_REPLACEMENT);
     else if (*p == '"' || *p == '\\')
         put(l, (const char[]){'\\', (char)*p}, 2);
     else if (*p == '\n')

@@ -356,6 +356,8 @@ TEST(a_backup_goes_to_the_directory_of_the_configuration_or_below_and_nowhere_el
         return;
     snprintf(path, sizeof path, "%s-other", target);
     CU_ASSERT(is_backup_refused(&s, path, "does not lie below"));
+    snprintf(path, sizeof path, "%s-\xff", target); /* the client finds text in the answer all the same */
+    CU_ASSERT(is_backup_refused(&s, path, "does not lie below"));
     snprintf(path, sizeof path, "%s/../backups", target);
     CU_ASSERT(is_backup_refused(&s, path, "named from the root"));
     const char *const backup[] = {"backup", target, NULL};

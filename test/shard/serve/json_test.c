@@ -39,6 +39,27 @@ TEST(json_is_what_a_parser_reads)
     json_decref(root);
 }
 
+TEST(json_text_of_any_bytes_is_utf8)
+{
+    static const char *const texts[][2] = {
+        {"a\xff", "a\xef\xbf\xbd"},
+        {"cut \xc3", "cut \xef\xbf\xbd"},
+        {"\xe2\x82/", "\xef\xbf\xbd\xef\xbf\xbd/"},
+        {"\x7f\xf0\x9f\x98\x80", "\x7f\xf0\x9f\x98\x80"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        char text[64];
+        struct json j = {.text = text, .capacity = sizeof text};
+        json_begin_object(&j, NULL);
+        json_text(&j, "t", texts[i][0]);
+        json_end(&j);
+        json_t *root = json_loadb(text, j.bytes, 0, NULL);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+        CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(root, "t")), texts[i][1]);
+        json_decref(root);
+    }
+}
+
 TEST(json_that_finds_no_room_says_so_and_writes_nothing_past_it)
 {
     for (size_t capacity = 1; capacity < 24; capacity++) {
