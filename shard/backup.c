@@ -267,6 +267,11 @@ int backup_create(struct admin_job *job)
         snprintf(b->name, sizeof b->name, "backup-%016" PRIx64, b->clock);
         rc = bring_all(b);
         int removed = snapshots_remove(job, b->snapshot);
+        if (rc == 0 && removed)
+            snprintf(job->why, sizeof job->why,
+                     "%s is whole; what it was made of, DATA/snapshots/.backup, could not be removed, which "
+                     "the next backup tries again: %s",
+                     b->name, error_sentence(removed));
         rc = rc ? rc : removed;
     }
     if (rc == 0)

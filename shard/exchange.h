@@ -22,7 +22,7 @@ enum exchange_message {
     MESSAGE_ANSWERS,    /* payload: block */
     MESSAGE_RETURN,     /* payload: block, back with its owner */
     MESSAGE_START,      /* core 0 has made the data directory ready */
-    MESSAGE_READY,      /* to core 0: this core's engine is open */
+    MESSAGE_READY,      /* to core 0: this core's engine is open; word: what it took, see shard.c */
     MESSAGE_SERVE,      /* all are; word: the port to listen on */
     MESSAGE_CONNECTION, /* payload: struct handover of session.h, owned by the receiver */
     MESSAGE_STOP,       /* drain; word: the time it may take in ms */

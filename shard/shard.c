@@ -34,9 +34,23 @@ static void on_turn_without_engine(void *context)
 
 /* ---- messages ---- */
 
-static void on_ready(struct shard *s)
+/* The word of READY: how long the log was read, in ms up to 17 minutes, above how many bytes it had. */
+enum { REPLAYED_BYTES_BITS = 44 };
+
+static uint64_t ready_word(const struct shard *s)
+{
+    struct engine_counters c = engine_counters(s->engine);
+    uint64_t ms = c.log_replay_ns / 1000000, ms_max = UINT64_MAX >> REPLAYED_BYTES_BITS;
+    ASSERT(c.log_replayed_bytes >> REPLAYED_BYTES_BITS == 0);
+    return (ms < ms_max ? ms : ms_max) << REPLAYED_BYTES_BITS | c.log_replayed_bytes;
+}
+
+static void on_ready(struct shard *s, uint64_t word)
 {
     ASSERT(s->core == 0);
+    uint64_t ms = word >> REPLAYED_BYTES_BITS;
+    s->replayed_bytes += word & ((UINT64_C(1) << REPLAYED_BYTES_BITS) - 1);
+    s->replay_ms = ms > s->replay_ms ? ms : s->replay_ms;
     if (++s->ready_cores == s->core_count)
         event_set(s->reactor, &s->step, 0);
 }
@@ -68,7 +82,7 @@ static void on_message(void *context, const struct message *m)
         event_set(s->reactor, &s->step, (int)m->word);
         return;
     case MESSAGE_READY:
-        on_ready(s);
+        on_ready(s, m->word);
         return;
     case MESSAGE_CONNECTION:
         session_attach(s, m->payload);
@@ -290,11 +304,10 @@ static int listen_on(struct shard *s, const struct address *address)
 
 static void log_serving(struct shard *s, const struct address *address)
 {
-    struct engine_counters c = engine_counters(s->engine);
     log_write(&s->log, LOG_LEVEL_INFO, "serving", NULL, log_text("host", address->host),
               log_number("port", address->port), log_number("cores", s->core_count),
-              log_text("data", s->options->data), log_number("log_replayed_bytes", c.log_replayed_bytes),
-              log_number("log_replay_ms", c.log_replay_ns / 1000000));
+              log_text("data", s->options->data), log_number("log_replayed_bytes", s->replayed_bytes),
+              log_number("log_replay_ms", s->replay_ms));
 }
 
 /* The steps of core 0 and of the others, in the picture above. Waits. */
@@ -308,7 +321,7 @@ static int start_first(struct shard *s, const struct address *wanted)
     rc = open_engine(s);
     if (rc)
         return rc;
-    on_ready(s);
+    on_ready(s, ready_word(s));
     rc = event_wait(s->reactor, &s->step, EVENT_FOREVER);
     if (rc == 0)
         rc = listen_on(s, &address);
@@ -330,7 +343,7 @@ static int start_other(struct shard *s, const struct address *wanted)
         rc = open_engine(s);
     if (rc)
         return rc;
-    exchange_send(s, 0, &(struct message){.kind = MESSAGE_READY});
+    exchange_send(s, 0, &(struct message){.kind = MESSAGE_READY, .word = ready_word(s)});
     int port = event_wait(s->reactor, &s->step, EVENT_FOREVER);
     if (port < 0 || s->state != SHARD_RUNNING) /* asked to end meanwhile */
         return port < 0 ? port : 0;
@@ -361,13 +374,25 @@ static int init(struct shard *s, struct reactor *r, const struct options *o)
     return rc;
 }
 
+/* A core that has no memory for its shard. What core 0 is refused, torcd says itself. */
+static void log_refusal(struct reactor *r, const struct options *o, int rc)
+{
+    struct log log;
+    if (reactor_core(r) == 0)
+        return;
+    log_init(&log, r, o->log_level, o->log_format);
+    log_write(&log, LOG_LEVEL_ERROR, "start_failed", NULL, log_error(rc));
+}
+
 int shard_main(struct reactor *r, void *context)
 {
     struct shard_context *c = context;
     struct shard *s = reactor_alloc_zeroed(r, sizeof *s);
     int rc = s ? init(s, r, c->options) : TORC_E_NO_MEMORY;
-    if (rc)
+    if (rc) {
+        log_refusal(r, c->options, rc);
         return rc;
+    }
     if (c->sizes)
         s->sizes = *c->sizes;
     s->scan_looked_max = c->scan_looked_max ? c->scan_looked_max : SCAN_LOOKED_MAX;

@@ -90,11 +90,13 @@ struct shard {
     struct request requests[REQUESTS_AT_ONCE];
     unsigned request_count;
 
-    struct timer second;    /* sweeps connections, watches the drain */
-    struct event step;      /* what the start waits for: START or SERVE, on core 0 that all are READY */
-    unsigned ready_cores;   /* core 0 counts */
-    unsigned drained_cores; /* core 0 counts */
-    unsigned parted_cores;  /* of the others: that have sent LAST */
+    struct timer second;     /* sweeps connections, watches the drain */
+    struct event step;       /* what the start waits for: START or SERVE, on core 0 that all are READY */
+    unsigned ready_cores;    /* core 0 counts */
+    uint64_t replayed_bytes; /* of the log: core 0, of all that are ready */
+    uint64_t replay_ms;      /* the slowest of them */
+    unsigned drained_cores;  /* core 0 counts */
+    unsigned parted_cores;   /* of the others: that have sent LAST */
     uint64_t drain_deadline_ns;
     bool is_serving;
     bool is_stop_wanted; /* asked to end before it served */

@@ -16,8 +16,9 @@ static uint64_t divide_descriptors(struct options *o)
     if (each == 0 || each >= (uint64_t)o->connections_max + FILES_PER_CORE)
         return 0;
     uint64_t room = each > 2 * FILES_PER_CORE ? each - FILES_PER_CORE : each / 2;
-    if (room < o->connections_max)
-        o->connections_max = room ? (uint32_t)room : 1;
+    if (room >= o->connections_max)
+        return 0;
+    o->connections_max = room ? (uint32_t)room : 1;
     return allowed;
 }
 
