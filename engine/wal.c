@@ -29,6 +29,7 @@ enum {
     ITEMS_FIRST = 256,
     FAILURES_IN_ROW_MAX = 2,
 };
+static const uint64_t ARCHIVE_TELL_NS = UINT64_C(10) * 1000 * 1000 * 1000;
 
 /* ---- small things ---- */
 
@@ -625,17 +626,27 @@ static void chain_init(struct wal *wal, const struct wal_recovery *recovery)
     };
 }
 
+/* Waits. Returns: whether the copying has ended, in time. */
+static bool await_archive(struct wal *wal)
+{
+    uint64_t patience_ns = wal->options.archive_patience_ns;
+    if (patience_ns)
+        return event_wait(wal->reactor, &wal->archive_ended, patience_ns) == 0;
+    if (event_wait(wal->reactor, &wal->archive_ended, ARCHIVE_TELL_NS) == 0)
+        return true;
+    wal_event(wal, "archive_awaited", "the rest of the log is not in the archive yet, and has to be");
+    return event_wait(wal->reactor, &wal->archive_ended, EVENT_FOREVER) == 0;
+}
+
 /* Waits: until what is closed is archived, if it can be, and while there is patience. Then the copy under way
  * is cut short, which wants its file system to answer once more. */
 static enum engine_archived stop_archive(struct wal *wal)
 {
-    uint64_t patience_ns =
-        wal->options.archive_patience_ns ? wal->options.archive_patience_ns : EVENT_FOREVER;
     if (!wal->archive)
         return ENGINE_ARCHIVED;
     wal->is_archive_stopping = true;
     wal_archive_wake(wal);
-    if (event_wait(wal->reactor, &wal->archive_ended, patience_ns) == 0)
+    if (await_archive(wal))
         return wal->is_archived ? ENGINE_ARCHIVED : ENGINE_ARCHIVE_BEHIND;
     wal->is_archive_given_up = true;
     wal_event(

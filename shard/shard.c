@@ -134,6 +134,9 @@ static void on_stop(void *context)
     struct shard *s = context;
     if (!s->is_serving) {
         MARK(a_core_is_asked_to_end_before_it_serves);
+        if (!s->is_stop_wanted)
+            log_write(&s->log, LOG_LEVEL_INFO, "stop_waits",
+                      "the start goes on until the node can end; SIGKILL ends it at once and loses nothing");
         s->is_stop_wanted = true;
         return;
     }

@@ -11,7 +11,9 @@ enum { SEEDS = 600, PUTS = 8, WAITS_MAX = 2000, DISK_BYTES = 16 << 20 };
 struct shard {
     struct engine *engine;
     unsigned durable;
-    unsigned late; /* times it said that the archive is */
+    uint64_t patience_ns;
+    unsigned late;    /* times it said that the archive is */
+    unsigned awaited; /* times it said that it waits for it */
     unsigned ends[ENGINE_ARCHIVE_HANGING + 1];
 };
 
@@ -28,6 +30,7 @@ static void on_event(void *owner, const char *event, const char *text)
     struct shard *s = owner;
     (void)text;
     s->late += strcmp(event, "archive_late") == 0;
+    s->awaited += strcmp(event, "archive_awaited") == 0;
 }
 
 static void on_turn(void *context)
@@ -48,7 +51,7 @@ static void open_shard(struct reactor *r, struct shard *s)
         .cache_bytes = 64 << 10,
         .value_bytes_max = 4096,
         .archive = "archive",
-        .archive_patience_ns = PATIENCE_NS,
+        .archive_patience_ns = s->patience_ns,
         .on_durable = on_durable,
         .on_event = on_event,
         .owner = s,
@@ -78,7 +81,7 @@ static void close_shard(struct reactor *r, struct shard *s)
 {
     uint64_t begin_ns = reactor_now_ns(r);
     enum engine_archived archived = engine_close(s->engine);
-    CU_ASSERT(reactor_now_ns(r) - begin_ns < CLOSE_NS_MAX);
+    CU_ASSERT(s->patience_ns == 0 || reactor_now_ns(r) - begin_ns < CLOSE_NS_MAX);
     reactor_set_turn_hook(r, NULL, NULL);
     s->engine = NULL;
     s->ends[archived]++;
@@ -110,7 +113,7 @@ static void close_again(struct reactor *r, struct rig *rig)
 
 TEST(archive_that_hangs_does_not_hold_up_the_end_and_gets_the_rest_from_the_next_start)
 {
-    struct shard s = {.ends = {0}};
+    struct shard s = {.patience_ns = PATIENCE_NS};
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct rig rig;
         rig_open(&rig, seed);
@@ -125,4 +128,31 @@ TEST(archive_that_hangs_does_not_hold_up_the_end_and_gets_the_rest_from_the_next
     CU_ASSERT_EQUAL(s.ends[ENGINE_ARCHIVED], SEEDS);
     CU_ASSERT(s.ends[ENGINE_ARCHIVE_HANGING] > 0 && s.ends[ENGINE_ARCHIVE_BEHIND] > 0);
     CU_ASSERT_EQUAL(s.late, SEEDS);
+}
+
+static void close_without_end_of_patience(struct reactor *r, struct rig *rig)
+{
+    struct shard *s = rig->context;
+    uint64_t begin_ns = reactor_now_ns(r);
+    unsigned awaited = s->awaited;
+    close_with_a_stuck_disk(r, rig);
+    bool is_long = reactor_now_ns(r) - begin_ns > 12000 * MS; /* ten seconds, and what came before */
+    CU_ASSERT(s->awaited - awaited <= 1);
+    CU_ASSERT(!is_long || s->awaited == awaited + 1);
+}
+
+TEST(who_waits_for_the_archive_without_end_is_told_so)
+{
+    struct shard s = {.patience_ns = 0};
+    for (uint64_t seed = 1; seed <= SEEDS / 10; seed++) {
+        struct rig rig;
+        rig_open(&rig, seed);
+        sim_disk_set_capacity(rig.disk, DISK_BYTES);
+        rig.context = &s;
+        rig_run_and_stop(&rig, close_without_end_of_patience);
+        rig_close(&rig);
+    }
+    CU_ASSERT_EQUAL(s.ends[ENGINE_ARCHIVED], SEEDS / 10);
+    CU_ASSERT_EQUAL(s.late, 0);
+    CU_ASSERT(s.awaited > 0);
 }
