@@ -239,9 +239,11 @@ struct tier {
     uint32_t tier;
 };
 
+/* What a memtable becomes is of tier 1. Tier 0 is for what is far smaller, as when the log is full of writes
+ * of one key: it need not be merged with those. */
 static uint32_t tier_of(const struct engine *e, const struct table_run *run)
 {
-    uint64_t limit = e->options.memtable_bytes * 2;
+    uint64_t limit = e->options.memtable_bytes * 2 / TIER_FACTOR;
     uint32_t tier = 0;
     for (; tier + 1 < TIERS_MAX && table_run_full_bytes(run) > limit; tier++)
         limit *= TIER_FACTOR;
@@ -255,22 +257,36 @@ static uint32_t runs_wanted(const struct engine *e)
     return e->tables->run_count > CROWDED_RUNS ? CROWDED_TIER_RUNS : TIER_RUNS;
 }
 
-/* The oldest of the tier, as many as stay below half of what begins a round together. */
+/* Returns: its bytes. */
+static uint64_t drop_oldest(struct tier *t)
+{
+    uint64_t bytes = table_run_full_bytes(t->runs[0]);
+    memmove(&t->runs[0], &t->runs[1], --t->count * sizeof t->runs[0]);
+    return bytes;
+}
+
+/* The oldest of the tier that follow each other in it and together stay below half of what begins a round. */
 static bool pick_of_tier(const struct engine *e, uint32_t tier, struct tier *t)
 {
     const struct table_set *set = e->tables;
     uint64_t room = compaction_trigger_bytes(e) / 2;
+    uint32_t wanted = runs_wanted(e);
     *t = (struct tier){.tier = tier};
     for (uint32_t i = set->run_count; i-- > 0 && t->count < TIER_RUNS;) {
         const struct table_run *run = &set->runs[i];
+        uint64_t bytes = table_run_full_bytes(run);
         if (!compaction_is_upper(run) || tier_of(e, run) != tier)
             continue;
-        if (table_run_full_bytes(run) > room)
+        if (bytes > room && t->count >= wanted)
             break;
-        room -= table_run_full_bytes(run);
+        while (bytes > room && t->count > 0)
+            room += drop_oldest(t);
+        if (bytes > room)
+            continue;
+        room -= bytes;
         t->runs[t->count++] = run;
     }
-    return t->count >= runs_wanted(e);
+    return t->count >= wanted;
 }
 
 static bool pick_tier(const struct engine *e, struct tier *t)

@@ -1,8 +1,8 @@
 /* compaction.h - few tiers of runs above one bottom that is merged in fragments.
  *
- *   flush -> run   run   run   run   run  ... tier 0     eight runs of a tier become one of the next
+ *   flush -> run   run   run   run   run  ... tier 1     eight runs of a tier become one of the next
  *            \______________________________/            as long as that is less than half of what
- *                  run      run               tier 1     rounds leave
+ *                  run      run               tier 2     rounds leave
  *
  *   rounds: all upper runs that there are, and the bottom, fragment by fragment, again and again
  *

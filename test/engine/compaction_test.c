@@ -304,6 +304,69 @@ TEST_IN_REACTOR(counters_do_not_fall_while_a_replaced_table_is_held)
     engine_rig_free(rig);
 }
 
+/* Of memtables with next to nothing in them, as when the log is full of writes of one key. */
+TEST_IN_REACTOR(tiny_runs_are_merged_behind_large_ones)
+{
+    enum { TINY = 60, RUNS_MAX = 12 };
+    struct engine_rig *rig = engine_rig_make();
+    rig->options.memtable_bytes = 1 << 20;
+    engine_rig_open(rig, r);
+    for (uint32_t i = 0; i < 3; i++) { /* of two any third is too much for one merge */
+        for (uint32_t key = 0; key < 1500; key++)
+            put(rig, 1500 * (i % 2) + key, 500);
+        engine_rig_await(rig);
+        CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    }
+    CU_ASSERT_EQUAL_FATAL(totals(rig).runs, 3);
+    for (uint32_t i = 0; i < TINY; i++) {
+        put(rig, 7, 100);
+        engine_rig_await(rig);
+        CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+        engine_rig_settle(rig);
+        CU_ASSERT(totals(rig).runs <= RUNS_MAX);
+    }
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).rounds, 0);
+    CU_ASSERT(engine_counters(rig->engine).compacted_bytes < 2 << 20); /* without the large ones */
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
+static uint64_t flush_keys(struct engine_rig *rig, uint32_t keys)
+{
+    for (uint32_t key = 0; key < keys; key++)
+        put(rig, key, 1000);
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    return table_run_full_bytes(&rig->engine->tables->runs[0]);
+}
+
+/* Of one tier: the two oldest runs fill the room of a merge, and of those behind them eight fit. */
+TEST_IN_REACTOR(runs_that_do_not_fit_keep_none_of_their_tier_from_its_turn)
+{
+    enum { SMALL = 8 };
+    struct engine_rig *rig = engine_rig_make();
+    rig->reactor = r;
+    fill_bottom(rig);
+    uint64_t memtable_bytes = rig->engine->options.memtable_bytes;
+    rig->engine->options.memtable_bytes = 1 << 20;
+    rig->engine->is_compacting = true; /* it waits until all are there */
+    uint64_t large = flush_keys(rig, 93) + flush_keys(rig, 93), small = 0;
+    for (uint32_t i = 0; i < SMALL; i++)
+        small += flush_keys(rig, 8);
+    rig->engine->options.memtable_bytes = memtable_bytes;
+    rig->engine->is_compacting = false;
+    uint64_t room = compaction_trigger_bytes(rig->engine) / 2;
+    CU_ASSERT_FATAL(large <= room && large + small / SMALL > room && small <= room);
+    CU_ASSERT_FATAL(!round_is_due(rig->engine));
+    engine_wake_compaction(rig->engine);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL(totals(rig).runs, 4); /* the bottom, the large ones, and what eight became */
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(compaction_makes_one_run_of_disjoint_tables)
 {
     struct engine_rig *rig = engine_rig_make();
