@@ -53,8 +53,8 @@ struct build {
  * Returns: 0, with no table when no record was left; TORC_E_CANCELLED when the engine closes meanwhile; an
  * error, and no file is left. build_deinit in every case. */
 MUST_CHECK int engine_build_tables(struct engine *e, struct build *build);
-/* For build.table_bytes of an upper run of so many bytes: rounds merge a part of it and let that part go, so
- * it is of several tables. */
+/* For build.table_bytes of an upper run of so many bytes, values that it points to included: rounds merge a
+ * part of it and let that part go, so it is of several tables. */
 uint64_t build_table_bytes_of_run(const struct engine *e, uint64_t bytes);
 uint64_t build_bytes(const struct build *build); /* of all its tables */
 /* The usual length of an entry in these tables; 0 when there is none. */

@@ -237,6 +237,7 @@ struct tier {
     const struct table_run *runs[TIER_RUNS]; /* of the set there is, oldest first */
     uint32_t count;
     uint32_t tier;
+    uint64_t bytes; /* of all of them, and what they point to */
 };
 
 /* What a memtable becomes is of tier 1. Tier 0 is for what is far smaller, as when the log is full of writes
@@ -257,12 +258,10 @@ static uint32_t runs_wanted(const struct engine *e)
     return e->tables->run_count > CROWDED_RUNS ? CROWDED_TIER_RUNS : TIER_RUNS;
 }
 
-/* Returns: its bytes. */
-static uint64_t drop_oldest(struct tier *t)
+static void drop_oldest(struct tier *t)
 {
-    uint64_t bytes = table_run_full_bytes(t->runs[0]);
+    t->bytes -= table_run_full_bytes(t->runs[0]);
     memmove(&t->runs[0], &t->runs[1], --t->count * sizeof t->runs[0]);
-    return bytes;
 }
 
 /* The oldest of the tier that follow each other in it and together stay below half of what begins a round. */
@@ -277,13 +276,13 @@ static bool pick_of_tier(const struct engine *e, uint32_t tier, struct tier *t)
         uint64_t bytes = table_run_full_bytes(run);
         if (!compaction_is_upper(run) || tier_of(e, run) != tier)
             continue;
-        if (bytes > room && t->count >= wanted)
+        if (t->bytes + bytes > room && t->count >= wanted)
             break;
-        while (bytes > room && t->count > 0)
-            room += drop_oldest(t);
+        while (t->bytes + bytes > room && t->count > 0)
+            drop_oldest(t);
         if (bytes > room)
             continue;
-        room -= bytes;
+        t->bytes += bytes;
         t->runs[t->count++] = run;
     }
     return t->count >= wanted;
@@ -327,7 +326,7 @@ static int merge_tier(struct engine *e, const struct tier *t)
     int rc = merging_init(e, &m);
     if (rc == 0) {
         plan_tier(e, &m, t);
-        build.table_bytes = build_table_bytes_of_run(e, m.bytes);
+        build.table_bytes = build_table_bytes_of_run(e, t->bytes);
         pace_plan(&e->pace, m.work, TIER_ROOM_MEMTABLES * e->options.memtable_bytes);
         rc = compaction_merge(e, &m, &build);
     }

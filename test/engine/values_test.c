@@ -291,6 +291,29 @@ TEST_IN_REACTOR(merges_copy_pointers_and_leave_values_where_they_are)
     end(rig);
 }
 
+/* The limit of a table counts the values that it points to, so what it is a part of must, too. */
+TEST_IN_REACTOR(a_merge_of_a_tier_is_cut_into_few_tables_however_large_values_are)
+{
+    enum { RUNS = 8, RUN_TABLES = 8, EACH = RIG_KEYS / RUNS };
+    struct engine_rig *rig = engine_rig_make();
+    rig->options.memtable_bytes = 32 << 20;
+    rig->options.log_bytes_max = 64 << 20;
+    rig->options.table_bytes_max = 64 << 20;
+    engine_rig_open(rig, r);
+    for (uint32_t run = 0; run < RUNS; run++) {
+        for (uint32_t i = 0; i < EACH; i++)
+            engine_rig_put(rig, &(struct rig_put){.key = run + i * RUNS, .value_bytes = 8000});
+        engine_rig_await(rig);
+        CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    }
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL_FATAL(engine_counters(rig->engine).compactions, 1);
+    CU_ASSERT_EQUAL(rig->engine->tables->run_count, 1);
+    CU_ASSERT(rig->engine->tables->count >= RUN_TABLES && rig->engine->tables->count <= RUN_TABLES + 1);
+    CU_ASSERT(engine_rig_check_all(rig));
+    end(rig);
+}
+
 TEST_IN_REACTOR(garbage_is_collected_and_its_files_are_removed)
 {
     enum { KEYS = 100, ROUNDS = 30 };
