@@ -19,27 +19,39 @@ enum {
 
 /* ---- one table ---- */
 
-/* A table that cannot be read has no filter to ask, but it has bounds. */
-static bool may_be_in(const struct table_run *run, const struct record *record, uint64_t hash)
+/* The table that the record is of; null: it is of a memtable. */
+static const struct table_ref *table_of(const struct merge *merge)
+{
+    const struct table_run *run = merge->sources[merge->place.source].run;
+    return run ? run->tables[merge->place.table] : NULL;
+}
+
+/* A table that cannot be read has no filter to ask, but it has bounds. `own`, which the record is of, has its
+ * key but once. */
+static bool may_be_in(const struct table_run *run, const struct table_ref *own, const struct record *record,
+                      uint64_t hash)
 {
     const struct table_ref *t = table_run_find(run, &record->key);
-    if (!t || t->clock_min > record->version.clock || !table_may_contain(t->table, hash))
+    if (!t || t == own || t->clock_min > record->version.clock || !table_may_contain(t->table, hash))
         return false;
     const struct table_summary *s = table_summary(t->table);
     return record_key_compare(&s->smallest, &record->key) <= 0 &&
            record_key_compare(&record->key, &s->largest) <= 0;
 }
 
-/* Would an older version of the key come to light without this record? */
+/* Would an older version of the key come to light without this record? While its own table stays it goes on
+ * hiding what it hides, and when that goes nothing is left: who else may hold an older version was asked, and
+ * what is written from now on is newer. */
 static bool is_needed(const struct engine *e, const struct build *b, const struct record *record)
 {
     if (record_is_live(record, b->now_ms))
         return true;
     if (e->quarantine_clock != 0) /* writes are missing: it is what is known of its key */
         return true;
+    const struct table_ref *own = table_of(b->merge);
     uint64_t hash = table_key_hash(&record->key);
     for (uint32_t i = 0; i < b->older_count; i++)
-        if (may_be_in(&b->older[i], record, hash)) {
+        if (may_be_in(&b->older[i], own, record, hash)) {
             MARK(dead_record_is_kept_above_an_older_one);
             return true;
         }
@@ -81,7 +93,7 @@ static bool is_held_elsewhere(const struct engine *e, const struct build *b, con
     for (uint32_t i = 0; i < b->older_count; i++) {
         struct record other;
         struct cache_pin pin = {0};
-        if (!may_be_in(&b->older[i], record, hash))
+        if (!may_be_in(&b->older[i], table_of(b->merge), record, hash))
             continue;
         const struct table_ref *t = table_run_find(&b->older[i], &record->key);
         bool is_same = table_get(t->table, &record->key, hash, &other, &pin) == TABLE_FOUND &&

@@ -22,9 +22,9 @@
  *
  * A fragment merges one stretch of keys of all upper runs with the bottom tables in it and counts at once. An
  * upper table goes when it has been passed as a whole. What it holds of passed keys until then is a duplicate
- * of what the bottom has, or older. So a dead record is dropped only when no upper table that stays can hold
- * an older version: else that one would come to light when the table with the dead record goes first. Nothing
- * of a round is kept on disk: after a start one begins at the first key.
+ * of what the bottom has, or older, or dead. So a dead record is dropped only when no upper table that stays,
+ * other than its own, can hold an older version: else that one would come to light when the table with the
+ * dead record goes first. Nothing of a round is kept on disk: after a start one begins at the first key.
  *
  * A table with a bad block is taken out of its run and is one of its own; it is not merged until the next
  * start, or until an operator gives up what is lost in it, and everything else goes on. */

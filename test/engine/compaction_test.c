@@ -129,6 +129,32 @@ TEST_IN_REACTOR(merge_of_a_tier_keeps_tombstones_that_the_bottom_needs)
     engine_rig_free(rig);
 }
 
+/* A table of many fragments stays until the last: what it deletes needs no tombstone in the bottom. */
+TEST_IN_REACTOR(nothing_is_left_when_all_was_deleted)
+{
+    struct engine_rig *rig = engine_rig_make();
+    rig->reactor = r;
+    rig->options.table_bytes_max = 64 << 10;
+    fill_bottom(rig);
+    CU_ASSERT_FATAL(totals(rig).tables > 20);
+    rig->engine->options.memtable_bytes = 1 << 20;
+    for (uint32_t key = 0; key < RIG_KEYS; key++)
+        erase(rig, key);
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL(totals(rig).tombstones, RIG_KEYS);
+    round_set_position(rig->engine, &(struct record_key){.vnode = RIG_VNODE_FIRST});
+    rig->engine->is_idle = rig->engine->round.is_of_idleness = true;
+    engine_wake_compaction(rig->engine);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL(totals(rig).tables, 0);
+    CU_ASSERT(engine_rig_check_all(rig));
+    CU_ASSERT(engine_rig_check_scan(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 static bool is_sorted(const struct table_run *run)
 {
     for (uint32_t i = 1; i < run->count; i++)
