@@ -482,6 +482,7 @@ static int compact_once(struct engine *e)
 {
     uint64_t now_ms = reactor_wall_ms(e->reactor);
     believe_suspicions(e);
+    round_end_when_nothing_is_left(e);
     bool is_giving_up = e->giving_up.is_on && !e->giving_up.is_done;
     int rc = is_giving_up ? compaction_give_up(e) : 0;
     if (rc == 0)

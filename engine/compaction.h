@@ -86,6 +86,8 @@ uint64_t compaction_upper_bytes(const struct engine *e);
 bool round_is_due(const struct engine *e); /* shall a fragment be merged? */
 /* The next fragment begins there. The key is copied. */
 void round_set_position(struct engine *e, const struct record_key *key);
+/* A round of idleness is over with the last upper run, wherever it stands: what comes next begins its own. */
+void round_end_when_nothing_is_left(struct engine *e);
 /* Waits. One fragment. Returns: as compaction_merge. */
 MUST_CHECK int round_merge_fragment(struct engine *e);
 

@@ -101,6 +101,12 @@ static void end_round(struct engine *e)
     e->is_values_turn = true;
 }
 
+void round_end_when_nothing_is_left(struct engine *e)
+{
+    if (e->round.is_of_idleness && count_upper_runs(e) == 0)
+        end_round(e);
+}
+
 /* ---- where ---- */
 
 /* Waits. Moves the position to the first upper key not below it. Returns: 1; 0 when none is left; or an

@@ -129,6 +129,27 @@ TEST_IN_REACTOR(merge_of_a_tier_keeps_tombstones_that_the_bottom_needs)
     engine_rig_free(rig);
 }
 
+/* The last upper table may go before the end of keys: the next to come is of no round that is under way. */
+TEST_IN_REACTOR(round_of_idleness_is_over_when_nothing_is_left)
+{
+    struct engine_rig *rig = engine_rig_make();
+    rig->reactor = r;
+    fill_bottom(rig);
+    uint64_t merged = engine_counters(rig->engine).compactions;
+    for (uint32_t key = 0; key < 20; key++)
+        put(rig, key, 100);
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    rig->engine->is_idle = true;
+    engine_wake_compaction(rig->engine);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL(engine_counters(rig->engine).compactions, merged);
+    CU_ASSERT_EQUAL(totals(rig).runs, 2);
+    CU_ASSERT(engine_rig_check_all(rig));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 /* A table of many fragments stays until the last: what it deletes needs no tombstone in the bottom. */
 TEST_IN_REACTOR(nothing_is_left_when_all_was_deleted)
 {

@@ -559,27 +559,33 @@ TEST(merge_that_does_not_fit_on_the_disk_waits_for_room)
     script_free(s);
 }
 
-/* Many in a log record. */
-static void put_together(struct script *s, uint32_t count)
+/* Many in a log record. Returns: the most bytes of the disk that were used meanwhile. */
+static uint64_t put_together(struct script *s, uint32_t count)
 {
     enum { TOGETHER = 100 };
+    uint64_t most = 0;
     for (uint32_t key = 0; key < count; key++) {
         CU_ASSERT_EQUAL_FATAL(begin_put(s, key, 0), 0);
-        if (key % TOGETHER == TOGETHER - 1)
-            await_puts(s);
+        if (key % TOGETHER != TOGETHER - 1)
+            continue;
+        await_puts(s);
+        uint64_t used = sim_disk_used_bytes(sim_node_disk(s->node));
+        most = used > most ? used : most;
     }
     await_puts(s);
+    return most;
 }
 
-/* Eight flushed runs do not fit once more, a fragment does: so rounds go on, and writes with them. */
+/* What has been used at most is there once more. Eight flushed runs do not always fit then, a fragment does:
+ * so rounds go on, and writes with them. */
 static void merge_in_little_room(struct script *s)
 {
-    enum { KEYS = 40000, ROOM_BYTES = 640 << 10 };
+    enum { KEYS = 40000, ROOM_BYTES = 64 << 10 };
     struct sim_disk *disk = sim_node_disk(s->node);
     put_together(s, KEYS);
     task_sleep(s->r, 20000 * MS);
-    put_together(s, KEYS / 4); /* as many upper runs as there are at a time */
-    sim_disk_set_capacity(disk, sim_disk_used_bytes(disk) + ROOM_BYTES);
+    uint64_t most = put_together(s, KEYS); /* rounds, wherever the first begins */
+    sim_disk_set_capacity(disk, most + ROOM_BYTES);
     uint64_t bottom_bytes = engine_counters(s->engine).compacted_bottom_bytes;
     put_together(s, KEYS / 4);
     CU_ASSERT(engine_counters(s->engine).compacted_bottom_bytes > bottom_bytes);
