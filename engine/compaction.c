@@ -18,6 +18,7 @@ enum {
     TRIGGER_MEMTABLES = 4,
     DEBT_TRIGGERS = 2, /* upper runs never hold more than so many triggers */
     TIER_ROOM_MEMTABLES = 2,
+    FRAGMENTS_PER_TURN = 16,     /* of what makes room */
     IDLE_SHARE = 64,             /* of a memtable: less than that is nothing */
     TABLE_BYTES_LEAST = 16 << 10 /* of a table of few records: block, index, filter, footer */
 };
@@ -415,12 +416,10 @@ static int separate_damaged(struct engine *e)
     return 0;
 }
 
-/* With nothing else to do, and once after each round, so that logs are collected under load, too. Returns: as
- * compact_once. */
+/* Returns: as compact_once. */
 static int merge_for_values(struct engine *e)
 {
     struct compaction_place place;
-    e->is_values_turn = false;
     if (!pick_for_values(e, &place))
         return 0;
     int rc = compaction_merge_table(e, &place, NULL);
@@ -438,16 +437,23 @@ static bool may_try_more(int rc)
     return rc == 0 || rc == TORC_E_OVERLOADED;
 }
 
-/* What makes room. Returns: as compact_once. */
+/* What makes room: in value logs, or in the bottom. Under load there is always something else to do, so both
+ * have a turn now and then. Returns: as compact_once. */
 static int merge_for_room(struct engine *e, uint64_t now_ms)
 {
-    int rc = merge_for_values(e);
-    return may_try_more(rc) ? either(rc, compaction_merge_expired(e, now_ms)) : rc;
+    e->is_room_turn = false;
+    int values = merge_for_values(e);
+    if (values < 0 && values != TORC_E_OVERLOADED)
+        return values;
+    int expired = compaction_merge_expired(e, now_ms);
+    return may_try_more(expired) ? either(expired, values) : expired;
 }
 
 static int merge_fragment(struct engine *e)
 {
     int rc = round_merge_fragment(e);
+    if (rc == 0 && ++e->round.fragments % FRAGMENTS_PER_TURN == 0)
+        e->is_room_turn = true;
     return rc ? rc : 1;
 }
 
@@ -491,8 +497,8 @@ static int compact_once(struct engine *e)
         rc = separate_damaged(e);
     if (rc)
         return rc;
-    if (e->is_values_turn)
-        rc = merge_for_values(e);
+    if (e->is_room_turn)
+        rc = merge_for_room(e, now_ms);
     return may_try_more(rc) ? either(rc, merge_what_fits(e, now_ms)) : rc;
 }
 

@@ -98,7 +98,7 @@ static void end_round(struct engine *e)
     go_to_start(e);
     e->round.is_of_idleness = false;
     e->counters.rounds++;
-    e->is_values_turn = true;
+    e->is_room_turn = true;
 }
 
 void round_end_when_nothing_is_left(struct engine *e)

@@ -42,6 +42,7 @@ struct frozen {
 /* Where merges into the bottom are on their way through the keys, round after round; compaction.h. */
 struct round {
     bool is_of_idleness; /* begun when nothing was written: while that lasts it goes on to the end of keys */
+    uint32_t fragments;  /* ever */
     struct record_key position;                    /* all zeros: before all keys */
     uint8_t key[KEY_BYTES_MAX + SUBKEY_BYTES_MAX]; /* its bytes */
 };
@@ -102,8 +103,8 @@ struct engine {
     struct background flushing;
     struct background compacting;
     struct round round;
-    bool is_values_turn;    /* a round has ended: one table is merged for its values before the next thing */
-    uint32_t expired_place; /* among the tables: where the last look for expired ones ended */
+    bool is_room_turn; /* after a round or many fragments: what makes room is next, however much is due */
+    uint32_t expired_place;       /* among the tables: where the last look for expired ones ended */
     uint64_t flushed_entry_bytes; /* the usual length of an entry in the last flush; 0: not known */
     struct pace pace;
     struct timer hold_timer; /* wakes the loop when the log is held back no more */

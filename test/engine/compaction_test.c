@@ -89,6 +89,16 @@ TEST_IN_REACTOR(compaction_drops_tombstones_with_what_they_shadow)
     engine_rig_free(rig);
 }
 
+/* As when nothing was written for a while. */
+static void merge_all(struct engine_rig *rig)
+{
+    engine_rig_settle(rig);
+    rig->engine->is_idle = true;
+    engine_wake_compaction(rig->engine);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL_FATAL(rig->engine->tables->run_count, 1);
+}
+
 /* The bottom's tables, and no other, hold every key; the rest is flushed in small pieces from here on. */
 static void fill_bottom(struct engine_rig *rig)
 {
@@ -97,12 +107,17 @@ static void fill_bottom(struct engine_rig *rig)
     for (uint32_t key = 0; key < RIG_KEYS; key++)
         put(rig, key, 1000);
     engine_rig_await(rig);
-    engine_rig_settle(rig);
-    rig->engine->is_idle = true; /* as when nothing was written for a while */
-    engine_wake_compaction(rig->engine);
-    engine_rig_settle(rig);
+    merge_all(rig);
     CU_ASSERT_FATAL(engine_counters(rig->engine).rounds > 0);
-    CU_ASSERT_EQUAL_FATAL(rig->engine->tables->run_count, 1);
+}
+
+static uint64_t flush_keys(struct engine_rig *rig, uint32_t keys)
+{
+    for (uint32_t key = 0; key < keys; key++)
+        put(rig, key, 1000);
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+    return table_run_full_bytes(&rig->engine->tables->runs[0]);
 }
 
 TEST_IN_REACTOR(merge_of_a_tier_keeps_tombstones_that_the_bottom_needs)
@@ -377,15 +392,6 @@ TEST_IN_REACTOR(tiny_runs_are_merged_behind_large_ones)
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);
-}
-
-static uint64_t flush_keys(struct engine_rig *rig, uint32_t keys)
-{
-    for (uint32_t key = 0; key < keys; key++)
-        put(rig, key, 1000);
-    engine_rig_await(rig);
-    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
-    return table_run_full_bytes(&rig->engine->tables->runs[0]);
 }
 
 /* Of one tier: the two oldest runs fill the room of a merge, and of those behind them eight fit. */

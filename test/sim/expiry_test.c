@@ -1,8 +1,8 @@
 /* expiry_test.c - what has expired leaves the disk though nothing is written any more. */
-#include "engine/engine_internal.h"
+#include "engine/compaction.h"
 #include "test/engine/engine_rig.h"
 
-enum { VALUE_BYTES = 500, LIFE_S = 600, REST_S = 60 };
+enum { VALUE_BYTES = 500, LIFE_S = 600, REST_S = 60, LARGE = 128 << 10, SMALL = 32 << 10 };
 
 static void sleep_s(struct reactor *r, uint64_t seconds)
 {
@@ -10,9 +10,10 @@ static void sleep_s(struct reactor *r, uint64_t seconds)
 }
 
 /* One key in `one_in` expires. All of them are in the bottom then. */
-static struct engine_rig *begin(struct reactor *r, uint32_t one_in)
+static struct engine_rig *begin(struct reactor *r, uint32_t one_in, uint32_t table_bytes_max)
 {
     struct engine_rig *rig = engine_rig_make();
+    rig->options.table_bytes_max = table_bytes_max;
     engine_rig_open(rig, r);
     uint64_t expiry_ms = engine_rig_now_ms(rig) + UINT64_C(1000) * LIFE_S;
     for (uint32_t key = 0; key < RIG_KEYS; key++) {
@@ -48,7 +49,7 @@ static uint64_t expiring(const struct engine_rig *rig)
 
 TEST_IN_REACTOR(expired_records_leave_tables_that_nothing_is_written_to)
 {
-    struct engine_rig *rig = begin(r, 2);
+    struct engine_rig *rig = begin(r, 2, LARGE);
     uint64_t bytes = engine_counters(rig->engine).table_bytes;
     uint32_t tables = rig->engine->tables->count;
     CU_ASSERT(expiring(rig) > RIG_KEYS / 4); /* the rest is in the memtable */
@@ -67,7 +68,7 @@ TEST_IN_REACTOR(expired_records_leave_tables_that_nothing_is_written_to)
 /* A start must know what the life before has known of its tables. */
 TEST_IN_REACTOR(expired_records_leave_tables_after_a_restart)
 {
-    struct engine_rig *rig = begin(r, 2);
+    struct engine_rig *rig = begin(r, 2, LARGE);
     engine_rig_reopen(rig);
     CU_ASSERT(expiring(rig) > 0);
     sleep_s(r, LIFE_S);
@@ -77,12 +78,35 @@ TEST_IN_REACTOR(expired_records_leave_tables_after_a_restart)
 
 TEST_IN_REACTOR(few_expired_records_are_left_where_they_are)
 {
-    struct engine_rig *rig = begin(r, 10);
+    struct engine_rig *rig = begin(r, 10, LARGE);
     struct engine_counters before = engine_counters(rig->engine);
     sleep_s(r, LIFE_S);
     struct engine_counters after = engine_counters(rig->engine);
     CU_ASSERT(expiring(rig) > 0);
     CU_ASSERT_EQUAL(after.expired_merges, 0);
     CU_ASSERT_EQUAL(after.compactions, before.compactions);
+    end(rig);
+}
+
+/* A round of many fragments, and more to merge behind it: what makes room does not wait for that. */
+TEST_IN_REACTOR(expired_records_leave_the_bottom_while_more_is_due)
+{
+    struct engine_rig *rig = begin(r, 2, SMALL);
+    struct engine *e = rig->engine;
+    e->is_compacting = true; /* it waits until all is there */
+    for (uint32_t key = 0; key < RIG_KEYS / 2; key++)
+        engine_rig_put(rig, &(struct rig_put){.key = key, .value_bytes = VALUE_BYTES});
+    engine_rig_await(rig);
+    CU_ASSERT_EQUAL(engine_flush(e), 0);
+    sleep_s(r, LIFE_S);
+    e->is_compacting = false;
+    CU_ASSERT_FATAL(round_is_due(e));
+    CU_ASSERT_EQUAL_FATAL(engine_counters(e).expired_merges, 0);
+    e->is_idle = false;
+    engine_wake_compaction(e);
+    for (int i = 0; engine_counters(e).expired_merges == 0 && i < 20000; i++)
+        task_sleep(r, 100000);
+    CU_ASSERT(engine_counters(e).expired_merges > 0);
+    CU_ASSERT(compaction_upper_bytes(e) >= compaction_trigger_bytes(e));
     end(rig);
 }
