@@ -153,18 +153,29 @@ void merging_count_run(const struct engine *e, struct merging *m, const struct t
         merging_count(e, m, run->tables[i], 1);
 }
 
+static bool is_room_wanted(const struct engine *e)
+{
+    return e->is_out_of_room || wal_is_out_of_room(e->wal);
+}
+
+/* Waits. The bytes that a merge may write. */
+static uint64_t room_on_disk(struct engine *e)
+{
+    bool is_wanted = is_room_wanted(e);
+    uint64_t kept = is_wanted ? e->options.segment_bytes : 0, free_bytes = 0;
+    int rc = directory_free_bytes(e->reactor, e->directory, &free_bytes);
+    if (rc)
+        return is_wanted ? 0 : UINT64_MAX; /* not known: the merge finds out */
+    return free_bytes > kept ? free_bytes - kept : 0;
+}
+
 /* A merge that does not fit would fill the disk, fail, and do so again. While the log or a flush waits for
  * room a merge takes none of it: what it may write, and a file of the log, must both find a place. */
 bool compaction_fits(struct engine *e, const struct merging *m)
 {
-    bool is_wanted = e->is_out_of_room || wal_is_out_of_room(e->wal);
-    uint64_t free_bytes = 0;
-    int rc = directory_free_bytes(e->reactor, e->directory, &free_bytes);
-    if (rc)
-        return !is_wanted; /* not known: the merge finds out */
-    if (free_bytes >= m->bytes + (is_wanted ? e->options.segment_bytes : 0))
+    if (room_on_disk(e) >= m->bytes)
         return true;
-    if (is_wanted)
+    if (is_room_wanted(e))
         MARK(merge_leaves_the_room_to_the_log);
     return false;
 }
@@ -338,15 +349,15 @@ static int merge_tier(struct engine *e, const struct tier *t)
 /* ---- one table ---- */
 
 /* The table that holds most of what is to leave value logs that are collected: it is written again where it
- * stands, and its values move. */
-static bool pick_for_values(const struct engine *e, struct compaction_place *p)
+ * stands, and its values move. Of those of which both take no more than `room`. */
+static bool pick_for_values(const struct engine *e, uint64_t room, struct compaction_place *p)
 {
     uint64_t most = 0;
     for (uint32_t i = 0; i < e->tables->run_count; i++)
         for (uint32_t j = 0; j < e->tables->runs[i].count; j++) {
             const struct table_ref *ref = e->tables->runs[i].tables[j];
             uint64_t bytes = ref->is_damaged ? 0 : values_collectable_bytes(e, &ref->values);
-            if (bytes <= most)
+            if (bytes <= most || ref->bytes + bytes > room)
                 continue;
             most = bytes;
             *p = (struct compaction_place){&e->tables->runs[i], j};
@@ -420,9 +431,11 @@ static int separate_damaged(struct engine *e)
 static int merge_for_values(struct engine *e)
 {
     struct compaction_place place;
-    if (!pick_for_values(e, &place))
+    if (!pick_for_values(e, UINT64_MAX, &place))
         return 0;
     int rc = compaction_merge_table(e, &place, NULL);
+    if (rc == TORC_E_OVERLOADED && pick_for_values(e, room_on_disk(e), &place))
+        rc = compaction_merge_table(e, &place, NULL);
     return rc ? rc : 1;
 }
 
