@@ -73,6 +73,15 @@ uint64_t compaction_upper_bytes(const struct engine *e)
     return bytes;
 }
 
+/* The trigger falls with the bottom, as when much of that has expired: nobody has made that debt, so the
+ * limit falls no faster than upper runs. */
+static uint64_t debt_limit(const struct engine *e, uint64_t trigger, uint64_t upper)
+{
+    uint64_t before = e->pace.merge_debt.limit, limit = DEBT_TRIGGERS * trigger;
+    uint64_t held = before < 2 * upper ? before : 2 * upper; /* at half of the limit nobody is slowed */
+    return limit > held ? limit : held;
+}
+
 /* A stretch takes twice the share of upper runs through the bottom that they have over all: at what rate? */
 void compaction_refresh_debt(struct engine *e)
 {
@@ -82,7 +91,7 @@ void compaction_refresh_debt(struct engine *e)
     double all = ahead + (bottom ? (double)table_run_full_bytes(bottom) : 0);
     e->pace.merge_debt = (struct pace_debt){
         .bytes = upper,
-        .limit = DEBT_TRIGGERS * trigger,
+        .limit = debt_limit(e, trigger, upper),
         .rate = (uint64_t)((double)e->pace.merge_rate * ahead / all),
     };
 }

@@ -366,6 +366,36 @@ TEST_IN_REACTOR(counters_do_not_fall_while_a_replaced_table_is_held)
     engine_rig_free(rig);
 }
 
+/* As when the bottom has expired: its trigger falls, and what is below that was no debt. */
+TEST_IN_REACTOR(writers_are_not_slowed_when_the_bottom_goes)
+{
+    struct engine_rig *rig = engine_rig_make();
+    rig->reactor = r;
+    fill_bottom(rig);
+    struct engine *e = rig->engine;
+    e->options.memtable_bytes = 1 << 20;
+    e->is_compacting = true; /* it waits */
+    for (uint64_t upper = 0; upper < 300 << 10; upper = compaction_upper_bytes(e))
+        (void)flush_keys(rig, 100);
+    e->options.memtable_bytes = 8 << 10;
+    e->pace.merge_debt.limit = 0;
+    compaction_refresh_debt(e);
+    CU_ASSERT_EQUAL_FATAL(pace_delay_ns(&e->pace.merge_debt, 1 << 20), 0);
+    const struct table_run *bottom = table_set_bottom(e->tables);
+    struct tables_change change = {.removed = bottom->tables, .removed_count = bottom->count};
+    CU_ASSERT_EQUAL(engine_change_tables(e, &change), 0);
+    CU_ASSERT(compaction_upper_bytes(e) > 4 * compaction_trigger_bytes(e));
+    CU_ASSERT_EQUAL(pace_delay_ns(&e->pace.merge_debt, 1 << 20), 0);
+    (void)flush_keys(rig, 400);
+    CU_ASSERT(pace_delay_ns(&e->pace.merge_debt, 1 << 20) > 0); /* but by what is written then */
+    e->is_compacting = false;
+    engine_wake_compaction(e);
+    engine_rig_settle(rig);
+    CU_ASSERT_EQUAL(e->pace.merge_debt.limit, 2 * compaction_trigger_bytes(e));
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 /* Of memtables with next to nothing in them, as when the log is full of writes of one key. */
 TEST_IN_REACTOR(tiny_runs_are_merged_behind_large_ones)
 {
