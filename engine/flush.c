@@ -123,6 +123,7 @@ static void flush(struct reactor *r, void *context)
             e->is_idle = false;
             engine_wake_compaction(e);
             engine_look_later(e);
+            engine_wake_scrub(e);
         } else if (rc != TORC_E_CANCELLED) {
             if (rc == TORC_E_DISK_FULL)
                 MARK(flush_finds_the_disk_full);

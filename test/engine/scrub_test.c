@@ -1,5 +1,5 @@
 /* scrub_test.c - tables are read again within the interval, and what is damaged in them is told. */
-#include "engine/manifest.h"
+#include "engine/engine_internal.h"
 #include "engine/scrub.h"
 #include "test/engine/damage.h"
 #include "test/engine/shard_rig.h"
@@ -93,6 +93,19 @@ TEST_IN_REACTOR(scrub_reads_good_tables_again_and_again_and_finds_nothing)
     CU_ASSERT(c.scrubbed_bytes > KEYS * VALUE_BYTES);
     CU_ASSERT_EQUAL(c.scrub_damages, 0);
     CU_ASSERT_EQUAL(c.corruptions, 0);
+    shard_rig_close(&rig.shard);
+}
+
+/* As when there was no memory for its task at the start. */
+TEST_IN_REACTOR(scrub_that_could_not_begin_begins_after_a_flush)
+{
+    struct rig rig;
+    open_rig(&rig, r, 0);
+    rig.shard.engine->options.scrub_interval_ms = INTERVAL_MS;
+    put(&rig, 1, 3 * KEYS + 1);
+    CU_ASSERT_EQUAL(engine_flush(rig.shard.engine), 0);
+    await(&rig, 1);
+    CU_ASSERT(engine_counters(rig.shard.engine).scrub_passes > 0);
     shard_rig_close(&rig.shard);
 }
 
