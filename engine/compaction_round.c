@@ -49,18 +49,6 @@ void round_set_position(struct engine *e, const struct record_key *key)
     round->position.subkey = slice_of(subkey, key->subkey.bytes);
 }
 
-/* A run with a table that is still to be taken out of it: its others would not be merged, and the position
- * would pass them. */
-static bool is_torn(const struct merging *m)
-{
-    for (uint32_t i = 0; i < m->set->run_count; i++) {
-        const struct table_run *run = &m->set->runs[i];
-        if (run->count > 1 && !table_run_is_bottom(run) && compaction_is_damaged(run))
-            return true;
-    }
-    return false;
-}
-
 /* ---- when ---- */
 
 static uint32_t count_upper_runs(const struct engine *e)
@@ -321,27 +309,22 @@ static uint64_t room_of(const struct engine *e, const struct stretch *s)
     return (uint64_t)((double)s->upper_bytes * (1 - above > least ? 1 - above : least));
 }
 
-/* Waits sometimes. Returns: 0, or TORC_E_CANCELLED when a table of a run of many was found damaged. */
-static int plan(struct engine *e, struct merging *m, struct stretch *s, uint64_t bytes_max)
+/* Waits sometimes. */
+static void plan(struct engine *e, struct merging *m, struct stretch *s, uint64_t bytes_max)
 {
     *s = find_stretch(e, m, bytes_max);
     cut_stretch(e, m, s);
-    if (is_torn(m))
-        return TORC_E_CANCELLED;
     m->input_count = m->older_count = m->removed_count = 0;
     m->bytes = m->work = 0;
     plan_stretch(e, m, s);
-    return 0;
 }
 
 static int merge_stretch(struct engine *e, struct merging *m)
 {
     struct stretch s;
-    int rc = plan(e, m, &s, e->options.table_bytes_max);
-    if (rc == 0 && !compaction_fits(e, m))
-        rc = plan(e, m, &s, 1); /* as little as can be */
-    if (rc)
-        return rc;
+    plan(e, m, &s, e->options.table_bytes_max);
+    if (!compaction_fits(e, m))
+        plan(e, m, &s, 1); /* as little as can be */
     struct build build = {
         .level = TABLE_LEVEL_BOTTOM,
         .run = TABLE_RUN_BOTTOM,
@@ -349,7 +332,7 @@ static int merge_stretch(struct engine *e, struct merging *m)
         .end = s.end,
     };
     pace_plan(&e->pace, m->work, room_of(e, &s));
-    rc = compaction_merge(e, m, &build);
+    int rc = compaction_merge(e, m, &build);
     if (rc)
         return rc;
     if (s.end)
@@ -374,8 +357,6 @@ int round_merge_fragment(struct engine *e)
     struct merging m;
     struct build nothing = {.level = TABLE_LEVEL_BOTTOM};
     int rc = merging_init(e, &m);
-    if (rc == 0 && is_torn(&m))
-        rc = TORC_E_CANCELLED;
     if (rc == 0 && e->is_idle && !e->round.is_of_idleness) {
         go_to_start(e); /* so that nothing is left of upper runs at the end */
         e->round.is_of_idleness = true;
