@@ -78,7 +78,7 @@ static int begin_all(struct admin_job *job, const char *directory)
     if (rc == TORC_E_UNKNOWN)
         return say(job, rc,
                    "acknowledged writes were lost to damage: restore an older backup, or start once with "
-                   "--accept-loss true, and try again");
+                   "--accept-loss, and try again");
     if (rc == TORC_E_CORRUPT)
         return say(job, rc,
                    "a table or a value log is damaged, which torc check names: restore an older backup, or "

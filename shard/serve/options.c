@@ -32,6 +32,8 @@ struct flags {
     const char *values[OPTIONS_COUNT]; /* null: not given; borrowed from argv */
     bool wants_help, wants_version, wants_config;
     const char *help_format;
+    unsigned bool_row; /* of the bool that was given without `=` last; its value may be the next word */
+    int bool_next;     /* that word's place in argv; 0: no such bool was given */
     char *why;
     size_t why_bytes;
 };
@@ -115,6 +117,16 @@ static error_t refuse_word(struct flags *f, const char *word)
     return refuse(f, "expected an option (torcd --help lists them), found \"%s\"", word);
 }
 
+/* A word that belongs to no flag. argp takes an optional value behind `=` only; other options have theirs in
+ * the next word, too, so that of a bool may stand there. */
+static error_t take_word(struct flags *f, const char *word, int place)
+{
+    if (f->bool_next == 0 || place != f->bool_next)
+        return refuse(f, "expected an option (torcd --help lists them), found \"%s\"", word);
+    f->values[f->bool_row] = word;
+    return 0;
+}
+
 static error_t take_flag(int key, char *value, struct argp_state *state)
 {
     struct flags *f = state->input;
@@ -132,13 +144,15 @@ static error_t take_flag(int key, char *value, struct argp_state *state)
         f->help_format = value;
         return 0;
     case ARGP_KEY_ARG:
-        return refuse(f, "expected an option (torcd --help lists them), found \"%s\"", value);
+        return take_word(f, value, state->next - 1);
     case ARGP_KEY_ERROR:
         return refuse_word(f, state->next > 0 ? state->argv[state->next - 1] : "");
     }
     for (unsigned i = 0; i < OPTIONS_COUNT; i++) {
         if (key == key_of_row(i)) {
             f->values[i] = value ? value : "true"; /* a bool alone */
+            f->bool_row = i;
+            f->bool_next = value ? 0 : state->next;
             return 0;
         }
     }

@@ -106,6 +106,26 @@ TEST(a_wrong_flag_says_what_was_expected_and_found)
     CU_ASSERT(is_refused(&l, "expected an option (torcd --help lists them), found \"stray\""));
 }
 
+TEST(the_value_of_a_bool_may_be_the_next_word)
+{
+    struct load l;
+    load(&l, LIST("--accept-loss", "true", "--node-id", "4"), LIST());
+    CU_ASSERT_EQUAL(l.next, OPTIONS_RUN);
+    CU_ASSERT_TRUE(l.options.accepts_loss);
+    CU_ASSERT_EQUAL(l.options.node_id, 4);
+    load(&l, LIST("--accept-loss", "false"), LIST("TORC_ACCEPT_LOSS=true"));
+    CU_ASSERT_EQUAL(l.next, OPTIONS_RUN);
+    CU_ASSERT_FALSE(l.options.accepts_loss);
+    load(&l, LIST("--accept-loss", "--insecure"), LIST());
+    CU_ASSERT(l.next == OPTIONS_RUN && l.options.accepts_loss && l.options.is_insecure);
+    load(&l, LIST("--accept-loss", "yes"), LIST());
+    CU_ASSERT(is_refused(&l, "--accept-loss: expected true or false, found \"yes\""));
+    load(&l, LIST("--accept-loss=true", "false"), LIST());
+    CU_ASSERT(is_refused(&l, "expected an option (torcd --help lists them), found \"false\""));
+    load(&l, LIST("--accept-loss", "true", "false"), LIST());
+    CU_ASSERT(is_refused(&l, "expected an option (torcd --help lists them), found \"false\""));
+}
+
 TEST(a_wrong_variable_is_named_as_it_is_in_the_environment)
 {
     struct load l;
