@@ -156,6 +156,13 @@ static void add_core(struct info_core *sum, const struct info_core *c)
 
 /* ---- JSON ---- */
 
+/* Something is lost, or would be when it is read: "ok" again once a start finds no more of it. */
+static bool is_damaged(const struct engine_counters *n)
+{
+    return n->quarantined || n->corruptions || n->tables_damaged || n->value_files_damaged ||
+           n->scrub_damages;
+}
+
 static void write_server(struct shard *s, struct json *j, const struct info_core *c)
 {
     uint64_t up_ns = reactor_now_ns(s->reactor) - s->started_ns;
@@ -170,7 +177,7 @@ static void write_server(struct shard *s, struct json *j, const struct info_core
     json_number(j, "connections_refused", c->shard.refused);
     json_number(j, "connections_handed_over", c->shard.handed_over);
     json_number(j, "connections_closed_stuck", c->shard.closed_slow);
-    json_text(j, "health", c->engine.quarantined || c->engine.corruptions ? "damaged" : "ok");
+    json_text(j, "health", is_damaged(&c->engine) ? "damaged" : "ok");
 }
 
 /* What tables and value logs cost beside the log: bytes written for each byte of keys and values. */
@@ -264,6 +271,7 @@ static void write_engine(struct json *j, const struct info_core *c)
     json_number(j, "log_hold_turns", n->log_hold_turns);
     json_number(j, "runs", n->runs);
     json_number(j, "tables", n->tables);
+    json_number(j, "tables_damaged", n->tables_damaged);
     json_number(j, "table_bytes", n->table_bytes);
     json_number(j, "table_pinned_bytes", n->table_pinned_bytes);
     json_number(j, "value_files", n->value_files);

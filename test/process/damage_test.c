@@ -174,6 +174,32 @@ static bool log_says(const struct server *s, const char *text)
     return is_said;
 }
 
+/* Of shard 0. Returns: how many. */
+static unsigned remove_value_logs(const struct server *s)
+{
+    char directory[PROCESS_PATH_BYTES + 32], path[PROCESS_PATH_BYTES * 2];
+    unsigned count = 0;
+    snprintf(directory, sizeof directory, "%s/layout-1/shard-000", s->data);
+    DIR *d = opendir(directory);
+    ASSERT(d);
+    for (struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        count += strncmp(entry->d_name, "values-", 7) == 0 && unlink(path) == 0;
+    }
+    closedir(d);
+    return count;
+}
+
+static int ping_code(const struct server *s)
+{
+    struct process p;
+    char program[PROCESS_PATH_BYTES];
+    const char *const argv[] = {process_program("torc", program), "ping", "--server", s->address, NULL};
+    bool has_begun =
+        process_start(&p, &(struct process_options){.argv = argv, .directory = test_directory()});
+    return has_begun ? process_end(&p, 10000) : -1;
+}
+
 static void add_argument(struct server *s, const char *argument)
 {
     unsigned count = 0;
@@ -282,6 +308,30 @@ TEST(a_torn_tail_is_cut_and_is_no_damage)
     struct found f = look(&raw);
     CU_ASSERT_EQUAL(f.absent, lost);
     CU_ASSERT_EQUAL(f.right, KEYS - lost);
+    raw_close(&raw);
+    server_stop(&s);
+}
+
+TEST(a_value_log_that_is_gone_is_told_by_ping_before_anybody_reads_it)
+{
+    struct server s;
+    struct raw raw;
+    static const char *const small[] = {"--cores", "1", "--memtable-bytes", "1M", NULL};
+    server_init(&s, NULL, small);
+    if (!server_start(&s) || !raw_connect(&raw, s.port, 0))
+        return;
+    put_all(&raw);
+    raw_close(&raw);
+    CU_ASSERT_EQUAL(ping_code(&s), 0);
+    server_stop(&s);
+    CU_ASSERT(remove_value_logs(&s) > 0);
+    if (!server_start(&s) || !raw_connect(&raw, s.port, 0))
+        return;
+    CU_ASSERT_EQUAL(ping_code(&s), 6);
+    CU_ASSERT_EQUAL(server_counter(&s, "engine", "corruptions"), 0);
+    CU_ASSERT_EQUAL(raw_get_expect(&raw, slice_of_string("key-0"), value_of(0)), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(server_counter(&s, "engine", "corruptions"), 1);
+    CU_ASSERT_EQUAL(ping_code(&s), 6);
     raw_close(&raw);
     server_stop(&s);
 }
