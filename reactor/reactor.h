@@ -276,6 +276,10 @@ enum { SOCKET_PARTS_MAX = 64 };
  * the array of parts is copied. Requires: 1 <= count <= SOCKET_PARTS_MAX, no send under way. */
 void socket_send(struct socket *s, const struct slice *parts, unsigned count);
 
+/* How many bytes of all that was sent the other side has taken, or its system for it; 0 when that is not
+ * known. A send of much that goes on slowly is told by it from one that does not move. */
+uint64_t socket_bytes_taken(const struct socket *s);
+
 /* Ends the connection: with a reset when a send is under way, and else in order; what was sent before is
  * delivered then. Its buffers may be reused at once only if no send was under way; else `on_closed`
  * (may be null) is called with `owner` when the kernel has let go of them: always, once, and never from

@@ -373,6 +373,7 @@ static void open_window(struct side *receiver, size_t bytes)
     struct stream *t = &sender->out;
     ASSERT(t->used_bytes >= bytes);
     t->used_bytes -= bytes;
+    t->taken_bytes += bytes;
     if (t->is_blocked && sender->state == SIDE_OPEN && !t->opened.heap_index)
         event_schedule(world_of(sender), &t->opened, connection_latency_ns(sender->connection), on_opened);
 }

@@ -48,7 +48,8 @@ struct stream {
     struct list received;
     uint64_t last_due_ns; /* of the last segment: a later one is no earlier */
     size_t window_bytes;
-    size_t used_bytes; /* under way and received */
+    size_t used_bytes;    /* under way and received */
+    uint64_t taken_bytes; /* by the receiver, since the connection was made */
     size_t received_bytes;
     struct sim_event arrival; /* of the first segment under way */
     struct sim_event opened;  /* the sender hears that there is room */

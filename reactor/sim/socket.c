@@ -306,6 +306,12 @@ static void go_on_sending(struct socket *s)
         s->handlers.on_sent(s->owner, result);
 }
 
+uint64_t socket_bytes_taken(const struct socket *s)
+{
+    ASSERT(s->side);
+    return s->side->out.taken_bytes;
+}
+
 /* ---- leaving ---- */
 
 static void on_closing_over(struct sim_event *e)

@@ -16,6 +16,8 @@
 #include "reactor/uring/uring.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -365,6 +367,15 @@ static void on_send(struct completion *c, int32_t result, uint32_t flags)
         submit_send(s);
     else
         finish_send(s, result ? result : -EPIPE);
+}
+
+/* What the system has taken from us says less: it has room for some MB, and tells of it in large steps. */
+uint64_t socket_bytes_taken(const struct socket *s)
+{
+    struct tcp_info info;
+    socklen_t bytes = sizeof info;
+    memset(&info, 0, sizeof info);
+    return getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 ? info.tcpi_bytes_acked : 0;
 }
 
 /* ---- leaving ---- */

@@ -328,6 +328,16 @@ uint64_t sessions_deadline_ns(const struct shard *s)
     return earliest_ns;
 }
 
+/* One send has up to 1 MiB: a slow peer takes long for it, and moves all the same. */
+static void look_for_progress(struct session *session, uint64_t now_ns)
+{
+    uint64_t taken = session->is_sending ? socket_bytes_taken(session->socket) : session->taken_bytes;
+    if (taken == session->taken_bytes)
+        return;
+    session->taken_bytes = taken;
+    session->progress_ns = now_ns;
+}
+
 static bool session_is_stuck(const struct session *session, uint64_t now_ns)
 {
     const struct options *o = session->shard->options;
@@ -346,7 +356,10 @@ void sessions_sweep(struct shard *s)
     buffer_pool_trim(&s->sessions.carries);
     for (uint32_t i = 0; i < s->sessions.capacity && s->sessions.open_count > 0; i++) {
         struct session *session = s->sessions.slots[i].session;
-        if (!session || session->state == SESSION_HANDING_OVER || !session_is_stuck(session, now_ns))
+        if (!session || session->state == SESSION_HANDING_OVER)
+            continue;
+        look_for_progress(session, now_ns);
+        if (!session_is_stuck(session, now_ns))
             continue;
         if (session->output.bytes > 0)
             MARK(a_connection_that_does_not_read_is_closed);

@@ -60,6 +60,7 @@ struct session {
     bool is_broken;       /* half an answer was written, or bytes were dropped: it can only be closed */
     uint64_t hello_id;    /* request id, while HANDING_OVER */
     uint64_t progress_ns; /* bytes last moved either way */
+    uint64_t taken_bytes; /* of its answers by the peer, as of the last look */
     uint32_t first_bytes; /* of the carried bytes, those that came first, at first_ns */
     uint64_t first_ns;
     uint64_t carried_ns;       /* the last of the carried bytes came */

@@ -133,6 +133,32 @@ static void read_on(struct raw *raw, unsigned count)
     CU_ASSERT_EQUAL(right, count);
 }
 
+/* Less than the server sends at once within the time after which it closes one that reads nothing. */
+TEST(a_client_that_reads_slowly_all_the_time_is_not_closed)
+{
+    static const char *const hasty[] = {"--cores", "1", "--segment-bytes", "4M", "--write-timeout",
+                                        "1s",      NULL};
+    enum { ASKED = 100, PIECE_BYTES = 64 * 1024, PAUSE_MS = 100, READS_MS = 4000 };
+    static uint8_t piece[PIECE_BYTES];
+    struct server s;
+    struct raw other, slow;
+    if (!begin(&s, &other, hasty) || !raw_connect(&slow, s.port, 0))
+        return;
+    CU_ASSERT_EQUAL(setsockopt(slow.fd, SOL_SOCKET, SO_RCVBUF, &(int){PIECE_BYTES / 2}, sizeof(int)), 0);
+    CU_ASSERT_EQUAL(ask(&slow, "large", ASKED), ASKED);
+    uint64_t end_ms = process_clock_ms() + READS_MS;
+    ssize_t bytes = 1;
+    while (bytes > 0 && process_clock_ms() < end_ms) {
+        bytes = recv(slow.fd, piece, sizeof piece, 0);
+        poll(NULL, 0, PAUSE_MS);
+    }
+    CU_ASSERT(bytes > 0);
+    CU_ASSERT_EQUAL(server_counter(&s, "server", "connections_closed_stuck"), 0);
+    raw_close(&slow);
+    raw_close(&other);
+    server_stop(&s);
+}
+
 TEST(a_client_that_reads_on_gets_everything_it_asked_for)
 {
     static const char *const patient[] = {"--cores", "2", "--segment-bytes", "4M", NULL};
