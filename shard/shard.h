@@ -24,6 +24,7 @@
 #include "shard/jobs.h"
 #include "shard/memory.h"
 #include "shard/request.h"
+#include "shard/serve/info.h"
 #include "shard/serve/log.h"
 #include "shard/serve/options.h"
 #include "shard/serve/session.h"
@@ -81,6 +82,7 @@ struct shard {
     struct views views;
     struct jobs jobs;
     struct admin admin;
+    struct info info;
     struct deadlines deadlines;
     struct memory memory;
     uint64_t request_timeout_ns; /* of requests that say none; 0: none */

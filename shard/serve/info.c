@@ -5,7 +5,11 @@
 #include "shard/serve/json.h"
 #include "shard/shard.h"
 
-enum { INFO_JSON_BYTES = 16 * 1024, INFO_SECTION_BYTES_MAX = 32 };
+enum { INFO_JSON_BYTES = 16 * 1024, SECTION_ALL = INFO_SECTION_COUNT };
+
+static const char *const sections[INFO_SECTION_COUNT] = {"server", "operations", "reactor",
+                                                         "engine", "memory",     "stages"};
+enum { SECTION_STAGES = 5 };
 
 /* What one core says. */
 struct info_core {
@@ -22,25 +26,26 @@ struct info_core {
     uint64_t memory_tights;
     uint64_t memory_shorts;
     uint64_t memory_refusals;
-    struct histogram stages[STAGE_COUNT];
+};
+
+/* The report of the core that asked is the sum in the end. */
+struct info_report {
+    struct info_gather *gather; /* of the core that asked; not looked at elsewhere */
+    bool has_stages;
+    struct info_core core;
+    struct histogram stages[]; /* STAGE_COUNT; none unless has_stages: they are most of its bytes */
 };
 
 struct info_gather {
-    struct reply reply;
+    struct info_wait wait;
     uint32_t missing;
-    uint32_t section_bytes;
-    char section[INFO_SECTION_BYTES_MAX];
-    struct info_report **reports; /* one a core */
+    size_t stride;
+    uint8_t *reports; /* struct info_report, one a core, each `stride` bytes */
 };
-
-struct info_report {
-    struct info_gather *gather; /* of the core that asked; not looked at elsewhere */
-    struct info_core core;
-};
-
-static const char *const sections[] = {"server", "operations", "reactor", "engine", "memory", "stages"};
 
 /* ---- gathering ---- */
+
+static void answer_gathered(struct shard *s, const struct info_gather *g);
 
 void info_fill(struct shard *s, struct info_report *report)
 {
@@ -58,65 +63,107 @@ void info_fill(struct shard *s, struct info_report *report)
     c->memory_tights = s->memory.tights;
     c->memory_shorts = s->memory.shorts;
     c->memory_refusals = s->memory.refusals;
-    memcpy(c->stages, s->stages.histograms, sizeof c->stages);
+    if (report->has_stages)
+        memcpy(report->stages, s->stages.histograms, STAGE_COUNT * sizeof *report->stages);
 }
 
-static bool is_section(struct slice name)
+/* Returns: its number, SECTION_ALL for "", more for what is none. */
+static unsigned section_of(struct slice name)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(sections); i++)
-        if (slice_equal(name, slice_of_string(sections[i])))
-            return true;
-    return name.bytes == 0;
+    unsigned i = 0;
+    if (name.bytes == 0)
+        return SECTION_ALL;
+    while (i < INFO_SECTION_COUNT && !slice_equal(name, slice_of_string(sections[i])))
+        i++;
+    return i < INFO_SECTION_COUNT ? i : SECTION_ALL + 1;
+}
+
+static bool is_wanted(const struct info_gather *g, unsigned section)
+{
+    return g->wait.section == SECTION_ALL || g->wait.section == section;
+}
+
+static struct info_report *report_of(const struct info_gather *g, unsigned core)
+{
+    return (struct info_report *)(void *)(g->reports + core * g->stride);
 }
 
 static void free_gather(struct shard *s, struct info_gather *g)
 {
-    for (unsigned i = 0; g->reports && i < s->core_count; i++)
-        reactor_free(s->reactor, g->reports[i]);
     reactor_free(s->reactor, g->reports);
     reactor_free(s->reactor, g);
 }
 
-static struct info_gather *new_gather(struct shard *s)
+static struct info_gather *new_gather(struct shard *s, const struct info_wait *wait)
 {
     struct info_gather *g = reactor_alloc_zeroed(s->reactor, sizeof *g);
     if (!g)
         return NULL;
-    g->reports = reactor_alloc_zeroed(s->reactor, s->core_count * sizeof(struct info_report *));
-    bool is_whole = g->reports != NULL;
-    for (unsigned i = 0; i < s->core_count && is_whole; i++) {
-        g->reports[i] = reactor_alloc(s->reactor, sizeof *g->reports[i]);
-        is_whole = g->reports[i] != NULL;
-        if (is_whole)
-            g->reports[i]->gather = g;
+    g->wait = *wait;
+    g->missing = s->core_count - 1;
+    bool has_stages = is_wanted(g, SECTION_STAGES);
+    g->stride = sizeof(struct info_report) + (has_stages ? STAGE_COUNT * sizeof(struct histogram) : 0);
+    g->reports = reactor_alloc(s->reactor, s->core_count * g->stride);
+    if (!g->reports) {
+        reactor_free(s->reactor, g);
+        return NULL;
     }
-    if (is_whole)
-        return g;
-    free_gather(s, g);
-    return NULL;
+    for (unsigned i = 0; i < s->core_count; i++) {
+        report_of(g, i)->gather = g;
+        report_of(g, i)->has_stages = has_stages;
+    }
+    return g;
+}
+
+/* Asks the cores. Returns: 0, and info_done will answer; with one core the answer is given. */
+static int begin(struct shard *s, const struct info_wait *wait)
+{
+    struct info_gather *g = new_gather(s, wait);
+    if (!g)
+        return TORC_E_NO_MEMORY;
+    info_fill(s, report_of(g, s->core));
+    if (g->missing == 0) {
+        answer_gathered(s, g);
+        free_gather(s, g);
+        return 0;
+    }
+    s->info.is_gathering = true;
+    for (unsigned i = 0; i < s->core_count; i++)
+        if (i != s->core)
+            exchange_send(s, i, &(struct message){.kind = MESSAGE_INFO, .payload = report_of(g, i)});
+    return 0;
+}
+
+static int wait_for_turn(struct info *n, const struct info_wait *wait)
+{
+    if (n->waiting_count == INFO_WAITING_MAX)
+        return TORC_E_OVERLOADED;
+    n->waiting[(n->waiting_first + n->waiting_count++) % INFO_WAITING_MAX] = *wait;
+    return 0;
 }
 
 void info_start(struct shard *s, const struct reply *reply, struct slice section)
 {
-    if (!is_section(section)) {
-        shard_reply_code(s, reply, TORC_E_MALFORMED);
-        return;
+    struct info_wait wait = {.reply = *reply, .section = section_of(section)};
+    int rc = wait.section > SECTION_ALL ? TORC_E_MALFORMED
+             : s->info.is_gathering     ? wait_for_turn(&s->info, &wait)
+                                        : begin(s, &wait);
+    if (rc)
+        shard_reply_code(s, reply, rc);
+}
+
+/* Those who waited were asked before this core parts from the others, or are refused. */
+static void begin_next(struct shard *s)
+{
+    struct info *n = &s->info;
+    while (n->waiting_count > 0 && !n->is_gathering) {
+        struct info_wait wait = n->waiting[n->waiting_first];
+        n->waiting_first = (n->waiting_first + 1) % INFO_WAITING_MAX;
+        n->waiting_count--;
+        int rc = s->state == SHARD_CLOSING ? TORC_E_SHUTTING_DOWN : begin(s, &wait);
+        if (rc)
+            shard_reply_code(s, &wait.reply, rc);
     }
-    struct info_gather *g = new_gather(s);
-    if (!g) {
-        shard_reply_code(s, reply, TORC_E_NO_MEMORY);
-        return;
-    }
-    g->reply = *reply;
-    g->section_bytes = (uint32_t)section.bytes;
-    if (section.bytes)
-        memcpy(g->section, section.data, section.bytes);
-    g->missing = s->core_count;
-    for (unsigned i = 0; i < s->core_count; i++)
-        if (i != s->core)
-            exchange_send(s, i, &(struct message){.kind = MESSAGE_INFO, .payload = g->reports[i]});
-    info_fill(s, g->reports[s->core]);
-    info_done(s, g->reports[s->core]);
 }
 
 /* ---- adding up ---- */
@@ -150,8 +197,13 @@ static void add_core(struct info_core *sum, const struct info_core *c)
     sum->memory_tights += c->memory_tights;
     sum->memory_shorts += c->memory_shorts;
     sum->memory_refusals += c->memory_refusals;
-    for (int i = 0; i < STAGE_COUNT; i++)
-        histogram_merge(&sum->stages[i], &c->stages[i]);
+}
+
+static void add_report(struct info_report *sum, const struct info_report *report)
+{
+    add_core(&sum->core, &report->core);
+    for (int i = 0; report->has_stages && i < STAGE_COUNT; i++)
+        histogram_merge(&sum->stages[i], &report->stages[i]);
 }
 
 /* ---- JSON ---- */
@@ -315,11 +367,11 @@ static void write_memory(struct json *j, const struct info_core *c)
     json_number(j, "table_pinned_bytes", c->engine.table_pinned_bytes);
 }
 
-static void write_stages(struct json *j, const struct info_core *c)
+static void write_stages(struct json *j, const struct info_report *report)
 {
     json_begin_array(j, "stages");
     for (int i = 0; i < STAGE_COUNT; i++) {
-        const struct histogram *h = &c->stages[i];
+        const struct histogram *h = &report->stages[i];
         json_begin_object(j, NULL);
         json_text(j, "name", stage_name((enum stage)i));
         json_number(j, "count", h->count);
@@ -332,55 +384,55 @@ static void write_stages(struct json *j, const struct info_core *c)
     json_end(j);
 }
 
-static void write_section(struct shard *s, struct json *j, const char *name, const struct info_core *sum)
+static void write_section(struct shard *s, struct json *j, unsigned section, const struct info_report *sum)
 {
-    bool is_stages = strcmp(name, "stages") == 0;
-    if (!is_stages)
-        json_begin_object(j, name);
-    if (strcmp(name, "server") == 0)
-        write_server(s, j, sum);
-    else if (strcmp(name, "operations") == 0)
-        write_operations(j, sum);
-    else if (strcmp(name, "reactor") == 0)
-        write_reactor(j, sum);
-    else if (strcmp(name, "engine") == 0)
-        write_engine(j, sum);
-    else if (strcmp(name, "memory") == 0)
-        write_memory(j, sum);
-    else
+    const char *name = sections[section];
+    const struct info_core *c = &sum->core;
+    if (section == SECTION_STAGES) {
         write_stages(j, sum);
-    if (!is_stages)
-        json_end(j);
+        return;
+    }
+    json_begin_object(j, name);
+    if (strcmp(name, "server") == 0)
+        write_server(s, j, c);
+    else if (strcmp(name, "operations") == 0)
+        write_operations(j, c);
+    else if (strcmp(name, "reactor") == 0)
+        write_reactor(j, c);
+    else if (strcmp(name, "engine") == 0)
+        write_engine(j, c);
+    else
+        write_memory(j, c);
+    json_end(j);
 }
 
-static void answer_gathered(struct shard *s, struct info_gather *g)
+static void answer_gathered(struct shard *s, const struct info_gather *g)
 {
-    struct info_core *sum = reactor_alloc_zeroed(s->reactor, sizeof *sum);
     struct json j = {.capacity = INFO_JSON_BYTES};
     j.text = reactor_alloc(s->reactor, INFO_JSON_BYTES);
-    struct answer answer = {.code = sum && j.text ? 0 : TORC_E_NO_MEMORY};
+    struct answer answer = {.code = j.text ? 0 : TORC_E_NO_MEMORY};
     if (answer.code == 0) {
-        for (unsigned i = 0; i < s->core_count; i++)
-            add_core(sum, &g->reports[i]->core);
         json_begin_object(&j, NULL);
-        for (size_t i = 0; i < ARRAY_COUNT(sections); i++)
-            if (g->section_bytes == 0 ||
-                slice_equal(slice_of(g->section, g->section_bytes), slice_of_string(sections[i])))
-                write_section(s, &j, sections[i], sum);
+        for (unsigned i = 0; i < INFO_SECTION_COUNT; i++)
+            if (is_wanted(g, i))
+                write_section(s, &j, i, report_of(g, s->core));
         json_end(&j);
         ASSERT(!j.is_truncated);
         answer.value = slice_of(j.text, j.bytes);
     }
-    shard_reply(s, &g->reply, &answer);
-    reactor_free(s->reactor, sum);
+    shard_reply(s, &g->wait.reply, &answer);
     reactor_free(s->reactor, j.text);
 }
 
 void info_done(struct shard *s, struct info_report *report)
 {
     struct info_gather *g = report->gather;
+    ASSERT(s->info.is_gathering && g->missing > 0);
+    add_report(report_of(g, s->core), report);
     if (--g->missing > 0)
         return;
     answer_gathered(s, g);
     free_gather(s, g);
+    s->info.is_gathering = false;
+    begin_next(s);
 }

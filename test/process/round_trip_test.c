@@ -6,6 +6,7 @@
 #include "test/test.h"
 
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -342,6 +343,31 @@ TEST(info_has_all_its_sections_and_each_alone)
     }
     struct raw_request request = {.op = FRAME_INFO, .key = slice_of_string("weather")};
     CU_ASSERT_EQUAL(raw_call(&raw, &request, &answer), TORC_E_MALFORMED);
+    end(&s, &raw);
+}
+
+/* As many as a connection may ask for before it is answered: a report of a core is some 140 KB. */
+TEST(many_infos_at_once_take_the_memory_of_one)
+{
+    enum { ASKED = 128 };
+    static uint8_t frames[ASKED * 64];
+    struct server s;
+    struct raw raw;
+    struct frame answer;
+    size_t bytes = 0;
+    unsigned good = 0;
+    if (!begin(&s, &raw, two_cores))
+        return;
+    CU_ASSERT_EQUAL(raw_ping(&raw), 0);
+    double before = server_counter(&s, "memory", "heap_bytes_highest");
+    for (unsigned i = 0; i < ASKED; i++)
+        bytes += raw_encode(&raw, &(struct raw_request){.op = FRAME_INFO}, frames + bytes);
+    poll(NULL, 0, 5); /* a core looks at its heap at the end of a turn, once in a millisecond */
+    CU_ASSERT(raw_send(&raw, frames, bytes));
+    for (unsigned i = 0; i < ASKED; i++)
+        good += raw_receive(&raw, &answer) == 0 && answer.flags == 0 && answer.value.bytes > 1000;
+    CU_ASSERT_EQUAL(good, ASKED);
+    CU_ASSERT(server_counter(&s, "memory", "heap_bytes_highest") < before + (4 << 20));
     end(&s, &raw);
 }
 
