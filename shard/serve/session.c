@@ -294,6 +294,7 @@ void sessions_resume(struct shard *s)
             continue;
         }
         session->is_paused = false;
+        session->progress_ns = reactor_now_ns(s->reactor); /* only now could it ask for something */
         if (session->is_ended && session->state != SESSION_HANDING_OVER)
             session_begin_close(session);
         else
@@ -346,7 +347,8 @@ static bool session_is_stuck(const struct session *session, uint64_t now_ns)
         return true;
     if (session->output.bytes > 0)
         return o->write_timeout_ms > 0 && still_ms > o->write_timeout_ms;
-    return o->idle_timeout_ms > 0 && session->in_flight == 0 && still_ms > o->idle_timeout_ms;
+    bool is_idle = session->in_flight == 0 && !session->is_paused;
+    return o->idle_timeout_ms > 0 && is_idle && still_ms > o->idle_timeout_ms;
 }
 
 void sessions_sweep(struct shard *s)

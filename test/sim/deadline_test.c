@@ -180,6 +180,41 @@ TEST(server_answers_reads_of_other_cores_by_their_deadline)
     reads_end_by_their_deadline(2);
 }
 
+/* Those that came first fill the log's buffer and end soon; those behind them wait to be looked at, longer
+ * than a connection may be idle. */
+static void ask_behind_a_full_log(struct server_rig *rig)
+{
+    enum { PUTS = 900, GETS = 10 };
+    static const char value[4000];
+    char key[16];
+    unsigned answered = 0;
+    for (unsigned n = 0; n < PUTS + GETS; n++) {
+        struct rig_request q = {.op = FRAME_PUT, .key = key_of(n, key), .deadline_ms = 150};
+        q.value = slice_of(value, sizeof value);
+        if (n >= PUTS)
+            q = (struct rig_request){.op = FRAME_GET, .key = key, .deadline_ms = 5000};
+        rig_ask(rig, &q);
+    }
+    rig_await(rig);
+    for (unsigned n = 0; n < PUTS + GETS; n++)
+        answered += rig->answers[n].count == 1;
+    CU_ASSERT_EQUAL(answered, PUTS + GETS);
+}
+
+TEST(server_does_not_take_a_connection_whose_requests_wait_for_an_idle_one)
+{
+    struct server_rig rig;
+    server_rig_open(&rig, 1);
+    rig.server.options.idle_timeout_ms = 200;
+    server_rig_start(&rig);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
+    server_rig_run(&rig, ask_behind_a_full_log);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
+    server_rig_sleep(&rig, 2 * STUCK_NS);
+    server_rig_stop(&rig);
+    server_rig_close(&rig);
+}
+
 /* ---- batches ---- */
 
 static void batch_late(struct server_rig *rig)
