@@ -22,6 +22,11 @@ static void sweep(struct timer *t)
     d->rested_ns = has_more ? now_ns : now_ns + SWEEP_PAUSE_NS;
 }
 
+void deadlines_sweep_now(struct shard *s)
+{
+    s->deadlines.earliest_ns = s->deadlines.rested_ns = reactor_now_ns(s->reactor);
+}
+
 void deadlines_turn(struct shard *s)
 {
     struct deadlines *d = &s->deadlines;

@@ -43,6 +43,8 @@ static inline void deadlines_note(struct deadlines *d, uint64_t deadline_ns)
 
 /* Sees to it that the sweep comes in time; in the turn hook. */
 void deadlines_turn(struct shard *s);
+/* The next sweep comes with the turn's end. */
+void deadlines_sweep_now(struct shard *s);
 /* No sweep any more: the engine is about to be closed. */
 void deadlines_stop(struct shard *s);
 

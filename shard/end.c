@@ -24,6 +24,7 @@ void end_drain(struct shard *s, uint64_t timeout_ms)
     if (s->listener)
         listener_close(s->listener);
     s->listener = NULL;
+    deadlines_sweep_now(s); /* refuses what waits */
 }
 
 static bool is_drained(const struct shard *s)

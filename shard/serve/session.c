@@ -242,7 +242,8 @@ bool sessions_are_over_budget(const struct shard *s)
 
 bool sessions_are_settled(const struct shard *s)
 {
-    return s->sessions.outputs.bytes_in_use == 0 && s->sessions.handing_over_count == 0;
+    bool has_refused = s->state == SHARD_RUNNING || !sessions_are_paused(s);
+    return has_refused && s->sessions.outputs.bytes_in_use == 0 && s->sessions.handing_over_count == 0;
 }
 
 /* ---- reading less, and closing what is stuck ---- */
@@ -255,7 +256,8 @@ void session_pause(struct session *session)
     session->is_paused = true;
     session->shard->counters.pauses++;
     socket_pause(session->socket);
-    list_push_back(&session->shard->sessions.paused, &session->paused_link);
+    if (session->shard->state == SHARD_RUNNING) /* else nobody reads it again */
+        list_push_back(&session->shard->sessions.paused, &session->paused_link);
 }
 
 bool session_is_full(const struct session *session)
@@ -302,8 +304,23 @@ void sessions_resume(struct shard *s)
     }
 }
 
+/* They are read no more: what waits there is refused, and they stay paused, in no list. */
+static bool refuse_waiting(struct shard *s, uint64_t now_ns)
+{
+    struct list *link;
+    for (unsigned i = 0; i < EXPIRE_AT_ONCE && (link = list_pop_front(&s->sessions.paused)) != NULL; i++) {
+        struct session *session = CONTAINER_OF(link, struct session, paused_link);
+        session_expire(session, now_ns);
+        if (session->is_ended && session->state != SESSION_HANDING_OVER)
+            session_begin_close(session);
+    }
+    return sessions_are_paused(s);
+}
+
 bool sessions_expire(struct shard *s, uint64_t now_ns)
 {
+    if (s->state != SHARD_RUNNING)
+        return refuse_waiting(s, now_ns);
     struct list *paused = &s->sessions.paused;
     unsigned count = 0;
     for (struct list *link = paused->next; link != paused; link = link->next) {

@@ -112,7 +112,8 @@ void session_sample(struct shard *s, const struct reply *reply, uint64_t answere
 
 void sessions_flush(struct shard *s);  /* one send for each connection with answers; in the turn hook */
 void sessions_resume(struct shard *s); /* reads again where there is room; in the turn hook */
-/* Answers carried frames of some connections whose time is over. Returns: it has not looked at all. */
+/* Answers carried frames of some connections whose time is over, or all when the core ends. Returns: it has not
+ * looked at all. */
 MUST_CHECK bool sessions_expire(struct shard *s, uint64_t now_ns);
 /* No carried frame ends before it; DEADLINE_NONE: none does. */
 uint64_t sessions_deadline_ns(const struct shard *s);
@@ -121,7 +122,7 @@ void sessions_close_all(struct shard *s);
 bool sessions_are_paused(const struct shard *s); /* at least one */
 /* More than memory_plan.output_bytes_max is unsent. */
 bool sessions_are_over_budget(const struct shard *s);
-/* No connection has answers to send or is on its way to another core. */
+/* No connection has answers to send, has frames that wait on a core that ends, or is on its way to another. */
 bool sessions_are_settled(const struct shard *s);
 
 #endif

@@ -402,17 +402,21 @@ void session_expire(struct session *session, uint64_t now_ns)
     struct frame frame;
     size_t needed, at = 0, kept = 0;
     uint32_t first_bytes = session->first_bytes;
+    bool ends = session->shard->state != SHARD_RUNNING;
     session->deadline_ns = DEADLINE_NONE;
     while (session->state == SESSION_OPEN && at < session->carry_bytes &&
            frame_parse(slice_of(session->carry + at, session->carry_bytes - at), FRAME_BYTES_MAX, &frame,
                        &needed) == 1) {
         uint64_t deadline_ns = carried_deadline_ns(session, &frame, at + frame.length);
-        bool is_over = deadline_ns <= now_ns;
+        bool is_over = ends || deadline_ns <= now_ns;
         if (is_over && !is_intact(&frame))
             break;
         if (is_over) {
-            MARK(a_frame_that_waits_in_a_full_connection_is_answered_by_its_deadline);
-            refuse(session, &frame, TORC_E_TIMEOUT);
+            if (ends)
+                MARK(a_frame_that_waits_in_a_full_connection_is_refused_at_the_end);
+            else
+                MARK(a_frame_that_waits_in_a_full_connection_is_answered_by_its_deadline);
+            refuse(session, &frame, ends ? TORC_E_SHUTTING_DOWN : TORC_E_TIMEOUT);
             first_bytes -= (uint32_t)bytes_before(session->first_bytes, at, at + frame.length);
         } else {
             if (deadline_ns < session->deadline_ns)

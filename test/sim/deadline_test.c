@@ -9,6 +9,7 @@ enum {
     ALWAYS = 1000000,
     LATE_MS = 60, /* the pause between sweeps, and some turns */
     TIMEOUT_MS = 2000,
+    STOP_MS = 100,
     KEYS = 300,
     READS = 400, /* more than there are tasks */
 };
@@ -271,6 +272,50 @@ static void get_late(struct server_rig *rig)
 {
     struct rig_request q = get_of("late");
     CU_ASSERT_EQUAL(rig_ask_now(rig, &q), 0);
+}
+
+/* STOP_MS later the server is asked to end. */
+static void end_while_reads_wait(struct server_rig *rig)
+{
+    char key[16];
+    unsigned refused = 0, late = 0;
+    for (unsigned n = 0; n < READS; n++) {
+        struct rig_request q = get_of(key_of(n, key));
+        rig_ask(rig, &q);
+    }
+    uint64_t asked_ns = reactor_now_ns(rig->reactor);
+    rig_await(rig);
+    for (unsigned n = 0; n < READS; n++) {
+        const struct rig_answer *a = &rig->answers[n];
+        refused +=
+            a->code == TORC_E_SHUTTING_DOWN && a->answered_ns < asked_ns + (STOP_MS + LATE_MS) * NS_PER_MS;
+        late += a->code == TORC_E_TIMEOUT || a->code == 0;
+    }
+    CU_ASSERT(refused > READS / 4);
+    CU_ASSERT_EQUAL(refused + late, READS);
+}
+
+static void await_the_end(struct server_rig *rig)
+{
+    server_rig_set_fault(rig, SIM_STUCK_DISK, 0);
+    server_rig_sleep(rig, 2 * STUCK_NS);
+    CU_ASSERT_FALSE(sim_node_is_up(rig->server.node));
+}
+
+TEST(server_that_ends_refuses_what_has_waited_to_be_looked_at)
+{
+    struct server_rig rig;
+    open_with(&rig, 1);
+    server_rig_run(&rig, put_many);
+    server_rig_stop(&rig);
+    server_rig_start(&rig);
+    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
+    server_rig_begin(&rig, end_while_reads_wait);
+    server_rig_sleep(&rig, STOP_MS * NS_PER_MS);
+    sim_node_ask_to_stop(rig.server.node);
+    server_rig_finish(&rig);
+    await_the_end(&rig);
+    server_rig_close(&rig);
 }
 
 TEST(server_that_ends_lets_late_writes_become_durable)

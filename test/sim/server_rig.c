@@ -115,13 +115,23 @@ static bool is_client_down(void *context)
     return !sim_node_is_up(rig->client_node);
 }
 
-void server_rig_run(struct server_rig *rig, void (*body)(struct server_rig *rig))
+void server_rig_begin(struct server_rig *rig, void (*body)(struct server_rig *rig))
 {
     struct reactor_options options = {.core_count = 1};
     rig->body = body;
     sim_node_start(rig->client_node, &options, client_main, rig);
+}
+
+void server_rig_finish(struct server_rig *rig)
+{
     CU_ASSERT(sim_run(rig->world, sim_now_ns(rig->world) + WAITS_S_MAX * SECOND_NS, is_client_down, rig));
     CU_ASSERT_EQUAL(rig->mistakes, 0);
+}
+
+void server_rig_run(struct server_rig *rig, void (*body)(struct server_rig *rig))
+{
+    server_rig_begin(rig, body);
+    server_rig_finish(rig);
 }
 
 unsigned rig_ask(struct server_rig *rig, const struct rig_request *q)

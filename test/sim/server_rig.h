@@ -48,6 +48,10 @@ void server_rig_sleep(struct server_rig *rig, uint64_t ns);
 /* Connects, says hello, runs `body`. */
 void server_rig_run(struct server_rig *rig, void (*body)(struct server_rig *rig));
 
+/* The same in two steps, for what the server is to meet while the body runs. */
+void server_rig_begin(struct server_rig *rig, void (*body)(struct server_rig *rig));
+void server_rig_finish(struct server_rig *rig);
+
 /* For bodies. A request goes out; its answer comes at its place. Returns: the place. */
 struct rig_request {
     uint8_t op;
