@@ -174,11 +174,16 @@ static void on_turn(void *context)
 static void on_second(struct timer *t)
 {
     struct shard *s = CONTAINER_OF(t, struct shard, second);
-    sessions_sweep(s);
-    buffer_pool_trim(&s->exchange.blocks);
-    buffer_pool_trim(&s->jobs.free);
-    views_sweep(s);
-    int rc = timer_start(s->reactor, t, SECOND_NS, on_second);
+    uint64_t now_ns = reactor_now_ns(s->reactor);
+    if (now_ns >= s->second_ns) {
+        s->second_ns = now_ns + SECOND_NS;
+        buffer_pool_trim(&s->exchange.blocks);
+        buffer_pool_trim(&s->jobs.free);
+        views_sweep(s);
+    }
+    bool has_more = sessions_sweep(s); /* a part of many connections, the next one in the next turn */
+    uint64_t delay_ns = has_more || now_ns >= s->second_ns ? 0 : s->second_ns - now_ns;
+    int rc = timer_start(s->reactor, t, delay_ns, on_second);
     if (rc)
         log_write(&s->log, LOG_LEVEL_ERROR, "timer", "no memory; stuck connections are not closed",
                   log_error(rc));

@@ -93,6 +93,7 @@ struct shard {
     unsigned request_count;
 
     struct timer second;     /* sweeps connections, watches the drain */
+    uint64_t second_ns;      /* the next one begins; before, the sweep goes on */
     struct event step;       /* what the start waits for: START or SERVE, on core 0 that all are READY */
     unsigned ready_cores;    /* core 0 counts */
     uint64_t replayed_bytes; /* of the log: core 0, of all that are ready */

@@ -6,7 +6,11 @@
 #include "shard/serve/session_internal.h"
 #include "shard/shard.h"
 
-enum { EXPIRE_AT_ONCE = 16 }; /* connections whose carried frames are looked at in one go */
+enum {
+    EXPIRE_AT_ONCE = 16,  /* connections whose carried frames are looked at in one go */
+    SWEEP_AT_ONCE = 128,  /* connections that a piece of the sweep looks at: each is a cache miss */
+    SLOTS_AT_ONCE = 4096, /* and places in the table, most of them free */
+};
 
 /* ---- the table ---- */
 
@@ -56,6 +60,8 @@ struct session *session_open(struct shard *s, struct socket *socket)
     t->first_free = t->slots[index].next_free;
     t->slots[index].session = session;
     t->open_count++;
+    if (index >= t->used_count)
+        t->used_count = index + 1;
     session->shard = s;
     session->socket = socket;
     session->index = index;
@@ -368,30 +374,45 @@ static bool session_is_stuck(const struct session *session, uint64_t now_ns)
     return o->idle_timeout_ms > 0 && is_idle && still_ms > o->idle_timeout_ms;
 }
 
-void sessions_sweep(struct shard *s)
+static void close_if_stuck(struct session *session, uint64_t now_ns)
 {
+    if (session->state == SESSION_HANDING_OVER)
+        return;
+    look_for_progress(session, now_ns);
+    if (!session_is_stuck(session, now_ns))
+        return;
+    if (session->output.bytes > 0)
+        MARK(a_connection_that_does_not_read_is_closed);
+    else
+        MARK(an_idle_connection_is_closed);
+    session->shard->counters.closed_slow += session->output.bytes > 0;
+    session_close(session);
+}
+
+bool sessions_sweep(struct shard *s)
+{
+    struct session_table *t = &s->sessions;
     uint64_t now_ns = reactor_now_ns(s->reactor);
-    output_pool_trim(&s->sessions.outputs);
-    buffer_pool_trim(&s->sessions.carries);
-    for (uint32_t i = 0; i < s->sessions.capacity && s->sessions.open_count > 0; i++) {
-        struct session *session = s->sessions.slots[i].session;
-        if (!session || session->state == SESSION_HANDING_OVER)
-            continue;
-        look_for_progress(session, now_ns);
-        if (!session_is_stuck(session, now_ns))
-            continue;
-        if (session->output.bytes > 0)
-            MARK(a_connection_that_does_not_read_is_closed);
-        else
-            MARK(an_idle_connection_is_closed);
-        s->counters.closed_slow += session->output.bytes > 0;
-        session_close(session);
+    unsigned slots = 0, seen = 0;
+    if (t->swept == 0) {
+        output_pool_trim(&t->outputs);
+        buffer_pool_trim(&t->carries);
     }
+    for (; t->swept < t->used_count && slots < SLOTS_AT_ONCE && seen < SWEEP_AT_ONCE; t->swept++, slots++) {
+        struct session *session = t->slots[t->swept].session;
+        if (session)
+            close_if_stuck(session, now_ns);
+        seen += session != NULL;
+    }
+    if (t->swept < t->used_count)
+        return true;
+    t->swept = 0;
+    return false;
 }
 
 void sessions_close_all(struct shard *s)
 {
-    for (uint32_t i = 0; i < s->sessions.capacity; i++)
+    for (uint32_t i = 0; i < s->sessions.used_count; i++)
         if (s->sessions.slots[i].session && s->sessions.slots[i].session->state != SESSION_HANDING_OVER)
             session_close(s->sessions.slots[i].session);
 }

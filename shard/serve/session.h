@@ -80,6 +80,8 @@ struct session_table {
     struct session_slot *slots;
     uint32_t capacity;
     uint32_t open_count;
+    uint32_t used_count; /* no connection was ever at this place, nor behind it */
+    uint32_t swept;      /* the present sweep has come so far */
     uint32_t handing_over_count;
     uint32_t first_free; /* index + 1; 0 when the table is full */
     struct list dirty;
@@ -112,17 +114,19 @@ void session_sample(struct shard *s, const struct reply *reply, uint64_t answere
 
 void sessions_flush(struct shard *s);  /* one send for each connection with answers; in the turn hook */
 void sessions_resume(struct shard *s); /* reads again where there is room; in the turn hook */
-/* Answers carried frames of some connections whose time is over, or all when the core ends. Returns: it has not
- * looked at all. */
+/* Answers carried frames of some connections whose time is over, or all when the core ends. Returns: it has
+ * not looked at all. */
 MUST_CHECK bool sessions_expire(struct shard *s, uint64_t now_ns);
 /* No carried frame ends before it; DEADLINE_NONE: none does. */
 uint64_t sessions_deadline_ns(const struct shard *s);
-void sessions_sweep(struct shard *s); /* closes the stuck and the idle, frees buffers; once a second */
+/* Closes the stuck and the idle, frees buffers; once a second. Returns: it has not looked at all, and goes on
+ * where it was. */
+MUST_CHECK bool sessions_sweep(struct shard *s);
 void sessions_close_all(struct shard *s);
 bool sessions_are_paused(const struct shard *s); /* at least one */
 /* More than memory_plan.output_bytes_max is unsent. */
 bool sessions_are_over_budget(const struct shard *s);
-/* No connection has answers to send, has frames that wait on a core that ends, or is on its way to another. */
+/* No connection has answers to send, frames that wait on a core that ends, or is on its way to another. */
 bool sessions_are_settled(const struct shard *s);
 
 #endif

@@ -21,7 +21,8 @@ bool session_is_full(const struct session *session);
 uint32_t session_read_weight(uint8_t op);
 /* Handles the frames that waited in the carry buffer. */
 void session_continue(struct session *session);
-/* Answers those of them whose time is over, or all on a core that ends, and finds the earliest deadline of the others. */
+/* Answers those of them whose time is over, or all on a core that ends, and finds the earliest deadline of
+ * the others. */
 void session_expire(struct session *session, uint64_t now_ns);
 
 void carry_release(struct session *session);
