@@ -45,6 +45,7 @@ static int64_t open_batch(struct shard *s, const struct reply *reply, uint32_t c
     b->reply = *reply;
     b->count = b->missing = count;
     b->bytes = 0;
+    b->has_writes = false;
     b->parts = parts;
     return index;
 }
@@ -62,6 +63,12 @@ static void close_batch(struct shard *s, uint32_t index)
     s->batches.first_free = index + 1;
 }
 
+/* "Out of memory" says of a write that it did not happen: these may have. */
+static int code_without_room(const struct batch *b)
+{
+    return b->has_writes ? TORC_E_UNKNOWN : TORC_E_NO_MEMORY;
+}
+
 /* All parts have answered: the run of their frames is the value of the answer. */
 static void finish(struct shard *s, uint32_t index)
 {
@@ -73,12 +80,12 @@ static void finish(struct shard *s, uint32_t index)
         if (b->parts[i].frame)
             memcpy(value + used, b->parts[i].frame, b->parts[i].bytes);
         else
-            answer.code = TORC_E_NO_MEMORY;
+            answer.code = code_without_room(b);
         used += b->parts[i].bytes;
     }
     answer.value = slice_of(value, used);
     if (!value)
-        answer.code = TORC_E_NO_MEMORY;
+        answer.code = code_without_room(b);
     struct reply reply = b->reply;
     close_batch(s, index);
     shard_reply(s, &reply, &answer);
@@ -104,6 +111,7 @@ void batch_reply(struct shard *s, const struct reply *reply, const struct answer
     ASSERT(b->parts && b->generation == reply->generation && reply->batch_place < b->count);
     struct batch_part *part = &b->parts[reply->batch_place];
     ASSERT(!part->frame && b->missing > 0);
+    b->has_writes |= reply->op == FRAME_PUT || reply->op == FRAME_DELETE;
     struct answer too_large = {.code = TORC_E_FRAME_TOO_LARGE}, refused = {.code = TORC_E_OVERLOADED};
     if (has_no_room(s, b, answer)) {
         s->memory.refusals++;

@@ -19,7 +19,8 @@ struct batch {
     struct reply reply; /* of the batch frame itself */
     uint32_t generation;
     uint32_t count;
-    uint32_t missing;         /* parts without an answer */
+    uint32_t missing; /* parts without an answer */
+    bool has_writes;
     uint64_t bytes;           /* of all answers so far */
     struct batch_part *parts; /* null: this place of the table is free */
     uint32_t next_free;

@@ -212,7 +212,8 @@ void exchange_answer(struct shard *s, const struct reply *reply, const struct an
     if (!to) {
         /* No room for the value: the requester at least hears of it, or the node stops rather than leave
          * it waiting. */
-        header = (struct answer_header){.code = TORC_E_NO_MEMORY};
+        bool has_bytes = answer->value.bytes || answer->extensions.bytes; /* else its code says what it did */
+        header = (struct answer_header){.code = has_bytes ? TORC_E_NO_MEMORY : answer->code};
         to = reserve(s, reply->core, MESSAGE_ANSWERS, sizeof *reply + sizeof header);
         ASSERT(to);
     }

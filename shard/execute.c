@@ -121,7 +121,8 @@ void shard_reply_record(struct shard *s, const struct reply *reply, uint8_t flag
     shard_reply(s, reply, &answer);
 }
 
-static void execute_get(struct shard *s, struct request *q)
+/* Returns: whether it is answered; else it waits for the disk. */
+static bool execute_get(struct shard *s, struct request *q)
 {
     struct record record;
     int answer = engine_get(s->engine, &q->key, reactor_wall_ms(s->reactor), &record);
@@ -133,6 +134,7 @@ static void execute_get(struct shard *s, struct request *q)
         jobs_add(s, q);
     else
         shard_reply_code(s, &q->reply, answer);
+    return answer != ENGINE_WAITS;
 }
 
 static int fill_record(struct shard *s, const struct request *q, struct record *out)
@@ -184,9 +186,11 @@ static void execute(struct shard *s, struct request *q)
         execute_write(s, q);
         return;
     }
-    execute_get(s, q);
+    bool is_answered = execute_get(s, q);
     if (__builtin_expect(q->arrival.sampled_ns != 0, 0)) {
         stages_record(&s->stages, STAGE_READ_PARSED, q->arrival.sampled_ns, q->parsed_ns);
+        if (!is_answered)
+            return; /* these stages are of reads from memory: the disk's time is in the latency */
         uint64_t now_ns = reactor_clock_ns(s->reactor);
         stages_record(&s->stages, STAGE_READ_EXECUTED, q->parsed_ns, now_ns);
         session_sample(s, &q->reply, now_ns);

@@ -11,7 +11,7 @@
 
 enum stage {
     STAGE_READ_PARSED,     /* received -> parsed and checked */
-    STAGE_READ_EXECUTED,   /* parsed -> answered into the output */
+    STAGE_READ_EXECUTED,   /* parsed -> answered into the output, unless it waits for the disk */
     STAGE_WRITE_PARSED,    /* received -> parsed and checked */
     STAGE_WRITE_EXECUTED,  /* parsed -> in the log's buffer */
     STAGE_WRITE_SUBMITTED, /* -> its group commit goes to the disk */

@@ -4,6 +4,7 @@
 #include "test/process/server.h"
 #include "test/test.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -91,5 +92,55 @@ TEST(an_operation_costs_a_tenth_of_a_system_call_and_no_allocation)
     }
     for (unsigned i = 0; i < open; i++)
         raw_close(&raws[i]);
+    server_stop(&s);
+}
+
+/* ---- stages ---- */
+
+/* How often a stage was timed. */
+static double stage_count(struct raw *raw, const char *name)
+{
+    struct frame answer;
+    double count = -1;
+    size_t i;
+    json_t *stage;
+    CU_ASSERT_EQUAL(raw_call(raw, &(struct raw_request){.op = FRAME_INFO, .key = slice_of_string("stages")},
+                             &answer),
+                    0);
+    json_t *root = json_loadb((const char *)answer.value.data, answer.value.bytes, 0, NULL);
+    json_array_foreach(json_object_get(root, "stages"), i,
+                       stage) if (strcmp(json_string_value(json_object_get(stage, "name")), name) == 0)
+        count = json_number_value(json_object_get(stage, "count"));
+    json_decref(root);
+    return count;
+}
+
+TEST(a_read_that_waits_for_the_disk_is_not_timed_as_answered_at_once)
+{
+    static const char *const sampled[] = {"--cores", "1", "--memtable-bytes", "1M", "--stage-sample",
+                                          "1",       NULL};
+    static uint8_t value[60000];
+    enum { PUTS = 100 }; /* the first of them are in tables */
+    struct server s;
+    struct raw raw;
+    char key[KEY_BYTES];
+    server_init(&s, NULL, sampled);
+    if (!server_start(&s) || !raw_connect(&raw, s.port, 0))
+        return;
+    for (unsigned i = 0; i < PUTS; i++) {
+        snprintf(key, sizeof key, "key-%07u", i);
+        CU_ASSERT_EQUAL(raw_put(&raw, slice_of_string(key), slice_of(value, sizeof value)), 0);
+    }
+    raw_close(&raw);
+    server_stop(&s);
+    if (!server_start(&s) || !raw_connect(&raw, s.port, 0))
+        return;
+    CU_ASSERT_EQUAL(raw_get_expect(&raw, slice_of_string("key-0000000"), slice_of(value, sizeof value)), 0);
+    CU_ASSERT_EQUAL(stage_count(&raw, "read: received to parsed"), 1);
+    CU_ASSERT_EQUAL(stage_count(&raw, "read: parsed to answered"), 0);
+    CU_ASSERT_EQUAL(raw_put(&raw, slice_of_string("new"), slice_of_string("value")), 0);
+    CU_ASSERT_EQUAL(raw_get_expect(&raw, slice_of_string("new"), slice_of_string("value")), 0);
+    CU_ASSERT_EQUAL(stage_count(&raw, "read: parsed to answered"), 1);
+    raw_close(&raw);
     server_stop(&s);
 }
