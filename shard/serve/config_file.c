@@ -49,7 +49,7 @@ static char *read_line(char *to, int bytes_max, void *reader)
     size_t bytes = strlen(to);
     bool is_whole = (bytes > 0 && to[bytes - 1] == '\n') || feof(c->stream);
     if (!is_whole || bytes + 1 >= (size_t)bytes_max) {
-        fail(c, "the line is longer than %d bytes or holds a zero byte", bytes_max - 2);
+        fail(c, "the line is longer than %d bytes or holds a zero byte", bytes_max - 3);
         return NULL;
     }
     size_t indent = strspn(to, " \t");

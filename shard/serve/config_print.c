@@ -7,10 +7,14 @@
 
 #include <string.h>
 
+/* The file's lines are bounded (197 bytes), and what is printed is to be read back. */
+enum { VALUE_BESIDE_MAX = 60, ORIGIN_PATH_MAX = 100 };
+
 /* ---- the values ---- */
 
 static void print_origin(const struct options *o, unsigned index, FILE *to)
 {
+    size_t bytes = strlen(o->config), cut = bytes > ORIGIN_PATH_MAX ? bytes - ORIGIN_PATH_MAX : 0;
     const struct option_row *row = &option_table[index];
     char name[OPTION_NAME_BYTES];
     switch (o->sources[index].origin) {
@@ -18,7 +22,7 @@ static void print_origin(const struct options *o, unsigned index, FILE *to)
         fprintf(to, "default\n");
         break;
     case ORIGIN_FILE:
-        fprintf(to, "%s:%u\n", o->config, o->sources[index].line);
+        fprintf(to, "%s%s:%u\n", cut ? "..." : "", o->config + cut, o->sources[index].line);
         break;
     case ORIGIN_ENVIRONMENT:
         option_environment_name(row, name);
@@ -41,7 +45,14 @@ void config_print_values(const struct options *o, FILE *to)
             fprintf(to, "\n[%s]\n", section);
         }
         option_format(o, row, text);
-        int bytes = fprintf(to, "%s%s = %s", row->section ? "" : "; ", row->name, text);
+        const char *before = row->section ? "" : "; ";
+        if (strlen(text) > VALUE_BESIDE_MAX) { /* a line has not room for both */
+            fprintf(to, "; ");
+            print_origin(o, i, to);
+            fprintf(to, "%s%s = %s\n", before, row->name, text);
+            continue;
+        }
+        int bytes = fprintf(to, "%s%s = %s", before, row->name, text);
         fprintf(to, "%*s ; ", bytes < 40 ? 40 - bytes : 0, "");
         print_origin(o, i, to);
     }
@@ -107,7 +118,8 @@ void config_print_markdown(FILE *to)
         "values and where each comes from, in the form of a configuration file, and starts nothing.\n\n"
         "The file is given with `--config FILE` or `TORC_CONFIG`. It is an INI file; a key stands in its\n"
         "section or before all sections, and what is not understood is an error that names the file and the\n"
-        "line. [torc.conf.sample](torc.conf.sample) holds all keys with their defaults.\n\n"
+        "line. A line has at most 197 bytes; a ';' behind a blank begins a comment.\n"
+        "[torc.conf.sample](torc.conf.sample) holds all keys with their defaults.\n\n"
         "Bytes take the suffixes K, M, G and T (powers of 1,024), times ms, s, m and h. A wrong\n"
         "configuration ends torcd with status 2 before it has touched anything.\n");
     for (unsigned i = 0; i < OPTIONS_COUNT; i++) {

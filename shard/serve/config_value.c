@@ -4,6 +4,7 @@
 #include "shard/serve/config_table.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -151,6 +152,19 @@ static bool option_may_be_empty(const struct option_row *row)
     return row->section && row->initial[0] == '\0';
 }
 
+/* The file trims values, and ends them before a ';' behind a blank: such a path would come back as another
+ * one. */
+static bool is_path(const char *text)
+{
+    size_t bytes = strlen(text);
+    for (size_t i = 0; i < bytes; i++) {
+        bool is_blank = isspace((unsigned char)text[i]);
+        if (is_blank && (i == 0 || i + 1 == bytes || text[i] != ' ' || text[i + 1] == ';'))
+            return false;
+    }
+    return text[0] != ';';
+}
+
 int option_parse(struct options *o, const struct option_row *row, const char *text)
 {
     void *field = (char *)o + row->offset;
@@ -158,7 +172,7 @@ int option_parse(struct options *o, const struct option_row *row, const char *te
     int rc = 0;
     switch (row->kind) {
     case OPTION_PATH:
-        if (strlen(text) >= row->bytes || (text[0] == '\0' && !option_may_be_empty(row)))
+        if (strlen(text) >= row->bytes || !is_path(text) || (text[0] == '\0' && !option_may_be_empty(row)))
             return TORC_E_CONFIGURATION;
         memcpy(field, text, strlen(text) + 1);
         return 0;
@@ -278,8 +292,8 @@ void option_expected(const struct option_row *row, char text[OPTION_EXPECTED_BYT
 {
     switch (row->kind) {
     case OPTION_PATH:
-        snprintf(text, OPTION_EXPECTED_BYTES, "a path of %d to %d bytes", option_may_be_empty(row) ? 0 : 1,
-                 OPTIONS_PATH_BYTES - 1);
+        snprintf(text, OPTION_EXPECTED_BYTES, "a path of %d to %d bytes without \" ;\"",
+                 option_may_be_empty(row) ? 0 : 1, OPTIONS_PATH_BYTES - 1);
         break;
     case OPTION_ADDRESS:
         snprintf(text, OPTION_EXPECTED_BYTES, "an address and a port such as 127.0.0.1:7070 or [::1]:7070");

@@ -8,6 +8,7 @@
 #include "shard/serve/options.h"
 
 #include "reactor/base/version.h"
+#include "shard/backup_place.h"
 #include "shard/serve/config_table.h"
 
 #include <argp.h>
@@ -311,6 +312,12 @@ static int check_together(const struct options *o, struct flags *f)
     if (!is_percentage && o->memory / o->cores < OPTIONS_MEMORY_MIN)
         return refuse(f, "memory: expected at least 64M for each of %u cores, found %llu", o->cores,
                       (unsigned long long)o->memory);
+    if (o->backup_root[0] && !backup_place_is_plain(o->backup_root))
+        return refuse(
+            f,
+            "backup-root: expected a directory named from the root, without '.', '..' and a '/' too "
+            "many, found \"%s\"",
+            o->backup_root);
     if (o->segment_bytes % 4096 != 0)
         return refuse(f, "segment-bytes: expected a multiple of 4K, found %llu",
                       (unsigned long long)o->segment_bytes);

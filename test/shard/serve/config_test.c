@@ -105,6 +105,16 @@ TEST(a_path_that_does_not_fit_is_refused)
     CU_ASSERT_FALSE(is_taken(&o, "data", ""));
 }
 
+TEST(a_path_that_the_file_would_cut_is_refused)
+{
+    static const char *const wrong[] = {"/mnt/a ;b", ";b", " /mnt/a", "/mnt/a ", "/mnt/a\nb", "/mnt/a\t;b"};
+    struct options o = {.config = ""};
+    for (size_t i = 0; i < ARRAY_COUNT(wrong); i++)
+        CU_ASSERT_FALSE(is_taken(&o, "archive", wrong[i]));
+    CU_ASSERT(is_taken(&o, "archive", "/mnt/a b;c"));
+    CU_ASSERT(is_taken(&o, "archive", ""));
+}
+
 /* ---- the file ---- */
 
 static char why[OPTIONS_WHY_BYTES];
@@ -240,5 +250,27 @@ TEST(printed_values_are_a_file_that_gives_the_same_values)
     CU_ASSERT_EQUAL(again.memory, UINT64_C(3) << 30);
     CU_ASSERT_STRING_EQUAL(again.listen.host, "::1");
     CU_ASSERT_STRING_EQUAL(again.data, "/d");
+    free(text);
+}
+
+TEST(printed_long_paths_are_read_back)
+{
+    char path[170];
+    memset(path, 'x', sizeof path);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    printed = (struct options){.config = ""};
+    CU_ASSERT(is_taken(&printed, "archive", path));
+    snprintf(printed.config, sizeof printed.config, "%s", path);
+    printed.sources[option_find("archive")] = (struct option_source){ORIGIN_FILE, 7};
+    printed.sources[option_find("data")] = (struct option_source){ORIGIN_FILE, 8};
+    CU_ASSERT(is_taken(&printed, "data", "/short"));
+    CU_ASSERT(is_taken(&printed, "listen", "127.0.0.1:1"));
+    char *text = page_of(print_printed);
+    size_t longest = 0;
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        longest = strcspn(line, "\n") > longest ? strcspn(line, "\n") : longest;
+    CU_ASSERT(longest <= 197);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, path));
     free(text);
 }

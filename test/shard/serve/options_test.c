@@ -166,6 +166,18 @@ TEST(values_that_contradict_each_other_are_refused)
     CU_ASSERT_EQUAL(l.next, OPTIONS_WRONG);
 }
 
+TEST(a_place_for_backups_that_none_can_be_made_in_is_refused)
+{
+    struct load l;
+    load(&l, LIST("--backup-root=/backups/"), LIST());
+    CU_ASSERT(is_refused(&l, "backup-root: expected a directory named from the root, without '.', '..' and a "
+                             "'/' too many, found \"/backups/\""));
+    load(&l, LIST("--backup-root=backups"), LIST());
+    CU_ASSERT_EQUAL(l.next, OPTIONS_WRONG);
+    load(&l, LIST("--backup-root=/mnt/backups"), LIST());
+    CU_ASSERT_EQUAL(l.next, OPTIONS_RUN);
+}
+
 TEST(a_file_that_is_not_there_is_an_error_not_a_default)
 {
     struct load l;
