@@ -314,7 +314,7 @@ struct engine_counters {
     uint64_t value_bytes_removed; /* of files that nothing pointed to any more */
     uint64_t user_bytes;          /* keys and values put */
     uint64_t tables_damaged;      /* of them: not merged, since they cannot be read, or not whole */
-    uint64_t corruptions;         /* checksums that failed, and values asked for whose log is lost */
+    uint64_t corruptions;         /* checksums that failed */
     uint64_t bad_rows;            /* of the row cache: went bad in memory, and were read again */
     uint64_t bad_blocks;          /* the same of the block cache */
     uint64_t disk_full_refusals;

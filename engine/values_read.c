@@ -37,14 +37,13 @@ static int reserve(struct reactor *r, struct value_buffer *b, size_t bytes)
 
 /* ---- one record ---- */
 
-static int find(struct engine *e, const struct record *record, struct value_pointer *p,
+static int find(const struct engine *e, const struct record *record, struct value_pointer *p,
                 struct value_file **out)
 {
     *out = values_find_pointed(e->values, record, p);
     if (*out && (*out)->file)
         return 0;
     MARK(value_of_a_log_that_is_lost_is_asked_for);
-    e->counters.corruptions++;
     return TORC_E_CORRUPT;
 }
 
