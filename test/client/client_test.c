@@ -137,7 +137,7 @@ TEST(client_refuses_options_out_of_range)
 TEST(client_gives_up_a_request_after_its_timeout_and_drops_the_late_answer)
 {
     struct fake *fake = fake_open(1);
-    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 20, .pipeline_max = 1});
+    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 200, .pipeline_max = 1});
     struct outcome o = {0};
     start_get(client, "a", &o);
     CU_ASSERT_TRUE_FATAL(until(client, fake, &fake->request_count, 1));
@@ -161,12 +161,12 @@ TEST(client_gives_up_a_request_after_its_timeout_and_drops_the_late_answer)
 TEST(client_time_begins_at_the_poll_not_at_the_start)
 {
     struct fake *fake = fake_open(1);
-    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 60});
+    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 300});
     CU_ASSERT_TRUE(until_ready(client, fake, 1));
     struct outcome o = {0};
     fake->is_automatic = true;
     start_get(client, "a", &o);
-    struct timespec pause = {.tv_nsec = 80000000};
+    struct timespec pause = {.tv_nsec = 350000000};
     nanosleep(&pause, NULL); /* a caller that does something else for longer than the timeout */
     CU_ASSERT_TRUE(until(client, fake, &o.count, 1));
     CU_ASSERT_EQUAL(o.statuses[0], TORC_NOT_FOUND);
@@ -176,12 +176,12 @@ TEST(client_time_begins_at_the_poll_not_at_the_start)
 TEST(client_takes_an_answer_that_came_while_its_caller_was_away)
 {
     struct fake *fake = fake_open(1);
-    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 30});
+    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 300});
     struct outcome o = {0};
     start_get(client, "a", &o);
     CU_ASSERT_TRUE_FATAL(until(client, fake, &fake->request_count, 1));
     fake_answer(fake, 0, 0, slice_of_string("here"));
-    struct timespec pause = {.tv_nsec = 50000000};
+    struct timespec pause = {.tv_nsec = 350000000};
     nanosleep(&pause, NULL);
     CU_ASSERT_TRUE(until(client, fake, &o.count, 1));
     CU_ASSERT_EQUAL(o.statuses[0], 0);
@@ -401,7 +401,7 @@ static void try_after_timeout(void *user, const struct torc_result *result)
 TEST(client_gives_a_request_of_a_callback_its_own_time)
 {
     struct fake *fake = fake_open(1);
-    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 20, .pipeline_max = 1});
+    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 200, .pipeline_max = 1});
     struct chain chain = {.client = client, .left = 100};
     CU_ASSERT_EQUAL(torc_get_async(client, torc_string("k"), 0, try_after_timeout, &chain), 0);
     CU_ASSERT_TRUE(until(client, fake, &chain.count, 1));

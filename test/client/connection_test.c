@@ -113,7 +113,7 @@ TEST(client_says_that_it_cannot_connect_and_never_sends_what_it_gave_up)
 {
     struct fake *fake = fake_open(1);
     fake_stop_listening(fake);
-    torc_client *client = open_with(fake, (struct torc_options){.connect_timeout_ms = 30});
+    torc_client *client = open_with(fake, (struct torc_options){.connect_timeout_ms = 300});
     struct outcome o = {0};
     start_get(client, "given up", &o);
     CU_ASSERT_TRUE(until(client, fake, &o.count, 1));
