@@ -10,8 +10,8 @@ enum {
     ALWAYS = 1000000,
     STEP_NS = 400 * 1000,
     STEPS_MAX = 400,
-    KILL_STEP_NS = 20 * 1000,
-    KILLS = 100,
+    KILL_STEP_NS = 30 * 1000,
+    KILLS = 150,
     PAGE_BYTES = 4096,
     NS_PER_S = 1000000000,
 };
