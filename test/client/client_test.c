@@ -137,7 +137,8 @@ TEST(client_refuses_options_out_of_range)
 TEST(client_gives_up_a_request_after_its_timeout_and_drops_the_late_answer)
 {
     struct fake *fake = fake_open(1);
-    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 200, .pipeline_max = 1});
+    torc_client *client =
+        open_with(fake, (struct torc_options){.request_timeout_ms = 200, .pipeline_max = 1});
     struct outcome o = {0};
     start_get(client, "a", &o);
     CU_ASSERT_TRUE_FATAL(until(client, fake, &fake->request_count, 1));
@@ -401,7 +402,8 @@ static void try_after_timeout(void *user, const struct torc_result *result)
 TEST(client_gives_a_request_of_a_callback_its_own_time)
 {
     struct fake *fake = fake_open(1);
-    torc_client *client = open_with(fake, (struct torc_options){.request_timeout_ms = 200, .pipeline_max = 1});
+    torc_client *client =
+        open_with(fake, (struct torc_options){.request_timeout_ms = 200, .pipeline_max = 1});
     struct chain chain = {.client = client, .left = 100};
     CU_ASSERT_EQUAL(torc_get_async(client, torc_string("k"), 0, try_after_timeout, &chain), 0);
     CU_ASSERT_TRUE(until(client, fake, &chain.count, 1));
