@@ -156,6 +156,8 @@ TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
         clocks[i] = rig->count;
     }
     write_some(rig, 10);
+    for (unsigned i = 0; i < 3000 && engine_counters(rig->engine).log_archived == 0; i++)
+        task_sleep(r, 10 * 1000 * 1000);
     CU_ASSERT(engine_counters(rig->engine).log_archived > 0);
     engine_rig_close(rig); /* archives the rest */
     for (int i = 0; i < 4; i++) {
