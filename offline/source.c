@@ -50,11 +50,8 @@ static int join(char to[DATADIR_PATH_MAX], const char *directory, const char *na
 /* Returns: an error that leaves open whether it is. */
 static int is_there(struct reactor *r, const char *path, bool *out)
 {
-    struct file *f;
-    int rc = file_open(r, path, FILE_READ, &f);
+    int rc = file_probe(r, path);
     *out = rc == 0;
-    if (rc == 0)
-        file_close(r, f);
     return rc == -ENOENT || rc == -ENOTDIR ? 0 : rc;
 }
 

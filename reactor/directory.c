@@ -22,6 +22,15 @@ int directory_sync_parent(struct reactor *r, const char *path)
     return directory_sync(r, parent);
 }
 
+int file_probe(struct reactor *r, const char *path)
+{
+    struct file *f;
+    int rc = file_open(r, path, FILE_READ, &f);
+    if (rc == 0)
+        file_close(r, f);
+    return rc;
+}
+
 static int stop_at_name(void *context, const char *name)
 {
     (void)context;

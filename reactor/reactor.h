@@ -224,6 +224,8 @@ MUST_CHECK int directory_sync_parent(struct reactor *r,
  * that. */
 MUST_CHECK int directory_list(struct reactor *r, const char *path,
                               int (*each)(void *context, const char *name), void *context);
+/* Waits. Can the file be opened to be read? Returns: 0; -ENOENT; -errno. */
+MUST_CHECK int file_probe(struct reactor *r, const char *path);
 /* Waits. Returns: 1 when there is a name in it, 0 when it is empty; -ENOENT; -errno. */
 MUST_CHECK int directory_has_names(struct reactor *r, const char *path);
 /* Waits. Exclusive among processes (flock), until the process ends. -EWOULDBLOCK when another holds it. */

@@ -152,13 +152,9 @@ static int remove_unfinished(void *context, const char *name)
 {
     struct backup *b = context;
     struct reactor *r = b->job->shard->reactor;
-    struct file *f;
     if (!is_backup_name(name))
         return 0;
-    int rc = file_open(r, path_of(b, name, "/CATALOGUE"), FILE_READ, &f);
-    if (rc == 0)
-        file_close(r, f);
-    if (rc != -ENOENT)
+    if (file_probe(r, path_of(b, name, "/CATALOGUE")) != -ENOENT)
         return 0; /* one that is damaged is left for people to look at */
     return directory_remove_all(r, path_of(b, name, ""));
 }

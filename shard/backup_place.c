@@ -70,13 +70,10 @@ static int check_ways(struct admin_job *job, char path[DATADIR_PATH_MAX])
     while (at[0]) {
         at += 1 + strcspn(at + 1, "/");
         snprintf(path, DATADIR_PATH_MAX, "%.*s/IDENTITY", (int)(at - job->argument), job->argument);
-        struct file *f;
-        int rc = file_open(r, path, FILE_READ, &f);
-        if (rc == 0) {
-            file_close(r, f);
+        int rc = file_probe(r, path);
+        if (rc == 0)
             return refuse(job, TORC_E_CONFIGURATION,
                           "backups cannot be made in a data directory; name another directory");
-        }
         if (rc != -ENOENT && rc != -EACCES)
             return refuse(job, rc, error_sentence(rc));
     }

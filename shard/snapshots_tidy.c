@@ -21,15 +21,12 @@ static int is_foreign(void *context, const char *name)
 static bool is_leftover(struct shard *s, const char *directory, const char *name)
 {
     char catalogue[DATADIR_PATH_MAX];
-    struct file *f;
     if (strcmp(name, ".backup") == 0)
         return true;
     int length = snprintf(catalogue, sizeof catalogue, "%s/CATALOGUE", directory);
     if (!snapshots_is_name(name) || length < 0 || (size_t)length >= sizeof catalogue)
         return false;
-    int rc = file_open(s->reactor, catalogue, FILE_READ, &f);
-    if (rc == 0)
-        file_close(s->reactor, f);
+    int rc = file_probe(s->reactor, catalogue);
     return rc == -ENOENT && directory_list(s->reactor, directory, is_foreign, NULL) == 0;
 }
 
