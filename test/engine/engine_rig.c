@@ -311,13 +311,22 @@ int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, 
     return engine_get_wait(rig->engine, &k, engine_rig_now_ms(rig), record, hold);
 }
 
-int engine_rig_answer(struct engine_rig *rig, uint32_t key)
+int engine_answer(struct engine *e, const struct record_key *key, uint64_t now_ms)
 {
+    struct engine_key k;
     struct record record;
     struct engine_hold hold = {.buffer = NULL};
-    int answer = engine_rig_get(rig, key, &record, &hold);
-    engine_release(rig->engine, &hold);
+    engine_key_init(e, &k, key);
+    int answer = engine_get_wait(e, &k, now_ms, &record, &hold);
+    engine_release(e, &hold);
     return answer;
+}
+
+int engine_rig_answer(struct engine_rig *rig, uint32_t key)
+{
+    char memory[RIG_KEY_BYTES_MAX];
+    struct record_key record_key = engine_rig_key(rig, key, memory);
+    return engine_answer(rig->engine, &record_key, engine_rig_now_ms(rig));
 }
 
 bool engine_rig_check(struct engine_rig *rig, uint32_t key)

@@ -92,6 +92,8 @@ uint32_t engine_rig_key_number(const struct record_key *key);
 int engine_rig_get(struct engine_rig *rig, uint32_t key, struct record *record, struct engine_hold *hold);
 /* Waits. The answer alone. */
 int engine_rig_answer(struct engine_rig *rig, uint32_t key);
+/* Waits. The same of any engine. */
+int engine_answer(struct engine *e, const struct record_key *key, uint64_t now_ms);
 /* Waits. Gets the key and compares with the model. Returns: whether that holds. */
 bool engine_rig_check(struct engine_rig *rig, uint32_t key);
 bool engine_rig_check_all(struct engine_rig *rig);

@@ -8,6 +8,7 @@
 #include "engine/snapshot.h"
 #include "engine/wal_format.h"
 #include "reactor/sim/sim.h"
+#include "test/engine/engine_rig.h"
 #include "test/test.h"
 
 #include <errno.h>
@@ -159,13 +160,7 @@ static int answer_of(struct script *s, uint32_t key)
 {
     char text[16];
     struct record_key plain = key_of(key, text);
-    struct engine_key k;
-    struct record record;
-    struct engine_hold hold = {.buffer = NULL};
-    engine_key_init(s->engine, &k, &plain);
-    int answer = engine_get_wait(s->engine, &k, 1, &record, &hold);
-    engine_release(s->engine, &hold);
-    return answer;
+    return engine_answer(s->engine, &plain, 1);
 }
 
 static int live(struct reactor *r, void *context)

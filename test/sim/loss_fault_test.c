@@ -8,6 +8,7 @@
 #include "engine/entry.h"
 #include "engine/table.h"
 #include "reactor/sim/sim.h"
+#include "test/engine/engine_rig.h"
 #include "test/test.h"
 
 #include <stdio.h>
@@ -126,13 +127,7 @@ static int answer_of(struct trial *t, uint32_t key)
 {
     char text[TEXT_BYTES];
     struct record_key plain = key_of(key, text);
-    struct engine_key k;
-    struct record record;
-    struct engine_hold hold = {.buffer = NULL};
-    engine_key_init(t->engine, &k, &plain);
-    int answer = engine_get_wait(t->engine, &k, 1, &record, &hold);
-    engine_release(t->engine, &hold);
-    return answer;
+    return engine_answer(t->engine, &plain, 1);
 }
 
 static void look(struct trial *t)

@@ -9,6 +9,7 @@
 #include "engine/reshard.h"
 #include "engine/restore.h"
 #include "reactor/core.h"
+#include "test/engine/engine_rig.h"
 #include "test/sim/disk_rig.h"
 
 #include <errno.h>
@@ -118,12 +119,7 @@ static unsigned count_found(struct engine *e, unsigned vnodes)
             continue;
         char text[TEXT_BYTES];
         struct record_key plain = key_of(key, text);
-        struct engine_key k;
-        struct record record;
-        struct engine_hold hold = {.buffer = NULL};
-        engine_key_init(e, &k, &plain);
-        found += engine_get_wait(e, &k, 1, &record, &hold) == ENGINE_FOUND;
-        engine_release(e, &hold);
+        found += engine_answer(e, &plain, 1) == ENGINE_FOUND;
     }
     return found;
 }
