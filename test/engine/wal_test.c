@@ -504,6 +504,23 @@ static void write_what_failed(struct rig *rig, uint32_t n, bool is_whole)
     close(fd);
 }
 
+/* Three writes that are durable, the last with this sequence, and one that failed. */
+static struct rig *begin_with_a_failed_write(struct reactor *r, uint64_t *last)
+{
+    struct rig *rig = rig_make(r);
+    rig->idle_ns = IDLE_NS; /* no watermark where the copy is to be */
+    rig_open(rig);
+    rig_put_singly(rig, 0, 3);
+    *last = wal_sequence_durable(rig->wal);
+    rig_await_next_segment(rig);
+    rig_limit_files(2 * WAL_BLOCK_BYTES);
+    CU_ASSERT_EQUAL(rig_put(rig, 3), 0);
+    rig_await(rig, 4);
+    rig_limit_files(RLIM_INFINITY);
+    CU_ASSERT_EQUAL(rig->results[3], TORC_E_UNKNOWN);
+    return rig;
+}
+
 static void damage_entry(const struct place *place)
 {
     uint8_t byte = 0;
@@ -518,16 +535,8 @@ static void damage_entry(const struct place *place)
 /* The copy has the entry of the last one, which is damaged: were it saved, it would come back. */
 TEST_IN_REACTOR(wal_saves_nothing_of_a_failed_write_once_it_went_on_elsewhere)
 {
-    struct rig *rig = rig_make(r);
-    rig->idle_ns = IDLE_NS;
-    rig_open(rig);
-    rig_put_singly(rig, 0, 3);
-    uint64_t last = wal_sequence_durable(rig->wal);
-    rig_await_next_segment(rig);
-    rig_limit_files(2 * WAL_BLOCK_BYTES);
-    CU_ASSERT_EQUAL(rig_put(rig, 3), 0);
-    rig_await(rig, 4);
-    rig_limit_files(RLIM_INFINITY);
+    uint64_t last;
+    struct rig *rig = begin_with_a_failed_write(r, &last);
     write_what_failed(rig, (uint32_t)last, false);
     struct place place = rig_place_of(rig, last);
     damage_entry(&place);
@@ -544,17 +553,8 @@ TEST_IN_REACTOR(wal_saves_nothing_of_a_failed_write_once_it_went_on_elsewhere)
 
 TEST_IN_REACTOR(wal_drops_what_a_failed_write_left_once_it_went_on_elsewhere)
 {
-    struct rig *rig = rig_make(r);
-    rig->idle_ns = IDLE_NS; /* no watermark where the copy is to be */
-    rig_open(rig);
-    rig_put_singly(rig, 0, 3);
-    uint64_t last = wal_sequence_durable(rig->wal);
-    rig_await_next_segment(rig);
-    rig_limit_files(2 * WAL_BLOCK_BYTES);
-    CU_ASSERT_EQUAL(rig_put(rig, 3), 0);
-    rig_await(rig, 4);
-    rig_limit_files(RLIM_INFINITY);
-    CU_ASSERT_EQUAL(rig->results[3], TORC_E_UNKNOWN);
+    uint64_t last;
+    struct rig *rig = begin_with_a_failed_write(r, &last);
     write_what_failed(rig, (uint32_t)last, true);
     rig_put_singly(rig, 4, 2);
     rig_close(rig);

@@ -64,6 +64,15 @@ static void put_late(struct server_rig *rig)
     CU_ASSERT_EQUAL(memcmp(rig->answers[read].value, "before", 6), 0);
 }
 
+/* And until the disk has gone on. */
+static void run_while_stuck(struct server_rig *rig, void (*body)(struct server_rig *rig))
+{
+    server_rig_set_fault(rig, SIM_STUCK_DISK, ALWAYS);
+    server_rig_run(rig, body);
+    server_rig_set_fault(rig, SIM_STUCK_DISK, 0);
+    server_rig_sleep(rig, 2 * STUCK_NS);
+}
+
 static void get_after(struct server_rig *rig)
 {
     struct rig_request q = get_of("key");
@@ -80,10 +89,7 @@ static void writes_end_by_their_deadline(unsigned cores)
     struct server_rig rig;
     open_with(&rig, cores);
     server_rig_run(&rig, put_one);
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
-    server_rig_run(&rig, put_late);
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
-    server_rig_sleep(&rig, 2 * STUCK_NS);
+    run_while_stuck(&rig, put_late);
     server_rig_run(&rig, get_after); /* the writes have gone on */
     server_rig_stop(&rig);
     CU_ASSERT_EQUAL(sim_node_leaks(rig.server.node).heap_bytes, 0);
@@ -161,10 +167,7 @@ static void reads_end_by_their_deadline(unsigned cores)
     server_rig_run(&rig, put_many);
     server_rig_stop(&rig);
     server_rig_start(&rig); /* with nothing in its caches */
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
-    server_rig_run(&rig, read_late);
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
-    server_rig_sleep(&rig, 2 * STUCK_NS);
+    run_while_stuck(&rig, read_late);
     server_rig_run(&rig, read_again);
     server_rig_stop(&rig);
     CU_ASSERT_EQUAL(sim_node_leaks(rig.server.node).heap_bytes, 0);
@@ -208,10 +211,7 @@ TEST(server_does_not_take_a_connection_whose_requests_wait_for_an_idle_one)
     server_rig_open(&rig, 1);
     rig.server.options.idle_timeout_ms = 200;
     server_rig_start(&rig);
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
-    server_rig_run(&rig, ask_behind_a_full_log);
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
-    server_rig_sleep(&rig, 2 * STUCK_NS);
+    run_while_stuck(&rig, ask_behind_a_full_log);
     server_rig_stop(&rig);
     server_rig_close(&rig);
 }
@@ -251,10 +251,7 @@ TEST(server_answers_a_batch_by_its_deadline_whatever_its_parts_say)
     struct server_rig rig;
     open_with(&rig, 3);
     server_rig_run(&rig, put_one);
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, ALWAYS);
-    server_rig_run(&rig, batch_late);
-    server_rig_set_fault(&rig, SIM_STUCK_DISK, 0);
-    server_rig_sleep(&rig, 2 * STUCK_NS);
+    run_while_stuck(&rig, batch_late);
     server_rig_stop(&rig);
     server_rig_close(&rig);
 }
