@@ -17,6 +17,8 @@
 
 enum { KEYS = 2000, KEY_BYTES = 32, VALUE_BYTES = 400, TOOL_MS = 60000, TIME_BYTES = 40 };
 
+enum exit_code { GOOD, DAMAGED, FAILED };
+
 static const char *const options[] = {"--cores", "2", "--memtable-bytes", "1M", "--segment-bytes",
                                       "4M",      NULL};
 
@@ -45,20 +47,29 @@ static int torc_complaining(const struct server *s, const char *const *arguments
     return code;
 }
 
-static int torc(const struct server *s, const char *const *arguments, char **out)
+/* Does it end with that code? If not, what it complained of is printed. *out is freed by the caller. */
+static bool torc(const struct server *s, const char *const *arguments, int expected, char **out)
 {
     char *errors;
     int code = torc_complaining(s, arguments, out, &errors);
+    if (code != expected)
+        fprintf(stderr, "\ntorc %s %s: exit code %d, not %d: %s\n", arguments[0], arguments[1], code,
+                expected, errors ? errors : "");
     free(errors);
-    return code;
+    return code == expected;
+}
+
+static bool ends_with(const struct server *s, const char *const *arguments, int expected)
+{
+    char *out;
+    bool is_expected = torc(s, arguments, expected, &out);
+    free(out);
+    return is_expected;
 }
 
 static bool run(const struct server *s, const char *const *arguments)
 {
-    char *out;
-    int code = torc(s, arguments, &out);
-    free(out);
-    return code == 0;
+    return ends_with(s, arguments, GOOD);
 }
 
 /* Does it fail, and say why? */
@@ -171,7 +182,7 @@ TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
         return;
     put_all(&s, 'a', 0, KEYS);
     const char *const backup[] = {"backup", target, NULL};
-    CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
+    CU_ASSERT(torc(&s, backup, GOOD, &out));
     long first_files = number_before(out, " new files"), files = number_before(out, " files");
     CU_ASSERT(first_files > 0 && first_files == files);
     free(out);
@@ -184,7 +195,7 @@ TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
     snprintf(mine, sizeof mine, "%s/backup-of-mine", target);
     snprintf(unfinished, sizeof unfinished, "%s/backup-00000000000000ff", target);
     CU_ASSERT(mkdir(mine, 0777) == 0 && mkdir(unfinished, 0777) == 0);
-    CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
+    CU_ASSERT(torc(&s, backup, GOOD, &out));
     CU_ASSERT(access(mine, F_OK) == 0 && access(unfinished, F_OK) != 0);
     CU_ASSERT(number_before(out, " new files") < number_before(out, " files") ||
               number_before(out, " new bytes") > 0);
@@ -195,7 +206,7 @@ TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
     CU_ASSERT(run(&s, verify));
     const char *const astray[] = {"restore", target,   "--to", between, "--archive",
                                   s.data,    "--data", data,   NULL};
-    CU_ASSERT(!run(&s, astray)); /* and not the backup alone */
+    CU_ASSERT(ends_with(&s, astray, FAILED)); /* and not the backup alone */
     const char *const restore[] = {"restore", target, "--to", between, "--data", data, NULL};
     if (start_restored(&s, &restored, restore, data)) {
         check_all(&restored, 'b', 0, KEYS / 2);
@@ -203,10 +214,10 @@ TEST(a_server_that_was_killed_is_restored_to_a_time_between_two_backups)
         put_all(&restored, 'd', KEYS, KEYS + 10);
         server_stop(&restored);
     }
-    CU_ASSERT(!run(&s, restore)); /* what is there is left alone */
+    CU_ASSERT(ends_with(&s, restore, FAILED)); /* what is there is left alone */
     snprintf(data, sizeof data, "%s/all", test_directory());
     const char *const all[] = {"restore", target, "--archive", target, "--data", data, NULL};
-    CU_ASSERT_EQUAL(torc(&s, all, &out), 0);
+    CU_ASSERT(torc(&s, all, GOOD, &out));
     CU_ASSERT(out && strstr(out, "is as of 20") && !strstr(out, "ends before"));
     free(out);
 }
@@ -223,9 +234,9 @@ TEST(a_snapshot_is_made_listed_restored_and_deleted)
     const char *const list[] = {"snapshot", "list", NULL};
     const char *const delete[] = {"snapshot", "delete", "one", NULL};
     CU_ASSERT(run(&s, create));
-    CU_ASSERT(!run(&s, create)); /* there is one of that name */
+    CU_ASSERT(is_refused(&s, create, "there is a snapshot of that name")); /* there is one of that name */
     put_all(&s, 'b', 0, KEYS + 100);
-    CU_ASSERT_EQUAL(torc(&s, list, &out), 0);
+    CU_ASSERT(torc(&s, list, GOOD, &out));
     CU_ASSERT(out && strstr(out, "one\t") == out);
     free(out);
     snprintf(snapshot, sizeof snapshot, "%s/snapshots/one", s.data);
@@ -244,7 +255,7 @@ TEST(a_snapshot_is_made_listed_restored_and_deleted)
     CU_ASSERT_EQUAL(truncate(snapshot, 20), 0);
     CU_ASSERT(is_refused(&s, again, "cannot be read"));
     CU_ASSERT(run(&s, delete_two));
-    CU_ASSERT_EQUAL(torc(&s, list, &out), 0);
+    CU_ASSERT(torc(&s, list, GOOD, &out));
     CU_ASSERT(out && out[0] == '\0');
     free(out);
     check_all(&s, 'b', 0, KEYS + 100);
@@ -292,7 +303,7 @@ TEST(a_list_of_many_snapshots_shows_all_of_them)
         snprintf(path, sizeof path, "%s/snapshots/half-%06u", s.data, i);
         CU_ASSERT_EQUAL(mkdir(path, 0777), 0);
     }
-    CU_ASSERT_EQUAL(torc(&s, list, &out), 0);
+    CU_ASSERT(torc(&s, list, GOOD, &out));
     CU_ASSERT(out && strstr(out, "first\t") == out);
     for (const char *at = out; at && (at = strstr(at, "\nhalf-")) != NULL; at++, shown++)
         CU_ASSERT_EQUAL(strtoul(at + 6, NULL, 10), shown);
@@ -434,7 +445,7 @@ TEST(more_files_than_the_soft_limit_of_descriptors_are_backed_up_verified_checke
         return;
     put_large(&s, LARGE_VALUES);
     const char *const backup[] = {"backup", target, NULL};
-    CU_ASSERT_EQUAL(torc(&s, backup, &out), 0);
+    CU_ASSERT(torc(&s, backup, GOOD, &out));
     CU_ASSERT(number_before(out, " files") > 3 * DESCRIPTORS / 2);
     free(out);
     server_stop(&s);
@@ -494,20 +505,16 @@ static bool make_backup(struct server *s, const char *target)
     return is_made;
 }
 
-static int verify(const struct server *s, const char *target)
+static bool is_verified_as(const struct server *s, const char *target, int code)
 {
     const char *const arguments[] = {"backup", "verify", target, NULL};
-    char *out;
-    int code = torc(s, arguments, &out);
-    free(out);
-    return code;
+    return ends_with(s, arguments, code);
 }
 
 TEST(a_backup_with_a_file_that_is_gone_cut_or_changed_is_verified_as_damaged)
 {
     static const char *const patterns[] = {"files/table-*", "files/values-*", "backup-*/shard-000/MANIFEST-A",
                                            "backup-*/shard-000/wal-*", "backup-*/CATALOGUE"};
-    enum { DAMAGED = 1, FAILED = 2 };
     struct server s;
     struct stat status;
     char target[600], path[900], aside[910];
@@ -520,18 +527,18 @@ TEST(a_backup_with_a_file_that_is_gone_cut_or_changed_is_verified_as_damaged)
         bool is_catalogue = i == ARRAY_COUNT(patterns) - 1; /* without one it is no backup */
         snprintf(aside, sizeof aside, "%s.aside", path);
         CU_ASSERT_EQUAL(rename(path, aside), 0);
-        CU_ASSERT_EQUAL(verify(&s, target), is_catalogue ? FAILED : DAMAGED);
+        CU_ASSERT(is_verified_as(&s, target, is_catalogue ? FAILED : DAMAGED));
         CU_ASSERT_EQUAL(rename(aside, path), 0);
         flip(path, status.st_size / 2);
-        CU_ASSERT_EQUAL(verify(&s, target), DAMAGED);
+        CU_ASSERT(is_verified_as(&s, target, DAMAGED));
         flip(path, status.st_size / 2);
     }
-    CU_ASSERT_EQUAL(verify(&s, target), 0);
+    CU_ASSERT(is_verified_as(&s, target, GOOD));
     for (size_t i = 0; i < ARRAY_COUNT(patterns); i++) {
         if (!find_file(target, patterns[i], path) || stat(path, &status) != 0)
             return;
         CU_ASSERT_EQUAL(truncate(path, status.st_size / 2), 0);
-        CU_ASSERT_EQUAL(verify(&s, target), DAMAGED);
+        CU_ASSERT(is_verified_as(&s, target, DAMAGED));
     }
 }
 
@@ -551,7 +558,7 @@ TEST(a_restore_that_cannot_be_written_blames_its_place_and_not_the_backup)
         return;
     s.prepare = limit_file_size;
     const char *const restore[] = {"restore", target, "--data", data, NULL};
-    CU_ASSERT_EQUAL(torc_complaining(&s, restore, &out, &errors), 2);
+    CU_ASSERT_EQUAL(torc_complaining(&s, restore, &out, &errors), FAILED);
     CU_ASSERT(errors && strstr(errors, "restored.restoring/") && !strstr(errors, "another backup"));
     free(out);
     free(errors);
@@ -579,19 +586,27 @@ TEST(of_two_restores_to_one_place_one_succeeds_and_is_whole)
 {
     struct server s, restored;
     struct process both[2];
-    char target[600], data[600], program[PROCESS_PATH_BYTES];
+    char target[600], data[600], program[PROCESS_PATH_BYTES], place[ARRAY_COUNT(both)][600];
     unsigned done = 0;
     target_path(target);
     snprintf(data, sizeof data, "%s/restored/", test_directory());
     if (!make_backup(&s, target))
         return;
     const char *const argv[] = {process_program("torc", program), "restore", target, "--data", data, NULL};
-    for (size_t i = 0; i < ARRAY_COUNT(both); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(both); i++) {
+        snprintf(place[i], sizeof place[i], "%s/tool-%zu", test_directory(), i);
         CU_ASSERT_FATAL(
-            process_start(&both[i], &(struct process_options){.argv = argv, .directory = test_directory()}));
+            mkdir(place[i], 0777) == 0 &&
+            process_start(&both[i], &(struct process_options){.argv = argv, .directory = place[i]}));
+    }
     for (size_t i = 0; i < ARRAY_COUNT(both); i++)
-        done += process_end(&both[i], TOOL_MS) == 0;
+        done += process_end(&both[i], TOOL_MS) == GOOD;
     CU_ASSERT_EQUAL(done, 1);
+    for (size_t i = 0; done != 1 && i < ARRAY_COUNT(both); i++) {
+        char *errors = process_read_file(both[i].err, NULL);
+        fprintf(stderr, "\ntorc restore %zu: %s\n", i, errors ? errors : "");
+        free(errors);
+    }
     server_init(&restored, data, NULL);
     if (!server_start(&restored))
         return;
@@ -608,7 +623,7 @@ TEST(a_backup_of_a_damaged_block_is_refused_or_verified_as_damaged)
         return;
     flip(table, 200);
     const char *const backup[] = {"backup", target, NULL};
-    CU_ASSERT_EQUAL(verify(&s, target), 1); /* it has links */
+    CU_ASSERT(is_verified_as(&s, target, DAMAGED)); /* it has links */
     s.arguments[6] = "--scrub-interval";
     s.arguments[7] = "1s";
     if (!server_start(&s))
@@ -621,7 +636,7 @@ TEST(a_backup_of_a_damaged_block_is_refused_or_verified_as_damaged)
         return;
     CU_ASSERT(run(&s, backup));
     server_stop(&s);
-    CU_ASSERT_EQUAL(verify(&s, target), 1);
+    CU_ASSERT(is_verified_as(&s, target, DAMAGED));
 }
 
 TEST(a_backup_whose_catalogue_cannot_be_opened_is_not_passed_over_for_an_older_one)
