@@ -17,7 +17,7 @@ struct copying {
     struct file *to;
     uint8_t *piece;     /* COPY_PIECE_BYTES */
     uint64_t bytes;     /* to be copied */
-    uint64_t held_from; /* zeros from here to the present place are not yet written */
+    uint64_t held_from; /* zeros from here to the present place are not yet part of the copy */
     uint64_t checksum;  /* of what is before held_from */
     bool is_of_target;  /* the error */
 };
@@ -68,15 +68,16 @@ static int write_piece(struct copying *c, uint64_t offset, size_t bytes)
     return c->to ? of_target(c, file_write(c->reactor, c->to, c->piece, padded, offset, false)) : 0;
 }
 
-/* The zeros held back were not at the end. */
-static int write_held(struct copying *c, uint64_t end)
+/* Zeros that were held back and are not left out: what is never written of a file is zeros. */
+static void take_held(struct copying *c, uint64_t end)
 {
-    int rc = 0;
-    for (; rc == 0 && c->held_from < end; c->held_from += COPY_PIECE_BYTES) {
-        memset(c->piece, 0, COPY_PIECE_BYTES);
-        rc = write_piece(c, c->held_from, COPY_PIECE_BYTES);
+    memset(c->piece, 0, COPY_PIECE_BYTES);
+    while (c->held_from < end) {
+        size_t bytes = piece_at(c, c->held_from);
+        c->checksum = XXH3_64bits_withSeed(c->piece, bytes, c->checksum);
+        c->held_from += bytes;
+        task_yield_if_due(c->reactor);
     }
-    return rc;
 }
 
 static int copy_piece(struct copying *c, uint64_t offset)
@@ -85,8 +86,8 @@ static int copy_piece(struct copying *c, uint64_t offset)
     int rc = read_piece(c, offset, bytes);
     bool is_held = rc == 0 && c->options->is_trimmed && is_zeros(c->piece, bytes);
     if (rc == 0 && !is_held && c->held_from < offset) {
-        rc = write_held(c, offset);
-        rc = rc ? rc : read_piece(c, offset, bytes);
+        take_held(c, offset);
+        rc = read_piece(c, offset, bytes);
     }
     if (rc == 0 && !is_held) {
         rc = write_piece(c, offset, bytes);
@@ -103,6 +104,9 @@ static int copy_pieces(struct copying *c)
         rc = is_cancelled ? TORC_E_CANCELLED : copy_piece(c, at);
         task_yield_if_due(c->reactor);
     }
+    uint64_t left = c->bytes - c->held_from;
+    if (rc == 0)
+        take_held(c, c->held_from + (left < c->options->zeros_kept ? left : c->options->zeros_kept));
     if (rc == 0 && c->to) {
         rc = file_truncate(c->reactor, c->to, c->held_from);
         rc = of_target(c, rc ? rc : file_sync(c->reactor, c->to));

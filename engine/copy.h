@@ -12,10 +12,11 @@ enum { COPY_PIECE_BYTES = 256 << 10 };
 
 struct copy_options {
     const char *from;
-    const char *to;     /* made, durable with its size, its name not; must not be there. Null: only read */
-    uint64_t bytes_max; /* no more than so many from the beginning; 0: all */
-    bool is_trimmed;    /* whole pieces of zeros at the end are left out */
-    struct disk *disk;  /* in whose share it is read; null: without limits */
+    const char *to;      /* made, durable with its size, its name not; must not be there. Null: only read */
+    uint64_t bytes_max;  /* no more than so many from the beginning; 0: all */
+    bool is_trimmed;     /* of zeros at the end, pieces behind the first `zeros_kept` bytes are left out */
+    uint64_t zeros_kept; /* as many as may belong to what is before them */
+    struct disk *disk;   /* in whose share it is read; null: without limits */
     enum disk_class class;
     const bool *is_cancelled; /* looked at between pieces; may be null */
 };

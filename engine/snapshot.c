@@ -182,14 +182,12 @@ static int copy_segment(struct engine_snapshot *s, const char *directory, const 
     struct copy_options options = {
         .from = s->from,
         .to = s->to,
-        .bytes_max = x->bytes,
-        .is_trimmed = true,
         .class = DISK_BACKUP,
         .disk = e->disk,
         .is_cancelled = s->is_cancelled,
     };
     if (rc == 0)
-        rc = copy_file(e->reactor, &options, &copied);
+        rc = wal_extent_copy(e->reactor, x, &options, &copied);
     if (rc == 0)
         count_file(s, copied.bytes);
     return rc;

@@ -15,7 +15,6 @@
 #include <errno.h>
 
 enum {
-    BATCH_BYTES_DEFAULT = 2 << 20,
     GATHER_BYTES_DEFAULT = 16 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     WRITES_IN_FLIGHT_DEFAULT = 2,
@@ -580,7 +579,7 @@ static void options_complete(struct wal_options *o)
     if (!o->segment_bytes)
         o->segment_bytes = SEGMENT_BYTES_DEFAULT;
     if (!o->batch_bytes_max)
-        o->batch_bytes_max = BATCH_BYTES_DEFAULT;
+        o->batch_bytes_max = WAL_PAYLOAD_BYTES_MAX;
     if (!o->gather_bytes_max)
         o->gather_bytes_max = GATHER_BYTES_DEFAULT;
     if (!o->writes_in_flight_max)
@@ -598,7 +597,7 @@ static void options_complete(struct wal_options *o)
     ASSERT(o->segment_bytes % WAL_BLOCK_BYTES == 0 && o->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
     ASSERT(o->writes_in_flight_max <= WAL_WRITES_IN_FLIGHT_MAX);
     ASSERT(o->segment_bytes <= WAL_SEGMENT_BYTES_MAX && o->spare_segments_max <= WAL_SPARES_MAX);
-    ASSERT(o->gather_bytes_max >= o->batch_bytes_max);
+    ASSERT(o->batch_bytes_max <= WAL_PAYLOAD_BYTES_MAX && o->gather_bytes_max >= o->batch_bytes_max);
     ASSERT(WAL_BLOCK_BYTES + wal_record_bytes(o->batch_bytes_max) <= o->segment_bytes);
     ASSERT(o->on_durable && o->directory && strlen(o->directory) + WAL_NAME_BYTES < WAL_PATH_BYTES_MAX);
 }

@@ -118,9 +118,10 @@ struct wal_batch {
 };
 
 struct wal_options {
-    const char *directory;         /* copied */
-    uint64_t segment_bytes;        /* 0 means 64 MiB; a multiple of 4 KiB, at least 64 KiB and a batch */
-    uint32_t batch_bytes_max;      /* payload of one log record; 0 means 2 MiB; no append is larger */
+    const char *directory;  /* copied */
+    uint64_t segment_bytes; /* 0 means 64 MiB; a multiple of 4 KiB, at least 64 KiB and a batch */
+    uint32_t
+        batch_bytes_max; /* payload of one log record; 0 means WAL_PAYLOAD_BYTES_MAX; no append is larger */
     uint32_t gather_bytes_max;     /* appended and not yet submitted; 0 means 16 MiB */
     uint32_t writes_in_flight_max; /* 0 means 2; at most WAL_WRITES_IN_FLIGHT_MAX */
     uint32_t deliver_items_max;    /* given back in one go, between which other work has its turn; 0: 128 */
@@ -217,6 +218,9 @@ struct wal_end {
 };
 struct wal_end wal_end(const struct wal *wal);
 
+struct copy_options;
+struct copied;
+
 /* A file of the log, and how much of it counts now. */
 struct wal_extent {
     uint64_t id;
@@ -225,6 +229,10 @@ struct wal_extent {
 /* The files from `segment` on that hold what is acknowledged. Owns: the caller frees *out. Returns: 0 or
  * TORC_E_NO_MEMORY, and *out is null. */
 MUST_CHECK int wal_extents(const struct wal *wal, uint64_t segment, struct wal_extent **out, uint32_t *count);
+/* Waits. copy_file of such a file without what was never used of it. Sets what of it is copied; the rest of
+ * the options is the caller's. */
+MUST_CHECK int wal_extent_copy(struct reactor *r, const struct wal_extent *x, struct copy_options *options,
+                               struct copied *out);
 
 /* Bytes of log, padding included: what was replayed at open plus what was submitted since. Differences tell
  * how much log a memtable needs. */

@@ -24,16 +24,6 @@ static int path_of(const char *directory, uint64_t id, char path[WAL_PATH_BYTES_
     return length > 0 && length < WAL_PATH_BYTES_MAX - NEW_BYTES ? 0 : -ENAMETOOLONG;
 }
 
-/* Waits. */
-static int is_there(struct wal *wal, const char *path, bool *out)
-{
-    struct file *f;
-    int rc = file_open(wal->reactor, path, FILE_READ, &f);
-    *out = rc == 0;
-    file_close(wal->reactor, rc ? NULL : f);
-    return rc == -ENOENT ? 0 : rc;
-}
-
 /* Made or there, and its name durable: a crash may have come between. A parent that may not be read was made
  * by others, and what is in it, too. */
 static int make_directory(struct wal *wal, const char *path)
@@ -84,14 +74,12 @@ static int store(struct wal *wal, const struct wal_extent *x, const char *path)
     struct copy_options options = {
         .from = from,
         .to = aside,
-        .bytes_max = x->bytes,
-        .is_trimmed = true,
         .disk = wal->is_archive_stopping ? NULL : wal->options.disk, /* it may be stopped */
         .class = DISK_BACKUP,
         .is_cancelled = &wal->is_archive_given_up,
     };
     if (rc == 0)
-        rc = copy_file(wal->reactor, &options, &copied);
+        rc = wal_extent_copy(wal->reactor, x, &options, &copied);
     if (rc == 0)
         rc = file_rename(wal->reactor, aside, path);
     if (rc == 0)
@@ -136,24 +124,29 @@ static int compare_stored(struct wal *wal, const struct wal_extent *x, const cha
     return rc;
 }
 
+/* Waits. */
+static int store_or_compare(struct wal *wal, const struct wal_extent *x, const char *path)
+{
+    int rc = file_probe(wal->reactor, path);
+    if (rc == -ENOENT)
+        return store(wal, x, path);
+    if (rc)
+        return rc;
+    MARK(log_file_was_archived_before_the_start);
+    return compare_stored(wal, x, path);
+}
+
 /* Waits. One file, unless it is there from before. */
 static int archive_one(struct wal *wal, const struct wal_extent *x)
 {
     char *path = reactor_alloc(wal->reactor, WAL_PATH_BYTES_MAX);
-    bool is_stored = false;
     int rc = path ? 0 : TORC_E_NO_MEMORY;
     if (rc == 0 && !wal->has_archive_directory)
         rc = make_directories(wal);
     if (rc == 0)
         rc = path_of(wal->archive, x->id, path);
     if (rc == 0)
-        rc = is_there(wal, path, &is_stored);
-    if (rc == 0 && !is_stored)
-        rc = store(wal, x, path);
-    if (rc == 0 && is_stored) {
-        MARK(log_file_was_archived_before_the_start);
-        rc = compare_stored(wal, x, path);
-    }
+        rc = store_or_compare(wal, x, path);
     reactor_free(wal->reactor, path);
     return rc;
 }
@@ -218,11 +211,10 @@ static bool is_unreadable(struct wal *wal, const struct wal_extent *x)
     int rc = path_of(wal->directory, x->id, from);
     struct copy_options options = {
         .from = from,
-        .bytes_max = x->bytes,
         .is_cancelled = &wal->is_archive_given_up,
     };
     for (int i = 0; rc == 0 && i < LOOKS_MAX; i++) {
-        rc = copy_file(wal->reactor, &options, &copied);
+        rc = wal_extent_copy(wal->reactor, x, &options, &copied);
         if (rc != -EIO && rc != -ENOENT)
             return false;
         rc = i + 1 < LOOKS_MAX ? 0 : rc;

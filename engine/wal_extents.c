@@ -2,6 +2,8 @@
  *
  * Only what is durable: of two writes in flight the second may be there without the first, and a copy of that
  * would look damaged. Files that are held are not used again meanwhile. */
+#include "engine/copy.h"
+#include "engine/wal_format.h"
 #include "engine/wal_internal.h"
 
 enum { SETTLE_LOOK_NS = 1000000 };
@@ -94,4 +96,14 @@ int wal_extents(const struct wal *wal, uint64_t segment, struct wal_extent **out
             };
     }
     return 0;
+}
+
+/* The record at the end may end in zeros of its own. */
+int wal_extent_copy(struct reactor *r, const struct wal_extent *x, struct copy_options *options,
+                    struct copied *out)
+{
+    options->bytes_max = x->bytes;
+    options->is_trimmed = true;
+    options->zeros_kept = WAL_RECORD_BYTES_MAX;
+    return copy_file(r, options, out);
 }

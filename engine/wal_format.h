@@ -28,7 +28,9 @@ enum {
     WAL_NAME_BYTES = 32,
     WAL_SEGMENT_BYTES_MIN = 64 << 10,
     WAL_SEGMENT_BYTES_MAX = 1 << 30,
-    WAL_SEGMENTS_MAX = 1 << 16,          /* files that a start takes */
+    WAL_SEGMENTS_MAX = 1 << 16,      /* files that a start takes */
+    WAL_PAYLOAD_BYTES_MAX = 2 << 20, /* of a record */
+    WAL_RECORD_BYTES_MAX = WAL_PAYLOAD_BYTES_MAX + WAL_BLOCK_BYTES,
     WAL_CHECKSUM_CHUNK_BYTES = 64 << 10, /* of a payload: hashed as it fills, so that no submission is long */
 };
 

@@ -109,6 +109,34 @@ TEST_IN_REACTOR(zeros_at_the_end_are_left_out_and_those_before_are_not)
     CU_ASSERT_EQUAL(read.checksum, copied.checksum);
 }
 
+TEST_IN_REACTOR(zeros_at_the_end_are_kept_as_far_as_asked_for)
+{
+    static const struct part parts[] = {{PIECE, 1}, {2 * PIECE + 5000, 0}};
+    static const struct {
+        uint64_t kept, bytes;
+    } cases[] = {{1, 2 * PIECE},
+                 {2 * PIECE, 3 * PIECE},
+                 {2 * PIECE + 1, 3 * PIECE + 5000},
+                 {UINT64_MAX, 3 * PIECE + 5000}};
+    const char *directory = test_directory();
+    char from[PATH], to[PATH];
+    struct copied copied, read;
+    write_parts(r, path_in(from, directory, "a"), parts, ARRAY_COUNT(parts));
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        const struct part kept[] = {{PIECE, 1}, {(size_t)cases[i].bytes - PIECE, 0}};
+        struct copy_options o = {.from = from,
+                                 .to = path_in(to, directory, "b"),
+                                 .is_trimmed = true,
+                                 .zeros_kept = cases[i].kept};
+        CU_ASSERT_EQUAL(copy_file(r, &o, &copied), 0);
+        CU_ASSERT_EQUAL(copied.bytes, cases[i].bytes);
+        CU_ASSERT(has_parts(r, to, kept, ARRAY_COUNT(kept)));
+        CU_ASSERT_EQUAL(copy_file(r, &(struct copy_options){.from = to}, &read), 0);
+        CU_ASSERT_EQUAL(read.checksum, copied.checksum);
+        CU_ASSERT_EQUAL(file_remove(r, to), 0);
+    }
+}
+
 TEST_IN_REACTOR(no_more_is_copied_than_asked_for)
 {
     static const struct part parts[] = {{PIECE, 1}, {PIECE, 2}};

@@ -24,6 +24,8 @@ enum {
     VALUE_BYTES = 500,
     LARGE_BYTES = 3000, /* in a value log */
     LARGE_EACH = 6,
+    LONG_BYTES = 40000, /* some blocks of the log */
+    LONG_DISK_BYTES = 64 << 20,
     TEXT_BYTES = 256, /* of a key: more than it needs */
     WAITS_MAX = 2000,
     ALLOCATIONS_MIN = 5,
@@ -37,6 +39,7 @@ struct subject {
     uint32_t puts;
     uint32_t returned;
     uint32_t failed;
+    bool has_long_values;
     unsigned whole;                     /* snapshots */
     unsigned refused;                   /* that said why not */
     struct engine_snapshot_facts facts; /* of the snapshot taken last */
@@ -74,11 +77,11 @@ static struct engine_options options_of(struct subject *s, const char *directory
         .vnode_bits = 2,
         .vnode_count = VNODES,
         .memtable_bytes = 16 << 10,
-        .log_bytes_max = 256 << 10,
-        .segment_bytes = 64 << 10,
+        .log_bytes_max = s->has_long_values ? 4 << 20 : 256 << 10,
+        .segment_bytes = s->has_long_values ? 1 << 20 : 64 << 10,
         .cache_bytes = 1 << 20,
         .table_bytes_max = 16 << 10,
-        .value_bytes_max = LARGE_BYTES,
+        .value_bytes_max = s->has_long_values ? LONG_BYTES : LARGE_BYTES,
         .value_log_bytes_min = LARGE_BYTES,
         .on_durable = on_durable,
         .owner = s,
@@ -92,22 +95,27 @@ static int open_shard(struct subject *s, const char *directory, struct engine **
     return engine_open(s->r, &o, out, why, sizeof why);
 }
 
+/* Zeros, until they are durable. */
+static void put(struct subject *s, uint32_t key, size_t value_bytes)
+{
+    static const uint8_t value[LONG_BYTES];
+    char text[TEXT_BYTES];
+    struct record record = {.key = key_of(key, text),
+                            .version = {.clock = s->puts + 1},
+                            .value = slice_of(value, value_bytes)};
+    record.checksum = entry_checksum(&record.key, record.value);
+    int rc = engine_put(s->engine, &record, &(struct engine_ticket){.words = {key}});
+    CU_ASSERT_EQUAL_FATAL(rc, 0);
+    s->puts++;
+    for (unsigned i = 0; s->returned < s->puts && i < WAITS_MAX; i++)
+        task_sleep(s->r, MS);
+    CU_ASSERT(s->returned == s->puts && s->failed == 0);
+}
+
 static void put_all(struct subject *s)
 {
-    static const uint8_t value[LARGE_BYTES];
-    for (uint32_t key = 0; key < KEYS; key++) {
-        char text[TEXT_BYTES];
-        struct record record = {.key = key_of(key, text),
-                                .version = {.clock = s->puts + 1},
-                                .value = slice_of(value, key % LARGE_EACH ? VALUE_BYTES : LARGE_BYTES)};
-        record.checksum = entry_checksum(&record.key, record.value);
-        int rc = engine_put(s->engine, &record, &(struct engine_ticket){.words = {key}});
-        CU_ASSERT_EQUAL_FATAL(rc, 0);
-        s->puts++;
-        for (unsigned i = 0; s->returned < s->puts && i < WAITS_MAX; i++)
-            task_sleep(s->r, MS);
-    }
-    CU_ASSERT(s->returned == s->puts && s->failed == 0);
+    for (uint32_t key = 0; key < KEYS; key++)
+        put(s, key, key % LARGE_EACH ? VALUE_BYTES : LARGE_BYTES);
 }
 
 /* Of the keys of the first `vnodes` vnodes. */
@@ -126,13 +134,18 @@ static unsigned count_found(struct engine *e, unsigned vnodes)
 
 /* ---- the snapshot ---- */
 
-static void check_copy(struct subject *s, const char *directory)
+static void check_copy_of(struct subject *s, const char *directory, unsigned keys)
 {
     struct engine *copy = NULL;
     CU_ASSERT_EQUAL_FATAL(open_shard(s, directory, &copy), 0);
     CU_ASSERT_EQUAL(engine_counters(copy).quarantined, 0);
-    CU_ASSERT_EQUAL(count_found(copy, VNODES), KEYS);
+    CU_ASSERT_EQUAL(count_found(copy, VNODES), keys);
     engine_close(copy);
+}
+
+static void check_copy(struct subject *s, const char *directory)
+{
+    check_copy_of(s, directory, KEYS);
 }
 
 /* Returns: what came of begin, or of write. */
@@ -265,6 +278,23 @@ static void snapshots_with_faults(struct reactor *r, struct rig *rig)
     end(s);
 }
 
+/* Of the value that was put last the copy has every byte, wherever the pieces end that it is copied in. */
+static void snapshots_of_zeros(struct reactor *r, struct rig *rig)
+{
+    struct subject *s = rig->context;
+    s->r = r;
+    sim_disk_set_capacity(rig->disk, LONG_DISK_BYTES);
+    CU_ASSERT_EQUAL_FATAL(open_shard(s, "shard", &s->engine), 0);
+    reactor_set_turn_hook(r, on_turn, s);
+    for (uint32_t key = 0; key < KEYS; key++) {
+        put(s, key, LONG_BYTES);
+        CU_ASSERT_EQUAL_FATAL(take_snapshot(s), 0);
+        check_copy_of(s, "copy", key + 1);
+        CU_ASSERT_EQUAL(directory_remove_all(r, "copy"), 0);
+    }
+    end(s);
+}
+
 static void run_and_stop(struct rig *rig, void (*body)(struct reactor *r, struct rig *rig))
 {
     rig_run_and_stop(rig, body);
@@ -291,6 +321,15 @@ static void snapshots_without_memory(struct reactor *r, struct rig *rig)
     begin(s, r);
     make_without_memory(s, &copying);
     end(s);
+}
+
+TEST(a_snapshot_of_a_log_that_ends_in_zeros_has_them)
+{
+    struct subject s = {.has_long_values = true};
+    struct rig rig;
+    rig_open(&rig, 1);
+    rig.context = &s;
+    run_and_stop(&rig, snapshots_of_zeros);
 }
 
 TEST(a_snapshot_without_memory_says_so_and_harms_nothing)
