@@ -7,6 +7,7 @@
 #include "reactor/base/mark.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum {
     DAMAGED_MAX = 16, /* places kept for files whose values cannot be moved */
@@ -18,7 +19,7 @@ enum {
 static_assert(VALUE_REFERENCES_MAX * VALUE_REFERENCE_BYTES <= MANIFEST_VALUES_BYTES_MAX,
               "the manifest has room for what a table points into");
 
-static const uint8_t zeros[VALUE_UNIT_BYTES];
+static const uint8_t zeros[VALUE_STEP_BYTES];
 
 void values_build_init(struct values_build *b, struct engine *e, struct disk_share share)
 {
@@ -225,7 +226,9 @@ int values_build_finish(struct values_build *b)
     if (!b->has_output)
         return 0;
     uint64_t rest = (VALUE_UNIT_BYTES - b->bytes % VALUE_UNIT_BYTES) % VALUE_UNIT_BYTES;
-    int rc = table_output_append(&b->output, zeros, rest);
+    uint8_t padding[VALUE_UNIT_BYTES];
+    memset(padding, VALUE_PADDING, rest);
+    int rc = table_output_append(&b->output, padding, rest);
     if (rc == 0)
         rc = table_output_finish(&b->output);
     table_output_deinit(&b->output);

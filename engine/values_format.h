@@ -1,6 +1,6 @@
 /* values_format.h - the bytes of value logs and of what points into them; docs/formats-engine.md has them.
  *
- *   file:     | header, 24 | value | pad to 8 | header | value | ... | zeros to 4 KiB |
+ *   file:     | header, 24 | value | pad to 8 | header | value | ... | ff to 4 KiB |
  *   pointer:  {u64 file, u32 place, u32 bytes}                 the value of an entry with RECORD_SEPARATED
  *
  * A place is an offset in steps of 8 bytes. The header of a value names file, place and length, so a write
@@ -19,6 +19,7 @@
 enum {
     VALUE_STEP_BYTES = 8,
     VALUE_UNIT_BYTES = 4096, /* a file is whole units, and they are what is read */
+    VALUE_PADDING = 0xff,    /* each byte of the last unit's: a unit that is lost is zeros */
     VALUE_HEADER_BYTES = 24,
     VALUE_POINTER_BYTES = 16,
     VALUE_REFERENCE_BYTES = 32,

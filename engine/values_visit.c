@@ -79,7 +79,7 @@ static bool is_end(struct values_visit *v)
         return false;
     need(v, v->offset, left);
     for (uint64_t i = 0; i < left; i++)
-        if (at(v, v->offset)[i] != 0)
+        if (at(v, v->offset)[i] != VALUE_PADDING)
             return false;
     return true;
 }
