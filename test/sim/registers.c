@@ -49,9 +49,11 @@ uint32_t registers_key_number(const struct registers *g, struct slice key)
     return number;
 }
 
+/* Of some values zeros. */
 static uint8_t filling(const struct registers *g, uint32_t number, uint32_t at)
 {
-    return (uint8_t)(number * 2654435761u + at * 40503u + g->server);
+    enum { ZEROS_EACH = 8 };
+    return number % ZEROS_EACH == 0 ? 0 : (uint8_t)(number * 2654435761u + at * 40503u + g->server);
 }
 
 struct slice registers_value(const struct registers *g, uint32_t number, uint8_t *to)
