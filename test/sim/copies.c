@@ -1,7 +1,9 @@
 /* copies.c - takes snapshots, restores them and compares; see copies.h. */
 #include "test/sim/copies.h"
 
+#include "engine/engine_internal.h"
 #include "engine/snapshot.h"
+#include "engine/wal_internal.h"
 #include "test/sim/checks.h"
 
 #include <stdio.h>
@@ -10,7 +12,8 @@ enum {
     PATH_BYTES = 64,
     MS = 1000000,
     PAUSE_NS_MAX = 40 * MS,
-    TRIES_MAX = 2000, /* while tables change */
+    TRIES_MAX = 2000,        /* while tables change */
+    ARCHIVE_LOOKS_MAX = 500, /* of MS each: one that fails is no matter of this */
     PER_LIFE_MAX = 2,
 };
 
@@ -40,7 +43,7 @@ static void judge_error(struct subject *s, const char *what, const char *why, in
 /* ---- taking ---- */
 
 /* Returns: 0, or an error; then nothing is to be made of it. */
-static int take(struct subject *s, const char *directory, struct engine_restore *one)
+static int take(struct subject *s, const char *directory, struct engine_restore *one, uint64_t *log_history)
 {
     struct engine_snapshot *snapshot = NULL;
     struct engine_snapshot_facts facts;
@@ -60,6 +63,7 @@ static int take(struct subject *s, const char *directory, struct engine_restore 
     one->end_segment = facts.end_segment;
     one->end_sequence = facts.end_sequence;
     one->end_checksum = facts.end_checksum;
+    *log_history = facts.log_history;
     return rc;
 }
 
@@ -128,7 +132,8 @@ static struct engine_options options_of(struct subject *s, const char *directory
 static bool may_lie(const struct subject *s)
 {
     const uint32_t *rates = s->history->plan.faults.per_million;
-    return !s->history->is_final && (rates[SIM_LOST_WRITE] || rates[SIM_MISDIRECTED_WRITE]);
+    bool is_made_now = s->history->is_final && !s->has_kept;
+    return !is_made_now && (rates[SIM_LOST_WRITE] || rates[SIM_MISDIRECTED_WRITE]);
 }
 
 static void compare_key(struct subject *s, struct engine *e, uint32_t key)
@@ -166,6 +171,84 @@ static void compare(struct subject *s, const struct engine_options *options)
     s->history->outcome->tally.restored++;
 }
 
+/* Returns: whether it could be compared with the model. */
+static bool try_restore(struct subject *s, const char *from, struct engine_restore *one)
+{
+    char to[PATH_BYTES];
+    snprintf(to, sizeof to, "/restored-%u", s->core);
+    struct engine_options options = options_of(s, to);
+    one->options = &options;
+    model_end_life(&s->copied); /* what was under way may be in it */
+    int rc = copies_restore(s->reactor, from, to, one);
+    if (rc)
+        judge_error(s, "a whole snapshot is not restored", one->why, rc);
+    else
+        compare(s, &options);
+    int removed = directory_remove_all(s->reactor, to);
+    if (removed)
+        judge_error(s, "what was restored stays", "", removed);
+    return rc == 0;
+}
+
+/* ---- with the archive ---- */
+
+static void kept_path(const struct subject *s, char to[PATH_BYTES])
+{
+    snprintf(to, PATH_BYTES, "/kept-%u", s->core);
+}
+
+/* A snapshot that was restored by itself is kept, durably, for a later moment of the archive. */
+static void keep(struct subject *s, const char *from, const struct engine_restore *one, uint64_t log_history)
+{
+    char path[PATH_BYTES];
+    kept_path(s, path);
+    int rc = directory_remove_all(s->reactor, path);
+    if (rc == 0)
+        rc = file_rename(s->reactor, from, path);
+    if (rc == 0)
+        rc = directory_sync_parent(s->reactor, path);
+    if (rc)
+        judge_error(s, "a snapshot cannot be kept", "", rc);
+    s->kept = *one;
+    s->kept_history = log_history;
+    s->has_kept = rc == 0;
+    story_detail(&s->history->outcome->story, history_now_ns(s->history),
+                 "core %u: a snapshot as of %llu is kept, with the log of files %llx to %llx", s->core,
+                 (unsigned long long)one->clock_max, (unsigned long long)one->start_segment,
+                 (unsigned long long)one->end_segment);
+}
+
+static bool await_archive(struct subject *s, uint64_t segment)
+{
+    for (unsigned i = 0; i < ARCHIVE_LOOKS_MAX && !s->history->is_stopping && !s->is_closing; i++) {
+        if (s->engine->wal->archived_id >= segment)
+            return true;
+        task_sleep(s->reactor, MS);
+    }
+    return false;
+}
+
+/* The snapshot of earlier and the archive make the shard as it was when the one just taken began. */
+static void restore_kept(struct subject *s, const struct engine_restore *taken)
+{
+    enum { FORGET_IN = 2 };
+    char path[PATH_BYTES], archive[PATH_BYTES];
+    if (!await_archive(s, taken->end_segment))
+        return;
+    kept_path(s, path);
+    snprintf(archive, sizeof archive, "%s/log/%016llx", s->options.archive,
+             (unsigned long long)s->kept_history);
+    s->kept.archive = taken->end_segment ? archive : NULL; /* there is none when nothing was ever written */
+    s->kept.clock_max = taken->clock_max;
+    story_detail(&s->history->outcome->story, history_now_ns(s->history),
+                 "core %u: it is restored as of %llu, with the archive to file %llx", s->core,
+                 (unsigned long long)taken->clock_max, (unsigned long long)taken->end_segment);
+    if (try_restore(s, path, &s->kept))
+        s->history->outcome->tally.restored_later++;
+    if (sim_dice_below(&s->copier, FORGET_IN) == 0)
+        s->has_kept = false;
+}
+
 /* ---- all of it ---- */
 
 void copies_forget(struct subject *s)
@@ -175,36 +258,25 @@ void copies_forget(struct subject *s)
     s->has_copied = false;
 }
 
-static void try_restore(struct subject *s, const char *from, const char *to, struct engine_restore *one)
-{
-    struct engine_options options = options_of(s, to);
-    one->options = &options;
-    model_end_life(&s->copied); /* what was under way may be in it */
-    int rc = copies_restore(s->reactor, from, to, one);
-    if (rc)
-        judge_error(s, "a whole snapshot is not restored", one->why, rc);
-    else
-        compare(s, &options);
-}
-
 void copies_prove(struct subject *s)
 {
-    char from[PATH_BYTES], to[PATH_BYTES];
+    char from[PATH_BYTES];
     struct engine_restore one = {.archive = NULL};
+    uint64_t log_history = 0;
     snprintf(from, sizeof from, "/copy-%u", s->core);
-    snprintf(to, sizeof to, "/restored-%u", s->core);
     int rc = directory_remove_all(s->reactor, from); /* a crash has left it */
     if (rc == 0)
-        rc = take(s, from, &one);
+        rc = take(s, from, &one, &log_history);
     if (rc)
         judge_error(s, "no snapshot", "", rc);
     s->history->outcome->tally.copies += rc == 0;
-    if (rc == 0)
-        try_restore(s, from, to, &one);
+    s->has_kept &= s->kept_history == log_history; /* it begins anew in a data directory that was wiped */
+    if (rc == 0 && s->has_kept)
+        restore_kept(s, &one);
+    else if (rc == 0 && try_restore(s, from, &one) && s->options.archive)
+        keep(s, from, &one, log_history);
     copies_forget(s);
     rc = directory_remove_all(s->reactor, from);
-    if (rc == 0)
-        rc = directory_remove_all(s->reactor, to);
     if (rc)
         judge_error(s, "a copy stays", "", rc);
 }

@@ -2,14 +2,18 @@
  *
  * A snapshot is taken while others write, so it is of no moment that anybody has chosen. What is restored of
  * it must be what the model was when it began: nothing that was acknowledged by then is missing, nothing put
- * since is there. That the disk fails may keep a snapshot from being made; it may not make it less. */
+ * since is there. That the disk fails may keep a snapshot from being made; it may not make it less.
+ *
+ * Of a shard with an archive a snapshot is kept, also over starts, until it is restored with the archive as of
+ * the moment of a later one. */
 #ifndef TEST_SIM_COPIES_H
 #define TEST_SIM_COPIES_H
 
 #include "engine/restore.h"
 #include "test/sim/subject.h"
 
-/* Waits. Takes one, restores it in a directory of its own, compares, and removes both. */
+/* Waits. Takes one, restores it or the one that was kept in a directory of its own, compares, and removes
+ * what it made. */
 void copies_prove(struct subject *s);
 
 /* The task that does so now and then; its argument is the subject. */

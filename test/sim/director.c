@@ -30,6 +30,7 @@ struct snapshot {
     struct model models[PLAN_CORES_MAX];
     uint64_t watermarks[PLAN_CORES_MAX];
     uint64_t quarantined[PLAN_CORES_MAX];
+    struct damage damages[PLAN_CORES_MAX];
     unsigned cores;
 };
 
@@ -75,6 +76,7 @@ static void accept_loss(struct subject *s)
         return;
     story_say(&h->outcome->story, history_now_ns(h), "core %u: what was lost is given up", s->core);
     model_give_up(&s->model); /* before: a crash may come at any time */
+    s->has_kept = false;      /* the archive may have what is gone here */
     int rc = engine_accept_loss(s->engine);
     if (!truth_explains(s, TRUTH_LOSS, rc, 0))
         subject_fail(s, "a loss cannot be accepted: %s", error_name(rc));
@@ -240,6 +242,7 @@ static void take_snapshot(struct history *h)
         model_copy(&h->snapshot->models[i], &h->subjects[i].model);
         h->snapshot->watermarks[i] = h->subjects[i].watermark;
         h->snapshot->quarantined[i] = h->subjects[i].quarantined;
+        h->snapshot->damages[i] = h->subjects[i].damage;
     }
     story_say(&h->outcome->story, history_now_ns(h), "the disk of this moment is kept");
 }
@@ -261,6 +264,8 @@ static void roll_back(struct history *h)
         model_roll_back(&s->model, &then->models[i]);
         s->watermark = then->watermarks[i];
         s->quarantined = then->quarantined[i];
+        s->damage = then->damages[i];
+        s->has_kept = false;
     }
     h->corruptions_seen = 0; /* those of this disk are noted again: a wipe may have been forgotten */
     history_note_corruptions(h);

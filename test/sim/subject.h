@@ -5,6 +5,7 @@
 #ifndef TEST_SIM_SUBJECT_H
 #define TEST_SIM_SUBJECT_H
 
+#include "engine/restore.h"
 #include "test/sim/model.h"
 #include "test/sim/plan.h"
 
@@ -43,7 +44,10 @@ struct subject {
     uint32_t manifests_lost; /* copies of the manifest that were removed or cut off */
     uint8_t *value;          /* PLAN_VALUE_BYTES_MAX bytes, for the record of a put */
     struct driver drivers[PLAN_DRIVERS_MAX];
-    struct sim_dice copier; /* of copies_drive */
+    struct sim_dice copier;     /* of copies_drive */
+    struct engine_restore kept; /* a snapshot that lies on the disk: its facts, and whose log it is of */
+    uint64_t kept_history;
+    bool has_kept;
 
     /* Of this life. */
     struct reactor *reactor;

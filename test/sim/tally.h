@@ -34,6 +34,7 @@ enum { TALLY_MARKS_MAX = 512 };
     X(lost_files, "files lost or cut off")                                                                   \
     X(copies, "snapshots taken while others write")                                                          \
     X(restored, "  of them restored and compared")                                                           \
+    X(restored_later, "  of them with the archive, as of later")                                             \
     X(excused, "writes lost where a lying disk had lost them")                                               \
     X(flushes, "flushes")                                                                                    \
     X(compactions, "compactions")                                                                            \
