@@ -84,12 +84,12 @@ static void trim(struct timer *t)
         log_write(&s->log, LOG_LEVEL_ERROR, "timer", "no memory; caches keep what they have", log_error(rc));
 }
 
-/* What goes when nothing more is taken. */
+/* What goes when nothing more is taken. Not so frames that are carried: they wait until more is taken, half
+ * ones for what their peers send. */
 static uint64_t transient_bytes(const struct shard *s)
 {
-    return s->sessions.outputs.bytes_in_use + s->sessions.carry_bytes + s->exchange.bytes_out +
-           s->batches.bytes + s->gathers.bytes + (uint64_t)s->jobs.task_count * s->sizes.value_bytes_max +
-           engine_list_bytes(s->engine);
+    return s->sessions.outputs.bytes_in_use + s->exchange.bytes_out + s->batches.bytes + s->gathers.bytes +
+           (uint64_t)s->jobs.task_count * s->sizes.value_bytes_max + engine_list_bytes(s->engine);
 }
 
 static void set_tight(struct shard *s, bool is_tight)

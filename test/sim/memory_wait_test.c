@@ -244,14 +244,59 @@ static void ask_in_batches(struct server_rig *rig)
     leave(crowd);
 }
 
-TEST(batches_go_on_while_memory_is_short_for_good)
+/* The values that are put stay in memory. */
+static void try_held(void (*body)(struct server_rig *rig))
 {
     struct server_rig rig;
     open_with_little_memory(&rig, 1);
-    rig.server.options.memtable_bytes = 256 << 20; /* the values that are put now stay in it */
+    rig.server.options.memtable_bytes = 256 << 20;
     rig.server.options.log_bytes_max = 64 << 20;
     server_rig_start(&rig);
-    server_rig_run(&rig, ask_in_batches);
+    server_rig_run(&rig, body);
     server_rig_stop(&rig);
     server_rig_close(&rig);
+}
+
+TEST(batches_go_on_while_memory_is_short_for_good)
+{
+    try_held(ask_in_batches);
+}
+
+enum { HELD_ALL = 118, HALVES = 12, QUESTIONS = 20 };
+
+/* Beginnings of frames that are larger, together, than what may always be taken. */
+static void ask_beside_halves(struct server_rig *rig)
+{
+    static uint8_t value[VALUE_BYTES], frame[VALUE_BYTES + 256];
+    struct frame_parts put = {.op = FRAME_PUT, .request_id = 2, .value = slice_of(value, sizeof value)};
+    struct frame_parts get = {.op = FRAME_GET};
+    char key[64];
+    for (unsigned i = 0; i < HELD_ALL; i++)
+        put_value(rig, 0, VALUES_ON_DISK + i);
+    key_of(rig, 0, VALUES_ON_DISK, key);
+    put.key = slice_of_string(key);
+    put.record_checksum = checksum_record(put.key, put.value);
+    size_t bytes = frame_encode(frame, &put);
+    struct crowd *crowd = come(rig);
+    for (unsigned i = 0; i < HALVES; i++)
+        client_send_bytes(&crowd->clients[i], slice_of(frame, bytes / 2));
+    task_sleep(rig->reactor, SECOND_NS);
+    for (unsigned i = 0; i < QUESTIONS; i++) {
+        get.request_id = 2 + i;
+        get.key = slice_of_string(long_key(i));
+        get.record_checksum = checksum_record(get.key, get.value);
+        client_send(&crowd->clients[HALVES], &get);
+    }
+    task_sleep(rig->reactor, 10 * SECOND_NS);
+    CU_ASSERT_EQUAL(crowd->done, QUESTIONS);
+    for (unsigned i = 0; i < HALVES; i++)
+        client_send_bytes(&crowd->clients[i], slice_of(frame + bytes / 2, bytes - bytes / 2));
+    task_sleep(rig->reactor, 10 * SECOND_NS);
+    CU_ASSERT_EQUAL(crowd->done, QUESTIONS + HALVES);
+    leave(crowd);
+}
+
+TEST(halves_of_frames_do_not_hold_up_others_while_memory_is_full)
+{
+    try_held(ask_beside_halves);
 }
