@@ -58,9 +58,10 @@ uint64_t engine_version_clock_max(const struct engine *e)
     return memtable_clock_max(e->active) > highest ? memtable_clock_max(e->active) : highest;
 }
 
+/* It never goes back: the newest record may be a tombstone that no table needs. */
 void engine_refresh_clock(struct engine *e)
 {
-    uint64_t highest = 0;
+    uint64_t highest = e->older_clock_max;
     for (uint32_t i = 0; i < e->frozen_count; i++) {
         uint64_t clock = memtable_clock_max(e->frozen[i].memtable);
         highest = clock > highest ? clock : highest;

@@ -131,6 +131,24 @@ TEST_IN_REACTOR(engine_tells_a_writer_that_a_newer_version_is_held)
     engine_rig_free(rig);
 }
 
+TEST_IN_REACTOR(clock_of_an_engine_does_not_go_back_with_the_last_tombstone)
+{
+    rig = engine_rig_make();
+    engine_rig_open(rig, r);
+    put(2, 10);
+    erase(3); /* of what no table has */
+    engine_rig_await(rig);
+    for (int life = 0; life < 2; life++) {
+        CU_ASSERT_EQUAL(engine_version_clock_max(rig->engine), rig->count);
+        CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
+        engine_rig_settle(rig);
+        CU_ASSERT_EQUAL(engine_version_clock_max(rig->engine), rig->count);
+        engine_rig_reopen(rig);
+    }
+    engine_rig_close(rig);
+    engine_rig_free(rig);
+}
+
 TEST_IN_REACTOR(engine_compares_writes_with_frozen_memtables)
 {
     rig = engine_rig_make();
