@@ -25,16 +25,28 @@ static void thin_out(struct table_expiry *x)
     x->stride *= 2;
 }
 
-void table_expiry_add(struct table_expiry *x, const struct record *record)
+/* One of the stretch that begins there. */
+static void choose(struct table_expiry *x, uint64_t begin)
 {
-    uint64_t place = x->seen++;
-    if (place == TABLE_EXPIRY_SAMPLES * x->stride)
+    x->next = begin + (scatter(begin) & (x->stride - 1));
+}
+
+void table_expiry_take(struct table_expiry *x, const struct record *record)
+{
+    uint64_t place = x->next;
+    if (x->count == TABLE_EXPIRY_SAMPLES) {
         thin_out(x);
-    uint64_t within = x->stride - 1; /* a stretch */
-    if ((place & within) != (scatter(place & ~within) & within))
-        return;
+        choose(x, place);
+        if (x->next != place)
+            return;
+    }
     bool counts = (record->flags & RECORD_EXPIRING) && record_is_live(record, x->now_ms);
     x->samples_ms[x->count++] = counts ? record->expiry_ms : UINT64_MAX;
+    uint64_t end = (place & ~(x->stride - 1)) + x->stride;
+    if (x->count < TABLE_EXPIRY_SAMPLES)
+        choose(x, end);
+    else
+        x->next = end; /* if there is one more, there are too many */
 }
 
 static void sort(uint64_t *values, uint32_t count)

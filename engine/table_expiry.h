@@ -19,14 +19,20 @@ struct table_expiry {
      * would write it again. */
     uint64_t now_ms; /* Unix */
     uint64_t seen;
+    uint64_t next;   /* of them, that is kept; or that makes the sample thinner */
     uint64_t stride; /* a power of two: of so many records side by side one is kept */
     uint32_t count;
     uint64_t samples_ms[TABLE_EXPIRY_SAMPLES]; /* UINT64_MAX: it does not expire, or does not count */
 };
 
 void table_expiry_init(struct table_expiry *x, uint64_t now_ms);
+void table_expiry_take(struct table_expiry *x, const struct record *record); /* the next one that is kept */
 /* The record is only looked at. */
-void table_expiry_add(struct table_expiry *x, const struct record *record);
+static inline void table_expiry_add(struct table_expiry *x, const struct record *record)
+{
+    if (x->seen++ == x->next)
+        table_expiry_take(x, record);
+}
 
 /* Returns: when one in TABLE_EXPIRY_SHARE of the records added will have expired, about; 0: never. Sorts the
  * sample, so it is asked once, at the end. */
