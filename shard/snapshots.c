@@ -82,7 +82,7 @@ static int begin_all(struct admin_job *job, const char *directory)
     if (rc == TORC_E_CORRUPT)
         return say(job, rc,
                    "a table or a value log is damaged, which torc check names: restore an older backup, or "
-                   "start once with --accept-loss true, and try again");
+                   "start once with --accept-loss, and try again");
     return rc;
 }
 
