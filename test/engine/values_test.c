@@ -560,41 +560,6 @@ TEST_IN_REACTOR(a_damaged_value_log_is_given_up_but_for_the_values_that_are_whol
     end(rig);
 }
 
-/* As when sectors of a write are lost. */
-static void zero_end(struct engine_rig *rig, uint64_t number)
-{
-    static const uint8_t zeros[VALUE_UNIT_BYTES / 2];
-    char path[512];
-    uint64_t bytes = 0;
-    struct file *f;
-    path_of(rig, number, path);
-    CU_ASSERT_EQUAL_FATAL(file_open(rig->reactor, path, FILE_READ, &f), 0);
-    CU_ASSERT_EQUAL(file_size(rig->reactor, f, &bytes), 0);
-    file_close(rig->reactor, f);
-    CU_ASSERT_FATAL(bytes > sizeof zeros);
-    damage_overwrite(rig->reactor, path, bytes - sizeof zeros, slice_of(zeros, sizeof zeros));
-}
-
-/* Zeros from the beginning of the last value on are not taken for padding. */
-TEST_IN_REACTOR(a_value_that_is_lost_at_the_end_of_its_log_is_given_up)
-{
-    enum { KEYS = 19, FOUR_A_UNIT = VALUE_UNIT_BYTES / 4 - VALUE_HEADER_BYTES };
-    bool is_corrupt[KEYS];
-    struct engine_rig *rig = begin(r, FOUR_A_UNIT);
-    put_all(rig, KEYS, FOUR_A_UNIT);
-    CU_ASSERT_EQUAL(engine_flush(rig->engine), 0);
-    engine_rig_settle(rig);
-    engine_rig_close(rig);
-    zero_end(rig, files_of(rig).numbers[0]);
-    engine_rig_open(rig, r);
-    CU_ASSERT_EQUAL(note_corrupt(rig, KEYS, is_corrupt), 1);
-    engine_rig_reopen(rig); /* nobody has met the damage in this life */
-    CU_ASSERT_EQUAL(engine_accept_loss(rig->engine), 0);
-    CU_ASSERT_STRING_EQUAL(rig->last_event, "loss_accepted");
-    check_given_up(rig, KEYS, is_corrupt);
-    end(rig);
-}
-
 TEST_IN_REACTOR(a_lost_value_log_goes_with_the_damaged_blocks_that_point_into_it)
 {
     enum { KEYS = 8 };

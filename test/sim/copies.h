@@ -4,8 +4,8 @@
  * it must be what the model was when it began: nothing that was acknowledged by then is missing, nothing put
  * since is there. That the disk fails may keep a snapshot from being made; it may not make it less.
  *
- * Of a shard with an archive a snapshot is kept, also over starts, until it is restored with the archive as of
- * the moment of a later one. */
+ * Of a shard with an archive a snapshot is kept, also over starts, until it is restored with the archive as
+ * of the moment of a later one. */
 #ifndef TEST_SIM_COPIES_H
 #define TEST_SIM_COPIES_H
 
