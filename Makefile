@@ -133,12 +133,12 @@ SRC_unit := $(filter-out $(SRC_process),$(foreach f,$(FOLDERS),$(sort $(shell fi
 SRC_sim_server := $(SRC_core) $(call find_c,reactor/sim) $(SRC_engine) $(SRC_wire) $(SRC_shard)
 SRC_sim_main := $(wildcard test/sim/main.c)
 SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
-SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c,$(SRC_sim)) $(SRC_sim_server))
+SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c %_script.c,$(SRC_sim)) $(SRC_sim_server))
 # Unit tests that use nothing but reactor.h: both backends pass them.
 SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(patsubst %,test/engine/%_test.c,cache compaction restore snapshot \
 	cursor cursor_damage disk engine engine_damage engine_deadline engine_settings entry filter loss memtable merge pace reshard rot row_cache scrub table table_cursor table_damage \
 	copy manifest_format table_expiry table_format table_visit \
-	values values_ahead values_format) \
+	values values_ahead values_format values_visit) \
 	$(patsubst %,test/engine/%.c,damage engine_rig shard_rig) test/offline/check_test.c
 # tools/sabotage asks for it, too.
 SIM_TEST_OBJECTS = $(call objects,test/main.c $(SRC_sim) $(SRC_sim_both) $(SRC_offline) $(SRC_sim_server))

@@ -95,13 +95,21 @@ static bool has_many_segments(const struct engine *e)
     return e->frozen_count == 0 && w.segments - w.kept_segments > usual;
 }
 
+/* The log finds no room for another file, and has some that the memtable alone needs. */
+static bool frees_room(const struct engine *e, uint64_t log_bytes)
+{
+    return e->frozen_count == 0 && wal_is_out_of_room(e->wal) &&
+           log_bytes - e->active_log_begin >= e->options.segment_bytes;
+}
+
 static bool is_full(const struct engine *e, uint64_t log_bytes)
 {
     uint64_t limit = e->options.memtable_bytes / (e->is_pressed ? PRESSED_SHARE : 1);
     if (memtable_used_bytes(e->active) >= limit)
         return true;
     bool is_log_long = log_bytes - e->active_log_begin >= e->options.log_bytes_max;
-    return memtable_entries(e->active) > 0 && (is_log_long || has_many_segments(e));
+    return memtable_entries(e->active) > 0 &&
+           (is_log_long || has_many_segments(e) || frees_room(e, log_bytes));
 }
 
 int engine_freeze(struct engine *e, uint64_t last_sequence, uint64_t log_bytes)

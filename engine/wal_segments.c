@@ -381,11 +381,12 @@ static void prepare_next(struct wal *wal)
     event_set(wal->reactor, &wal->progress, 0);
 }
 
-/* Leaves the state of a full disk when there is a segment to write to. */
+/* Leaves the state of a full disk when there is a segment to write to. Its room is set aside. Only where a
+ * write found none all the same there must be more. */
 static void leave_disk_full(struct wal *wal)
 {
-    uint64_t free_bytes = 0;
-    int rc = directory_free_bytes(wal->reactor, wal->directory, &free_bytes);
+    uint64_t free_bytes = UINT64_MAX;
+    int rc = wal->failures_in_row ? directory_free_bytes(wal->reactor, wal->directory, &free_bytes) : 0;
     if (rc || free_bytes < wal->options.segment_bytes) {
         retry_later(wal);
         return;
