@@ -34,9 +34,9 @@ static int add_file(void *context, const char *name)
 {
     struct wal_survey *s = context;
     uint64_t id;
-    if (!wal_segment_name_parse(name, &id))
+    if (!wal_segment_name_parse(name, &id) || id < s->listed_from)
         return 0;
-    if (s->count == WAL_SEGMENTS_MAX)
+    if (s->count == s->segments_max)
         return TORC_E_CORRUPT;
     if (s->count == s->capacity) {
         uint32_t capacity = s->capacity ? s->capacity * 2 : CAPACITY_FIRST;
@@ -95,7 +95,14 @@ static void mark_dropped(struct wal_survey *s)
 int wal_survey_take(struct wal_survey *s, struct reactor *r, const struct wal_recovery_options *options,
                     char *why, size_t why_bytes)
 {
-    *s = (struct wal_survey){.reactor = r, .directory = options->directory, .shard = options->shard};
+    bool is_copy = options->is_read_only; /* an archive, say, which has as many files as there is room for */
+    *s = (struct wal_survey){
+        .reactor = r,
+        .directory = options->directory,
+        .shard = options->shard,
+        .listed_from = is_copy ? options->start.segment : 0,
+        .segments_max = is_copy ? UINT32_MAX / 2 : WAL_SEGMENTS_MAX,
+    };
     s->scratch = reactor_alloc_aligned(r, WAL_READ_BYTES, FILE_ALIGNMENT);
     s->path = reactor_alloc(r, WAL_PATH_BYTES);
     if (!s->scratch || !s->path) {

@@ -25,7 +25,9 @@ struct wal_survey_segment {
 struct wal_survey {
     struct reactor *reactor;
     const char *directory;
-    uint32_t shard;                      /* whose log it is */
+    uint32_t shard;       /* whose log it is */
+    uint64_t listed_from; /* files before it are not even listed */
+    uint32_t segments_max;
     struct wal_survey_segment *segments; /* by id */
     uint32_t count;
     uint32_t capacity;

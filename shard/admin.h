@@ -105,6 +105,8 @@ MUST_CHECK int admin_ask_all(struct admin_job *job, enum admin_step step, const 
 MUST_CHECK int snapshots_make(struct admin_job *job, const char *directory, uint64_t *clock);
 /* Can a snapshot have that name? */
 bool snapshots_is_name(const char *name);
+/* Waits. Is it a snapshot's directory, and no snapshot? What cannot be looked into is none of that. */
+bool snapshots_is_leftover(struct shard *s, const char *directory, const char *name);
 /* Waits. Removes one, also one that was cut short. */
 MUST_CHECK int snapshots_remove(struct admin_job *job, const char *directory);
 

@@ -177,6 +177,22 @@ static void tell_made(struct admin_job *job, const char *name, uint64_t clock)
     json_end(&job->said);
 }
 
+/* Of one that was cut short. What is something else is left alone. */
+static int remove_leftover(struct admin_job *job, const char *directory)
+{
+    struct shard *s = job->shard;
+    int rc = directory_has_names(s->reactor, directory);
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == 1 && !snapshots_is_leftover(s, directory, job->argument))
+        return say(job, -EEXIST,
+                   "there is something of that name in DATA/snapshots that is no snapshot; move it away or "
+                   "choose another name");
+    if (rc >= 0)
+        rc = directory_remove_all(s->reactor, directory);
+    return rc ? fail(job, rc, directory) : 0;
+}
+
 int snapshots_create(struct admin_job *job)
 {
     char directory[DATADIR_PATH_MAX], catalogue[DATADIR_PATH_MAX];
@@ -196,9 +212,9 @@ int snapshots_create(struct admin_job *job)
         return fail(job, rc,
                     "there is a snapshot of that name whose CATALOGUE cannot be read; delete it first "
                     "or choose another name");
-    rc = directory_remove_all(job->shard->reactor, directory); /* one that was cut short */
+    rc = remove_leftover(job, directory);
     if (rc)
-        return fail(job, rc, directory);
+        return rc;
     rc = snapshots_make(job, directory, &clock);
     if (rc == 0)
         tell_made(job, job->argument, clock);

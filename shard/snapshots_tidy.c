@@ -17,8 +17,7 @@ static int is_foreign(void *context, const char *name)
     return strncmp(name, "shard-", 6) != 0 && strcmp(name, "CATALOGUE.new") != 0;
 }
 
-/* Waits. Is it a snapshot's directory, and no snapshot? What cannot be looked into is none of that. */
-static bool is_leftover(struct shard *s, const char *directory, const char *name)
+bool snapshots_is_leftover(struct shard *s, const char *directory, const char *name)
 {
     char catalogue[DATADIR_PATH_MAX];
     if (strcmp(name, ".backup") == 0)
@@ -37,7 +36,7 @@ static int look_at(void *context, const char *name)
     if (s->admin.is_stopping)
         return TORC_E_CANCELLED; /* the next start goes on */
     int length = snprintf(directory, sizeof directory, "%s/snapshots/%s", s->options->data, name);
-    if (length < 0 || (size_t)length >= sizeof directory || !is_leftover(s, directory, name))
+    if (length < 0 || (size_t)length >= sizeof directory || !snapshots_is_leftover(s, directory, name))
         return 0;
     int rc = directory_remove_all(s->reactor, directory);
     if (rc)

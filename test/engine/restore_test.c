@@ -212,6 +212,29 @@ TEST_IN_REACTOR(a_restore_without_an_archive_is_of_the_snapshot)
     engine_rig_free(rig);
 }
 
+/* What is in the archive from before the backup, and as many files as there are of it, is no matter. */
+TEST_IN_REACTOR(a_restore_does_not_look_into_the_archive_of_before_the_backup)
+{
+    char path[400];
+    struct place p;
+    struct engine_rig *rig = begin_archived(r, &p, 100);
+    engine_rig_reopen(rig);
+    take_snapshot(rig, &p);
+    write_some(rig, 100);
+    uint32_t *last = remember(rig);
+    engine_rig_close(rig);
+    CU_ASSERT_FATAL(p.facts.end_segment > 0);
+    snprintf(path, sizeof path, "%s/wal-%016llx.log", p.history, 0ull);
+    int rc = file_remove(r, path);
+    CU_ASSERT(rc == 0 || rc == -ENOENT);
+    CU_ASSERT_EQUAL(directory_create(r, path), 0); /* which cannot be read as a file */
+    struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
+    CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), 0);
+    check(r, rig, &p, last);
+    free(last);
+    engine_rig_free(rig);
+}
+
 static void cut_manifest(struct reactor *r, const struct place *p, uint64_t bytes)
 {
     struct file *f;

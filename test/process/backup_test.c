@@ -280,6 +280,8 @@ TEST(a_start_removes_what_is_left_of_snapshots_and_nothing_else)
     if (!server_start(&s))
         return;
     CU_ASSERT(run(&s, create) && run(&s, delete));
+    const char *const create_mine[] = {"snapshot", "create", "mine", NULL};
+    CU_ASSERT(is_refused(&s, create_mine, "that is no snapshot"));
     for (size_t i = 1; i < ARRAY_COUNT(names); i++) {
         snprintf(path, sizeof path, "%s/snapshots%s", s.data, names[i]);
         CU_ASSERT_EQUAL(access(path, F_OK) == 0, strncmp(names[i], "/mine", 5) == 0);
