@@ -237,7 +237,11 @@ MUST_CHECK int file_rename(struct reactor *r, const char *from, const char *to);
 MUST_CHECK int file_link(struct reactor *r, const char *from, const char *to);
 MUST_CHECK int file_remove(struct reactor *r, const char *path); /* Waits */
 
-/* ---- sockets: byte streams ---- */
+/* ---- sockets: byte streams ----
+ *
+ * A connection on which nothing is to be sent and whose peer has vanished without an end (its host lost its
+ * power, its link was cut) ends with -ETIMEDOUT some two minutes after the last word of it. reactor/sim asks
+ * no peer whether it is still there: such a connection ends when something is sent on it, or never. */
 
 struct address {
     char host[64]; /* an IPv4 or IPv6 address in text; a bare name is not resolved */

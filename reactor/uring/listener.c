@@ -12,6 +12,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* A peer whose host or link is gone says no end: two minutes after the last word of it a connection without
+ * unsent bytes fails with -ETIMEDOUT. (TCP_USER_TIMEOUT would do so with unsent bytes, too, but takes peers
+ * that are there and do not read for ones that are gone: those are for the owner to judge.) */
+enum { KEEPALIVE_IDLE_S = 60, KEEPALIVE_INTERVAL_S = 10, KEEPALIVE_COUNT = 6 };
+
 static const uint64_t ACCEPT_PAUSE_NS = 100 * 1000 * 1000;
 
 struct listener {
@@ -51,10 +56,22 @@ static int parse(const struct address *a, union any_address *out)
     return -EINVAL;
 }
 
-static int set_option(int fd, int level, int name)
+static int set_option(int fd, int level, int name, int value)
 {
-    int on = 1;
-    return setsockopt(fd, level, name, &on, sizeof on) ? -errno : 0;
+    return setsockopt(fd, level, name, &value, sizeof value) ? -errno : 0;
+}
+
+/* Accepted connections inherit these from the listener's. */
+static int set_stream_options(int fd)
+{
+    int rc = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    if (rc == 0)
+        rc = set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    if (rc == 0)
+        rc = set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    if (rc == 0)
+        rc = set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT);
+    return rc ? rc : set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 /* Returns: a descriptor without O_NONBLOCK, with which the ring would report -EAGAIN instead of waiting. */
@@ -63,7 +80,7 @@ static int open_stream(int family)
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int rc = set_option(fd, IPPROTO_TCP, TCP_NODELAY); /* accepted connections inherit it */
+    int rc = set_stream_options(fd);
     if (rc == 0)
         return fd;
     close(fd);
@@ -134,8 +151,8 @@ static int check_unused(const union any_address *name, socklen_t bytes)
     int fd = open_stream(name->any.sa_family);
     if (fd < 0)
         return fd;
-    int rc = set_option(fd, SOL_SOCKET,
-                        SO_REUSEADDR); /* connections of an earlier listener may still be closing */
+    /* Connections of an earlier listener may still be closing. */
+    int rc = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (rc == 0 && bind(fd, &name->any, bytes) != 0)
         rc = -errno;
     close(fd);
@@ -154,9 +171,9 @@ static int bind_and_listen(struct listener *l, const struct address *address, un
     l->fd = open_stream(name.any.sa_family);
     if (l->fd < 0)
         return l->fd;
-    rc = set_option(l->fd, SOL_SOCKET, SO_REUSEADDR);
+    rc = set_option(l->fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (rc == 0)
-        rc = set_option(l->fd, SOL_SOCKET, SO_REUSEPORT);
+        rc = set_option(l->fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (rc)
         return rc;
     socklen_t length = sizeof name;
