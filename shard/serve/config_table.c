@@ -148,7 +148,8 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .initial = "30s",
      .min = 0,
      .max = 720 * HOUR_MS,
-     .help = "Close a connection that read nothing of its answers during TIME; 0s never does"},
+     .help = "Close a connection that during TIME read nothing of its answers, or sent nothing more of a "
+             "request that it has begun to send; 0s never does"},
     {.name = "shutdown-timeout",
      .section = section_network,
      .kind = OPTION_DURATION,

@@ -362,15 +362,24 @@ static void look_for_progress(struct session *session, uint64_t now_ns)
     session->progress_ns = now_ns;
 }
 
+/* The next step is the peer's: to read its answers, or to send the rest of a request. Both have the same
+ * time: `request-timeout` is for what the server does, and a link may stand still for longer. While the
+ * connection is not read nobody knows what the peer has sent. */
+static bool peer_is_awaited(const struct session *session)
+{
+    bool is_half_asked = session->carry_bytes > 0 && session->in_flight == 0 && !session->is_paused;
+    return session->output.bytes > 0 || is_half_asked;
+}
+
 static bool session_is_stuck(const struct session *session, uint64_t now_ns)
 {
     const struct options *o = session->shard->options;
     uint64_t still_ms = (now_ns - session->progress_ns) / 1000000;
     if (session->output.bytes > 0 && sessions_are_over_budget(session->shard) && still_ms >= 1000)
         return true;
-    if (session->output.bytes > 0)
-        return o->write_timeout_ms > 0 && still_ms > o->write_timeout_ms;
-    bool is_idle = session->in_flight == 0 && !session->is_paused;
+    if (peer_is_awaited(session) && o->write_timeout_ms > 0 && still_ms > o->write_timeout_ms)
+        return true;
+    bool is_idle = session->output.bytes == 0 && session->in_flight == 0 && !session->is_paused;
     return o->idle_timeout_ms > 0 && is_idle && still_ms > o->idle_timeout_ms;
 }
 
@@ -383,9 +392,11 @@ static void close_if_stuck(struct session *session, uint64_t now_ns)
         return;
     if (session->output.bytes > 0)
         MARK(a_connection_that_does_not_read_is_closed);
+    else if (session->carry_bytes > 0)
+        MARK(a_connection_with_half_a_request_is_closed);
     else
         MARK(an_idle_connection_is_closed);
-    session->shard->counters.closed_slow += session->output.bytes > 0;
+    session->shard->counters.closed_slow += session->output.bytes > 0 || session->carry_bytes > 0;
     session_close(session);
 }
 

@@ -13,6 +13,9 @@
  * A client that asks for more than it reads is not read from until its answers have gone: frames already
  * received wait in the carry buffer. Their time runs; those whose time is over are answered TIMEOUT there.
  *
+ * Who does not read its answers, or leaves a request half sent, is closed when nothing moved for
+ * `write-timeout`.
+ *
  * An idle session holds no buffer: a partial frame is carried in a pooled buffer until it is whole,
  * answers live in pooled chunks until they are sent. */
 #ifndef SHARD_SERVE_SESSION_H

@@ -205,15 +205,26 @@ static void ask_behind_a_full_log(struct server_rig *rig)
     CU_ASSERT_EQUAL(answered, PUTS + GETS);
 }
 
-TEST(server_does_not_take_a_connection_whose_requests_wait_for_an_idle_one)
+static void wait_longer_than(uint64_t idle_timeout_ms, uint64_t write_timeout_ms)
 {
     struct server_rig rig;
     server_rig_open(&rig, 1);
-    rig.server.options.idle_timeout_ms = 200;
+    rig.server.options.idle_timeout_ms = idle_timeout_ms;
+    rig.server.options.write_timeout_ms = write_timeout_ms;
     server_rig_start(&rig);
     run_while_stuck(&rig, ask_behind_a_full_log);
     server_rig_stop(&rig);
     server_rig_close(&rig);
+}
+
+TEST(server_does_not_take_a_connection_whose_requests_wait_for_an_idle_one)
+{
+    wait_longer_than(200, 0);
+}
+
+TEST(server_does_not_take_a_connection_that_it_does_not_read_for_one_that_does_not_send_on)
+{
+    wait_longer_than(0, 200);
 }
 
 /* ---- batches ---- */
