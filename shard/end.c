@@ -83,7 +83,7 @@ void end_on_last(struct shard *s)
 static bool is_quiet(const struct shard *s)
 {
     return s->jobs.task_count == 0 && s->jobs.queue_count == 0 && s->sessions.open_count == 0 &&
-           admin_is_quiet(&s->admin) && views_are_quiet(&s->views);
+           admin_is_quiet(&s->admin) && views_are_quiet(&s->views) && moments_are_quiet(&s->moments);
 }
 
 static bool has_parted(const struct shard *s)

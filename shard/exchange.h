@@ -35,7 +35,9 @@ enum exchange_message {
     MESSAGE_VIEW_DONE,
     MESSAGE_VIEW_END,  /* word: the view */
     MESSAGE_VIEW_USED, /* word: the view */
-    MESSAGE_ADMIN,     /* payload: struct admin_part, to be done and sent back as MESSAGE_ADMIN_DONE */
+    MESSAGE_MOMENT,    /* payload: struct moment_order, to be sent back as MESSAGE_MOMENT_DONE */
+    MESSAGE_MOMENT_DONE,
+    MESSAGE_ADMIN, /* payload: struct admin_part, to be done and sent back as MESSAGE_ADMIN_DONE */
     MESSAGE_ADMIN_DONE,
 };
 

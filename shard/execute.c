@@ -149,6 +149,8 @@ static int fill_record(struct shard *s, const struct request *q, struct record *
         out->flags |= RECORD_EXPIRING;
         out->expiry_ms = now_ms + q->extensions.expiry_ms;
     }
+    if (__builtin_expect(!moments_are_quiet(&s->moments), 0))
+        moments_pass(s);
     out->version = hlc_stamp(&s->clock, now_ms);
     return 0;
 }

@@ -118,6 +118,12 @@ static void on_message(void *context, const struct message *m)
     case MESSAGE_VIEW_USED:
         views_touch(s, m->word);
         return;
+    case MESSAGE_MOMENT:
+        moments_take_order(s, m->payload);
+        return;
+    case MESSAGE_MOMENT_DONE:
+        moments_order_done(s, m->payload);
+        return;
     case MESSAGE_ADMIN:
         admin_run_part(s, m->payload);
         return;
@@ -374,6 +380,7 @@ static int init(struct shard *s, struct reactor *r, const struct options *o)
     s->request_timeout_ns = o->request_timeout_ms * 1000000;
     jobs_init(s);
     deadlines_init(&s->deadlines);
+    moments_init(&s->moments);
     int rc = session_table_init(s);
     if (rc == 0)
         rc = exchange_init(s);

@@ -23,6 +23,7 @@
 #include "shard/hlc.h"
 #include "shard/jobs.h"
 #include "shard/memory.h"
+#include "shard/moment.h"
 #include "shard/request.h"
 #include "shard/serve/info.h"
 #include "shard/serve/log.h"
@@ -79,6 +80,7 @@ struct shard {
     struct batch_table batches;
     struct exchange exchange;
     struct gather_table gathers;
+    struct moments moments;
     struct views views;
     struct jobs jobs;
     struct admin admin;

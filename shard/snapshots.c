@@ -4,9 +4,9 @@
  *   DIR/snapshots/NAME/CATALOGUE                  makes it whole: written last, removed first
  *
  * The moment: BEGIN makes every core hold what it has, and tells how far its clock is. The version clock of
- * the moment is above them all, and above the time of day; when that time has passed, every core writes what
- * is durable by then. So who waited for a write before he asked for another finds both, or the first alone.
- * */
+ * the moment is above them all, and above the time of day; when all cores stamp above it (moment.h), every
+ * core writes what is durable by then. So who waited for a write before he asked for another finds both, or
+ * the first alone. */
 #include "shard/admin.h"
 #include "shard/shard.h"
 
@@ -14,8 +14,6 @@
 #include <stdio.h>
 
 enum {
-    MOMENT_LOOK_NS = 500000,
-    MOMENT_LOOKS_MAX = 2000, /* then the time of day goes backwards, and clocks alone tell */
     BEGIN_TRIES = 100,
     BEGIN_PAUSE_NS = 10000000,
     NAME_BYTES_MAX = 64,
@@ -86,19 +84,13 @@ static int begin_all(struct admin_job *job, const char *directory)
     return rc;
 }
 
-/* Waits: until new versions of every core are above it. */
-static uint64_t choose_moment(struct shard *s)
+/* The highest version of all cores, when each began. */
+static uint64_t highest_clock(const struct shard *s)
 {
-    uint64_t clock = reactor_wall_ms(s->reactor) << HLC_COUNTER_BITS | UINT16_MAX;
+    uint64_t highest = 0;
     for (unsigned core = 0; core < s->core_count; core++)
-        if (s->admin.parts[core].clock > clock)
-            clock = s->admin.parts[core].clock | UINT16_MAX;
-    for (unsigned i = 0; i < MOMENT_LOOKS_MAX && !s->admin.is_stopping; i++) {
-        if (reactor_wall_ms(s->reactor) > clock >> HLC_COUNTER_BITS)
-            break;
-        task_sleep(s->reactor, MOMENT_LOOK_NS);
-    }
-    return clock;
+        highest = s->admin.parts[core].clock > highest ? s->admin.parts[core].clock : highest;
+    return highest;
 }
 
 static int gather_lines(struct admin_job *job, struct catalogue_text *all)
@@ -144,10 +136,11 @@ int snapshots_make(struct admin_job *job, const char *directory, uint64_t *clock
     int rc = begin_all(job, directory);
     if (rc)
         return rc;
-    *clock = choose_moment(s);
+    rc = moment_choose(s, highest_clock(s), &s->admin.is_stopping, clock);
     for (unsigned core = 0; core < s->core_count; core++)
         s->admin.parts[core].moment = *clock;
-    rc = make_directory(s, parent);
+    if (rc == 0)
+        rc = make_directory(s, parent);
     if (rc == 0)
         rc = make_directory(s, directory);
     if (rc == 0)

@@ -4,12 +4,6 @@
 #include "reactor/base/mark.h"
 #include "shard/shard.h"
 
-enum {
-    MOMENT_LOOK_NS = 500000,
-    MOMENT_LOOKS_MAX = 2000, /* then the time of day went back too far */
-    MOMENT_LEAD_MS = 2,      /* turns that began before may still stamp with their time */
-};
-
 enum view_step { VIEW_OPEN, VIEW_FIX };
 
 struct beginning {
@@ -26,7 +20,8 @@ struct view_order {
     unsigned from; /* the core that asks */
     int result;
     uint64_t id;
-    uint64_t clock; /* OPEN: its highest, an answer; FIX: the moment */
+    uint64_t clock;  /* OPEN: its highest, an answer; FIX: the moment */
+    uint64_t now_ms; /* FIX: the time of day then, which may be behind the clock */
 };
 
 /* ---- this core's ---- */
@@ -209,7 +204,7 @@ static void fix_task(struct reactor *r, void *context)
     struct view *v = views_acquire(s, order->id);
     int rc = v ? 0 : TORC_E_VIEW_ENDED;
     if (rc == 0) {
-        rc = engine_view_fix(v->view, order->clock, order->clock >> HLC_COUNTER_BITS, &s->views.is_stopping);
+        rc = engine_view_fix(v->view, order->clock, order->now_ms, &s->views.is_stopping);
         views_release(s, v);
     }
     if (rc == TORC_E_CANCELLED)
@@ -257,6 +252,7 @@ static int ask_all(struct shard *s, struct beginning *b, enum view_step step, ui
         struct view_order *order = &b->orders[core];
         order->step = step;
         order->clock = clock;
+        order->now_ms = reactor_wall_ms(s->reactor);
         if (core == s->core)
             continue;
         exchange_send(s, core, &(struct message){.kind = MESSAGE_VIEW, .payload = order});
@@ -269,19 +265,13 @@ static int ask_all(struct shard *s, struct beginning *b, enum view_step step, ui
     return result;
 }
 
-/* Waits: until what is stamped from now on, on any core, is above it. */
-static int choose_moment(struct shard *s, const struct beginning *b, uint64_t *clock)
+/* The highest clock of all cores, when each opened the view. */
+static uint64_t highest_clock(const struct shard *s, const struct beginning *b)
 {
-    uint64_t highest = reactor_wall_ms(s->reactor) << HLC_COUNTER_BITS;
+    uint64_t highest = 0;
     for (unsigned core = 0; core < s->core_count; core++)
         highest = b->orders[core].clock > highest ? b->orders[core].clock : highest;
-    *clock = ((highest >> HLC_COUNTER_BITS) + MOMENT_LEAD_MS) << HLC_COUNTER_BITS | UINT16_MAX;
-    for (unsigned i = 0; i < MOMENT_LOOKS_MAX && !s->views.is_stopping; i++) {
-        if (reactor_wall_ms(s->reactor) > (*clock >> HLC_COUNTER_BITS) + MOMENT_LEAD_MS)
-            return 0;
-        task_sleep(s->reactor, MOMENT_LOOK_NS);
-    }
-    return s->views.is_stopping ? TORC_E_SHUTTING_DOWN : TORC_E_OVERLOADED;
+    return highest;
 }
 
 static int begin(struct shard *s, struct beginning *b)
@@ -289,7 +279,7 @@ static int begin(struct shard *s, struct beginning *b)
     uint64_t clock = 0;
     int rc = ask_all(s, b, VIEW_OPEN, 0);
     if (rc == 0)
-        rc = choose_moment(s, b, &clock);
+        rc = moment_choose(s, highest_clock(s, b), &s->views.is_stopping, &clock);
     return rc ? rc : ask_all(s, b, VIEW_FIX, clock);
 }
 

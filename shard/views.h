@@ -2,7 +2,7 @@
  *
  *   the core of the connection         every core, its own too
  *        OPEN  ------------------------> holds what it has, keeps what is overwritten; tells its clock
- *        S = above all of them and the time of day; waits until the time of day is past S
+ *        S = above all of them and the time of day; waits until all cores stamp above S (moment.h)
  *        FIX S ------------------------> waits until what was put before is applied; stamps above S from now
  *        a page without entries, whose cursor names the view
  *

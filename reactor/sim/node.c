@@ -61,6 +61,11 @@ void node_draw_wall_faults(struct sim_node *n)
     }
 }
 
+void sim_node_move_wall(struct sim_node *n, int64_t by_ns)
+{
+    n->wall_offset_ns += by_ns;
+}
+
 /* What it has drifted so far stays; from now on it drifts as drawn. */
 static void draw_drift(struct sim_node *n)
 {

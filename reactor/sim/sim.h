@@ -161,6 +161,9 @@ enum sim_end {
 void sim_node_kill(struct sim_node *n, enum sim_end how);
 void sim_node_ask_to_stop(struct sim_node *n); /* as SIGTERM */
 
+/* Its wall clock is set, forward or back, by somebody who saw that it was wrong. */
+void sim_node_move_wall(struct sim_node *n, int64_t by_ns);
+
 /* The reactor of a core, to look at; null when the node is down. */
 struct reactor *sim_node_core(struct sim_node *n, unsigned core);
 struct sim_world *sim_node_world(const struct sim_node *n);

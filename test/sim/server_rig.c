@@ -137,13 +137,13 @@ void server_rig_run(struct server_rig *rig, void (*body)(struct server_rig *rig)
 unsigned rig_ask(struct server_rig *rig, const struct rig_request *q)
 {
     uint8_t extensions[FRAME_EXTENSION_BYTES_MAX];
-    struct frame_extensions e = {.deadline_ms = q->deadline_ms, .limit = q->limit};
+    struct frame_extensions e = {.expiry_ms = q->expiry_ms, .deadline_ms = q->deadline_ms, .limit = q->limit};
     unsigned place = rig->asked++;
     ASSERT(place < RIG_ANSWERS_MAX);
     rig->answers[place] = (struct rig_answer){.code = 1, .asked_ns = reactor_now_ns(rig->reactor)};
     struct frame_parts parts = {.op = q->op, .flags = q->flags, .request_id = place + 1, .value = q->value};
     parts.key = slice_of_string(q->key ? q->key : "");
-    if (q->deadline_ms || q->limit)
+    if (q->expiry_ms || q->deadline_ms || q->limit)
         parts.extensions = slice_of(extensions, frame_extensions_encode(extensions, &e));
     parts.record_checksum = q->op == FRAME_BATCH ? 0 : checksum_record(parts.key, parts.value);
     client_send(&rig->client, &parts);

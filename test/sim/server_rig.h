@@ -58,6 +58,7 @@ struct rig_request {
     uint8_t flags;
     const char *key;
     struct slice value;
+    uint64_t expiry_ms;
     uint32_t deadline_ms;
     uint32_t limit;
 };
