@@ -464,6 +464,8 @@ static void record_is_durable(struct wal *wal, struct wal_buffer *b)
     wal->durable_sequence = b->header.sequence;
     wal->durable_checksum = b->header.checksum;
     wal->watermark_durable = b->header.watermark;
+    if (wal->end.segment != b->header.segment_id)
+        wal_note_end(wal);
     wal->end = (struct wal_end){
         .segment = b->header.segment_id, /* the file may be closed: a later write was over before this one */
         .offset = (uint64_t)b->header.block * WAL_BLOCK_BYTES + wal_record_bytes(b->payload_bytes),

@@ -56,6 +56,7 @@ struct wal_segment_info {
     uint64_t id;
     uint64_t bytes;          /* 0: not to be used again */
     uint64_t first_sequence; /* 0: never used, or unreadable */
+    uint64_t end_bytes;      /* behind the last record that counts; 0: not known, or it is the last file */
 };
 
 struct wal_recovery {

@@ -166,8 +166,7 @@ static bool next_extent(const struct wal *wal, struct wal_extent *out)
         const struct wal_segment_info *info = &wal->infos[i];
         if (info->id <= wal->archived_id)
             continue;
-        *out =
-            (struct wal_extent){.id = info->id, .bytes = info->id == wal->end.segment ? wal->end.offset : 0};
+        *out = wal_extent_of(wal, info);
         if (info->id == wal->end.segment && is_end_open(wal))
             return false;
         return info->id <= wal->end.segment && !wal_segment_is_open(wal, info->id);

@@ -81,6 +81,19 @@ struct wal_end wal_end(const struct wal *wal)
     return wal->end;
 }
 
+void wal_note_end(struct wal *wal)
+{
+    uint32_t at = count_below(wal, wal->end.segment);
+    if (at < wal->info_count && wal->infos[at].id == wal->end.segment)
+        wal->infos[at].end_bytes = wal->end.offset;
+}
+
+struct wal_extent wal_extent_of(const struct wal *wal, const struct wal_segment_info *info)
+{
+    uint64_t bytes = info->id == wal->end.segment ? wal->end.offset : info->end_bytes;
+    return (struct wal_extent){.id = info->id, .bytes = bytes};
+}
+
 int wal_extents(const struct wal *wal, uint64_t segment, struct wal_extent **out, uint32_t *count)
 {
     *count = 0;
@@ -90,10 +103,7 @@ int wal_extents(const struct wal *wal, uint64_t segment, struct wal_extent **out
     for (uint32_t i = 0; i < wal->info_count; i++) {
         const struct wal_segment_info *info = &wal->infos[i];
         if (info->id >= segment && info->id <= wal->end.segment && info->first_sequence != 0)
-            (*out)[(*count)++] = (struct wal_extent){
-                .id = info->id,
-                .bytes = info->id == wal->end.segment ? wal->end.offset : 0,
-            };
+            (*out)[(*count)++] = wal_extent_of(wal, info);
     }
     return 0;
 }

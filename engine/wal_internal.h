@@ -141,7 +141,10 @@ bool wal_segment_is_open(const struct wal *wal, uint64_t id);
 void wal_archive_run(struct reactor *r, void *argument); /* a task_fn; ends when is_archive_stopping */
 void wal_archive_wake(struct wal *wal);
 
-/* wal_extents.c: ids below are neither needed nor held. */
+/* wal_extents.c: what is acknowledged goes on in another file: no more of the last one will count. */
+void wal_note_end(struct wal *wal);
+struct wal_extent wal_extent_of(const struct wal *wal, const struct wal_segment_info *info);
+/* Ids below are neither needed nor held. */
 uint64_t wal_droppable_below(const struct wal *wal);
 
 /* wal_delivery.c: gives back a record that is in no list any more. */

@@ -532,6 +532,24 @@ static void damage_entry(const struct place *place)
     close(fd);
 }
 
+/* What failed may be there all the same, and the file that says that it does not count comes later. */
+TEST_IN_REACTOR(wal_gives_out_no_more_of_a_file_than_was_acknowledged_once_it_went_on_elsewhere)
+{
+    uint64_t last;
+    struct rig *rig = begin_with_a_failed_write(r, &last);
+    struct place place = rig_place_of(rig, last);
+    rig_put_singly(rig, 4, 2);
+    struct wal_extent *extents;
+    uint32_t count;
+    CU_ASSERT_EQUAL_FATAL(wal_extents(rig->wal, 0, &extents, &count), 0);
+    CU_ASSERT_FATAL(count == 2);
+    CU_ASSERT_EQUAL(extents[0].bytes, place.offset + WAL_BLOCK_BYTES);
+    CU_ASSERT(extents[1].bytes == wal_end(rig->wal).offset && extents[1].bytes > 0);
+    reactor_free(r, extents);
+    rig_close(rig);
+    rig_free(rig);
+}
+
 /* The copy has the entry of the last one, which is damaged: were it saved, it would come back. */
 TEST_IN_REACTOR(wal_saves_nothing_of_a_failed_write_once_it_went_on_elsewhere)
 {
