@@ -560,6 +560,7 @@ static void look(struct timer *t)
     struct engine *e = CONTAINER_OF(t, struct engine, look_timer);
     e->is_idle = e->pace.ingested - e->looked_ingested < e->options.memtable_bytes / IDLE_SHARE;
     e->looked_ingested = e->pace.ingested;
+    engine_wake_burial(e);    /* there was no task for it */
     engine_freeze_if_full(e); /* a log without room takes nothing that would ask for it */
     if (e->is_idle && e->tables->count > 0)
         engine_wake_compaction(e);

@@ -233,5 +233,5 @@ void engine_wake_burial(struct engine *e)
 {
     if (e->is_burying || list_is_empty(&e->graveyard))
         return;
-    e->is_burying = task_spawn(e->reactor, bury, e) == 0; /* else after the next change of tables */
+    e->is_burying = task_spawn(e->reactor, bury, e) == 0; /* else with the next look */
 }

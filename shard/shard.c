@@ -161,6 +161,16 @@ bool shard_is_congested(const struct shard *s)
            batches_are_over_budget(s) || s->memory.is_short;
 }
 
+static void on_second(struct timer *t);
+
+/* There was no memory for its timer, or it runs. */
+static void keep_second(struct shard *s)
+{
+    if (__builtin_expect(s->second.heap_index == 0, 0) &&
+        timer_start(s->reactor, &s->second, 0, on_second) == 0)
+        MARK(the_sweep_of_each_second_goes_on);
+}
+
 static void on_turn(void *context)
 {
     struct shard *s = context;
@@ -174,6 +184,7 @@ static void on_turn(void *context)
     exchange_flush(s);
     sessions_flush(s);
     deadlines_turn(s);
+    keep_second(s);
     end_watch_drain(s);
 }
 
@@ -191,7 +202,7 @@ static void on_second(struct timer *t)
     uint64_t delay_ns = has_more || now_ns >= s->second_ns ? 0 : s->second_ns - now_ns;
     int rc = timer_start(s->reactor, t, delay_ns, on_second);
     if (rc)
-        log_write(&s->log, LOG_LEVEL_ERROR, "timer", "no memory; stuck connections are not closed",
+        log_write(&s->log, LOG_LEVEL_WARN, "timer", "no memory; stuck connections are closed later",
                   log_error(rc));
 }
 

@@ -1,4 +1,5 @@
 /* server_test.c - what histories of servers have found, as scripts. */
+#include "reactor/core.h"
 #include "test/sim/server_rig.h"
 
 #include <stdio.h>
@@ -72,6 +73,38 @@ TEST(a_write_that_waited_for_another_has_the_higher_version_on_any_core)
     server_rig_run(&rig, put_in_turn);
     server_rig_set_fault(&rig, SIM_WALL_JUMP, 0);
     server_rig_run(&rig, look_at_versions);
+    server_rig_stop(&rig);
+    server_rig_close(&rig);
+}
+
+enum { TIMERS = 100 };
+
+static void do_nothing(struct timer *t)
+{
+    (void)t;
+}
+
+/* The timer of each second finds no room in the heap of timers, and no memory for more of it. */
+TEST(server_goes_on_with_what_it_does_each_second_after_there_was_no_memory_for_its_timer)
+{
+    static struct timer timers[TIMERS];
+    struct server_rig rig;
+    server_rig_open(&rig, 1);
+    server_rig_start(&rig);
+    server_rig_sleep(&rig, 100000000);
+    struct reactor *r = sim_node_core(rig.server.node, 0);
+    struct reactor_core *c = core_of(r);
+    uint32_t before = c->timer_count, capacity = c->timer_capacity, taken = 0;
+    for (; c->timer_count + c->task_count_max < capacity; taken++)
+        CU_ASSERT_EQUAL_FATAL(timer_start(r, &timers[taken], UINT64_C(3600) * 1000000000, do_nothing), 0);
+    c->timer_capacity--; /* of the room of the timer that fires */
+    c->heap.fails_in = 1;
+    server_rig_sleep(&rig, 2000000000);
+    CU_ASSERT_EQUAL(c->heap.fails_in, 0);
+    c->timer_capacity = capacity;
+    for (uint32_t i = 0; i < taken; i++)
+        timer_stop(r, &timers[i]);
+    CU_ASSERT_EQUAL(c->timer_count, before);
     server_rig_stop(&rig);
     server_rig_close(&rig);
 }
