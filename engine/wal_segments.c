@@ -422,10 +422,13 @@ static void work_through(struct wal *wal)
         retry_later(wal);
 }
 
-static void close_segment(struct wal *wal, struct wal_segment *s)
+/* Waits: nobody finds it meanwhile, the archive least of all. */
+static void close_segment(struct wal *wal, struct wal_segment **place)
 {
+    struct wal_segment *s = *place;
     if (!s)
         return;
+    *place = NULL;
     ASSERT(s->in_flight == 0);
     file_close(wal->reactor, s->file);
     reactor_free(wal->reactor, s);
@@ -441,9 +444,7 @@ void wal_segments_run(struct reactor *r, void *argument)
     }
     close_retired(wal);
     drop_truncated(wal);
-    close_segment(wal, wal->current);
-    close_segment(wal, wal->next);
-    wal->current = NULL;
-    wal->next = NULL;
+    close_segment(wal, &wal->current);
+    close_segment(wal, &wal->next);
     event_set(r, &wal->ended, 0);
 }
