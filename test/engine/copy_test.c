@@ -55,10 +55,7 @@ static bool has_parts(struct reactor *r, const char *path, const struct part *pa
 
 static bool is_there(struct reactor *r, const char *path)
 {
-    struct file *f = NULL;
-    int rc = file_open(r, path, FILE_READ, &f);
-    file_close(r, f);
-    return rc == 0;
+    return file_probe(r, path) == 0;
 }
 
 /* ---- copies ---- */

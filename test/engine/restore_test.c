@@ -171,20 +171,26 @@ TEST_IN_REACTOR(a_shard_is_restored_as_it_was_at_any_moment_of_the_archive)
     engine_rig_free(rig);
 }
 
+/* After a start, and written to since. Closed. *last is freed by the caller. */
+static struct engine_rig *begin_copied_when_idle(struct reactor *r, struct place *p, uint32_t **last)
+{
+    struct engine_rig *rig = begin_archived(r, p, 100);
+    engine_rig_reopen(rig);
+    take_snapshot(rig, p);
+    write_some(rig, 100);
+    *last = remember(rig);
+    engine_rig_close(rig);
+    return rig;
+}
+
 TEST_IN_REACTOR(an_idle_shard_is_copied_after_a_start_and_the_archive_goes_on_from_there)
 {
     struct place p;
-    struct engine_rig *rig = begin_archived(r, &p, 100);
-    engine_rig_reopen(rig);
-    take_snapshot(rig, &p);
-    write_some(rig, 100);
-    uint32_t *last = remember(rig);
-    engine_rig_close(rig);
+    uint32_t *last;
+    struct engine_rig *rig = begin_copied_when_idle(r, &p, &last);
     char file[400];
-    struct file *f = NULL;
     snprintf(file, sizeof file, "%s/wal-%016llx.log", p.history, (unsigned long long)p.facts.end_segment);
-    CU_ASSERT_EQUAL(file_open(r, file, FILE_READ, &f), 0); /* what connects the two */
-    file_close(r, f);
+    CU_ASSERT_EQUAL(file_probe(r, file), 0); /* what connects the two */
     struct engine_restore restored = {.archive = p.history, .clock_max = UINT64_MAX};
     CU_ASSERT_EQUAL(restore(r, rig, &p, &restored), 0);
     check(r, rig, &p, last);
@@ -217,12 +223,8 @@ TEST_IN_REACTOR(a_restore_does_not_look_into_the_archive_of_before_the_backup)
 {
     char path[400];
     struct place p;
-    struct engine_rig *rig = begin_archived(r, &p, 100);
-    engine_rig_reopen(rig);
-    take_snapshot(rig, &p);
-    write_some(rig, 100);
-    uint32_t *last = remember(rig);
-    engine_rig_close(rig);
+    uint32_t *last;
+    struct engine_rig *rig = begin_copied_when_idle(r, &p, &last);
     CU_ASSERT_FATAL(p.facts.end_segment > 0);
     snprintf(path, sizeof path, "%s/wal-%016llx.log", p.history, 0ull);
     int rc = file_remove(r, path);

@@ -65,20 +65,6 @@ static struct slice large_put(void)
     return slice_of(frame, frame_encode(frame, &put));
 }
 
-static uint64_t number_of(struct server_rig *rig, const char *section, const char *name)
-{
-    struct rig_request q = {.op = FRAME_INFO, .key = section};
-    unsigned place = rig_ask(rig, &q);
-    rig_await(rig);
-    const struct rig_answer *a = &rig->answers[place];
-    char text[RIG_VALUE_BYTES_MAX + 1] = "", wanted[64];
-    memcpy(text, a->value, a->value_bytes);
-    snprintf(wanted, sizeof wanted, "\"%s\":", name);
-    const char *at = strstr(text, wanted);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
-    return strtoull(at + strlen(wanted), NULL, 10);
-}
-
 static unsigned count_ended(const struct sender senders[SENDERS])
 {
     unsigned count = 0;
@@ -118,13 +104,13 @@ static void send_halves(struct server_rig *rig)
     client_send_bytes(&silent.client, slice_of(put.data, 10));
 
     task_sleep(rig->reactor, (TIMEOUT_S - 2) * SECOND_NS);
-    CU_ASSERT(number_of(rig, "memory", "carry_bytes") > SENDERS * VALUE_BYTES);
-    CU_ASSERT(number_of(rig, "server", "connections_handed_over") > 0);
+    CU_ASSERT(rig_info_number(rig, "memory", "carry_bytes") > SENDERS * VALUE_BYTES);
+    CU_ASSERT(rig_info_number(rig, "server", "connections_handed_over") > 0);
     CU_ASSERT(count_ended(senders) == 0 && !silent.has_ended);
 
     task_sleep(rig->reactor, 5 * SECOND_NS);
-    CU_ASSERT_EQUAL(number_of(rig, "memory", "carry_bytes"), 0);
-    CU_ASSERT_EQUAL(number_of(rig, "server", "connections_closed_stuck"), SENDERS + 1);
+    CU_ASSERT_EQUAL(rig_info_number(rig, "memory", "carry_bytes"), 0);
+    CU_ASSERT_EQUAL(rig_info_number(rig, "server", "connections_closed_stuck"), SENDERS + 1);
     CU_ASSERT(count_ended(senders) == SENDERS && silent.has_ended);
     for (unsigned i = 0; i < SENDERS; i++)
         leave(&senders[i]);
@@ -152,7 +138,7 @@ static void send_slowly(struct server_rig *rig)
     CU_ASSERT(sender.answers == 1 && !sender.has_failed);
     task_sleep(rig->reactor, 3 * TIMEOUT_S * SECOND_NS); /* with nothing begun it may be silent */
     CU_ASSERT_FALSE(sender.has_ended);
-    CU_ASSERT_EQUAL(number_of(rig, "server", "connections_closed_stuck"), 0);
+    CU_ASSERT_EQUAL(rig_info_number(rig, "server", "connections_closed_stuck"), 0);
     leave(&sender);
 }
 

@@ -81,26 +81,10 @@ static void ask_all(struct client *c, unsigned from, unsigned step)
     }
 }
 
-/* The number behind a name in the JSON of INFO. */
-static uint64_t number_of(const struct rig_answer *a, const char *name)
-{
-    char text[RIG_VALUE_BYTES_MAX + 1], wanted[64];
-    CU_ASSERT_FATAL(a->value_bytes < sizeof a->value);
-    memcpy(text, a->value, a->value_bytes);
-    text[a->value_bytes] = '\0';
-    snprintf(wanted, sizeof wanted, "\"%s\":", name);
-    const char *at = strstr(text, wanted);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
-    return strtoull(at + strlen(wanted), NULL, 10);
-}
-
 static void check_memory(struct server_rig *rig)
 {
-    struct rig_request q = {.op = FRAME_INFO, .key = "memory"};
-    unsigned place = rig_ask(rig, &q);
-    rig_await(rig);
-    const struct rig_answer *a = &rig->answers[place];
-    uint64_t max = number_of(a, "heap_bytes_max"), highest = number_of(a, "heap_bytes_highest");
+    uint64_t max = rig_info_number(rig, "memory", "heap_bytes_max");
+    uint64_t highest = rig_info_number(rig, "memory", "heap_bytes_highest");
     CU_ASSERT(highest <= max && highest > max / 4);
     CU_ASSERT(max < rig->server.options.cores * SERVER_MEMORY_BYTES);
 }

@@ -1,6 +1,5 @@
 /* memory_wait_test.c - a server of little memory whose disk is stuck: what waits for it, or for another core
  * that waits for it, is bounded. */
-#include "reactor/base/crc16.h"
 #include "test/sim/server_rig.h"
 
 #include <stdio.h>
@@ -60,10 +59,7 @@ static void key_of(const struct server_rig *rig, unsigned core, unsigned n, char
 {
     for (unsigned i = 0, found = 0;; i++) {
         snprintf(key, 64, "key-%u", i);
-        uint16_t slot = crc16(key, strlen(key)) % 16384;
-        if (frame_core_of_slot(slot, rig->server.options.vnode_bits, (uint16_t)rig->server.options.cores) ==
-                core &&
-            found++ == n)
+        if (rig_core_of(rig, key) == core && found++ == n)
             return;
     }
 }
@@ -140,20 +136,6 @@ static void leave(struct crowd *crowd)
     free(crowd);
 }
 
-static uint64_t number_of(struct server_rig *rig, const char *name)
-{
-    struct rig_request q = {.op = FRAME_INFO, .key = "memory"};
-    unsigned place = rig_ask(rig, &q);
-    rig_await(rig);
-    const struct rig_answer *a = &rig->answers[place];
-    char text[RIG_VALUE_BYTES_MAX + 1] = "", wanted[64];
-    memcpy(text, a->value, a->value_bytes);
-    snprintf(wanted, sizeof wanted, "\"%s\":", name);
-    const char *at = strstr(text, wanted);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
-    return strtoull(at + strlen(wanted), NULL, 10);
-}
-
 /* With values on its disk, and down. */
 static void open_with_little_memory(struct server_rig *rig, unsigned cores)
 {
@@ -183,9 +165,10 @@ static void try_crowd(unsigned cores, void (*body)(struct server_rig *rig))
 static void ask_for_pages(struct server_rig *rig)
 {
     struct crowd *crowd = come(rig);
-    uint64_t before = number_of(rig, "heap_bytes_highest");
+    uint64_t before = rig_info_number(rig, "memory", "heap_bytes_highest");
     ask(rig, crowd, FRAME_SCAN);
-    uint64_t highest = number_of(rig, "heap_bytes_highest"), max = number_of(rig, "heap_bytes_max");
+    uint64_t highest = rig_info_number(rig, "memory", "heap_bytes_highest"),
+             max = rig_info_number(rig, "memory", "heap_bytes_max");
     CU_ASSERT(crowd->refused > 0 && before < max / 2);
     CU_ASSERT(highest <= max);
     leave(crowd);
@@ -239,7 +222,7 @@ static void ask_in_batches(struct server_rig *rig)
         client_send(&crowd->clients[i % CLIENTS], &batch);
     }
     task_sleep(rig->reactor, 90 * SECOND_NS);
-    CU_ASSERT(number_of(rig, "times_short") > 0);
+    CU_ASSERT(rig_info_number(rig, "memory", "times_short") > 0);
     CU_ASSERT_EQUAL(crowd->done, CLIENTS * BATCHES_EACH * 3); /* each with two parts */
     leave(crowd);
 }

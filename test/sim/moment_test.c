@@ -1,5 +1,4 @@
 /* moment_test.c - one moment of all cores whose clocks are ahead: the time of day was wrong once. */
-#include "reactor/base/crc16.h"
 #include "reactor/base/endian.h"
 #include "test/sim/server_rig.h"
 
@@ -13,18 +12,13 @@ static const int64_t DAY_NS = INT64_C(86400) * 1000000000;
 static const uint64_t HOUR_MS = 3600 * 1000;
 static const uint64_t SECOND_NS = 1000000000ull;
 
-static bool is_of_core(const char *key, const struct server_rig *rig, unsigned core)
-{
-    return frame_core_of_slot(crc16(key, strlen(key)) % 16384, rig->server.options.vnode_bits, CORES) == core;
-}
-
 /* The n-th key, of each core in turn. */
 static void key_of(const struct server_rig *rig, unsigned n, char key[TEXT_BYTES])
 {
     unsigned i = 0;
     do
         snprintf(key, TEXT_BYTES, "%u-%u", n, i++);
-    while (!is_of_core(key, rig, n % CORES));
+    while (rig_core_of(rig, key) != n % CORES);
 }
 
 static void put_range(struct server_rig *rig, unsigned first, unsigned end, uint64_t expiry_ms)
@@ -67,7 +61,7 @@ static struct found scan(struct server_rig *rig)
 {
     uint8_t cursor[FRAME_CURSOR_BYTES_MAX];
     struct found f = {.count = 0};
-    struct slice at = slice_of(cursor, 0), entries;
+    struct slice at = {.bytes = 0}, entries;
     do {
         struct rig_request q = {.op = FRAME_SCAN, .flags = FRAME_SNAPSHOT, .value = at};
         unsigned place = rig_ask(rig, &q);

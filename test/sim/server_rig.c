@@ -1,7 +1,11 @@
 /* server_rig.c - one server and one client in a world; see server_rig.h. */
 #include "test/sim/server_rig.h"
 
+#include "reactor/base/crc16.h"
+
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { HELLO_ID = UINT32_MAX, WAITS_S_MAX = 400 };
 
@@ -164,4 +168,26 @@ int rig_ask_now(struct server_rig *rig, const struct rig_request *q)
     unsigned place = rig_ask(rig, q);
     rig_await(rig);
     return rig->answers[place].code;
+}
+
+uint64_t rig_info_number(struct server_rig *rig, const char *section, const char *name)
+{
+    struct rig_request q = {.op = FRAME_INFO, .key = section};
+    char text[RIG_VALUE_BYTES_MAX + 1], wanted[64];
+    unsigned place = rig_ask(rig, &q);
+    rig_await(rig);
+    const struct rig_answer *a = &rig->answers[place];
+    CU_ASSERT_FATAL(a->value_bytes < sizeof text);
+    memcpy(text, a->value, a->value_bytes);
+    text[a->value_bytes] = '\0';
+    snprintf(wanted, sizeof wanted, "\"%s\":", name);
+    const char *at = strstr(text, wanted);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    return strtoull(at + strlen(wanted), NULL, 10);
+}
+
+unsigned rig_core_of(const struct server_rig *rig, const char *key)
+{
+    const struct options *o = &rig->server.options;
+    return frame_core_of_slot(crc16(key, strlen(key)) % 16384, o->vnode_bits, (uint16_t)o->cores);
 }

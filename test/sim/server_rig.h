@@ -65,5 +65,8 @@ struct rig_request {
 unsigned rig_ask(struct server_rig *rig, const struct rig_request *q);
 void rig_await(struct server_rig *rig); /* Waits: until all are answered or the connection has ended */
 int rig_ask_now(struct server_rig *rig, const struct rig_request *q); /* Waits. Returns: the code */
+/* Waits. The number of that name in a section of INFO. */
+uint64_t rig_info_number(struct server_rig *rig, const char *section, const char *name);
+unsigned rig_core_of(const struct server_rig *rig, const char *key);
 
 #endif

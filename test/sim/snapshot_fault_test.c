@@ -295,24 +295,30 @@ static void snapshots_of_zeros(struct reactor *r, struct rig *rig)
     end(s);
 }
 
-static void run_and_stop(struct rig *rig, void (*body)(struct reactor *r, struct rig *rig))
+/* A world of its own. */
+static void run(struct subject *s, uint64_t seed, void (*body)(struct reactor *r, struct rig *rig))
 {
-    rig_run_and_stop(rig, body);
-    struct sim_leaks leaks = sim_node_leaks(rig->node);
+    struct rig rig;
+    rig_open(&rig, seed);
+    rig.context = s;
+    rig_run_and_stop(&rig, body);
+    struct sim_leaks leaks = sim_node_leaks(rig.node);
     CU_ASSERT(leaks.files == 0 && leaks.tasks == 0 && leaks.heap_bytes == 0);
-    rig_close(rig);
+    rig_close(&rig);
 }
 
 TEST(a_snapshot_on_a_disk_that_fails_is_whole_or_says_that_it_is_not)
 {
     struct subject s = {.r = NULL};
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        struct rig rig;
-        rig_open(&rig, seed);
-        rig.context = &s;
-        run_and_stop(&rig, snapshots_with_faults);
-    }
+    for (uint64_t seed = 1; seed <= SEEDS; seed++)
+        run(&s, seed, snapshots_with_faults);
     CU_ASSERT(s.whole > SEEDS && s.refused > SEEDS);
+}
+
+TEST(a_snapshot_of_a_log_that_ends_in_zeros_has_them)
+{
+    struct subject s = {.has_long_values = true};
+    run(&s, 1, snapshots_of_zeros);
 }
 
 static void snapshots_without_memory(struct reactor *r, struct rig *rig)
@@ -323,22 +329,10 @@ static void snapshots_without_memory(struct reactor *r, struct rig *rig)
     end(s);
 }
 
-TEST(a_snapshot_of_a_log_that_ends_in_zeros_has_them)
-{
-    struct subject s = {.has_long_values = true};
-    struct rig rig;
-    rig_open(&rig, 1);
-    rig.context = &s;
-    run_and_stop(&rig, snapshots_of_zeros);
-}
-
 TEST(a_snapshot_without_memory_says_so_and_harms_nothing)
 {
     struct subject s = {.r = NULL};
-    struct rig rig;
-    rig_open(&rig, 1);
-    rig.context = &s;
-    run_and_stop(&rig, snapshots_without_memory);
+    run(&s, 1, snapshots_without_memory);
     CU_ASSERT(s.whole >= 1 && s.refused >= ALLOCATIONS_MIN);
 }
 
@@ -356,10 +350,7 @@ static void snapshot_without_room(struct reactor *r, struct rig *rig)
 TEST(a_snapshot_without_room_for_its_log_says_so)
 {
     struct subject s = {.r = NULL};
-    struct rig rig;
-    rig_open(&rig, 1);
-    rig.context = &s;
-    run_and_stop(&rig, snapshot_without_room);
+    run(&s, 1, snapshot_without_room);
     CU_ASSERT_EQUAL(s.refused, 1);
 }
 
@@ -456,12 +447,8 @@ static void restore_and_halve(struct reactor *r, struct rig *rig)
 TEST(a_shard_made_anew_on_a_disk_that_fails_is_whole_or_said_not_to_be)
 {
     struct subject s = {.r = NULL};
-    for (uint64_t seed = 1; seed <= SEEDS / 2; seed++) {
-        struct rig rig;
-        rig_open(&rig, seed);
-        rig.context = &s;
-        run_and_stop(&rig, restore_and_halve);
-    }
+    for (uint64_t seed = 1; seed <= SEEDS / 2; seed++)
+        run(&s, seed, restore_and_halve);
     CU_ASSERT(s.whole > SEEDS && s.refused >= SEEDS / 3);
 }
 
@@ -476,9 +463,6 @@ static void restore_and_halve_without_memory(struct reactor *r, struct rig *rig)
 TEST(a_shard_made_anew_without_memory_is_whole_or_said_not_to_be)
 {
     struct subject s = {.r = NULL};
-    struct rig rig;
-    rig_open(&rig, 1);
-    rig.context = &s;
-    run_and_stop(&rig, restore_and_halve_without_memory);
+    run(&s, 1, restore_and_halve_without_memory);
     CU_ASSERT(s.whole >= 2 && s.refused >= 2 * ALLOCATIONS_MIN);
 }
