@@ -519,9 +519,8 @@ TEST_IN_REACTOR(a_log_that_cannot_be_archived_is_kept)
     rig->options.archive = path;
     engine_rig_open(rig, r);
     write_some(rig, 6000);
-    engine_rig_settle(rig);
     struct engine_counters c = engine_counters(rig->engine);
-    CU_ASSERT(c.flushes > 0);
+    CU_ASSERT(c.flushes > 0); /* so they have files of the log behind them */
     CU_ASSERT(c.log_segments_kept > 0);
     CU_ASSERT_EQUAL(c.log_archived, 0);
     CU_ASSERT_EQUAL(file_remove(r, path), 0);
