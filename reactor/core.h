@@ -43,6 +43,7 @@ struct reactor_core {
     struct task *current;
     struct stack_context loop_context;
     uint64_t slice_start_ns;
+    unsigned reads_in_flight; /* of files; the backend counts them */
 
     struct timer **timers; /* a binary heap by (due_ns, sequence) */
     uint32_t timer_count;

@@ -9,9 +9,10 @@
 #include <limits.h>
 #include <string.h>
 
-/* That are woken, of a turn whose input was short: their answers go out before the next run, so what is asked
- * for then is at the disk while those are made. */
-enum { TURN_TASKS = 2 };
+/* Woken tasks of a turn whose input was short: as many as there are reads at the disk, which is busy with
+ * them for about as long as answers take to be made. Once it has nothing to do answers go out two at a time, and
+ * what is asked for then is at the disk while the next are made. */
+enum { TURN_TASKS_MIN = 2, TURN_TASKS_MAX = 16 };
 /* task_yield_if_due gives way before the slice would be counted as a stall. */
 enum { SLICE_YIELD_NS = REACTOR_SLICE_NS / 2, LOWERED_SLICE_YIELD_NS = REACTOR_SLICE_NS / 4 };
 
@@ -96,7 +97,8 @@ void core_run_ready_tasks(struct reactor_core *c)
 {
     uint64_t input_ns = c->slice_start_ns - c->now_ns;
     uint64_t until_ns = input_ns > REACTOR_SLICE_NS ? c->slice_start_ns + input_ns : 0;
-    run_tasks(c, &c->ready, c->last_ready, TURN_TASKS, until_ns);
+    unsigned count = c->reads_in_flight < TURN_TASKS_MAX ? c->reads_in_flight : TURN_TASKS_MAX;
+    run_tasks(c, &c->ready, c->last_ready, count > TURN_TASKS_MIN ? count : TURN_TASKS_MIN, until_ns);
     run_lowered_task(c);
 }
 

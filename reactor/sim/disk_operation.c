@@ -249,6 +249,7 @@ void disk_operation_begin(struct disk_operation *o)
         disk_changed(d);
     }
     o->reactor->core.counters.submissions++;
+    o->reactor->core.reads_in_flight += o->kind == DISK_DRAW_READ;
     list_push_back(&d->in_flight, &o->link);
     event_schedule(o->reactor->world, &o->end, o->reactor->elapsed_ns + ns, on_end);
 }
@@ -370,6 +371,7 @@ static void on_completion(struct sim_completion *c)
     if (o->file)
         o->file->operations--;
     o->reactor->core.counters.completions++;
+    o->reactor->core.reads_in_flight -= o->kind == DISK_DRAW_READ;
     if (!caller) {
         event_set(o->reactor, &o->is_over, 0);
         return;

@@ -86,6 +86,7 @@ static void on_moved(struct completion *c, int32_t result, uint32_t flags)
         op->result = result;
     else if (q->left > 0 && q->opcode == IORING_OP_WRITE)
         op->result = part ? -ENOSPC : -EIO;
+    q->reactor->core.reads_in_flight -= q->opcode == IORING_OP_READ;
     op->done(op);
 }
 
@@ -100,6 +101,7 @@ static void start(struct reactor *r, struct file_operation *op, struct request r
     q->reactor = r;
     q->left = (uint32_t)bytes;
     op->result = 0;
+    r->core.reads_in_flight += q->opcode == IORING_OP_READ;
     submit(q);
 }
 

@@ -1,6 +1,7 @@
 /* task_test.c - tasks, events, timers, the heap and the end of a core. */
 #include "test/test.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct trail {
@@ -106,10 +107,24 @@ static void note_turn(void *context)
     t->woken_before = t->woken;
 }
 
-/* So that what new tasks ask of the disk is under way, and answers go out, before all have run. */
-TEST_IN_REACTOR(a_turn_runs_all_new_tasks_and_a_bounded_number_of_woken_ones)
+static void read_nothing(struct reactor *r)
+{
+    struct file *f;
+    char path[256];
+    uint8_t byte;
+    snprintf(path, sizeof path, "%s/empty", test_directory());
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE | FILE_CREATE, &f), 0);
+    for (int i = 0; i < 10; i++)
+        CU_ASSERT_EQUAL(file_read(r, f, &byte, 1, 0), 0);
+    file_close(r, f);
+}
+
+/* So that what new tasks ask of the disk is under way, and answers go out, before all have run. No read is
+ * under way any more. */
+TEST_IN_REACTOR(a_turn_runs_all_new_tasks_and_two_woken_ones)
 {
     enum { COUNT = 100 };
+    read_nothing(r);
     struct turns t = {0};
     struct sleeper sleepers[COUNT];
     for (unsigned i = 0; i < COUNT; i++) {
@@ -128,7 +143,7 @@ TEST_IN_REACTOR(a_turn_runs_all_new_tasks_and_a_bounded_number_of_woken_ones)
     reactor_set_turn_hook(r, NULL, NULL);
     CU_ASSERT_EQUAL(t.woken, COUNT);
     CU_ASSERT_EQUAL(t.fresh_in_first, COUNT);
-    CU_ASSERT(t.woken_most <= COUNT / 4);
+    CU_ASSERT_EQUAL(t.woken_most, 2);
 }
 
 /* What a turn brings: in each one a new task that takes five slices. */

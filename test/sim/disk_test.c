@@ -251,6 +251,68 @@ TEST(operations_in_flight_end_in_any_order)
     rig_try(5, write_burst);
 }
 
+enum { SLEEPERS = 60 };
+
+struct sleepers {
+    struct event wake[SLEEPERS];
+    unsigned begun, woken, woken_before;
+    unsigned woken_most; /* in one turn */
+};
+
+static void sleep_once(struct reactor *r, void *argument)
+{
+    struct sleepers *s = argument;
+    CU_ASSERT_EQUAL(event_wait(r, &s->wake[s->begun++], EVENT_FOREVER), 0);
+    s->woken++;
+}
+
+static void note_woken(void *context)
+{
+    struct sleepers *s = context;
+    unsigned woken = s->woken - s->woken_before;
+    s->woken_most = woken > s->woken_most ? woken : s->woken_most;
+    s->woken_before = s->woken;
+}
+
+/* Returns: how many of many woken tasks one turn has run, at most. */
+static unsigned wake_many(struct reactor *r)
+{
+    struct sleepers s = {.begun = 0};
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        CU_ASSERT_EQUAL_FATAL(task_spawn(r, sleep_once, &s), 0);
+    task_yield(r);
+    CU_ASSERT_EQUAL_FATAL(s.begun, SLEEPERS);
+    reactor_set_turn_hook(r, note_woken, &s);
+    for (unsigned i = 0; i < SLEEPERS; i++)
+        event_set(r, &s.wake[i], 0);
+    while (s.woken < SLEEPERS)
+        task_yield(r);
+    reactor_set_turn_hook(r, NULL, NULL);
+    return s.woken_most;
+}
+
+static void wake_beside_reads(struct reactor *r, struct rig *rig)
+{
+    struct burst *b = burst_new(r, MAKE | FILE_DIRECT);
+    burst_write(b, rig, false);
+    CU_ASSERT_EQUAL(event_wait(r, &b->is_over, EVENT_FOREVER), 0);
+    b->ended = 0;
+    event_init(&b->is_over);
+    for (unsigned i = 0; i < RIG_PAGES; i++)
+        file_read_start(r, b->f, &b->ops[i].op, rig->bytes + i * RIG_PAGE, RIG_PAGE, i * RIG_PAGE);
+    unsigned woken = wake_many(r);
+    CU_ASSERT(woken > RIG_PAGES / 2 && woken <= RIG_PAGES);
+    CU_ASSERT_EQUAL(event_wait(r, &b->is_over, EVENT_FOREVER), 0);
+    CU_ASSERT_EQUAL(wake_many(r), 2);
+    file_close(r, b->f);
+    reactor_free(r, b);
+}
+
+TEST(a_turn_runs_as_many_woken_tasks_as_keep_the_disk_busy)
+{
+    rig_try(6, wake_beside_reads);
+}
+
 static void start_burst(struct reactor *r, struct rig *rig)
 {
     burst_write(burst_new(r, MAKE), rig, true);
