@@ -9,9 +9,9 @@
 #include <limits.h>
 #include <string.h>
 
-/* Woken tasks of a turn whose input was short: as many as there are reads at the disk, which is busy with
- * them for about as long as answers take to be made. Once it has nothing to do answers go out two at a time, and
- * what is asked for then is at the disk while the next are made. */
+/* Woken tasks of a turn whose input was short: as many as there are reads at the disk, which is busy
+ * with them for about as long as answers take to be made. Once it has nothing to do answers go out two at
+ * a time, and what is asked for then is at the disk while the next are made. */
 enum { TURN_TASKS_MIN = 2, TURN_TASKS_MAX = 16 };
 /* task_yield_if_due gives way before the slice would be counted as a stall. */
 enum { SLICE_YIELD_NS = REACTOR_SLICE_NS / 2, LOWERED_SLICE_YIELD_NS = REACTOR_SLICE_NS / 4 };

@@ -1,6 +1,6 @@
 /* engine_bench.c - the engine by itself on one core and the real disk; prints NAME<tab>VALUE<tab>UNIT.
  *
- *   build/engine-bench [--directory DIR] [--records N] [--large N] [--cpu N] [memtable|scans|tables ...]
+ *   build/engine-bench [--directory DIR] [--records N] [--large N] [--cpu N] [memtable|scans|tables|gets ...]
  *
  * The directory must be on the disk that is to be measured; what is made there is removed at the end. */
 #include "bench/engine/engine_bench.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { KEY_DIRECTORY = 256, KEY_RECORDS, KEY_LARGE, KEY_CPU, MEASURES = 3 };
+enum { KEY_DIRECTORY = 256, KEY_RECORDS, KEY_LARGE, KEY_CPU, KEY_SECONDS, MEASURES = 4 };
 
 static const struct measure {
     const char *name;
@@ -20,6 +20,7 @@ static const struct measure {
     {"memtable", measure_memtable},
     {"scans", measure_scans},
     {"tables", measure_tables},
+    {"gets", measure_gets},
 };
 
 struct options {
@@ -34,6 +35,7 @@ static const struct argp_option argp_options[] = {
     {"directory", KEY_DIRECTORY, "DIR", 0, "A folder on the disk to measure (default /var/tmp)", 0},
     {"records", KEY_RECORDS, "N", 0, "Small records, of 100 and 150 bytes (default 1000000)", 0},
     {"large", KEY_LARGE, "N", 0, "Records of 64 and 1,000 bytes (default 200000)", 0},
+    {"seconds", KEY_SECONDS, "N", 0, "Of each run of gets from the disk (default 5)", 0},
     {"cpu", KEY_CPU, "N", 0, "Pin the core to this CPU (default: none)", 0},
     {0},
 };
@@ -60,6 +62,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     case KEY_LARGE:
         o->bench.large = number(state, text, 1000, 10 * 1000 * 1000);
         return 0;
+    case KEY_SECONDS:
+        o->bench.seconds = number(state, text, 1, 3600);
+        return 0;
     case KEY_CPU:
         o->cpu = (int)number(state, text, 0, 4095);
         return 0;
@@ -70,7 +75,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
                 o->is_wanted[i] = true;
                 return 0;
             }
-        argp_error(state, "`%s' is not one of memtable, scans, tables", text);
+        argp_error(state, "`%s' is not one of memtable, scans, tables, gets", text);
         return 0;
     }
     return ARGP_ERR_UNKNOWN;
@@ -86,12 +91,12 @@ void bench_open(struct bench *b, struct rig *rig, const char *name)
 {
     char *path = NULL;
     ASSERT(asprintf(&path, "%s/%s", b->directory, name) > 0);
-    rig->options = (struct engine_options){
-        .directory = path, /* copied by the engine */
-        .memtable_bytes = UINT64_C(4) << 30,
-        .log_bytes_max = UINT64_C(16) << 30,
-        .cache_bytes = UINT64_C(1) << 30,
-    };
+    if (rig->options.memtable_bytes == 0) {
+        rig->options.memtable_bytes = UINT64_C(4) << 30;
+        rig->options.log_bytes_max = UINT64_C(16) << 30;
+        rig->options.cache_bytes = UINT64_C(1) << 30;
+    }
+    rig->options.directory = path; /* copied by the engine */
     rig_open(rig, b->reactor);
     rig->options.directory = NULL;
     free(path);
@@ -117,9 +122,12 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 int main(int argc, char **argv)
 {
     static const char doc[] = "Measures the engine of torc by itself, on one core.";
-    static const struct argp argp = {argp_options, parse_option, "[memtable|scans|tables ...]", doc, NULL,
-                                     NULL,         NULL};
-    struct options o = {.parent = "/var/tmp", .bench = {.small = 1000000, .large = 200000}, .cpu = -1};
+    static const struct argp argp = {argp_options, parse_option, "[memtable|scans|tables|gets ...]",
+                                     doc,          NULL,         NULL,
+                                     NULL};
+    struct options o = {.parent = "/var/tmp",
+                        .bench = {.small = 1000000, .large = 200000, .seconds = 5},
+                        .cpu = -1};
     char why[256] = "", *directory = NULL;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &o);

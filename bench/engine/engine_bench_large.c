@@ -1,7 +1,11 @@
-/* engine_bench_large.c - tables of 64-byte keys and 1,000-byte values: what they pin, and how fast they
- * merge. */
+/* engine_bench_large.c - tables of 64-byte keys and 1,000-byte values: what they pin, how fast they merge, and
+ * how fast single records are read from them. */
 #include "bench/engine/engine_bench.h"
+#include "bench/random.h"
 #include "engine/build.h"
+
+#include <stdio.h>
+#include <time.h>
 
 #define SECOND_NS 1e9
 #define MIB 1048576.0
@@ -52,5 +56,94 @@ void measure_tables(struct bench *b)
     bench_tell("pinned_per_key", (double)c.table_pinned_bytes / (double)records, "bytes");
     bench_tell("table_bytes_per_user_byte", (double)c.table_bytes / ((double)records * (64 + 1000)), "");
     merge_runs(b, &rig);
+    rig_close(&rig);
+}
+
+/* ---- gets from the disk ---- */
+
+enum { CACHE_SHARE = 10, WRITE_MEMORY = 64 << 20 };
+
+struct getters {
+    struct rig *rig;
+    struct random random;
+    uint64_t records;
+    uint64_t until_ns;
+    uint64_t done;
+    unsigned running;
+    struct event are_over;
+};
+
+/* One after the other, of any key. */
+static void get_until(struct reactor *r, void *argument)
+{
+    struct getters *g = argument;
+    uint8_t memory[SAMPLE_KEY_BYTES_MAX];
+    while (reactor_clock_ns(r) < g->until_ns) {
+        struct record_key key = sample_key(&g->rig->sample, random_below(&g->random, g->records), memory);
+        struct engine_key k;
+        engine_key_init(g->rig->engine, &k, &key);
+        bool is_found = rig_get_wait(g->rig, &k);
+        ASSERT(is_found);
+        g->done++;
+        task_yield_if_due(r);
+    }
+    if (--g->running == 0)
+        event_set(r, &g->are_over, 0);
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    rig_check(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t), "clock_gettime");
+    return (double)t.tv_sec + (double)t.tv_nsec / SECOND_NS;
+}
+
+/* Returns: how many there were. Waits. */
+static uint64_t get_for(struct bench *b, struct getters *g, unsigned depth)
+{
+    g->until_ns = reactor_clock_ns(b->reactor) + b->seconds * (uint64_t)SECOND_NS;
+    g->done = 0;
+    g->running = depth;
+    event_init(&g->are_over);
+    for (unsigned i = 0; i < depth; i++)
+        rig_check(task_spawn(b->reactor, get_until, g), "task_spawn");
+    rig_check(event_wait(b->reactor, &g->are_over, EVENT_FOREVER), "event_wait");
+    return g->done;
+}
+
+static void get_at_depth(struct bench *b, struct getters *g, unsigned depth)
+{
+    char name[64];
+    struct engine_counters before = engine_counters(g->rig->engine);
+    uint64_t began_ns = reactor_clock_ns(b->reactor);
+    double cpu_s = cpu_seconds();
+    double gets = (double)get_for(b, g, depth);
+    cpu_s = cpu_seconds() - cpu_s;
+    double took_s = (double)(reactor_clock_ns(b->reactor) - began_ns) / SECOND_NS;
+    struct engine_counters after = engine_counters(g->rig->engine);
+    snprintf(name, sizeof name, "gets_%u", depth);
+    bench_tell(name, gets / took_s, "gets/s");
+    snprintf(name, sizeof name, "gets_%u_cpu", depth);
+    bench_tell(name, 1e6 * cpu_s / gets, "us/get");
+    snprintf(name, sizeof name, "gets_%u_reads", depth);
+    bench_tell(name, (double)(after.table_block_reads - before.table_block_reads) / gets, "reads/get");
+}
+
+/* Data ten times as large as the cache, uniform keys: what fio's random reads are to be compared with. */
+void measure_gets(struct bench *b)
+{
+    static const unsigned depths[] = {16, 64, 128};
+    struct rig rig = {.sample = {64, 1000},
+                      .options = {.memtable_bytes = WRITE_MEMORY,
+                                  .log_bytes_max = UINT64_C(8) * WRITE_MEMORY,
+                                  .cache_bytes = b->large * (64 + 1000) / CACHE_SHARE}};
+    bench_open(b, &rig, "gets");
+    rig_fill(&rig, 0, b->large);
+    rig_flush(&rig);
+    rig_settle(&rig);
+    struct getters g = {.rig = &rig, .random = random_of_seed(1), .records = b->large};
+    get_for(b, &g, depths[0]); /* into the cache */
+    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
+        get_at_depth(b, &g, depths[i]);
     rig_close(&rig);
 }
