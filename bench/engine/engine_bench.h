@@ -17,8 +17,8 @@ struct bench {
 
 void bench_tell(const char *name, double value, const char *unit);
 
-/* Opens an engine in a folder of that name; without sizes of the caller's nothing is flushed before it is asked
- * for. Waits. */
+/* Opens an engine in a folder of that name; without sizes of the caller's nothing is flushed before it is
+ * asked for. Waits. */
 void bench_open(struct bench *b, struct rig *rig, const char *name);
 
 /* All wait. */

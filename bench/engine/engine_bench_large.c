@@ -1,5 +1,5 @@
-/* engine_bench_large.c - tables of 64-byte keys and 1,000-byte values: what they pin, how fast they merge, and
- * how fast single records are read from them. */
+/* engine_bench_large.c - tables of 64-byte keys and 1,000-byte values: what they pin, how fast they merge,
+ * and how fast single records are read from them. */
 #include "bench/engine/engine_bench.h"
 #include "bench/random.h"
 #include "engine/build.h"
