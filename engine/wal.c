@@ -782,7 +782,6 @@ enum engine_archived wal_close(struct wal *wal)
     wal_segments_wake(wal);
     int rc = event_wait(wal->reactor, &wal->ended, EVENT_FOREVER);
     ASSERT(rc == 0);
-    timer_stop(wal->reactor, &wal->retry);
     enum engine_archived archived = stop_archive(wal);
     if (archived != ENGINE_ARCHIVE_HANGING)
         wal_free(wal);

@@ -111,7 +111,6 @@ struct wal {
     bool is_delivering; /* on_durable is being called */
     bool is_failing;    /* a write failed; the others in flight are awaited */
     bool has_refused;   /* an append was refused as OVERLOADED */
-    bool is_retry_due;
     bool is_stopping;
     int refusal;
     int next_error;           /* why there is no next segment */
@@ -121,7 +120,7 @@ struct wal {
 
     struct timer deliver; /* runs while portions are left */
     struct timer idle;
-    struct timer retry;
+    uint64_t retry_at_ns;  /* when a full disk is looked at again; 0: it is not */
     struct event work;     /* the background task waits for it */
     struct event ended;    /* set by the background task at its end */
     struct event progress; /* wal_close waits for it */

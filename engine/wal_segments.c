@@ -315,18 +315,15 @@ static int prepare_segment(struct wal *wal)
     return 0;
 }
 
-static void retry_due(struct timer *t)
-{
-    struct wal *wal = CONTAINER_OF(t, struct wal, retry);
-    wal->is_retry_due = true;
-    wal_segments_wake(wal);
-}
-
 static void retry_later(struct wal *wal)
 {
-    if (wal->retry.heap_index == 0 &&
-        timer_start(wal->reactor, &wal->retry, wal->options.retry_ns, retry_due) != 0)
-        wal_event(wal, "log_no_timer", "out of memory for a timer; the log stays full until the next start");
+    if (wal->retry_at_ns == 0)
+        wal->retry_at_ns = reactor_now_ns(wal->reactor) + wal->options.retry_ns;
+}
+
+static bool retry_is_due(const struct wal *wal)
+{
+    return wal->retry_at_ns > 0 && wal->retry_at_ns <= reactor_now_ns(wal->reactor);
 }
 
 /* Errors that an operator can mend while the shard runs. EFBIG is the limit on the size of files. */
@@ -399,21 +396,22 @@ static void leave_disk_full(struct wal *wal)
     wal_room(wal);
 }
 
-static bool next_is_wanted(const struct wal *wal)
+static bool next_is_wanted(const struct wal *wal, bool is_retry)
 {
     return !wal->next && !wal->is_stopping && wal->refusal != TORC_E_STORAGE &&
-           (wal->next_error == 0 || wal->is_retry_due);
+           (wal->next_error == 0 || is_retry);
 }
 
 /* One look at all there may be to do. */
 static void work_through(struct wal *wal)
 {
-    bool is_retry = wal->is_retry_due;
+    bool is_retry = retry_is_due(wal);
+    if (is_retry)
+        wal->retry_at_ns = 0;
     close_retired(wal);
     drop_truncated(wal);
-    if (next_is_wanted(wal))
+    if (next_is_wanted(wal, is_retry))
         prepare_next(wal);
-    wal->is_retry_due = false;
     if (wal->refusal != TORC_E_DISK_FULL || wal->is_stopping)
         return;
     if (is_retry && wal->next && wal->in_flight_count == 0)
@@ -434,13 +432,21 @@ static void close_segment(struct wal *wal, struct wal_segment **place)
     reactor_free(wal->reactor, s);
 }
 
+/* Not by a timer of its own: there might be no memory for one. */
+static uint64_t until_retry_ns(const struct wal *wal)
+{
+    if (wal->retry_at_ns == 0)
+        return EVENT_FOREVER;
+    return retry_is_due(wal) ? 0 : wal->retry_at_ns - reactor_now_ns(wal->reactor);
+}
+
 void wal_segments_run(struct reactor *r, void *argument)
 {
     struct wal *wal = argument;
     while (!wal->is_stopping) {
         work_through(wal);
-        int rc = event_wait(r, &wal->work, EVENT_FOREVER);
-        ASSERT(rc == 0);
+        int rc = event_wait(r, &wal->work, until_retry_ns(wal));
+        ASSERT(rc == 0 || rc == TORC_E_TIMEOUT);
     }
     close_retired(wal);
     drop_truncated(wal);
