@@ -162,6 +162,12 @@ void memory_turn(struct shard *s)
     look(s);
 }
 
+uint64_t memory_output_bytes(const struct shard *s)
+{
+    const struct memory_plan *plan = &s->memory.plan;
+    return s->memory.is_short ? plan->heap_bytes_max / TRANSIENT_SHARE : plan->output_bytes_max;
+}
+
 void memory_stop(struct shard *s)
 {
     timer_stop(s->reactor, &s->memory.trim);

@@ -66,6 +66,8 @@ struct memory {
 void memory_init(struct shard *s);
 /* In the turn hook, while the engine is open. */
 void memory_turn(struct shard *s);
+/* Of answers not sent as much may be there now: for more, connections wait that want something else. */
+uint64_t memory_output_bytes(const struct shard *s);
 /* Nothing is trimmed any more: the engine is about to be closed. */
 void memory_stop(struct shard *s);
 

@@ -56,7 +56,8 @@ struct shard_counters {
     uint64_t accepted;     /* connections */
     uint64_t refused;      /* connections over the limit */
     uint64_t handed_over;  /* connections given to the core they asked for */
-    uint64_t closed_slow;  /* closed because they did not read their answers, or ask to the end */
+    uint64_t closed_stuck; /* closed because they did not read their answers, or ask to the end */
+    uint64_t closed_slow;  /* because they read them slowly and others waited for the memory */
     uint64_t pauses;       /* times a connection was not read because it or the core had too much to do */
 };
 

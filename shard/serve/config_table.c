@@ -148,8 +148,11 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .initial = "30s",
      .min = 0,
      .max = 720 * HOUR_MS,
-     .help = "Close a connection that during TIME read nothing of its answers, or sent nothing more of a "
-             "request that it has begun to send; 0s never does"},
+     .help =
+         "Close a connection that during TIME read nothing of its answers, or sent nothing more of a "
+         "request that it has begun to send; 0s never does. While a core has no room for more answers, also "
+         "the largest of those that are too slow to read what waits for them within TIME (30s when it is "
+         "0s)"},
     {.name = "shutdown-timeout",
      .section = section_network,
      .kind = OPTION_DURATION,

@@ -228,7 +228,8 @@ static void write_server(struct shard *s, struct json *j, const struct info_core
     json_number(j, "connections_accepted", c->shard.accepted);
     json_number(j, "connections_refused", c->shard.refused);
     json_number(j, "connections_handed_over", c->shard.handed_over);
-    json_number(j, "connections_closed_stuck", c->shard.closed_slow);
+    json_number(j, "connections_closed_stuck", c->shard.closed_stuck);
+    json_number(j, "connections_closed_slow", c->shard.closed_slow);
     json_text(j, "health", is_damaged(&c->engine) ? "damaged" : "ok");
 }
 

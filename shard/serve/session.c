@@ -355,7 +355,11 @@ uint64_t sessions_deadline_ns(const struct shard *s)
 /* One send has up to 1 MiB: a slow peer takes long for it, and moves all the same. */
 static void look_for_progress(struct session *session, uint64_t now_ns)
 {
-    uint64_t taken = session->is_sending ? socket_bytes_taken(session->socket) : session->taken_bytes;
+    uint32_t held_bytes = session->output.bytes;
+    uint64_t taken = held_bytes > 0 ? socket_bytes_taken(session->socket) : session->taken_bytes;
+    pace_look(&session->pace,
+              &(struct pace_look){.now_ns = now_ns, .taken_bytes = taken, .held_bytes = held_bytes},
+              session->shard->options->write_timeout_ms);
     if (taken == session->taken_bytes)
         return;
     session->taken_bytes = taken;
@@ -383,21 +387,51 @@ static bool session_is_stuck(const struct session *session, uint64_t now_ns)
     return o->idle_timeout_ms > 0 && is_idle && still_ms > o->idle_timeout_ms;
 }
 
-static void close_if_stuck(struct session *session, uint64_t now_ns)
+/* How much more is unsent than there is room for; 0: nobody waits for it. */
+static uint64_t excess_bytes(const struct shard *s)
 {
-    if (session->state == SESSION_HANDING_OVER)
-        return;
-    look_for_progress(session, now_ns);
-    if (!session_is_stuck(session, now_ns))
-        return;
+    uint64_t unsent = s->sessions.outputs.bytes_in_use, room = memory_output_bytes(s);
+    return unsent > room ? unsent - room : 0;
+}
+
+/* With a reset, as one that is stuck: it is in the middle of a send. */
+static void close_slow(struct session *session)
+{
+    struct shard *s = session->shard;
+    struct pace_crowd *crowd = &s->sessions.crowd;
+    if (crowd->closed_bytes == 0) /* a line for each sweep is enough */
+        log_write(&s->log, LOG_LEVEL_WARN, "slow_reader",
+                  "a connection that takes its answers slowly is closed: others wait for their memory",
+                  log_number("held_bytes", session->output.bytes),
+                  log_number("unsent_bytes", s->sessions.outputs.bytes_in_use));
+    crowd->closed_bytes += session->output.bytes;
+    s->counters.closed_slow++;
+    session_close(session);
+}
+
+static void close_stuck(struct session *session)
+{
     if (session->output.bytes > 0)
         MARK(a_connection_that_does_not_read_is_closed);
     else if (session->carry_bytes > 0)
         MARK(a_connection_with_half_a_request_is_closed);
     else
         MARK(an_idle_connection_is_closed);
-    session->shard->counters.closed_slow += session->output.bytes > 0 || session->carry_bytes > 0;
+    session->shard->counters.closed_stuck += session->output.bytes > 0 || session->carry_bytes > 0;
     session_close(session);
+}
+
+static void close_if_stuck_or_slow(struct session *session, uint64_t now_ns)
+{
+    struct shard *s = session->shard;
+    if (session->state == SESSION_HANDING_OVER)
+        return;
+    look_for_progress(session, now_ns);
+    pace_see(&s->sessions.crowd, session->output.bytes);
+    if (session_is_stuck(session, now_ns))
+        close_stuck(session);
+    else if (pace_is_in_the_way(&s->sessions.crowd, &session->pace, session->output.bytes, excess_bytes(s)))
+        close_slow(session);
 }
 
 bool sessions_sweep(struct shard *s)
@@ -408,11 +442,12 @@ bool sessions_sweep(struct shard *s)
     if (t->swept == 0) {
         output_pool_trim(&t->outputs);
         buffer_pool_trim(&t->carries);
+        pace_begin_sweep(&t->crowd, excess_bytes(s) > 0);
     }
     for (; t->swept < t->used_count && slots < SLOTS_AT_ONCE && seen < SWEEP_AT_ONCE; t->swept++, slots++) {
         struct session *session = t->slots[t->swept].session;
         if (session)
-            close_if_stuck(session, now_ns);
+            close_if_stuck_or_slow(session, now_ns);
         seen += session != NULL;
     }
     if (t->swept < t->used_count)

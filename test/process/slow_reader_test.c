@@ -159,6 +159,62 @@ TEST(a_client_that_reads_slowly_all_the_time_is_not_closed)
     server_stop(&s);
 }
 
+/* ---- slow readers that hold all there is for answers ---- */
+
+enum { CROWD = 12, SIP_BYTES = 4096, SIPS_EVERY_MS = 50, SERVED_MS = 10000 };
+
+/* Each takes a little. */
+static void sip(struct raw *slow)
+{
+    static uint8_t piece[SIP_BYTES];
+    poll(NULL, 0, SIPS_EVERY_MS);
+    for (unsigned i = 0; i < CROWD; i++)
+        (void)!recv(slow[i].fd, piece, sizeof piece, MSG_DONTWAIT);
+}
+
+/* Asks again and again while the slow ones read slowly. Returns: whether it had an answer. */
+static bool is_served(struct raw *other, struct raw *slow, uint64_t time_ms)
+{
+    struct raw_request get = {.op = FRAME_GET, .key = slice_of_string("large")};
+    struct frame answer = {.flags = 1};
+    for (uint64_t end_ms = process_clock_ms() + time_ms; process_clock_ms() < end_ms;) {
+        struct pollfd readable = {.fd = other->fd, .events = POLLIN};
+        CU_ASSERT(raw_request(other, &get));
+        while (poll(&readable, 1, 0) == 0 && process_clock_ms() < end_ms)
+            sip(slow);
+        if (poll(&readable, 1, 0) == 1 && raw_receive(other, &answer) == 0 && answer.flags == 0)
+            return true;
+    }
+    return false;
+}
+
+TEST(clients_that_read_slowly_make_way_for_others)
+{
+    static const char *const small[] = {"--cores",         "1",  "--memory", "64M", "--segment-bytes", "4M",
+                                        "--write-timeout", "4s", NULL};
+    struct server s;
+    struct raw other, slow[CROWD];
+    if (!begin(&s, &other, small))
+        return;
+    for (unsigned i = 0; i < CROWD; i++) {
+        if (!raw_connect(&slow[i], s.port, 0))
+            return;
+        CU_ASSERT_EQUAL(setsockopt(slow[i].fd, SOL_SOCKET, SO_RCVBUF, &(int){4 * SIP_BYTES}, sizeof(int)), 0);
+    }
+    for (unsigned i = 0; i < CROWD; i++)
+        CU_ASSERT_EQUAL(ask(&slow[i], "large", 200), 200);
+    for (unsigned i = 0; i < 1000 / SIPS_EVERY_MS; i++)
+        sip(slow);
+    uint64_t begin_ms = process_clock_ms();
+    CU_ASSERT(is_served(&other, slow, SERVED_MS)); /* the first one, as a rule, comes too late */
+    printf("\n    others after %llu ms ", (unsigned long long)(process_clock_ms() - begin_ms));
+    for (unsigned i = 0; i < CROWD; i++)
+        raw_close(&slow[i]);
+    CU_ASSERT(server_counter(&s, "server", "connections_closed_slow") > 0);
+    raw_close(&other);
+    server_stop(&s);
+}
+
 TEST(a_client_that_reads_on_gets_everything_it_asked_for)
 {
     static const char *const patient[] = {"--cores", "2", "--segment-bytes", "4M", NULL};

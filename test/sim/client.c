@@ -59,6 +59,8 @@ static void on_data(void *owner, struct slice bytes)
     int rc = 1;
     if (c->has_ended)
         return;
+    if (c->is_sipping)
+        client_pause(c);
     append(c, &c->in, bytes);
     while (rc == 1 && !c->has_ended) {
         rc = frame_parse(slice_of(c->in.data + used, c->in.bytes - used), FRAME_RESPONSE_BYTES_MAX, &frame,
@@ -117,7 +119,7 @@ int client_open(struct client *c, const struct address *address, uint64_t timeou
         return rc;
     }
     c->in.bytes = c->gathering.bytes = c->sending.bytes = 0;
-    c->is_sending = c->has_ended = c->is_paused = false;
+    c->is_sending = c->has_ended = c->is_paused = c->is_sipping = false;
     socket_start(c->socket, &socket_calls, c);
     return 0;
 }
@@ -177,13 +179,21 @@ void client_pause(struct client *c)
     if (c->socket && !c->has_ended && !c->is_paused)
         socket_pause(c->socket);
     c->is_paused = true;
+    c->is_sipping = false;
 }
 
 void client_resume(struct client *c)
 {
     if (c->socket && !c->has_ended && c->is_paused)
         socket_resume(c->socket);
-    c->is_paused = false;
+    c->is_paused = c->is_sipping = false;
+}
+
+void client_sip(struct client *c)
+{
+    ASSERT(c->is_paused || c->is_sipping);
+    client_resume(c);
+    c->is_sipping = true;
 }
 
 bool client_is_intact(const struct frame *frame, struct slice key)

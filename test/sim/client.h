@@ -37,6 +37,7 @@ struct client {
     bool is_sending;
     bool has_ended;
     bool is_paused;
+    bool is_sipping; /* until something comes */
 };
 
 /* Zeroes it. */
@@ -54,6 +55,8 @@ void client_send_bytes(struct client *c, struct slice bytes); /* frames, or what
 void client_send_hello(struct client *c, uint64_t request_id, uint16_t core);
 void client_pause(struct client *c);
 void client_resume(struct client *c);
+/* Takes what comes first, a few pieces at most, and is paused again. Requires: paused. */
+void client_sip(struct client *c);
 
 /* The check of a response: of `key` and its value in the answer to a GET that found it, else of the value. */
 bool client_is_intact(const struct frame *frame, struct slice key);
