@@ -357,9 +357,9 @@ static void look_for_progress(struct session *session, uint64_t now_ns)
 {
     uint32_t held_bytes = session->output.bytes;
     uint64_t taken = held_bytes > 0 ? socket_bytes_taken(session->socket) : session->taken_bytes;
-    pace_look(&session->pace,
-              &(struct pace_look){.now_ns = now_ns, .taken_bytes = taken, .held_bytes = held_bytes},
-              session->shard->options->write_timeout_ms);
+    reader_look(&session->pace,
+                &(struct reader_look){.now_ns = now_ns, .taken_bytes = taken, .held_bytes = held_bytes},
+                session->shard->options->write_timeout_ms);
     if (taken == session->taken_bytes)
         return;
     session->taken_bytes = taken;
@@ -398,7 +398,7 @@ static uint64_t excess_bytes(const struct shard *s)
 static void close_slow(struct session *session)
 {
     struct shard *s = session->shard;
-    struct pace_crowd *crowd = &s->sessions.crowd;
+    struct reader_crowd *crowd = &s->sessions.crowd;
     if (crowd->closed_bytes == 0) /* a line for each sweep is enough */
         log_write(&s->log, LOG_LEVEL_WARN, "slow_reader",
                   "a connection that takes its answers slowly is closed: others wait for their memory",
@@ -427,10 +427,10 @@ static void close_if_stuck_or_slow(struct session *session, uint64_t now_ns)
     if (session->state == SESSION_HANDING_OVER)
         return;
     look_for_progress(session, now_ns);
-    pace_see(&s->sessions.crowd, session->output.bytes);
+    reader_see(&s->sessions.crowd, session->output.bytes);
     if (session_is_stuck(session, now_ns))
         close_stuck(session);
-    else if (pace_is_in_the_way(&s->sessions.crowd, &session->pace, session->output.bytes, excess_bytes(s)))
+    else if (reader_is_in_the_way(&s->sessions.crowd, &session->pace, session->output.bytes, excess_bytes(s)))
         close_slow(session);
 }
 
@@ -442,7 +442,7 @@ bool sessions_sweep(struct shard *s)
     if (t->swept == 0) {
         output_pool_trim(&t->outputs);
         buffer_pool_trim(&t->carries);
-        pace_begin_sweep(&t->crowd, excess_bytes(s) > 0);
+        reader_begin_sweep(&t->crowd, excess_bytes(s) > 0);
     }
     for (; t->swept < t->used_count && slots < SLOTS_AT_ONCE && seen < SWEEP_AT_ONCE; t->swept++, slots++) {
         struct session *session = t->slots[t->swept].session;

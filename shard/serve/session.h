@@ -15,7 +15,7 @@
  *
  * Who does not read its answers, or leaves a request half sent, is closed when nothing moved for
  * `write-timeout`. Who reads them slowly is not, unless others wait for the memory that its answers hold:
- * pace.h.
+ * reader.h.
  *
  * An idle session holds no buffer: a partial frame is carried in a pooled buffer until it is whole,
  * answers live in pooled chunks until they are sent. */
@@ -25,7 +25,7 @@
 #include "reactor/reactor.h"
 #include "shard/request.h"
 #include "shard/serve/output.h"
-#include "shard/serve/pace.h"
+#include "shard/serve/reader.h"
 
 struct shard;
 
@@ -41,7 +41,7 @@ enum {
     SESSION_READS_MAX = 128,
     /* With more unsent in all connections of a core (or memory_plan.output_bytes_max, which is less where
      * memory is little) none is read; those that do not move for a second are closed, and the largest of
-     * those that move slowly (pace.h). */
+     * those that move slowly (reader.h). */
     OUTPUT_BYTES_MAX = 256 << 20,
 };
 
@@ -62,13 +62,13 @@ struct session {
     uint8_t state;        /* enum session_state */
     bool is_sending;
     bool is_paused;
-    bool is_ended;        /* the peer has closed its side; what it asked for before may still wait */
-    bool is_broken;       /* half an answer was written, or bytes were dropped: it can only be closed */
-    uint64_t hello_id;    /* request id, while HANDING_OVER */
-    uint64_t progress_ns; /* bytes last moved either way */
-    uint64_t taken_bytes; /* of its answers by the peer, as of the last look */
-    struct pace pace;     /* with which it takes them */
-    uint32_t first_bytes; /* of the carried bytes, those that came first, at first_ns */
+    bool is_ended;           /* the peer has closed its side; what it asked for before may still wait */
+    bool is_broken;          /* half an answer was written, or bytes were dropped: it can only be closed */
+    uint64_t hello_id;       /* request id, while HANDING_OVER */
+    uint64_t progress_ns;    /* bytes last moved either way */
+    uint64_t taken_bytes;    /* of its answers by the peer, as of the last look */
+    struct reader_pace pace; /* with which it takes them */
+    uint32_t first_bytes;    /* of the carried bytes, those that came first, at first_ns */
     uint64_t first_ns;
     uint64_t carried_ns;       /* the last of the carried bytes came */
     uint64_t deadline_ns;      /* no carried frame ends before it; DEADLINE_NONE: none of them does */
@@ -87,9 +87,9 @@ struct session_table {
     struct session_slot *slots;
     uint32_t capacity;
     uint32_t open_count;
-    uint32_t used_count;     /* no connection was ever at this place, nor behind it */
-    uint32_t swept;          /* the present sweep has come so far */
-    struct pace_crowd crowd; /* what it and the last one have seen */
+    uint32_t used_count;       /* no connection was ever at this place, nor behind it */
+    uint32_t swept;            /* the present sweep has come so far */
+    struct reader_crowd crowd; /* what it and the last one have seen */
     uint32_t handing_over_count;
     uint32_t first_free; /* index + 1; 0 when the table is full */
     struct list dirty;
