@@ -602,6 +602,15 @@ enum engine_archived engine_close(struct engine *e)
     return archived;
 }
 
+const char *engine_close_awaits(const struct engine *e)
+{
+    if (e->is_flushing || e->is_compacting)
+        return "a table";
+    if (has_tasks(e))
+        return e->snapshot_count > 0 ? "a snapshot" : "a file";
+    return e->wal ? wal_close_awaits(e->wal) : "a file";
+}
+
 struct disk *engine_disk(const struct engine *e)
 {
     return e->disk;

@@ -88,6 +88,8 @@ enum engine_archived {
  * ENGINE_ARCHIVE_HANGING memory and a task of the engine are still in use: the loop is to be stopped, and
  * what the options name lives until then. */
 enum engine_archived engine_close(struct engine *e);
+/* While it is closed: what of its files that waits for. */
+const char *engine_close_awaits(const struct engine *e);
 
 /* The highest version clock found on disk; a new stamp must be above it. */
 uint64_t engine_version_clock_max(const struct engine *e);

@@ -159,6 +159,8 @@ MUST_CHECK int wal_open(struct reactor *r, const struct wal_options *options, st
 /* Waits: submits what has gathered, until all is back through on_durable; writes the watermark; frees, but
  * after ENGINE_ARCHIVE_HANGING. */
 enum engine_archived wal_close(struct wal *wal);
+/* While it is closed: what that waits for. */
+const char *wal_close_awaits(const struct wal *wal);
 
 /* Copies the record into the gathering buffer. Returns: 0; TORC_E_OVERLOADED (on_room will tell);
  * TORC_E_DISK_FULL, for deletes last; TORC_E_STORAGE. On error the ticket is not kept. */

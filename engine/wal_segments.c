@@ -454,3 +454,10 @@ void wal_segments_run(struct reactor *r, void *argument)
     close_segment(wal, &wal->next);
     event_set(r, &wal->ended, 0);
 }
+
+const char *wal_close_awaits(const struct wal *wal)
+{
+    if (wal->in_flight_count > 0)
+        return "a write of the log";
+    return wal->is_archive_stopping ? "the archive" : "a file of the log";
+}

@@ -67,6 +67,9 @@ uint64_t reactor_raise_descriptors(void);
 
 /* Ends this core's loop at the end of the turn. Tasks still suspended are dropped with the core's heap. */
 void reactor_stop(struct reactor *r);
+/* The same, for a core that has operations under way which do not come to their end: they are left to the
+ * kernel, and reactor_run returns `error` if there was none before. The other cores go on until they stop. */
+void reactor_give_up(struct reactor *r, int error);
 
 unsigned reactor_core(const struct reactor *r); /* 0 to core_count - 1 */
 unsigned reactor_core_count(const struct reactor *r);

@@ -3,13 +3,15 @@
 
 #include "reactor/base/mark.h"
 
+#include "shard/datadir.h"
 #include "shard/shard.h"
 
-enum {
-    POLL_NS = 1000000,
-    READS_POLLS_MAX = 10000,   /* for reads that hang at the disk, and connections that the kernel holds */
-    PARTING_POLLS_MAX = 60000, /* for other cores whose disk hangs */
-};
+enum { POLL_NS = 1000000 };
+
+#define SECOND_NS UINT64_C(1000000000)
+static const uint64_t QUIET_NS = 10 * SECOND_NS;   /* for reads at the disk, and connections of the kernel */
+static const uint64_t CLOSE_NS = 30 * SECOND_NS;   /* for the log, and tables in the making */
+static const uint64_t PARTING_NS = 30 * SECOND_NS; /* for other cores, beside the time that they have */
 
 static void close_task(struct reactor *r, void *context);
 
@@ -61,22 +63,43 @@ void end_on_drained(struct shard *s)
 
 /* ---- closing ---- */
 
+/* The archive has a time of its own, a second at least, and another one to let a copy go. */
+static uint64_t close_patience_ns(const struct shard *s)
+{
+    bool is_archived = s->options->archive[0] != '\0';
+    return CLOSE_NS + (is_archived ? s->options->shutdown_timeout_ms * 1000000 + 2 * SECOND_NS : 0);
+}
+
+static void tell_what_hangs(struct shard *s, const char *awaited)
+{
+    char directory[DATADIR_PATH_MAX];
+    datadir_shard_path(directory, sizeof directory, s->options->data, s->layout, s->core);
+    log_write(
+        &s->log, LOG_LEVEL_ERROR, "stop_gives_up",
+        "the disk does not answer: the process ends without it, as after a crash; nothing acknowledged is "
+        "lost, the next start reads the log; look at the disk before that",
+        log_text("awaited", awaited), log_text("directory", directory),
+        log_number("seconds", (reactor_now_ns(s->reactor) - s->close_begun_ns) / SECOND_NS));
+}
+
 void end_on_close(struct shard *s)
 {
     ASSERT(s->state == SHARD_DRAINING);
     s->state = SHARD_CLOSING;
+    s->close_begun_ns = reactor_now_ns(s->reactor);
     admin_stop(s);
     int rc = task_spawn(s->reactor, close_task, s);
     if (rc == 0)
         return;
-    /* All tasks are taken, so reads hang at the disk: what was acknowledged is durable without a tidy end. */
-    exchange_broadcast(s, MESSAGE_LAST, 0);
-    reactor_stop(s->reactor);
+    tell_what_hangs(s, "reads"); /* which have all tasks */
+    exchange_broadcast(s, MESSAGE_LAST, true);
+    reactor_give_up(s->reactor, TORC_E_TIMEOUT);
 }
 
-void end_on_last(struct shard *s)
+void end_on_last(struct shard *s, bool has_given_up)
 {
     s->parted_cores++;
+    s->given_up_cores += has_given_up;
     ASSERT(s->parted_cores < s->core_count);
 }
 
@@ -86,15 +109,37 @@ static bool is_quiet(const struct shard *s)
            admin_is_quiet(&s->admin) && views_are_quiet(&s->views) && moments_are_quiet(&s->moments);
 }
 
+/* What has the engine in use; null: nothing. */
+static const char *user_of_engine(const struct shard *s)
+{
+    if (s->jobs.task_count > 0)
+        return "a read";
+    if (!admin_is_quiet(&s->admin))
+        return "a snapshot or a backup";
+    return views_are_quiet(&s->views) ? NULL : "a scan";
+}
+
+static bool have_others_parted(const struct shard *s)
+{
+    return s->parted_cores + 1 == s->core_count;
+}
+
 static bool has_parted(const struct shard *s)
 {
-    return s->parted_cores + 1 == s->core_count && s->in_flight == 0 && exchange_is_settled(s);
+    return have_others_parted(s) && s->in_flight == 0 && exchange_is_settled(s);
+}
+
+/* What a core that has given up owes this one never comes. */
+static bool can_go(const struct shard *s)
+{
+    return has_parted(s) || (have_others_parted(s) && s->given_up_cores > 0);
 }
 
 /* Waits. Returns: whether it came true. */
-static bool await(struct shard *s, bool (*is_true)(const struct shard *s), unsigned polls_max)
+static bool await(struct shard *s, bool (*is_true)(const struct shard *s), uint64_t patience_ns)
 {
-    for (unsigned i = 0; i < polls_max && !is_true(s); i++)
+    uint64_t until_ns = reactor_now_ns(s->reactor) + patience_ns;
+    while (!is_true(s) && reactor_now_ns(s->reactor) < until_ns)
         task_sleep(s->reactor, POLL_NS);
     return is_true(s);
 }
@@ -103,6 +148,30 @@ static bool await(struct shard *s, bool (*is_true)(const struct shard *s), unsig
 static void on_turn_without_engine(void *context)
 {
     exchange_flush(context);
+}
+
+/* A task of its own: nobody knows how long it takes. */
+static void close_engine(struct reactor *r, void *context)
+{
+    struct shard *s = context;
+    views_close_all(s);
+    if (engine_close(s->engine) != ENGINE_ARCHIVE_HANGING)
+        s->engine = NULL;
+    reactor_set_turn_hook(r, on_turn_without_engine, s);
+    event_set(r, &s->engine_closed, 0);
+}
+
+/* Waits. Returns: null, or what it waited for in vain. */
+static const char *end_engine(struct shard *s)
+{
+    const char *user = user_of_engine(s);
+    if (user)
+        return user;
+    event_init(&s->engine_closed);
+    if (task_spawn(s->reactor, close_engine, s) != 0)
+        return "a free task";
+    int rc = event_wait(s->reactor, &s->engine_closed, close_patience_ns(s));
+    return rc && s->engine ? engine_close_awaits(s->engine) : NULL;
 }
 
 static void give_all_back(struct shard *s)
@@ -123,6 +192,20 @@ static void give_all_back(struct shard *s)
     reactor_free(r, s);
 }
 
+/* Waits: for the others, whatever has become of this one. Returns: null, or what it waited for in vain. */
+static const char *part(struct shard *s, const char *awaited)
+{
+    if (awaited)
+        tell_what_hangs(s, awaited);
+    exchange_broadcast(s, MESSAGE_LAST, awaited != NULL);
+    uint64_t patience_ns = QUIET_NS + close_patience_ns(s) + PARTING_NS;
+    bool (*is_over)(const struct shard *s) = awaited ? have_others_parted : can_go;
+    if (await(s, is_over, patience_ns) || awaited || have_others_parted(s))
+        return awaited;
+    tell_what_hangs(s, "another core");
+    return "another core";
+}
+
 static void close_task(struct reactor *r, void *context)
 {
     struct shard *s = context;
@@ -130,20 +213,16 @@ static void close_task(struct reactor *r, void *context)
     memory_stop(s);
     sessions_close_all(s);
     views_stop(s);
-    bool is_tidy = await(s, is_quiet, READS_POLLS_MAX);
-    /* A read that still hangs at the disk has the engine in use. */
-    if (s->jobs.task_count == 0 && admin_is_quiet(&s->admin) && views_are_quiet(&s->views)) {
-        views_close_all(s);
-        if (engine_close(s->engine) != ENGINE_ARCHIVE_HANGING)
-            s->engine = NULL;
-        reactor_set_turn_hook(r, on_turn_without_engine, s);
-    }
-    exchange_broadcast(s, MESSAGE_LAST, 0);
-    is_tidy = await(s, has_parted, PARTING_POLLS_MAX) && is_tidy && !s->engine;
+    bool is_tidy = await(s, is_quiet, QUIET_NS);
+    const char *awaited = part(s, end_engine(s));
+    is_tidy = is_tidy && !awaited && !s->engine && has_parted(s);
     log_write(&s->log, LOG_LEVEL_INFO, "stopped", NULL, log_number("operations", s->counters.operations));
     if (is_tidy)
         give_all_back(s);
     else
         MARK(a_core_stops_while_the_disk_hangs);
-    reactor_stop(r);
+    if (awaited)
+        reactor_give_up(r, TORC_E_TIMEOUT);
+    else
+        reactor_stop(r);
 }

@@ -6,11 +6,15 @@
  *
  * A core parts by sending LAST to each other one, after all that it will ever ask. It stops when it has the
  * LAST of all, its own blocks are back and its own requests answered: so nothing is under way to a core that
- * is gone, and all memory, timers and sockets have been given back. Only when the disk hangs beyond all
- * patience the loop stops as it is: what was acknowledged is durable. */
+ * is gone, and all memory, timers and sockets have been given back.
+ *
+ * A disk that hangs gets a bounded time. Then the core gives up: it says what it waits for, tells the others
+ * with its LAST not to wait for its answers, and its loop stops as it is. What the kernel may still write to
+ * is not freed, what was acknowledged is durable, and the process ends with an error, as after a crash. */
 #ifndef SHARD_END_H
 #define SHARD_END_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct shard;
@@ -21,6 +25,6 @@ void end_watch_drain(struct shard *s); /* in the turn hook */
 /* MESSAGE_DRAINED, MESSAGE_CLOSE, MESSAGE_LAST */
 void end_on_drained(struct shard *s);
 void end_on_close(struct shard *s);
-void end_on_last(struct shard *s);
+void end_on_last(struct shard *s, bool has_given_up);
 
 #endif

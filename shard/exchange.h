@@ -28,7 +28,7 @@ enum exchange_message {
     MESSAGE_STOP,       /* drain; word: the time it may take in ms */
     MESSAGE_DRAINED,    /* to core 0 */
     MESSAGE_CLOSE,      /* all have drained */
-    MESSAGE_LAST,       /* this core asks for nothing any more */
+    MESSAGE_LAST,       /* this core asks for nothing any more; word: nor does it answer, it has given up */
     MESSAGE_INFO,       /* payload: struct info_report, to be filled and sent back as MESSAGE_INFO_DONE */
     MESSAGE_INFO_DONE,
     MESSAGE_VIEW, /* payload: struct view_order, to be sent back as MESSAGE_VIEW_DONE */

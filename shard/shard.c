@@ -97,7 +97,7 @@ static void on_message(void *context, const struct message *m)
         end_on_close(s);
         return;
     case MESSAGE_LAST:
-        end_on_last(s);
+        end_on_last(s, m->word);
         return;
     case MESSAGE_INFO:
         info_fill(s, m->payload);

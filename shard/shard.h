@@ -103,7 +103,10 @@ struct shard {
     uint64_t replay_ms;      /* the slowest of them */
     unsigned drained_cores;  /* core 0 counts */
     unsigned parted_cores;   /* of the others: that have sent LAST */
+    unsigned given_up_cores; /* of them: whose disk hangs */
     uint64_t drain_deadline_ns;
+    uint64_t close_begun_ns;
+    struct event engine_closed;
     bool is_serving;
     bool is_stop_wanted; /* asked to end before it served */
     bool has_told_drained;

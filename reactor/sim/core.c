@@ -235,6 +235,14 @@ static void turn(struct sim_event *e)
 
 /* ---- begin and end ---- */
 
+void reactor_give_up(struct reactor *r, int error)
+{
+    struct sim_node *n = r->node;
+    ASSERT(error);
+    n->first_error = n->first_error ? n->first_error : error;
+    reactor_stop(r);
+}
+
 static void run_main(struct reactor *r, void *argument)
 {
     struct sim_node *n = argument;

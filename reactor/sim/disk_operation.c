@@ -182,10 +182,8 @@ static void draw_trouble(struct disk_operation *o)
 static void on_end(struct sim_event *e);
 
 /* The whole disk stands still: what is in flight ends after that. */
-static void stick(struct disk_operation *o, uint64_t ns)
+void sim_disk_hold(struct sim_disk *d, struct sim_world *w, uint64_t ns)
 {
-    struct sim_disk *d = o->disk;
-    struct sim_world *w = o->reactor->world;
     struct sim_dice *dice = &disk_dice(d, w, DISK_DRAW_REST)->duration;
     d->stuck_until_ns = w->now_ns + ns;
     for (struct list *link = d->in_flight.next; link != &d->in_flight; link = link->next)
@@ -208,7 +206,7 @@ static uint64_t draw_duration(struct disk_operation *o)
     if (disk_draws_fault(d, w, o->kind, SIM_STUCK_DISK)) {
         uint64_t stuck = sim_dice_between(&dice->fault[SIM_STUCK_DISK], STUCK_MIN_NS, STUCK_MAX_NS);
         if (sim_dice_below(&dice->fault[SIM_STUCK_DISK], 2) == 0)
-            stick(o, stuck);
+            sim_disk_hold(d, w, stuck);
         ns += stuck;
     }
     uint64_t not_before = d->stuck_until_ns > w->now_ns ? d->stuck_until_ns - w->now_ns : 0;

@@ -192,6 +192,9 @@ void sim_disk_wipe(struct sim_disk *d);
 void sim_disk_set_capacity(struct sim_disk *d, uint64_t bytes);
 uint64_t sim_disk_used_bytes(const struct sim_disk *d);
 
+/* The whole disk stands still for so long, whatever is asked of it; what is in flight ends after that. */
+void sim_disk_hold(struct sim_disk *d, struct sim_world *w, uint64_t ns);
+
 /* Files as a reader would find them now, in byte order of their paths. */
 struct sim_file_info {
     const char *path; /* borrowed: until the disk changes */

@@ -32,6 +32,7 @@ struct process {
     size_t channel_memory_bytes;
     atomic_bool must_stop;
     atomic_bool is_abandoned; /* a core has left operations with the kernel */
+    atomic_bool is_given_up;  /* a core was asked to end, and has */
     pthread_mutex_t log_lock; /* never held while anything waits */
 };
 

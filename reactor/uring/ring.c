@@ -20,6 +20,7 @@ enum {
     RING_WORKERS_MAX = 16, /* kernel threads for what would block, of each kind */
     ENTER_RETRIES_MAX = 1000,
     QUIESCE_ROUNDS_MAX = 300,
+    QUIESCE_LAST_ROUNDS_MAX = 10, /* for what was given up: the rest is cancelled by then */
 };
 static const uint64_t QUIESCE_ROUND_NS = 100 * 1000 * 1000;
 static const uint64_t QUIESCE_PAUSE_NS = 1000 * 1000;
@@ -317,7 +318,8 @@ void ring_quiesce(struct reactor *r)
 {
     if (!r->is_ring_open)
         return;
-    for (unsigned i = 0; !is_quiet(r) && i < QUIESCE_ROUNDS_MAX; i++) {
+    unsigned rounds_max = r->gives_up ? QUIESCE_LAST_ROUNDS_MAX : QUIESCE_ROUNDS_MAX;
+    for (unsigned i = 0; !is_quiet(r) && i < rounds_max; i++) {
         struct io_uring_sqe *sqe = ring_sqe(r);
         io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY);
         ring_attach_nobody(sqe);

@@ -114,6 +114,15 @@ void process_fail(struct reactor *r, int error)
             channel_wake(r, i);
 }
 
+void reactor_give_up(struct reactor *r, int error)
+{
+    ASSERT(error);
+    gate_record(r->process, error, error_sentence(error));
+    r->gives_up = true;
+    atomic_store(&r->process->is_given_up, true);
+    reactor_stop(r);
+}
+
 static void run_main(struct reactor *r, void *argument)
 {
     struct process *p = argument;
@@ -367,7 +376,7 @@ int reactor_run(const struct reactor_options *options, reactor_main_fn *main, vo
     if (rc == 0) {
         settings_take(&p, &before);
         run_cores(&p);
-        if (p.first_error == 0)
+        if (p.first_error == 0 || atomic_load(&p.is_given_up))
             drop_repeated_requests();
         settings_restore(&p, &before);
         rc = p.first_error;

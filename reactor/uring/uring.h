@@ -75,6 +75,7 @@ struct reactor {
     struct process *process;
     struct io_uring uring;
     bool is_ring_open;
+    bool gives_up;      /* what is under way does not end: it has had its time */
     bool is_abandoned;  /* the kernel would not let go in time: the heap is left alone */
     uint32_t in_flight; /* completions still to come, RING_UNCOUNTED ones left out */
     uint64_t wall_ms;

@@ -71,6 +71,36 @@ TEST(a_signal_to_the_process_reaches_core_0)
     CU_ASSERT_EQUAL(s.asked, 1);
 }
 
+/* The second request is not read any more when the loop ends, and does not end the process. */
+static int give_up_when_asked(struct reactor *r, void *context)
+{
+    bool *has_gone_on = context;
+    if (reactor_core(r) == 1) {
+        task_sleep(r, SECOND / 10);
+        *has_gone_on = true;
+        reactor_stop(r);
+        return 0;
+    }
+    struct stopping s = {.reactor = r};
+    reactor_set_stop_handler(r, on_stop, &s);
+    kill(getpid(), SIGTERM);
+    CU_ASSERT_EQUAL(event_wait(r, &s.done, PATIENCE), 0);
+    reactor_set_stop_handler(r, NULL, NULL);
+    kill(getpid(), SIGTERM);
+    reactor_give_up(r, TORC_E_TIMEOUT);
+    return 0;
+}
+
+TEST(a_core_that_gives_up_ends_the_process_with_its_error_and_the_others_go_on)
+{
+    bool has_gone_on = false;
+    char why[256] = "";
+    struct reactor_options options = {.core_count = 2, .first_cpu = -1};
+    CU_ASSERT_EQUAL(reactor_run(&options, give_up_when_asked, &has_gone_on, why, sizeof why), TORC_E_TIMEOUT);
+    CU_ASSERT_TRUE(has_gone_on);
+    CU_ASSERT_STRING_EQUAL(why, error_sentence(TORC_E_TIMEOUT));
+}
+
 static int end_at_once(struct reactor *r, void *context)
 {
     (void)context;

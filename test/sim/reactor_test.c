@@ -325,6 +325,31 @@ TEST(what_an_untidy_end_leaves_is_counted)
     CU_ASSERT_EQUAL(leaks.files + leaks.sockets + leaks.listeners, 0);
 }
 
+static int give_up_on_core_1(struct reactor *r, void *context)
+{
+    unsigned *gone_on = context;
+    if (reactor_core(r) == 1) {
+        reactor_give_up(r, TORC_E_TIMEOUT);
+        return 0;
+    }
+    task_sleep(r, 10 * SECOND);
+    ++*gone_on;
+    reactor_stop(r);
+    return 0;
+}
+
+TEST(a_core_that_gives_up_ends_its_node_with_an_error_when_the_others_have_stopped)
+{
+    unsigned gone_on = 0;
+    struct sim_world *w = new_world(1);
+    struct sim_node *n = new_node(w);
+    start(n, 3, give_up_on_core_1, &gone_on);
+    CU_ASSERT(sim_run(w, 20 * SECOND, is_down, n));
+    CU_ASSERT_EQUAL(sim_node_result(n), TORC_E_TIMEOUT);
+    CU_ASSERT_EQUAL(gone_on, 2);
+    sim_world_free(w);
+}
+
 static int fail_on_core_1(struct reactor *r, void *context)
 {
     (void)context;

@@ -274,6 +274,10 @@ static void judge_end(struct history *h, unsigned i)
         h->outcome->tally.tidy_stops++;
         if (!may_hang || h->service.phase == SERVICE_OVER)
             check_leaks(h, i);
+    } else if (result == TORC_E_TIMEOUT && s->is_asked_to_end && may_hang &&
+               h->service.phase != SERVICE_OVER) {
+        SAY(h, "server %u ended without its disk", i);
+        h->outcome->tally.vain_stops++;
     } else if (result != 0 && (has_errors(&h->service) || s->was_full)) {
         SAY(h, "server %u refused to start: %s", i, error_sentence(result));
         h->outcome->tally.refused_starts++;

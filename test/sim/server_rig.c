@@ -45,9 +45,18 @@ static const struct client_handlers handlers = {.on_frame = on_frame, .on_end = 
 
 /* ---- the world ---- */
 
+static void on_log(void *context, struct sim_node *node, const char *line, size_t bytes)
+{
+    struct server_rig *rig = context;
+    (void)node;
+    if (rig->awaited_line && memmem(line, bytes, rig->awaited_line, strlen(rig->awaited_line)))
+        rig->lines++;
+}
+
 void server_rig_open(struct server_rig *rig, unsigned cores)
 {
-    *rig = (struct server_rig){.world = sim_world_new(&(struct sim_world_options){.seed = 7})};
+    struct sim_world_options options = {.seed = 7, .context = rig, .on_log = on_log};
+    *rig = (struct server_rig){.world = sim_world_new(&options)};
     server_node_init(&rig->server, rig->world, "10.0.0.1", cores);
     rig->client_node = sim_node_new(rig->world, "10.0.1.1", NULL);
     rig->answers = calloc(RIG_ANSWERS_MAX, sizeof *rig->answers);
@@ -85,11 +94,21 @@ static bool is_server_down(void *context)
     return !sim_node_is_up(rig->server.node);
 }
 
-void server_rig_stop(struct server_rig *rig)
+static void stop(struct server_rig *rig, uint64_t within_ns, int result)
 {
     sim_node_ask_to_stop(rig->server.node);
-    CU_ASSERT(sim_run(rig->world, sim_now_ns(rig->world) + WAITS_S_MAX * SECOND_NS, is_server_down, rig));
-    CU_ASSERT_EQUAL(sim_node_result(rig->server.node), 0);
+    CU_ASSERT_FATAL(sim_run(rig->world, sim_now_ns(rig->world) + within_ns, is_server_down, rig));
+    CU_ASSERT_EQUAL(sim_node_result(rig->server.node), result);
+}
+
+void server_rig_stop(struct server_rig *rig)
+{
+    stop(rig, WAITS_S_MAX * SECOND_NS, 0);
+}
+
+void server_rig_stop_in_vain(struct server_rig *rig, uint64_t within_ns)
+{
+    stop(rig, within_ns, TORC_E_TIMEOUT);
 }
 
 /* ---- the client ---- */

@@ -34,6 +34,8 @@ struct server_rig {
     unsigned mistakes; /* answers to what was not asked or was answered before */
     bool has_ended;
     struct event progress;
+    const char *awaited_line; /* the test sets it: in a line of the server's log */
+    unsigned lines;           /* that had it */
 };
 
 void server_rig_open(struct server_rig *rig, unsigned cores);
@@ -43,6 +45,8 @@ void server_rig_set_fault(struct server_rig *rig, enum sim_fault fault,
                           uint32_t per_million); /* all others off */
 void server_rig_start(struct server_rig *rig);   /* and runs until it serves */
 void server_rig_stop(struct server_rig *rig);    /* as SIGTERM; runs until it is down */
+/* The same, while its disk does not answer: it is down within that time, with TORC_E_TIMEOUT. */
+void server_rig_stop_in_vain(struct server_rig *rig, uint64_t within_ns);
 void server_rig_sleep(struct server_rig *rig, uint64_t ns);
 
 /* Connects, says hello, runs `body`. */

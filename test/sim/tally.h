@@ -24,6 +24,7 @@ enum { TALLY_MARKS_MAX = 512 };
     X(kills, "kills")                                                                                        \
     X(power_losses, "losses of power")                                                                       \
     X(tidy_stops, "tidy stops")                                                                              \
+    X(vain_stops, "stops that a hanging disk did not let end")                                               \
     X(idle_lives, "lives in which no shard started")                                                         \
     X(refused_starts, "starts truthfully refused")                                                           \
     X(corruptions, "corruptions injected")                                                                   \
