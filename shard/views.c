@@ -283,21 +283,34 @@ static int begin(struct shard *s, struct beginning *b)
     return rc ? rc : ask_all(s, b, VIEW_FIX, clock);
 }
 
-int views_begin(struct shard *s, uint64_t *id)
+static int begin_with_orders(struct shard *s, uint64_t id)
 {
     struct beginning b = {.missing = 0};
-    *id = reactor_random(s->reactor) | 1;
     b.orders = reactor_alloc_zeroed(s->reactor, s->core_count * sizeof b.orders[0]);
     if (!b.orders)
         return TORC_E_NO_MEMORY;
     for (unsigned core = 0; core < s->core_count; core++) {
         b.orders[core].beginning = &b;
         b.orders[core].from = s->core;
-        b.orders[core].id = *id;
+        b.orders[core].id = id;
     }
     int rc = begin(s, &b);
     reactor_free(s->reactor, b.orders);
     if (rc)
-        views_end(s, *id);
+        views_end(s, id);
+    return rc;
+}
+
+int views_begin(struct shard *s, uint64_t *id)
+{
+    static_assert((int)JOBS_AT_ONCE_MIN >= (int)VIEWS_TASK_SHARE, "one may always begin");
+    if (s->views.beginning_count >= s->memory.plan.jobs_at_once_max / VIEWS_TASK_SHARE) {
+        MARK(a_view_is_refused_while_others_begin);
+        return TORC_E_OVERLOADED;
+    }
+    *id = reactor_random(s->reactor) | 1;
+    s->views.beginning_count++;
+    int rc = begin_with_orders(s, *id);
+    s->views.beginning_count--;
     return rc;
 }

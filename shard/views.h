@@ -22,6 +22,9 @@ struct view_order;
 
 enum {
     VIEWS_MAX = 16, /* on a core; more are refused */
+    /* One of so many job tasks may wait for the beginning of one: a core whose log hangs holds it up for half
+     * a minute, and what needs no other core is to find a task meanwhile. */
+    VIEWS_TASK_SHARE = 4,
 };
 #define VIEW_LEASE_NS (60 * UINT64_C(1000000000))
 
@@ -38,11 +41,12 @@ struct view {
 struct views {
     struct view places[VIEWS_MAX];
     unsigned task_count;
-    bool is_stopping; /* the node ends */
+    unsigned beginning_count; /* by this core */
+    bool is_stopping;         /* the node ends */
 };
 
-/* Waits. Returns: 0 with the id of a view of all cores; TORC_E_OVERLOADED, TORC_E_TIMEOUT, or why a core has
- * none. */
+/* Waits, in the task of a job. Returns: 0 with the id of a view of all cores; TORC_E_OVERLOADED,
+ * TORC_E_TIMEOUT, or why a core has none. */
 MUST_CHECK int views_begin(struct shard *s, uint64_t *id);
 /* It is not needed any more, on any core. */
 void views_end(struct shard *s, uint64_t id);

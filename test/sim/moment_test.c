@@ -236,3 +236,62 @@ TEST(a_scan_of_one_moment_has_no_write_without_those_it_waited_for_when_the_cloc
     server_rig_set_fault(&rig, SIM_TURN_DELAY, 0);
     close_all(&rig);
 }
+
+/* ---- beginnings that wait ---- */
+
+enum { BEGINNINGS = 16, BEGIN_MS = 3000 };
+
+static void await_one(struct server_rig *rig, unsigned place)
+{
+    for (unsigned ms = 0; rig->answers[place].code == 1 && ms < 30000; ms++)
+        task_sleep(rig->reactor, SECOND_NS / 1000);
+}
+
+/* The log of each core hangs, and so all beginnings. What is in memory is found by the other tasks. */
+static void scan_beside_beginnings(struct server_rig *rig)
+{
+    char key[TEXT_BYTES];
+    put_range(rig, 0, KEYS, 0);
+    sim_disk_hold(sim_node_disk(rig->server.node), rig->world, 20 * SECOND_NS);
+    for (unsigned core = 0; core < CORES; core++) {
+        struct rig_request q = {.op = FRAME_PUT,
+                                .key = key,
+                                .value = slice_of_string("1"),
+                                .deadline_ms = 50};
+        key_of(rig, core, key);
+        (void)rig_ask(rig, &q);
+    }
+    struct rig_request first = {.op = FRAME_SCAN, .flags = FRAME_SNAPSHOT, .deadline_ms = BEGIN_MS};
+    struct rig_request page = {.op = FRAME_SCAN, .flags = FRAME_ORDERED, .deadline_ms = BEGIN_MS};
+    unsigned from = rig->asked, refused = 0, late = 0;
+    for (unsigned i = 0; i < BEGINNINGS; i++)
+        (void)rig_ask(rig, &first);
+    task_sleep(rig->reactor, SECOND_NS / 10);
+    unsigned place = rig_ask(rig, &page);
+    await_one(rig, place);
+    CU_ASSERT_EQUAL(rig->answers[place].code, 0);
+    CU_ASSERT(rig->answers[place].answered_ns - rig->answers[place].asked_ns < SECOND_NS / 10);
+    rig_await(rig);
+    for (unsigned i = from; i < from + BEGINNINGS; i++) {
+        refused += rig->answers[i].code == TORC_E_OVERLOADED;
+        late += rig->answers[i].code == TORC_E_TIMEOUT;
+    }
+    CU_ASSERT(refused > 0 && late > 0);
+    CU_ASSERT_EQUAL(refused + late, BEGINNINGS);
+    task_sleep(rig->reactor, 30 * SECOND_NS);
+    CU_ASSERT_EQUAL(scan(rig).count, KEYS);
+}
+
+TEST(scans_of_one_moment_that_wait_for_a_log_that_hangs_leave_tasks_to_others)
+{
+    struct server_rig rig;
+    server_rig_open(&rig, CORES);
+    rig.server.options.memory = (UINT64_C(32) << 20) * CORES; /* for some 14 jobs at once */
+    rig.server.options.segment_bytes = 4 << 20;
+    rig.server.options.log_bytes_max = 16 << 20;
+    rig.server.sizes.value_bytes_max = 256 << 10;
+    rig.server.sizes.table_bytes_max = 4 << 20;
+    server_rig_start(&rig);
+    server_rig_run(&rig, scan_beside_beginnings);
+    close_all(&rig);
+}
