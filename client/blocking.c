@@ -10,6 +10,7 @@
 
 struct waiter {
     torc_client *client;
+    uint64_t since_ms; /* client_makes_room */
     bool is_done;
     int status;
     void *copy;      /* of the value; ours, or the caller's buffer */
@@ -74,10 +75,14 @@ static void note_and_copy_into(void *user, const struct torc_result *result)
         memcpy(w->copy, result->value.data, result->value.bytes);
 }
 
-/* The request found no room: polls once, after which it can be tried again. */
-static bool has_made_room(torc_client *client, int rc)
+bool client_makes_room(torc_client *client, int rc, uint64_t *since_ms)
 {
-    return rc == TORC_OVERLOADED && client->requests.in_flight > 0 && torc_poll(client, -1) >= 0;
+    if (rc != TORC_OVERLOADED || (client->requests.in_flight == 0 && !client_has_unsent(client)))
+        return false;
+    if (torc_poll(client, -1) < 0)
+        return false;
+    *since_ms = *since_ms ? *since_ms : client->now_ms;
+    return client->now_ms - *since_ms < client->settings.request_timeout_ms;
 }
 
 /* The system no longer lets us wait, with `code`: what waits for `user` may have been sent, and nobody is
@@ -108,7 +113,7 @@ int torc_get(torc_client *client, torc_bytes key, void **value, size_t *value_by
     int rc;
     do
         rc = torc_get_async(client, key, 0, note_and_copy, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     rc = finish(&w, rc);
     *value = w.copy;
     *value_bytes = rc == 0 ? w.bytes : 0;
@@ -123,7 +128,7 @@ int torc_get_into(torc_client *client, torc_bytes key, void *buffer, size_t capa
     int rc;
     do
         rc = torc_get_async(client, key, 0, note_and_copy_into, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     rc = finish(&w, rc);
     *value_bytes = w.bytes;
     return rc;
@@ -135,7 +140,7 @@ int torc_put(torc_client *client, torc_bytes key, torc_bytes value, uint64_t ttl
     int rc;
     do
         rc = torc_put_async(client, key, value, ttl_ms, note, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     return finish(&w, rc);
 }
 
@@ -145,7 +150,7 @@ int torc_delete(torc_client *client, torc_bytes key)
     int rc;
     do
         rc = torc_delete_async(client, key, note, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     return finish(&w, rc);
 }
 
@@ -155,7 +160,7 @@ int torc_exists(torc_client *client, torc_bytes key)
     int rc;
     do
         rc = torc_exists_async(client, key, note, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     return finish(&w, rc);
 }
 
@@ -165,7 +170,7 @@ int torc_ping(torc_client *client)
     int rc;
     do
         rc = torc_ping_async(client, 0, torc_string("torc"), note, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     return finish(&w, rc);
 }
 
@@ -175,7 +180,7 @@ int torc_info(torc_client *client, torc_bytes section, char **json)
     int rc;
     do
         rc = torc_info_async(client, section, note_and_copy, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     rc = finish(&w, rc);
     *json = w.copy;
     return rc;
@@ -187,7 +192,7 @@ int torc_admin(torc_client *client, torc_bytes command, torc_bytes argument, cha
     int rc;
     do
         rc = torc_admin_async(client, command, argument, note_and_copy, &w);
-    while (has_made_room(client, rc));
+    while (client_makes_room(client, rc, &w.since_ms));
     rc = finish(&w, rc);
     *json = w.copy;
     return rc;
@@ -229,10 +234,11 @@ int torc_mget(torc_client *client, const torc_bytes *keys, size_t count, struct 
     client->message[0] = 0;
     for (size_t i = 0; i < count; i++) {
         values[i] = (struct torc_value){.status = STATUS_PENDING};
+        uint64_t since_ms = 0;
         int rc;
         do
             rc = torc_get_async(client, keys[i], 0, note_value, &values[i]);
-        while (has_made_room(client, rc));
+        while (client_makes_room(client, rc, &since_ms));
         if (rc != 0)
             values[i].status = rc;
     }
@@ -260,10 +266,11 @@ static int put_many(torc_client *client, const struct torc_entry *entries, size_
 {
     for (size_t i = 0; i < count; i++) {
         statuses[i] = STATUS_PENDING;
+        uint64_t since_ms = 0;
         int rc;
         do
             rc = torc_put_async(client, entries[i].key, entries[i].value, ttl_ms, note_status, &statuses[i]);
-        while (has_made_room(client, rc));
+        while (client_makes_room(client, rc, &since_ms));
         if (rc != 0)
             statuses[i] = rc;
     }

@@ -202,7 +202,8 @@ static void upkeep(struct torc_client *client)
     bool some_unsent = end_late_requests(client);
     if (client->unready_count == 0)
         return;
-    some_unsent |= end_waiting_requests(client);
+    some_unsent |= end_waiting_requests(client) || client->has_lost;
+    client->has_lost = false;
     for (uint32_t i = 0; i < client->connection_count; i++) {
         struct connection *c = client->connections[i];
         if (some_unsent && c->state != CONNECTION_READY)
@@ -231,6 +232,14 @@ void torc_flush(torc_client *client)
             client_connection_send(c);
         c = next;
     }
+}
+
+bool client_has_unsent(const struct torc_client *client)
+{
+    for (uint32_t i = 0; i < client->connection_count; i++)
+        if (client_output_unsent_bytes(&client->connections[i]->output) > 0)
+            return true;
+    return false;
 }
 
 static int take_events(struct torc_client *client, int wait_ms)
@@ -291,8 +300,10 @@ int torc_poll(torc_client *client, int timeout_ms)
         torc_flush(client);
         upkeep(client);
         bool may_wait = timeout_ms != 0 && client->counters.completions == completions;
-        if (may_wait && timeout_ms < 0 && client->requests.in_flight == 0)
+        if (may_wait && timeout_ms < 0 && client->requests.in_flight == 0) {
+            rc = client_has_unsent(client) ? take_events(client, WAITING_LOOK_MS) : 0;
             break;
+        }
         int rest_ms = timeout_ms < 0 ? -1 : (int)(end_ms > client->now_ms ? end_ms - client->now_ms : 0);
         rc = take_events(client, may_wait ? bounded_wait(client, client->now_ms, rest_ms) : 0);
         if (!may_wait || client->counters.completions != completions)

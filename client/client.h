@@ -73,6 +73,7 @@ struct torc_client {
     uint32_t turn;      /* of the connections of a core, the one used last */
     bool is_in_callback;
     bool is_closing;
+    bool has_lost; /* a connection since the last look: frames that nobody waits for are to be dropped */
     int epoll_fd;
     int refusal; /* the code with which the server refused a hello, 0: it did not */
     uint64_t now_ms;
@@ -97,6 +98,9 @@ void client_fail(struct torc_client *client, struct request *r, int code);
 /* Requests in flight with this `user` will not be called back: it is about to go. */
 void client_abandon(struct torc_client *client, const void *user);
 
+/* Some output is still to be sent, maybe of requests whose time is over. */
+bool client_has_unsent(const struct torc_client *client);
+
 /* Keeps for torc_problem: what, to which address, and the sentence of the code. */
 void client_set_problem(struct torc_client *client, const char *what, int code);
 
@@ -107,6 +111,10 @@ uint64_t client_random(struct torc_client *client, uint64_t bound);
 
 /* Keeps for torc_message. */
 void client_set_message(struct torc_client *client, torc_bytes message);
+/* `rc`: what starting a request said. Where it found no room: polls, and it can be tried again, for
+ * request_timeout_ms at most, since callbacks may take all the room there comes to be. *since_ms is 0 at
+ * first. */
+MUST_CHECK bool client_makes_room(struct torc_client *client, int rc, uint64_t *since_ms);
 
 /* ---- topology.c ---- */
 

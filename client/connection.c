@@ -131,6 +131,7 @@ void client_connection_break(struct connection *c, int code)
     doom_requests(c);
     pardon_unsent_requests(c);
     fail_doomed_requests(c->client, TORC_DISCONNECTED);
+    c->client->has_lost = true;
 }
 
 /* ---- sending ---- */

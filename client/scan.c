@@ -129,9 +129,11 @@ static int fetch_page(torc_scan *scan)
     torc_client *client = scan->client;
     client->message[0] = 0;
     scan->is_done = false;
-    int rc = torc_scan_async(client, &page, keep_page, scan);
-    while (rc == TORC_OVERLOADED && client->requests.in_flight > 0 && torc_poll(client, -1) >= 0)
+    uint64_t since_ms = 0;
+    int rc;
+    do
         rc = torc_scan_async(client, &page, keep_page, scan);
+    while (client_makes_room(client, rc, &since_ms));
     while (rc >= 0 && !scan->is_done) /* until the timeout at most */
         rc = torc_poll(client, -1);
     if (scan->is_done)

@@ -266,8 +266,8 @@ TORC_MUST_CHECK int64_t torc_mput_async(torc_client *client, const struct torc_e
 
 /* Sends what has gathered, receives what has come, calls back, ends what is past its time and renews lost
  * connections. Waits up to timeout_ms for a first completion; 0: does not wait; -1: waits until one, or
- * returns 0 at once when none is in flight. Returns: completions, or -errno when the operating system
- * failed. */
+ * returns 0 when none is in flight: at once, or after some milliseconds where output of requests whose time
+ * is over has yet to go. Returns: completions, or -errno when the operating system failed. */
 int torc_poll(torc_client *client, int timeout_ms);
 
 /* Sends what has gathered, as far as the sockets take it, and nothing else. */

@@ -341,6 +341,45 @@ TEST(client_bounds_the_output_that_gathers)
     finish(client, fake);
 }
 
+/* Puts until there is no room. Returns: how many were started. */
+static uint32_t put_until_full(torc_client *client, torc_bytes value, struct outcome *o)
+{
+    uint32_t count = 0;
+    while (count < OUTCOMES_MAX && torc_put_async(client, torc_string("k"), value, 0, note, o) == 0)
+        count++;
+    torc_flush(client);
+    return count;
+}
+
+/* Nobody waits for them any more, and they are in the way of what comes. */
+TEST(client_sends_what_is_late_and_then_has_room_again)
+{
+    enum { TRIES_MAX = 1000 };
+    struct fake *fake = fake_open(1);
+    struct outcome late = {0}, timely = {0};
+    torc_client *client =
+        open_with(fake, (struct torc_options){.unsent_bytes_max = 2 << 20, .request_timeout_ms = 300});
+    char *value = calloc(1, TORC_VALUE_BYTES_MAX);
+    torc_bytes bytes = torc_bytes_of(value, TORC_VALUE_BYTES_MAX);
+    CU_ASSERT_TRUE(until_ready(client, fake, 1));
+    uint32_t started = 0, more;
+    while ((more = put_until_full(client, bytes, &late)) > 0) /* the sockets take some of them */
+        started += more;
+    while (torc_in_flight(client) > 0)
+        CU_ASSERT_FATAL(torc_poll(client, -1) >= 0);
+    CU_ASSERT_EQUAL((uint32_t)late.count, started);
+    CU_ASSERT_EQUAL(late.statuses[0], TORC_TIMEOUT);
+    int rc = TORC_OVERLOADED;
+    for (int i = 0; rc == TORC_OVERLOADED && i < TRIES_MAX; i++) { /* as torc.h says */
+        fake_pump(fake);
+        CU_ASSERT_EQUAL(torc_poll(client, -1), 0);
+        rc = torc_put_async(client, torc_string("k"), bytes, 0, note, &timely);
+    }
+    CU_ASSERT_EQUAL(rc, 0);
+    free(value);
+    finish(client, fake);
+}
+
 struct chain {
     torc_client *client;
     int left;
@@ -365,6 +404,28 @@ TEST(client_callbacks_may_start_requests_in_a_full_pipeline)
     CU_ASSERT_EQUAL(torc_get_async(client, torc_string("k"), 0, go_on, &chain), 0);
     CU_ASSERT_EQUAL(torc_get_async(client, torc_string("k"), 0, go_on, &chain), 0);
     CU_ASSERT_TRUE(until(client, fake, &chain.count, 102));
+    finish(client, fake);
+}
+
+static void take_all_room(void *user, const struct torc_result *result)
+{
+    struct chain *chain = user;
+    chain->count++;
+    if (result->status == TORC_CANNOT_CONNECT)
+        CU_ASSERT_EQUAL(torc_get_async(chain->client, torc_string("k"), 0, take_all_room, chain), 0);
+}
+
+TEST(client_calls_that_wait_end_though_callbacks_take_all_room)
+{
+    struct fake *fake = fake_open(1);
+    struct torc_options options = {.pipeline_max = 1, .connect_timeout_ms = 5, .request_timeout_ms = 200};
+    torc_client *client = open_with(fake, options);
+    struct chain chain = {.client = client};
+    fake_stop_listening(fake);
+    CU_ASSERT_EQUAL(torc_get_async(client, torc_string("k"), 0, take_all_room, &chain), 0);
+    CU_ASSERT_EQUAL(torc_ping(client), TORC_OVERLOADED);
+    CU_ASSERT_STRING_EQUAL(torc_message(client), torc_error_sentence(TORC_OVERLOADED));
+    CU_ASSERT(chain.count > 0);
     finish(client, fake);
 }
 
