@@ -119,7 +119,8 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
     case TORC_E_VIEW_ENDED:
         if (!(ask->flags & FRAME_SNAPSHOT))
             return "VIEW_ENDED, but it has no view";
-        return ask->run > a->scan.run || now_ns > a->scan.page_ns + VIEW_LEASE_NS
+        return ask->run > a->scan.run || now_ns > a->scan.page_ns + VIEW_LEASE_NS ||
+                       a->server->has_ended_views
                    ? NULL
                    : "VIEW_ENDED, but it was used and the server has gone on";
     default:

@@ -83,6 +83,7 @@ static void accept_loss(struct subject *s)
     s->quarantined = engine_counters(s->engine).quarantined;
     if (rc == 0 && s->quarantined)
         subject_fail(s, "the loss was accepted, and acknowledged log is damaged still");
+    s->is_giving_up = rc != 0; /* what it answers from memory until its end may be gone at the next start */
     h->outcome->tally.accepted_losses += rc == 0;
     checks_audit(s, false);
     if (rc == 0 && s->errors > 0 && !s->has_remains && !has_disk_faults(h))

@@ -51,8 +51,11 @@ static uint64_t now_ns(const struct history *h)
 
 static void on_log(void *context, struct sim_node *node, const char *line, size_t bytes)
 {
+    static const char ended[] = "event=view_ended ";
     struct history *h = context;
-    (void)node;
+    for (unsigned i = 0; i < h->service.server_count; i++)
+        if (h->service.servers[i].server.node == node && memmem(line, bytes, ended, sizeof ended - 1))
+            h->service.servers[i].has_ended_views = true;
     story_detail(&h->outcome->story, now_ns(h), "| %.*s", (int)bytes, line);
 }
 

@@ -28,6 +28,7 @@ struct service_server {
     bool has_unread;      /* in this run: large answers, which others wait for while they are not read */
     bool wants_restart;   /* its log takes no more writes, or a table is set aside */
     bool was_full;        /* its disk, ever */
+    bool has_ended_views; /* it said so: they held too much memory */
 };
 
 struct service {

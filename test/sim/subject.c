@@ -235,6 +235,9 @@ bool subject_open(struct subject *s)
     }
     s->engine = engine;
     s->has_opened = true;
+    if (s->is_giving_up)
+        model_give_up(&s->model);
+    s->is_giving_up = false;
     if (s->must_refuse)
         subject_fail(s, "it starts, with both copies of its manifest damaged");
     s->damage.has_lost_manifest = false; /* both copies are there again */

@@ -48,6 +48,7 @@ struct subject {
     struct engine_restore kept; /* a snapshot that lies on the disk: its facts, and whose log it is of */
     uint64_t kept_history;
     bool has_kept;
+    bool is_giving_up; /* what was lost: a life has ended before it had come to the end of that */
 
     /* Of this life. */
     struct reactor *reactor;
