@@ -21,22 +21,55 @@ int cli_dump_raw(struct cli *cli)
     return offline_dump(cli->options->arguments[0]);
 }
 
-/* As ISO 8601 has it, in UTC; the seconds may have a fraction, and the time of day may be missing. Returns:
- * Unix milliseconds; 0 when it is no time. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+/* Milliseconds of a fraction of a second, ".25", rounded; *end is behind it. None: 0 and *end = text. */
+static uint64_t fraction_ms_of(const char *text, const char **end)
+{
+    double ms = 0, unit = 1000;
+    *end = text;
+    if (text[0] != '.' || !is_digit(text[1]))
+        return 0;
+    for (text++; is_digit(*text); text++)
+        ms += (*text - '0') * (unit /= 10);
+    *end = text;
+    return (uint64_t)(ms + 0.5);
+}
+
+/* Is there such a time? timegm makes the 2nd of March of the 30th of February. *seconds is Unix time. */
+static bool exists(const struct tm *parts, time_t *seconds)
+{
+    struct tm t = *parts;
+    *seconds = timegm(&t);
+    return *seconds >= 0 && t.tm_year == parts->tm_year && t.tm_mon == parts->tm_mon &&
+           t.tm_mday == parts->tm_mday && t.tm_hour == parts->tm_hour && t.tm_min == parts->tm_min &&
+           t.tm_sec == parts->tm_sec;
+}
+
+/* As ISO 8601 has it, in UTC; the seconds may have a fraction, and they or the time of day may be missing.
+ * Returns: Unix milliseconds; 0 when it is no time. */
 static uint64_t time_ms_of(const char *text)
 {
-    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M",
-                                          "%Y-%m-%d %H:%M", "%Y-%m-%d"};
+    static const struct {
+        const char *text;
+        bool has_seconds;
+    } formats[] = {{"%Y-%m-%dT%H:%M:%S", true},
+                   {"%Y-%m-%d %H:%M:%S", true},
+                   {"%Y-%m-%dT%H:%M", false},
+                   {"%Y-%m-%d %H:%M", false},
+                   {"%Y-%m-%d", false}};
     for (size_t i = 0; i < ARRAY_COUNT(formats); i++) {
         struct tm parts = {0};
-        const char *rest = strptime(text, formats[i], &parts);
-        if (!rest)
+        const char *end = strptime(text, formats[i].text, &parts);
+        if (!end)
             continue;
-        char *end = (char *)(uintptr_t)rest;
-        double fraction = *rest == '.' ? strtod(rest, &end) : 0;
-        time_t seconds = timegm(&parts);
-        if ((*end == 0 || strcmp(end, "Z") == 0) && seconds >= 0)
-            return (uint64_t)seconds * 1000 + (uint64_t)(fraction * 1000 + 0.5);
+        time_t seconds;
+        uint64_t ms = formats[i].has_seconds ? fraction_ms_of(end, &end) : 0;
+        if ((*end == 0 || strcmp(end, "Z") == 0) && exists(&parts, &seconds))
+            return (uint64_t)seconds * 1000 + ms;
     }
     return 0;
 }

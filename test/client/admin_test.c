@@ -1,11 +1,6 @@
 /* admin_test.c - `torc snapshot` against a server in a thread that answers what it should not. */
+#include "test/client/complaints.h"
 #include "test/client/fake_server.h"
-#include "test/test.h"
-
-#include "client/cli/cli.h"
-
-#include <stdio.h>
-#include <unistd.h>
 
 /* Runs `torc snapshot list`. Returns: its exit code, with what it wrote to stderr in `errors`. */
 static int list_snapshots(struct fake *fake, char *errors, size_t capacity)
@@ -15,15 +10,7 @@ static int list_snapshots(struct fake *fake, char *errors, size_t capacity)
     struct cli cli = {.options = &options};
     struct torc_options open_options = {.address = fake->address};
     CU_ASSERT_EQUAL_FATAL(torc_open(&open_options, &cli.client), 0);
-    FILE *err = tmpfile();
-    int old = dup(STDERR_FILENO);
-    dup2(fileno(err), STDERR_FILENO);
-    int code = cli_snapshot(&cli);
-    dup2(old, STDERR_FILENO);
-    close(old);
-    rewind(err);
-    errors[fread(errors, 1, capacity - 1, err)] = 0;
-    fclose(err);
+    int code = run_complaining(cli_snapshot, &cli, errors, capacity);
     torc_close(cli.client);
     return code;
 }
