@@ -59,9 +59,14 @@ void cli_options_parse(int argc, char **argv, struct cli_options *out);
 
 /* Says on stderr what failed, at what, and what to do. Returns: the exit code. `subject` may be null. */
 int cli_fail(struct cli *cli, int code, const char *subject, torc_bytes key);
+/* For one of many: what the client said last may be of another, so it is told by its code alone. */
+int cli_fail_one(struct cli *cli, int code, const char *subject, torc_bytes key);
 /* A sentence on stderr, "torc: " before it. Returns: CLI_ERROR. */
 int cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_exit_code(int code);
+/* Of two exit codes of requests the one to end with: unknown above not connected, that above an error, that
+ * above not found. */
+int cli_worse(int a, int b);
 
 /* Writes to stdout. Returns: 0, or CLI_ERROR after saying why, or CLI_DONE with is_output_gone set. */
 MUST_CHECK int cli_write(struct cli *cli, const void *data, size_t bytes);

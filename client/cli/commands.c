@@ -133,8 +133,8 @@ static int write_values(struct cli *cli, const torc_bytes *keys, const struct to
         int rc = write_value_of(cli, keys[i], &values[i]);
         if (rc != 0)
             return rc;
-        if (values[i].status != 0 && (worst == CLI_DONE || values[i].status != TORC_NOT_FOUND))
-            worst = cli_fail(cli, values[i].status, "mget", keys[i]);
+        if (values[i].status != 0)
+            worst = cli_worse(worst, cli_fail_one(cli, values[i].status, "mget", keys[i]));
     }
     return worst;
 }

@@ -31,6 +31,16 @@ int cli_exit_code(int code)
     }
 }
 
+int cli_worse(int a, int b)
+{
+    static const uint8_t order[] = {CLI_DONE, CLI_NOT_FOUND, CLI_ERROR, CLI_CANNOT_CONNECT,
+                                    CLI_OUTCOME_UNKNOWN};
+    for (size_t i = ARRAY_COUNT(order); i-- > 0;)
+        if (a == order[i] || b == order[i])
+            return order[i];
+    return CLI_ERROR;
+}
+
 /* What to do about it; "" when the sentence of the code says it already. */
 static const char *hint_of(int code)
 {
@@ -81,21 +91,35 @@ static void show_key(char *to, size_t capacity, torc_bytes key)
     to[at] = 0;
 }
 
-int cli_fail(struct cli *cli, int code, const char *subject, torc_bytes key)
+static int fail_saying(int code, const char *message, const char *subject, torc_bytes key)
 {
     char shown[SHOWN_KEY_BYTES_MAX + 16];
     show_key(shown, sizeof shown, key);
-    const char *problem = cli->client ? torc_problem(cli->client) : "";
-    const char *message = cli->client ? torc_message(cli->client) : "";
-    if (code == TORC_CANNOT_CONNECT && *problem)
-        message = problem;
-    else if (*message == 0 || code == TORC_NOT_FOUND)
-        message = torc_error_sentence(code);
     if (key.bytes > 0)
         cli_complain("%s \"%s\": %s%s", subject, shown, message, hint_of(code));
     else
         cli_complain("%s: %s%s", subject, message, hint_of(code));
     return cli_exit_code(code);
+}
+
+/* With the address and the reason, when it is the connection. */
+static const char *sentence_of(const struct cli *cli, int code)
+{
+    const char *problem = cli->client ? torc_problem(cli->client) : "";
+    return code == TORC_CANNOT_CONNECT && *problem ? problem : torc_error_sentence(code);
+}
+
+int cli_fail(struct cli *cli, int code, const char *subject, torc_bytes key)
+{
+    const char *message = cli->client ? torc_message(cli->client) : "";
+    if (code == TORC_CANNOT_CONNECT || code == TORC_NOT_FOUND || *message == 0)
+        message = sentence_of(cli, code);
+    return fail_saying(code, message, subject, key);
+}
+
+int cli_fail_one(struct cli *cli, int code, const char *subject, torc_bytes key)
+{
+    return fail_saying(code, sentence_of(cli, code), subject, key);
 }
 
 /* ---- output ---- */
