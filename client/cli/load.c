@@ -82,6 +82,7 @@ static void free_item(struct item *item)
     load->key_hashes[item - load->items] = 0;
     load->busy_count--;
     load->bytes_in_flight -= item->record.key_bytes + item->record.value_bytes;
+    cli_record_done(&item->record); /* or each item would keep as much as its largest record took */
 }
 
 static void acknowledge(struct item *item)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEPT_BYTES_MAX = 64 << 10 };
+
 static const char package_field[] = "Package:";
 
 void cli_records_init(struct cli_records *records, int fd, enum cli_format format)
@@ -18,6 +20,15 @@ void cli_records_init(struct cli_records *records, int fd, enum cli_format forma
 void cli_records_deinit(struct cli_records *records)
 {
     cli_lines_deinit(&records->lines);
+}
+
+void cli_record_done(struct cli_record *record)
+{
+    if (record->capacity <= KEPT_BYTES_MAX)
+        return;
+    free(record->data);
+    record->data = NULL;
+    record->capacity = 0;
 }
 
 /* ---- problems ---- */

@@ -15,7 +15,8 @@
 
 enum { CLI_PROBLEM_BYTES = 300 };
 
-/* Key and value one behind the other in memory of its own, which is used again for the next record. */
+/* Key and value one behind the other in memory of its own, which is used again for the next record. Owns:
+ * data, freed by the caller. */
 struct cli_record {
     uint8_t *data;
     size_t capacity;
@@ -38,6 +39,9 @@ void cli_records_deinit(struct cli_records *records);
 /* Returns: 1 and a record whose key and value are within torc's limits; 0 at the end; a code after which
  * reading is over, with what is wrong in `problem`. */
 MUST_CHECK int cli_records_next(struct cli_records *records, struct cli_record *out);
+
+/* Its key and value are not wanted any more: large memory of it is freed. */
+void cli_record_done(struct cli_record *record);
 
 static inline torc_bytes cli_record_key(const struct cli_record *r)
 {

@@ -114,6 +114,32 @@ TEST(load_tries_again_when_overloaded_and_the_later_record_wins)
     fake_close(fake);
 }
 
+TEST(load_tries_again_with_large_records_and_the_later_one_wins)
+{
+    enum { ROUNDS = 3, KEYS = 8, RECORDS = ROUNDS * KEYS, LARGE_BYTES = 100 << 10 };
+    static char text[RECORDS * (LARGE_BYTES + 16)], large[LARGE_BYTES + 1];
+    struct fake *fake = fake_open(1);
+    fake->overload_every = 2;
+    fake_run(fake);
+    struct ran ran;
+    size_t at = 0;
+    for (int i = 0; i < RECORDS; i++) {
+        memset(large, 'a' + i, LARGE_BYTES);
+        at += (size_t)snprintf(text + at, sizeof text - at, "key-%d\t%s\n", i % KEYS, large);
+    }
+    run_load(fake, text, &ran);
+    fake_stop(fake);
+    CU_ASSERT_EQUAL(ran.code, CLI_DONE);
+    CU_ASSERT_EQUAL(fake->pair_count, KEYS);
+    for (int i = RECORDS - KEYS; i < RECORDS; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "key-%d", i % KEYS);
+        memset(large, 'a' + i, LARGE_BYTES);
+        CU_ASSERT_TRUE(holds(fake, key, large));
+    }
+    fake_close(fake);
+}
+
 TEST(load_stops_at_bad_input_and_says_where)
 {
     struct fake *fake = fake_open(1);

@@ -171,3 +171,36 @@ TEST(records_ends_a_line_without_end)
     cli_records_deinit(&records);
     fclose(zeroes);
 }
+
+/* A line "k\tvvv..." with so many bytes of value. */
+static char *line_of(size_t value_bytes)
+{
+    char *line = malloc(value_bytes + 4);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(line);
+    memset(line, 'v', value_bytes + 2);
+    memcpy(line, "k\t", 2);
+    memcpy(line + value_bytes + 2, "\n", 2);
+    return line;
+}
+
+TEST(record_that_is_done_keeps_its_memory_only_when_that_is_small)
+{
+    static const size_t sizes[] = {100, 1000, 200 << 10, 10, TORC_VALUE_BYTES_MAX};
+    struct cli_record r = {0};
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        FILE *file = tmpfile();
+        struct cli_records records;
+        char *line = line_of(sizes[i]);
+        open_text(&records, file, torc_string(line), CLI_FORMAT_TSV);
+        CU_ASSERT_EQUAL(cli_records_next(&records, &r), 1);
+        CU_ASSERT_EQUAL(r.value_bytes, sizes[i]);
+        cli_record_done(&r);
+        CU_ASSERT_EQUAL(r.data != NULL, sizes[i] <= 1000); /* and 10 behind a large one */
+        CU_ASSERT_EQUAL(r.data != NULL, r.capacity > 0);
+        CU_ASSERT(r.capacity <= 64 << 10);
+        cli_records_deinit(&records);
+        fclose(file);
+        free(line);
+    }
+    free(r.data);
+}
