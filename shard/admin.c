@@ -189,6 +189,20 @@ int admin_ask_all(struct admin_job *job, enum admin_step step, const char *path)
 
 /* ---- jobs ---- */
 
+/* Its result is kept, and short but for lists; without memory for that it stays as it is. */
+static void trim_result(struct admin_job *job)
+{
+    struct json *said = &job->said;
+    if (job->result)
+        said->bytes = 0; /* of a failure only `why` is told */
+    size_t bytes = said->bytes > 0 ? said->bytes : 1;
+    char *text = reactor_realloc(job->shard->reactor, said->text, bytes);
+    if (text) {
+        said->text = text;
+        said->capacity = bytes;
+    }
+}
+
 static void run_job(struct reactor *r, void *context)
 {
     struct admin_job *job = context;
@@ -209,16 +223,43 @@ static void run_job(struct reactor *r, void *context)
         reactor_free(r, s->admin.parts[core].lines.data);
     reactor_free(r, s->admin.parts);
     s->admin.parts = NULL;
+    trim_result(job);
     job->is_over = true;
     s->admin.task_count--;
 }
 
-static void free_job(struct shard *s)
+static void free_job(struct shard *s, struct admin_job *job)
 {
-    if (s->admin.job)
-        reactor_free(s->reactor, s->admin.job->said.text);
-    reactor_free(s->reactor, s->admin.job);
-    s->admin.job = NULL;
+    if (job)
+        reactor_free(s->reactor, job->said.text);
+    reactor_free(s->reactor, job);
+}
+
+/* Under way or the last one. Returns: null when there was none. */
+static struct admin_job *last_job(const struct admin *a)
+{
+    return a->job_count ? a->jobs[a->job_count - 1] : NULL;
+}
+
+static void forget(struct shard *s, unsigned index)
+{
+    struct admin *a = &s->admin;
+    ASSERT(index < a->job_count && a->jobs[index]->is_over);
+    free_job(s, a->jobs[index]);
+    a->job_count--;
+    memmove(&a->jobs[index], &a->jobs[index + 1], (a->job_count - index) * sizeof *a->jobs);
+}
+
+/* Keeps a job that begins, the one before it, and of those before that some with short results. */
+static void keep(struct shard *s, struct admin_job *job)
+{
+    struct admin *a = &s->admin;
+    for (unsigned i = a->job_count; i-- > 1;)
+        if (a->jobs[i - 1]->said.capacity > ADMIN_SAID_BYTES_KEPT)
+            forget(s, i - 1);
+    if (a->job_count == ADMIN_JOBS_MAX)
+        forget(s, 0);
+    a->jobs[a->job_count++] = job;
 }
 
 static bool is_command(struct slice name)
@@ -229,20 +270,30 @@ static bool is_command(struct slice name)
     return false;
 }
 
-/* What the job needs; freed with it, or by run_job. */
-static int prepare(struct shard *s, const struct frame *frame)
+/* Before it has begun. */
+static void drop_job(struct shard *s, struct admin_job *job)
+{
+    reactor_free(s->reactor, s->admin.parts);
+    s->admin.parts = NULL;
+    free_job(s, job);
+}
+
+/* With all it needs: freed with it, or by run_job. Returns: null when memory is out. */
+static struct admin_job *make_job(struct shard *s, const struct frame *frame)
 {
     struct admin_job *job = reactor_alloc_zeroed(s->reactor, sizeof *job);
-    s->admin.job = job;
     if (!job)
-        return TORC_E_NO_MEMORY;
+        return NULL;
     job->shard = s;
     memcpy(job->command, frame->key.data, frame->key.bytes);
     if (frame->value.bytes)
         memcpy(job->argument, frame->value.data, frame->value.bytes);
     job->said = (struct json){.text = reactor_alloc(s->reactor, SAID_BYTES), .capacity = SAID_BYTES};
     s->admin.parts = reactor_alloc_zeroed(s->reactor, s->core_count * sizeof *s->admin.parts);
-    return job->said.text && s->admin.parts ? 0 : TORC_E_NO_MEMORY;
+    if (job->said.text && s->admin.parts)
+        return job;
+    drop_job(s, job);
+    return NULL;
 }
 
 /* Above those of the process before this one, too: who waits for a job of that one must not be told of
@@ -256,21 +307,19 @@ static uint64_t next_number(struct shard *s)
 
 static int begin_job(struct shard *s, const struct frame *frame)
 {
+    const struct admin_job *last = last_job(&s->admin);
     if (s->admin.is_stopping)
         return TORC_E_SHUTTING_DOWN;
-    if (s->admin.job && !s->admin.job->is_over)
+    if (last && !last->is_over)
         return TORC_E_OVERLOADED;
-    free_job(s);
-    int rc = prepare(s, frame);
-    if (rc == 0)
-        rc = task_spawn(s->reactor, run_job, s->admin.job);
-    if (rc) {
-        reactor_free(s->reactor, s->admin.parts);
-        s->admin.parts = NULL;
-        free_job(s);
+    struct admin_job *job = make_job(s, frame);
+    int rc = job ? task_spawn(s->reactor, run_job, job) : TORC_E_NO_MEMORY;
+    if (rc && job)
+        drop_job(s, job);
+    if (rc)
         return rc;
-    }
-    s->admin.job->number = next_number(s);
+    job->number = next_number(s);
+    keep(s, job);
     s->admin.task_count++;
     return 0;
 }
@@ -278,20 +327,30 @@ static int begin_job(struct shard *s, const struct frame *frame)
 static void answer_number(struct shard *s, const struct reply *reply)
 {
     char text[64];
-    int bytes = snprintf(text, sizeof text, "{\"job\":%" PRIu64 "}", s->admin.job->number);
+    int bytes = snprintf(text, sizeof text, "{\"job\":%" PRIu64 "}", s->admin.job_number);
     shard_reply(s, reply, &(struct answer){.value = slice_of(text, (size_t)bytes)});
+}
+
+/* Returns: null when there was none of that number, or too many came since. */
+static const struct admin_job *find_job(const struct admin *a, struct slice wanted)
+{
+    for (unsigned i = 0; i < a->job_count; i++) {
+        char number[32];
+        snprintf(number, sizeof number, "%" PRIu64, a->jobs[i]->number);
+        if (slice_equal(wanted, slice_of_string(number)))
+            return a->jobs[i];
+    }
+    return NULL;
 }
 
 /* {"job":N,"state":"running"|"done"|"failed","error":...,"result":{...}} */
 static void answer_state(struct shard *s, const struct reply *reply, struct slice wanted)
 {
-    const struct admin_job *job = s->admin.job;
-    char number[32];
-    snprintf(number, sizeof number, "%" PRIu64, job ? job->number : 0);
+    const struct admin_job *job = find_job(&s->admin, wanted);
     struct json j = {.text = reactor_alloc(s->reactor, ANSWER_BYTES), .capacity = ANSWER_BYTES};
     struct answer answer = {.code = j.text ? 0 : TORC_E_NO_MEMORY};
-    if (answer.code == 0 && (!job || !slice_equal(wanted, slice_of_string(number))))
-        answer.code = TORC_E_NOT_FOUND; /* another came since, or the server was started anew */
+    if (answer.code == 0 && !job)
+        answer.code = TORC_E_NOT_FOUND; /* many came since, or the server was started anew */
     if (answer.code == 0) {
         json_begin_object(&j, NULL);
         json_number(&j, "job", job->number);
@@ -341,5 +400,6 @@ void admin_stop(struct shard *s)
 void admin_deinit(struct shard *s)
 {
     ASSERT(admin_is_quiet(&s->admin));
-    free_job(s);
+    while (s->admin.job_count > 0)
+        forget(s, 0);
 }

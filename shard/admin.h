@@ -5,8 +5,9 @@
  *                                                +----------------------------------> cores
  *   torc ----ADMIN "job" N-------------------> what has become of it
  *
- * One job at a time; what became of the last one is kept. A job that a crash or the end of the node cuts
- * short leaves nothing that counts: each of its outcomes is made whole by a file that is written last. */
+ * One job at a time; what became of the last few is kept, for others may start jobs before who started one
+ * looks again. A job that a crash or the end of the node cuts short leaves nothing that counts: each of its
+ * outcomes is made whole by a file that is written last. */
 #ifndef SHARD_ADMIN_H
 #define SHARD_ADMIN_H
 
@@ -20,6 +21,9 @@ struct shard;
 enum {
     ADMIN_ARGUMENT_BYTES = 1024,
     ADMIN_WHY_BYTES = 512,
+    ADMIN_JOBS_MAX = 9, /* the one under way, and what became of eight before it */
+    ADMIN_SAID_BYTES_KEPT =
+        4 << 10, /* a longer result, of a list, is kept while its job is the last but one */
 };
 
 enum admin_step {
@@ -55,8 +59,9 @@ struct admin {
     unsigned task_count;
     bool is_stopping; /* the node ends */
     /* of core 0 */
-    struct admin_job *job; /* under way or the last one; null: none yet */
-    uint64_t job_number;
+    struct admin_job *jobs[ADMIN_JOBS_MAX]; /* the oldest first; of the last one a task may be under way */
+    unsigned job_count;
+    uint64_t job_number; /* of the last one */
     unsigned parts_missing;
     struct event parts_back;
     struct admin_part *parts; /* one a core, while a job runs */

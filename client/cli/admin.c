@@ -15,6 +15,15 @@ enum {
 
 /* ---- a job, from its start to its end ---- */
 
+static int complain_of_lost_job(const char *command)
+{
+    cli_complain(
+        "%s: the server does not know the job any more: it was started anew, or many others came since; "
+        "its log or `torc snapshot list` tells whether it was done",
+        command);
+    return CLI_OUTCOME_UNKNOWN;
+}
+
 /* The answer to a command, read; null after saying why, with the exit code in *code. */
 static json_t *ask(struct cli *cli, const char *command, const char *argument, int *code)
 {
@@ -23,7 +32,7 @@ static json_t *ask(struct cli *cli, const char *command, const char *argument, i
     if (rc == TORC_OVERLOADED)
         *code = cli_complain("%s: another snapshot or backup is under way; wait for its end", command);
     else if (rc == TORC_NOT_FOUND)
-        *code = cli_complain("%s: the server does not know the job any more; was it started anew?", command);
+        *code = complain_of_lost_job(command);
     else if (rc != 0)
         *code = cli_fail(cli, rc, command, torc_bytes_of(NULL, 0));
     json_t *answer = rc == 0 ? json_loads(text, 0, NULL) : NULL;

@@ -12,7 +12,7 @@ enum cli_exit {
     CLI_USAGE = 2,
     CLI_NOT_FOUND = 3,
     CLI_CANNOT_CONNECT = 4,
-    CLI_OUTCOME_UNKNOWN = 5, /* timeout, lost connection, damaged answer, failed disk */
+    CLI_OUTCOME_UNKNOWN = 5, /* timeout, lost connection, damaged answer, failed disk, forgotten job */
     CLI_UNHEALTHY = 6,       /* the server answers, but says that something is wrong with it */
 };
 

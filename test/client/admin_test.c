@@ -27,3 +27,16 @@ TEST(snapshot_list_ends_when_its_pages_do_not_get_on)
     CU_ASSERT_EQUAL(fake->request_count, 4); /* two pages: each a job, and a look at it */
     fake_close(fake);
 }
+
+TEST(outcome_of_a_job_that_the_server_has_forgotten_is_unknown)
+{
+    struct fake *fake = fake_open(1);
+    char errors[512];
+    fake->admin = "{\"job\":1}";
+    fake->job_status = 1; /* NOT_FOUND */
+    fake_run(fake);
+    CU_ASSERT_EQUAL(list_snapshots(fake, errors, sizeof errors), CLI_OUTCOME_UNKNOWN);
+    CU_ASSERT(strstr(errors, "started anew") && strstr(errors, "others came since"));
+    fake_stop(fake);
+    fake_close(fake);
+}

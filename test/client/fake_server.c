@@ -238,6 +238,8 @@ static void answer_automatically(struct fake *fake, uint32_t index)
         value = asked->value;
     else if (asked->op == FRAME_INFO)
         value = slice_of_string("{\"healthy\":true}");
+    else if (asked->op == FRAME_ADMIN && fake->job_status && slice_equal(asked->key, slice_of_string("job")))
+        status = fake->job_status;
     else if (asked->op == FRAME_ADMIN)
         value = slice_of_string(fake->admin);
     else if (asked->op == FRAME_SCAN && fake->page)

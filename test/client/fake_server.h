@@ -51,7 +51,8 @@ struct fake {
     /* Automatic: writes page `number`, from 1, of a scan. Returns: its bytes. Null: from the store. */
     size_t (*page)(uint32_t number, uint8_t *to);
     uint32_t page_count;
-    const char *admin; /* automatic: the answer to any command of the operator */
+    const char *admin;  /* automatic: the answer to any command of the operator */
+    uint8_t job_status; /* not 0: that of the command `job` */
     uint32_t hello_count;
     uint32_t connection_count;
     uint32_t request_count;

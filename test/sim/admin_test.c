@@ -11,6 +11,10 @@ enum {
     STEPS = 24,
     POLL_NS = 1000000,
     POLLS_MAX = 20000,
+    NUMBER_BYTES = 32,
+    JOBS_KEPT = 8, /* beside the last one */
+    SNAPSHOTS_OF_A_LONG_LIST = 40,
+    LIST_NS = 500 * 1000 * 1000,
 };
 
 struct admin_rig {
@@ -51,19 +55,31 @@ static const char *ask(struct server_rig *rig, const char *command, const char *
     return (const char *)a->value;
 }
 
-/* Waits for its end. Returns: what `job` says of it. */
-static const char *run_job(struct server_rig *rig, const char *command, const char *argument)
+/* Writes its number to `number`. */
+static void begin_job(struct server_rig *rig, const char *command, const char *argument,
+                      char number[NUMBER_BYTES])
 {
-    char number[32];
     unsigned long long job = 0;
     CU_ASSERT_EQUAL(sscanf(ask(rig, command, argument), "{\"job\":%llu}", &job), 1);
-    snprintf(number, sizeof number, "%llu", job);
+    snprintf(number, NUMBER_BYTES, "%llu", job);
+}
+
+/* Waits for its end. Returns: what `job` says of it. */
+static const char *await_job(struct server_rig *rig, const char *number)
+{
     const char *text = ask(rig, "job", number);
     for (unsigned i = 0; strstr(text, "\"running\"") && i < POLLS_MAX; i++) {
         task_sleep(rig->reactor, POLL_NS);
         text = ask(rig, "job", number);
     }
     return text;
+}
+
+static const char *run_job(struct server_rig *rig, const char *command, const char *argument)
+{
+    char number[NUMBER_BYTES];
+    begin_job(rig, command, argument, number);
+    return await_job(rig, number);
 }
 
 static void make_snapshot(struct server_rig *rig)
@@ -168,5 +184,77 @@ TEST(half_deleted_snapshot_is_listed_as_useless_and_can_be_deleted)
     CU_ASSERT_EQUAL(count_files(&a, "data/snapshots/one/"), 0);
     server_rig_stop(&a.server);
     CU_ASSERT_EQUAL(sim_node_leaks(a.server.server.node).heap_bytes, 0); /* of either core */
+    server_rig_close(&a.server);
+}
+
+static bool is_known(struct server_rig *rig, const char *number)
+{
+    struct rig_request q = {.op = FRAME_ADMIN, .key = "job", .value = slice_of_string(number)};
+    int code = rig_ask_now(rig, &q);
+    CU_ASSERT(code == 0 || code == TORC_E_NOT_FOUND);
+    return code == 0;
+}
+
+static void make_one_and_others_after_it(struct server_rig *rig)
+{
+    char made[NUMBER_BYTES], failed[NUMBER_BYTES], other[NUMBER_BYTES];
+    begin_job(rig, "snapshot-create", "one", made);
+    (void)await_job(rig, made);
+    begin_job(rig, "snapshot-delete", "none", failed);
+    (void)await_job(rig, failed);
+    for (unsigned i = 1; i < JOBS_KEPT; i++) {
+        begin_job(rig, "snapshot-list", "", other);
+        CU_ASSERT(strstr(ask(rig, "job", made), "\"state\":\"done\",\"result\":{\"name\":\"one\"") != NULL);
+        CU_ASSERT(strstr(ask(rig, "job", failed), "there is no snapshot") != NULL);
+        CU_ASSERT(strstr(await_job(rig, other), "\"name\":\"one\"") != NULL);
+    }
+    begin_job(rig, "snapshot-list", "", other);
+    CU_ASSERT(!is_known(rig, made) && is_known(rig, failed));
+    CU_ASSERT(strstr(await_job(rig, other), "\"name\":\"one\"") != NULL);
+}
+
+TEST(what_became_of_a_job_is_known_while_others_run_after_it)
+{
+    struct admin_rig a = {.pause_ns = 0};
+    server_rig_open(&a.server, 2);
+    server_rig_start(&a.server);
+    server_rig_run(&a.server, put_all);
+    server_rig_run(&a.server, make_one_and_others_after_it);
+    server_rig_stop(&a.server);
+    CU_ASSERT_EQUAL(sim_node_leaks(a.server.server.node).heap_bytes, 0);
+    server_rig_close(&a.server);
+}
+
+/* Is what became of this list still known when so many jobs have begun after it? */
+static bool is_list_known_after(struct server_rig *rig, unsigned jobs)
+{
+    char list[NUMBER_BYTES];
+    begin_job(rig, "snapshot-list", "", list);
+    task_sleep(rig->reactor, LIST_NS); /* what it says is more than an answer here has room for */
+    while (jobs-- > 0)
+        (void)run_job(rig, "snapshot-delete", "none");
+    return is_known(rig, list);
+}
+
+static void list_many(struct server_rig *rig)
+{
+    for (unsigned i = 0; i < SNAPSHOTS_OF_A_LONG_LIST; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "snapshot-of-a-list-that-takes-more-than-four-kib-%02u", i);
+        CU_ASSERT(strstr(run_job(rig, "snapshot-create", name), "\"done\"") != NULL);
+        if (i == SNAPSHOTS_OF_A_LONG_LIST / 4)
+            CU_ASSERT(is_list_known_after(rig, JOBS_KEPT));
+    }
+    CU_ASSERT(is_list_known_after(rig, 1));
+    CU_ASSERT(!is_list_known_after(rig, 2));
+}
+
+TEST(long_list_of_snapshots_is_kept_until_the_second_job_after_it)
+{
+    struct admin_rig a = {.pause_ns = 0};
+    server_rig_open(&a.server, 1);
+    server_rig_start(&a.server);
+    server_rig_run(&a.server, list_many);
+    server_rig_stop(&a.server);
     server_rig_close(&a.server);
 }
