@@ -30,7 +30,10 @@ static json_t *ask(struct cli *cli, const char *command, const char *argument, i
     char *text = NULL;
     int rc = torc_admin(cli->client, torc_string(command), torc_string(argument), &text);
     if (rc == TORC_OVERLOADED)
-        *code = cli_complain("%s: another snapshot or backup is under way; wait for its end", command);
+        *code =
+            cli_complain("%s: the server is busy: another snapshot or backup is under way, or it has no task "
+                         "free; try again",
+                         command);
     else if (rc == TORC_NOT_FOUND)
         *code = complain_of_lost_job(command);
     else if (rc != 0)

@@ -40,3 +40,16 @@ TEST(outcome_of_a_job_that_the_server_has_forgotten_is_unknown)
     fake_stop(fake);
     fake_close(fake);
 }
+
+TEST(snapshot_that_is_refused_names_both_reasons_for_it)
+{
+    struct fake *fake = fake_open(1);
+    char errors[512];
+    fake->overload_every = 1;
+    fake_run(fake);
+    CU_ASSERT_EQUAL(list_snapshots(fake, errors, sizeof errors), CLI_ERROR);
+    CU_ASSERT(strstr(errors, "is under way") && strstr(errors, "no task free") &&
+              strstr(errors, "try again"));
+    fake_stop(fake);
+    fake_close(fake);
+}
