@@ -3,16 +3,19 @@
 
 #include <string.h>
 
-/* Two of the largest values fit, so that one is always whole in it. */
-enum { WINDOW_BYTES = 2 * (VALUE_BYTES_MAX + VALUE_UNIT_BYTES) };
+/* Two of the largest values fit behind the part of a unit before the first, so that one is always whole in
+ * it. */
+enum { WINDOW_BYTES = 2 * (VALUE_BYTES_MAX + VALUE_UNIT_BYTES) + VALUE_UNIT_BYTES };
+static_assert(WINDOW_BYTES % VALUE_UNIT_BYTES == 0 && VALUE_UNIT_BYTES % FILE_ALIGNMENT == 0,
+              "it is read directly");
 
 int values_visit_open(struct values_visit *v, struct reactor *r, const char *path, uint64_t number)
 {
     *v = (struct values_visit){.reactor = r, .number = number};
-    v->window = reactor_alloc(r, WINDOW_BYTES);
+    v->window = reactor_alloc_aligned(r, WINDOW_BYTES, FILE_ALIGNMENT);
     if (!v->window)
         return TORC_E_NO_MEMORY;
-    int rc = file_open(r, path, FILE_READ, &v->file);
+    int rc = file_open(r, path, FILE_READ | FILE_DIRECT, &v->file);
     return rc ? rc : file_size(r, v->file, &v->bytes);
 }
 
@@ -27,24 +30,27 @@ void values_visit_close(struct values_visit *v)
 static void read_units(struct values_visit *v, uint64_t bytes)
 {
     for (uint64_t at = 0; at < bytes; at += VALUE_UNIT_BYTES) {
-        uint64_t part = bytes - at < VALUE_UNIT_BYTES ? bytes - at : VALUE_UNIT_BYTES;
-        int64_t got = file_read(v->reactor, v->file, v->window + at, part, v->window_begin + at);
+        int64_t got = file_read(v->reactor, v->file, v->window + at, VALUE_UNIT_BYTES, v->window_begin + at);
         uint64_t good = got > 0 ? (uint64_t)got : 0;
-        memset(v->window + at + good, 0, part - good);
+        memset(v->window + at + good, 0, VALUE_UNIT_BYTES - good);
     }
 }
 
-/* `bytes` of the file from `offset` on, or as many as there are. Returns: how many. */
+/* `bytes` of the file from `offset` on, or as many as there are. Whole units are read: of a file that was cut
+ * the last one is short. Returns: how many. */
 static uint64_t need(struct values_visit *v, uint64_t offset, uint64_t bytes)
 {
-    ASSERT(bytes <= WINDOW_BYTES && offset <= v->bytes);
+    ASSERT(bytes <= VALUE_HEADER_BYTES + VALUE_BYTES_MAX && offset <= v->bytes);
     bytes = v->bytes - offset < bytes ? v->bytes - offset : bytes;
     if (offset >= v->window_begin && offset + bytes <= v->window_end)
         return bytes;
-    v->window_begin = offset;
-    uint64_t all = v->bytes - offset < WINDOW_BYTES ? v->bytes - offset : WINDOW_BYTES;
-    v->window_end = offset + all;
-    if (file_read(v->reactor, v->file, v->window, all, offset) != (int64_t)all)
+    v->window_begin = offset / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
+    uint64_t left = v->bytes - v->window_begin;
+    uint64_t whole = (left + VALUE_UNIT_BYTES - 1) / VALUE_UNIT_BYTES * VALUE_UNIT_BYTES;
+    uint64_t all = whole < WINDOW_BYTES ? whole : WINDOW_BYTES;
+    uint64_t there = left < all ? left : all;
+    v->window_end = v->window_begin + there;
+    if (file_read(v->reactor, v->file, v->window, all, v->window_begin) < (int64_t)there)
         read_units(v, all);
     return bytes;
 }

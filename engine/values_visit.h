@@ -1,5 +1,6 @@
 /* values_visit.h - a value log as a file: value after value, for scrubbing and dumps, without tables.
  *
+ * It is read past the page cache, which would give what it has read before and not what the medium has now.
  * Each value has a check over its header and itself, so the file can be verified alone. Where one is damaged
  * the next sound header is sought step by step, and what lies between is one damaged stretch. */
 #ifndef ENGINE_VALUES_VISIT_H

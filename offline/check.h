@@ -31,7 +31,7 @@ struct check_shard {
     const struct manifest_state *state; /* what its manifest says */
     struct file *values;                /* the value log that was looked into last; null: none */
     uint64_t values_number;
-    uint8_t *value; /* memory for one with its header */
+    uint8_t *value; /* memory for one with its header, and the units that it is in */
 };
 
 /* The next problems are of another file. */

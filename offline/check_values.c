@@ -1,17 +1,22 @@
-/* check_values.c - a value that a table points to: it is there, it is the one, and it is whole. */
+/* check_values.c - a value that a table points to: it is there, it is the one, and it is whole.
+ *
+ * Read past the page cache: what that has may be better than what the medium has now. */
 #include "engine/entry.h"
-#include "engine/values_format.h"
+#include "engine/values_read.h"
 #include "offline/check.h"
 
 #include <errno.h>
 #include <stdio.h>
+
+/* The largest value, and what is in the units of its first and last byte beside it. */
+enum { EXTENT_BYTES_MAX = VALUE_HEADER_BYTES + VALUE_BYTES_MAX + 2 * VALUE_UNIT_BYTES };
 
 /* Makes `file` the value log that is open. Returns: 0 with s->values null when it cannot be opened. */
 static int use_file(struct check_shard *s, uint64_t file)
 {
     char path[CHECK_PATH_BYTES];
     if (!s->value)
-        s->value = reactor_alloc(s->check->reactor, VALUE_HEADER_BYTES + VALUE_BYTES_MAX);
+        s->value = reactor_alloc_aligned(s->check->reactor, EXTENT_BYTES_MAX, FILE_ALIGNMENT);
     if (!s->value)
         return TORC_E_NO_MEMORY;
     if (s->values && s->values_number == file)
@@ -20,16 +25,19 @@ static int use_file(struct check_shard *s, uint64_t file)
     s->values = NULL;
     s->values_number = file;
     snprintf(path, sizeof path, "%s/values-%016llx.log", s->directory, (unsigned long long)file);
-    int rc = file_open(s->check->reactor, path, FILE_READ, &s->values);
+    int rc = file_open(s->check->reactor, path, FILE_READ | FILE_DIRECT, &s->values);
     return rc == -ENOENT || rc == -EIO ? 0 : rc;
 }
 
 static bool is_whole(struct check_shard *s, const struct value_pointer *p, const struct record *record)
 {
-    size_t bytes = VALUE_HEADER_BYTES + p->bytes;
-    struct slice value = slice_of(s->value + VALUE_HEADER_BYTES, p->bytes);
-    int64_t got = file_read(s->check->reactor, s->values, s->value, bytes, value_offset(p));
-    return got == (int64_t)bytes && value_header_is_sound(s->value, value, p->file, p->place) &&
+    struct value_extent x = value_extent_of(p);
+    uint64_t before = value_offset(p) - x.begin, bytes = VALUE_HEADER_BYTES + p->bytes;
+    const uint8_t *stored = s->value + before;
+    struct slice value = slice_of(stored + VALUE_HEADER_BYTES, p->bytes);
+    ASSERT(x.end - x.begin <= EXTENT_BYTES_MAX);
+    int64_t got = file_read(s->check->reactor, s->values, s->value, x.end - x.begin, x.begin);
+    return got >= (int64_t)(before + bytes) && value_header_is_sound(stored, value, p->file, p->place) &&
            entry_checksum(&record->key, value) == record->checksum;
 }
 

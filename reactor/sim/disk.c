@@ -208,7 +208,10 @@ struct sim_file_info sim_disk_file_at(const struct sim_disk *d, uint32_t index)
     const struct disk_listing *l = listing_of(d);
     ASSERT(index < l->count);
     const struct disk_inode *i = disk_inode(d, l->files[index].inode);
-    return (struct sim_file_info){.path = l->files[index].path, .id = i->id, .bytes = i->cached.bytes};
+    return (struct sim_file_info){.path = l->files[index].path,
+                                  .id = i->id,
+                                  .bytes = i->cached.bytes,
+                                  .buffered_reads = i->buffered_reads};
 }
 
 int64_t sim_disk_peek(const struct sim_disk *d, const char *path, void *to, size_t bytes, uint64_t offset)

@@ -55,6 +55,7 @@ struct disk_inode {
     struct disk_content durable;
     struct disk_names *cached_names; /* of a directory; null: none */
     struct disk_names *durable_names;
+    uint64_t buffered_reads;
     uint64_t pages;      /* written ones of `cached` */
     uint32_t names;      /* cached names of it */
     uint32_t opens;      /* files and operations that have it open */

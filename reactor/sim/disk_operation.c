@@ -265,6 +265,7 @@ static uint64_t sample(const uint8_t *bytes, size_t count)
 static int64_t end_read(struct disk_operation *o)
 {
     const struct disk_content *c = &o->inode->cached;
+    o->inode->buffered_reads += !(o->flags & FILE_DIRECT);
     if (o->trouble == SIM_READ_ERROR || disk_has_bad_sector(o->disk, c, o->offset, o->offset + o->bytes))
         return -EIO;
     int64_t got = (int64_t)disk_content_read(c, o->buffer, o->bytes, o->offset);

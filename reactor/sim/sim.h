@@ -200,6 +200,7 @@ struct sim_file_info {
     const char *path; /* borrowed: until the disk changes */
     uint64_t id;      /* of the inode: stays when it is renamed */
     uint64_t bytes;
+    uint64_t buffered_reads; /* without FILE_DIRECT: a page cache may answer them */
 };
 uint32_t sim_disk_file_count(const struct sim_disk *d);
 struct sim_file_info sim_disk_file_at(const struct sim_disk *d, uint32_t index);
