@@ -193,6 +193,17 @@ static bool look_at_some_values(struct pass *p, struct values_visit *v)
     return rc == 1 && !e->is_closing;
 }
 
+static void check_length(struct pass *p, const struct values_visit *v)
+{
+    char text[128];
+    const struct value_file *f = values_find(p->engine->values, p->number);
+    if (!f || v->bytes >= f->bytes)
+        return;
+    snprintf(text, sizeof text, "%llu bytes of %llu are left; keys whose values are missing answer CORRUPT",
+             (unsigned long long)v->bytes, (unsigned long long)f->bytes);
+    tell(p, text);
+}
+
 static void look_at_values(struct engine *e, uint64_t number)
 {
     struct pass *p = reactor_alloc_zeroed(e->reactor, sizeof *p);
@@ -205,6 +216,8 @@ static void look_at_values(struct engine *e, uint64_t number)
     int rc = values_visit_open(&v, e->reactor, p->path, number);
     if (rc == -ENOENT && values_find(e->values, number))
         tell(p, "the file is gone; the next start cannot open it");
+    if (rc == 0)
+        check_length(p, &v);
     for (bool has_more = rc == 0; has_more;)
         has_more = look_at_some_values(p, &v);
     values_visit_close(&v);

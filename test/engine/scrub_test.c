@@ -133,6 +133,21 @@ TEST_IN_REACTOR(scrub_finds_a_changed_byte_in_a_value_log)
     shard_rig_close(&rig.shard);
 }
 
+/* Between two values, so that all that is left is whole. */
+TEST_IN_REACTOR(scrub_finds_a_value_log_that_became_shorter)
+{
+    struct rig rig;
+    struct file *f = NULL;
+    open_rig(&rig, r, INTERVAL_MS);
+    find_file(&rig, "values-");
+    CU_ASSERT_EQUAL_FATAL(file_open(r, rig.path, FILE_WRITE, &f), 0);
+    CU_ASSERT_EQUAL(file_truncate(r, f, 0), 0);
+    file_close(r, f);
+    await(&rig, UINT64_MAX);
+    CU_ASSERT(rig.told > 0 && engine_counters(rig.shard.engine).scrub_damages > 0);
+    shard_rig_close(&rig.shard);
+}
+
 TEST_IN_REACTOR(scrub_finds_a_table_that_is_gone)
 {
     struct rig rig;
