@@ -320,7 +320,7 @@ struct engine_counters {
     uint64_t bad_rows;            /* of the row cache: went bad in memory, and were read again */
     uint64_t bad_blocks;          /* the same of the block cache */
     uint64_t disk_full_refusals;
-    uint64_t scrub_passes; /* over all tables, since the start */
+    uint64_t scrub_passes; /* over all tables and value logs, since the start */
     uint64_t scrubbed_bytes;
     uint64_t scrub_pass_bytes; /* of them, in the present pass */
     uint64_t scrub_damages;    /* that scrubbing has found; one may be found again */

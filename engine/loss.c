@@ -142,11 +142,11 @@ static int look_at_values(struct engine *e, uint64_t number, uint64_t bytes, boo
     struct values_found found = {.is_sound = true};
     values_path(e, number, path);
     int rc = values_visit_open(&visit, e->reactor, path, number);
-    *is_whole = rc == 0 && visit.bytes >= bytes;
-    while (*is_whole && !e->is_closing && values_visit_next(&visit, &found) == 1)
+    *is_whole = rc == 0 ? visit.bytes >= bytes : !error_is_loss(rc);
+    while (rc == 0 && *is_whole && !e->is_closing && values_visit_next(&visit, &found) == 1)
         *is_whole = found.is_sound;
     values_visit_close(&visit);
-    return rc == TORC_E_NO_MEMORY || rc == -ENOMEM ? TORC_E_NO_MEMORY : 0;
+    return rc == 0 || error_is_loss(rc) ? 0 : rc;
 }
 
 /* Waits. Files come and go meanwhile: each is looked up again. */

@@ -29,13 +29,6 @@ static int open_named(struct engine *e, const struct manifest_table *d, const ch
     return TORC_E_CORRUPT;
 }
 
-/* The file is gone, or the disk does not give back what was written: not a want of memory or of rights, which
- * another start may mend. */
-static bool is_lost(int rc)
-{
-    return rc == TORC_E_CORRUPT || rc == TORC_E_STORAGE || rc == -EIO || rc == -ENOENT;
-}
-
 static int quarantine(struct engine *e, const struct manifest_table *d, int error, struct table **out)
 {
     struct table_summary known = {
@@ -86,7 +79,7 @@ static int open_table(struct engine *e, const struct manifest_table *description
     int rc = open_named(e, description, path, &table);
     if (rc == TORC_E_STORAGE || rc == -EIO) /* a second look: it stays closed until the next start */
         rc = open_named(e, description, path, &table);
-    bool is_damaged = is_lost(rc);
+    bool is_damaged = error_is_loss(rc);
     if (is_damaged)
         rc = quarantine(e, description, rc, &table);
     if (rc) {

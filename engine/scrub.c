@@ -97,6 +97,14 @@ static int look_at_record(void *owner, const struct record *record, bool is_soun
     return 0;
 }
 
+/* Something could not be looked at, and that says nothing of it: the pass is not counted, and the next one
+ * looks again. */
+static void miss(struct engine *e)
+{
+    MARK(scrubbing_passes_over_what_it_cannot_look_at);
+    e->scrub.has_missed = true;
+}
+
 /* Blocks from *block on, about PIECE_BYTES. Returns: the bytes read. */
 static uint64_t look_at_piece(struct pass *p, uint32_t *block, uint32_t count)
 {
@@ -105,9 +113,9 @@ static uint64_t look_at_piece(struct pass *p, uint32_t *block, uint32_t count)
     while (*block < count && bytes < PIECE_BYTES && !e->is_closing) {
         int rc = table_visit_block(&p->visit, (*block)++, look_at_record, p);
         bytes += p->visit.bytes;
-        if (rc == TORC_E_NO_MEMORY)
-            continue; /* the next pass looks again */
-        if (rc) {
+        if (rc && !error_is_loss(rc)) {
+            miss(e);
+        } else if (rc) {
             char text[128];
             snprintf(text, sizeof text, "byte %llu, %llu bytes: %s; keys in them answer CORRUPT",
                      (unsigned long long)p->visit.offset, (unsigned long long)p->visit.bytes,
@@ -133,21 +141,26 @@ static void look_at_blocks(struct pass *p)
     }
 }
 
-/* What could not be opened is pinned in memory and serves on; the next start would miss it. */
-static void tell_unopened(struct pass *p, int error)
+/* What could not be opened is in use and serves on; the next start would miss it. `damage` is what an error
+ * of the data means. */
+static void tell_unopened(struct pass *p, int error, bool is_in_use, const char *damage)
 {
-    bool is_damage = error == TORC_E_CORRUPT || error == TORC_E_STORAGE || error == -EIO || error == -ENOENT;
-    if (is_damage && find(p->engine, p->number))
-        tell(p, error == -ENOENT ? "the file is gone; the next start cannot open it"
-                                 : "footer, index or filter are damaged; the next start cannot open it");
+    if (!is_in_use)
+        return; /* it was replaced meanwhile */
+    if (!error_is_loss(error))
+        miss(p->engine);
+    else
+        tell(p, error == -ENOENT ? "the file is gone; the next start cannot open it" : damage);
 }
 
 static void look_at_table(struct engine *e, uint64_t number, uint64_t origin)
 {
     struct pass *p = reactor_alloc_zeroed(e->reactor, sizeof *p);
     struct table *table = NULL;
-    if (!p)
-        return; /* the next pass looks again */
+    if (!p) {
+        miss(e);
+        return;
+    }
     p->engine = e;
     p->number = number;
     engine_table_path(e, number, p->path);
@@ -160,7 +173,8 @@ static void look_at_table(struct engine *e, uint64_t number, uint64_t origin)
         e->counters.corruptions += table_counters(table).corruptions;
         table_close(table);
     } else {
-        tell_unopened(p, rc);
+        tell_unopened(p, rc, find(e, number),
+                      "footer, index or filter are damaged; the next start cannot open it");
         rest(e, PIECE_BYTES);
     }
     reactor_free(e->reactor, p);
@@ -208,16 +222,18 @@ static void look_at_values(struct engine *e, uint64_t number)
 {
     struct pass *p = reactor_alloc_zeroed(e->reactor, sizeof *p);
     struct values_visit v;
-    if (!p)
-        return; /* the next pass looks again */
+    if (!p) {
+        miss(e);
+        return;
+    }
     p->engine = e;
     p->number = number;
     values_path(e, number, p->path);
     int rc = values_visit_open(&v, e->reactor, p->path, number);
-    if (rc == -ENOENT && values_find(e->values, number))
-        tell(p, "the file is gone; the next start cannot open it");
     if (rc == 0)
         check_length(p, &v);
+    else
+        tell_unopened(p, rc, values_find(e->values, number), "the disk does not give it");
     for (bool has_more = rc == 0; has_more;)
         has_more = look_at_some_values(p, &v);
     values_visit_close(&v);
@@ -279,7 +295,8 @@ static void scrub(struct reactor *r, void *context)
             e->scrub.next_values = f->number + 1;
             look_at_values(e, f->number);
         } else {
-            e->counters.scrub_passes++;
+            e->counters.scrub_passes += !e->scrub.has_missed;
+            e->scrub.has_missed = false;
             e->counters.scrub_pass_bytes = 0;
             e->scrub.next_number = e->scrub.next_values = 0;
             rest(e, PIECE_BYTES);

@@ -7,7 +7,8 @@
  * bytes is of the interval. Where a start begins follows from the wall clock, so that a server that is often
  * started anew does not always read the same tables. Each table is opened as by a start, which reads its
  * footer, index and filter, and then every block and record is verified. Damage is counted and told; the
- * table is served as far as it is whole and not merged until the next start. */
+ * table is served as far as it is whole and not merged until the next start. A pass that could not look at
+ * everything, as for want of descriptors, is not counted. */
 #ifndef ENGINE_SCRUB_H
 #define ENGINE_SCRUB_H
 
@@ -19,6 +20,7 @@ struct scrub {
     struct event wake; /* the engine closes */
     bool is_running;   /* the task is alive */
     bool has_begun;
+    bool has_missed;      /* in this pass: there were no memory, descriptors or rights to look at something */
     uint64_t next_number; /* tables below were read in this pass */
     uint64_t next_values; /* the same of value logs, which come after the tables */
 };

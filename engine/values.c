@@ -125,13 +125,6 @@ static void take_out(struct values *v, const struct value_file *f)
 
 /* ---- opening ---- */
 
-/* The file is gone, or the disk does not give it: as with tables, another start may help where it is a want
- * of memory or of rights. */
-static bool is_lost(int rc)
-{
-    return rc == TORC_E_STORAGE || rc == -EIO || rc == -ENOENT;
-}
-
 static void tell_lost(struct engine *e, const char *path, int rc)
 {
     MARK(lost_value_log_is_quarantined);
@@ -164,7 +157,7 @@ static int open_file(struct engine *e, struct value_file *f)
         rc = file_open(e->reactor, path, FILE_READ | FILE_DIRECT, &f->file);
     if (rc) {
         f->file = NULL;
-        if (!is_lost(rc))
+        if (!error_is_loss(rc))
             return rc;
         tell_lost(e, path, rc);
         return 0;
@@ -184,7 +177,7 @@ static int open_made(struct engine *e, struct value_file *f)
         f->file = NULL;
     else
         rc = file_size(e->reactor, f->file, &bytes);
-    if (rc && !is_lost(rc))
+    if (rc && !error_is_loss(rc))
         return rc;
     return rc || bytes < f->bytes ? TORC_E_STORAGE : 0;
 }

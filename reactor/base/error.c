@@ -46,6 +46,11 @@ bool error_is_shortage(int code)
            code == TORC_E_NO_MEMORY;
 }
 
+bool error_is_loss(int code)
+{
+    return code == TORC_E_CORRUPT || code == TORC_E_STORAGE || code == -EIO || code == -ENOENT;
+}
+
 bool error_is_disk_full(int code)
 {
     return code == -ENOSPC || code == -EDQUOT || code == TORC_E_DISK_FULL;

@@ -62,6 +62,10 @@ const char *error_name(int code);
  * of the disk. */
 bool error_is_shortage(int code);
 
+/* Whether a file that should be there is gone, or the disk does not give back what was written. All else, as
+ * a want of memory, of descriptors or of rights, says nothing of the data: another try may find it whole. */
+bool error_is_loss(int code);
+
 /* Whether what was to be written found no room, the disk's or a quota's: it may later. */
 bool error_is_disk_full(int code);
 

@@ -148,15 +148,18 @@ TEST_IN_REACTOR(scrub_finds_a_value_log_that_became_shorter)
     shard_rig_close(&rig.shard);
 }
 
-TEST_IN_REACTOR(scrub_finds_a_table_that_is_gone)
+TEST_IN_REACTOR(scrub_finds_a_file_that_is_gone)
 {
-    struct rig rig;
-    open_rig(&rig, r, INTERVAL_MS);
-    find_file(&rig, "table-");
-    CU_ASSERT_EQUAL(file_remove(r, rig.path), 0);
-    await(&rig, UINT64_MAX);
-    CU_ASSERT(rig.told > 0);
-    shard_rig_close(&rig.shard);
+    static const char *const prefixes[] = {"table-", "values-"};
+    for (unsigned i = 0; i < ARRAY_COUNT(prefixes); i++) {
+        struct rig rig;
+        open_rig(&rig, r, INTERVAL_MS);
+        find_file(&rig, prefixes[i]);
+        CU_ASSERT_EQUAL(file_remove(r, rig.path), 0);
+        await(&rig, UINT64_MAX);
+        CU_ASSERT(rig.told > 0);
+        shard_rig_close(&rig.shard);
+    }
 }
 
 /* In one go through them: as many as a shard may have, from everywhere. */

@@ -151,3 +151,28 @@ TEST(what_looks_for_damage_reads_nothing_through_the_page_cache)
     CU_ASSERT(tables > 0 && value_logs > 0);
     sim_world_free(l.world);
 }
+
+/* ---- what could not be looked at ---- */
+
+static void scrub_without_descriptors(struct life *l)
+{
+    struct sim_faults faults = {.per_million[SIM_NO_DESCRIPTORS] = 1000 * 1000};
+    sim_world_set_faults(l->world, &faults);
+    task_sleep(l->r, INTERVAL_NS); /* the pass that was begun ends */
+    uint64_t before = engine_counters(l->engine).scrub_passes;
+    task_sleep(l->r, 5 * INTERVAL_NS);
+    CU_ASSERT(sim_fault_hits(l->world, SIM_NO_DESCRIPTORS) > 0);
+    CU_ASSERT_EQUAL(engine_counters(l->engine).scrub_passes, before);
+    sim_world_set_faults(l->world, &(struct sim_faults){{0}});
+    task_sleep(l->r, 5 * INTERVAL_NS);
+    CU_ASSERT(engine_counters(l->engine).scrub_passes > before + 1);
+    CU_ASSERT_EQUAL(engine_counters(l->engine).scrub_damages, 0);
+    close_engine(l);
+}
+
+TEST(scrub_does_not_count_a_pass_in_which_it_could_open_nothing)
+{
+    struct life l;
+    run(&l, 2, scrub_without_descriptors);
+    sim_world_free(l.world);
+}
