@@ -40,7 +40,8 @@ void check_begin_file(struct check *c);
 void check_problem(struct check *c, const char *path, uint64_t offset, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* All wait. Returns: 0, or an error that keeps from looking further (memory, rights); problems are none. */
+/* All wait. Returns: 0, or an error that keeps from looking further (memory, descriptors, rights); problems
+ * are none. */
 MUST_CHECK int check_shard(struct check *c, const char *directory, const struct manifest_shard *shard);
 /* The value of a record with RECORD_SEPARATED, of the table at `path`. */
 MUST_CHECK int check_value(struct check_shard *s, const char *path, uint64_t offset,

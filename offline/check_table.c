@@ -13,6 +13,7 @@ struct look {
     struct table *table;
     struct table_visit visit;
     uint32_t block;            /* that is looked at */
+    int error;                 /* keeps from looking further; says nothing of the block */
     struct table_summary seen; /* counted from the records; without keys */
     struct record_key last;    /* of the record before; its bytes are ours */
     bool has_last;
@@ -60,7 +61,9 @@ static int look_at_record(void *owner, const struct record *record, bool is_soun
     count(&l->seen, record);
     remember(l, k);
     l->check->records++;
-    return record->flags & RECORD_SEPARATED ? check_value(l->shard, l->path, at, record) : 0;
+    if (record->flags & RECORD_SEPARATED)
+        l->error = check_value(l->shard, l->path, at, record);
+    return l->error;
 }
 
 /* Returns: an error that keeps from looking further. */
@@ -71,7 +74,7 @@ static int look_at_blocks(struct look *l)
     for (uint32_t i = 0; i < blocks; i++) {
         l->block = i;
         int rc = table_visit_block(&l->visit, i, look_at_record, l);
-        if (rc == TORC_E_NO_MEMORY)
+        if (l->error || (rc && !error_is_loss(rc)))
             return rc;
         if (rc)
             check_problem(l->check, l->path, l->visit.offset,

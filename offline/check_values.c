@@ -5,7 +5,6 @@
 #include "engine/values_read.h"
 #include "offline/check.h"
 
-#include <errno.h>
 #include <stdio.h>
 
 /* The largest value, and what is in the units of its first and last byte beside it. */
@@ -26,10 +25,12 @@ static int use_file(struct check_shard *s, uint64_t file)
     s->values_number = file;
     snprintf(path, sizeof path, "%s/values-%016llx.log", s->directory, (unsigned long long)file);
     int rc = file_open(s->check->reactor, path, FILE_READ | FILE_DIRECT, &s->values);
-    return rc == -ENOENT || rc == -EIO ? 0 : rc;
+    return error_is_loss(rc) ? 0 : rc;
 }
 
-static bool is_whole(struct check_shard *s, const struct value_pointer *p, const struct record *record)
+/* Returns: 0 with *is_whole, or an error that says nothing of the value. */
+static int look(struct check_shard *s, const struct value_pointer *p, const struct record *record,
+                bool *is_whole)
 {
     struct value_extent x = value_extent_of(p);
     uint64_t before = value_offset(p) - x.begin, bytes = VALUE_HEADER_BYTES + p->bytes;
@@ -37,8 +38,9 @@ static bool is_whole(struct check_shard *s, const struct value_pointer *p, const
     struct slice value = slice_of(stored + VALUE_HEADER_BYTES, p->bytes);
     ASSERT(x.end - x.begin <= EXTENT_BYTES_MAX);
     int64_t got = file_read(s->check->reactor, s->values, s->value, x.end - x.begin, x.begin);
-    return got >= (int64_t)(before + bytes) && value_header_is_sound(stored, value, p->file, p->place) &&
-           entry_checksum(&record->key, value) == record->checksum;
+    *is_whole = got >= (int64_t)(before + bytes) && value_header_is_sound(stored, value, p->file, p->place) &&
+                entry_checksum(&record->key, value) == record->checksum;
+    return got >= 0 || error_is_loss((int)got) ? 0 : (int)got;
 }
 
 int check_value(struct check_shard *s, const char *path, uint64_t offset, const struct record *record)
@@ -48,15 +50,19 @@ int check_value(struct check_shard *s, const char *path, uint64_t offset, const 
         check_problem(s->check, path, offset, "a pointer to a value cannot be read: its key answers CORRUPT");
         return 0;
     }
+    bool is_whole = false;
     int rc = use_file(s, p.file);
+    if (rc == 0 && s->values)
+        rc = look(s, &p, record, &is_whole);
     if (rc)
         return rc;
     s->check->value_bytes += p.bytes;
     if (!s->values)
-        check_problem(s->check, path, offset,
-                      "a value is in values-%016llx.log, which is missing: its key answers CORRUPT",
-                      (unsigned long long)p.file);
-    else if (!is_whole(s, &p, record))
+        check_problem(
+            s->check, path, offset,
+            "a value is in values-%016llx.log, which is missing or does not open: its key answers CORRUPT",
+            (unsigned long long)p.file);
+    else if (!is_whole)
         check_problem(s->check, path, offset,
                       "a value at byte %llu of values-%016llx.log is damaged: its key answers CORRUPT",
                       (unsigned long long)value_offset(&p), (unsigned long long)p.file);

@@ -176,6 +176,31 @@ TEST_IN_REACTOR(check_finds_what_is_missing)
     }
 }
 
+/* A directory in its place does not open as a file, for root neither: as where rights or descriptors are
+ * wanting. */
+static void check_cannot_look_at(struct rig *rig, const char *prefix)
+{
+    struct check c = {.reactor = rig->shard.reactor, .is_silent = true};
+    char away[PATH_BYTES + 8];
+    const char *path = file_of(rig, prefix);
+    snprintf(away, sizeof away, "%s.away", path);
+    CU_ASSERT_EQUAL(file_rename(rig->shard.reactor, path, away), 0);
+    CU_ASSERT_EQUAL(directory_create(rig->shard.reactor, path), 0);
+    int rc = check_shard(&c, rig->directory, &shard);
+    CU_ASSERT(rc < 0 && !error_is_loss(rc));
+    CU_ASSERT_EQUAL(c.problems, 0);
+    CU_ASSERT_EQUAL(directory_remove(rig->shard.reactor, path), 0);
+    CU_ASSERT_EQUAL(file_rename(rig->shard.reactor, away, path), 0);
+}
+
+TEST_IN_REACTOR(check_tells_a_value_log_that_it_cannot_look_at_from_damage)
+{
+    struct rig rig;
+    make_shard(&rig, r);
+    check_cannot_look_at(&rig, "values-");
+    CU_ASSERT_EQUAL(check(&rig).problems, 0);
+}
+
 /* What a crash leaves of it: room for the first copy, and nothing else. */
 TEST_IN_REACTOR(check_takes_a_very_first_commit_that_was_cut_short_for_a_new_shard)
 {
