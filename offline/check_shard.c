@@ -65,11 +65,13 @@ static int load(struct reactor *r, struct copy *copy)
     if (rc == 0)
         rc = read_image(r, copy, f, &bytes);
     file_close(r, f);
+    if (rc && !error_is_loss(rc))
+        return rc;
     if (rc == 0)
         rc = decode(r, copy, bytes);
     copy->error = rc;
     copy->is_whole = rc == 0;
-    return rc == TORC_E_NO_MEMORY || rc == -EACCES || rc == -EMFILE ? rc : 0;
+    return rc == TORC_E_NO_MEMORY ? rc : 0;
 }
 
 static void tell_unusable(struct check *c, const struct copy copies[COPIES])

@@ -128,7 +128,7 @@ int check_table(struct check_shard *s, const struct manifest_table *d)
     struct table *table = NULL;
     snprintf(path, sizeof path, "%s/table-%016llx.sst", s->directory, (unsigned long long)d->number);
     int rc = table_open(s->check->reactor, NULL, path, d->origin, &table);
-    if (rc == TORC_E_NO_MEMORY || rc == -EACCES || rc == -EMFILE)
+    if (rc && !error_is_loss(rc))
         return rc;
     if (rc) {
         check_problem(s->check, path, UINT64_MAX,

@@ -193,11 +193,13 @@ static void check_cannot_look_at(struct rig *rig, const char *prefix)
     CU_ASSERT_EQUAL(file_rename(rig->shard.reactor, away, path), 0);
 }
 
-TEST_IN_REACTOR(check_tells_a_value_log_that_it_cannot_look_at_from_damage)
+TEST_IN_REACTOR(check_tells_what_it_cannot_look_at_from_damage)
 {
+    static const char *const names[] = {"values-", "table-", "MANIFEST-A", "MANIFEST-B"};
     struct rig rig;
     make_shard(&rig, r);
-    check_cannot_look_at(&rig, "values-");
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++)
+        check_cannot_look_at(&rig, names[i]);
     CU_ASSERT_EQUAL(check(&rig).problems, 0);
 }
 
