@@ -9,6 +9,13 @@
 #include "engine/values_format.h"
 #include "reactor/reactor.h"
 
+enum {
+    /* Two of the largest values fit behind the part of a unit before the first, so that one is always whole
+     * in it. */
+    VALUES_WINDOW_BYTES = 2 * (VALUE_BYTES_MAX + VALUE_UNIT_BYTES) + VALUE_UNIT_BYTES,
+    VALUES_WINDOW_UNITS = VALUES_WINDOW_BYTES / VALUE_UNIT_BYTES,
+};
+
 struct values_visit {
     struct reactor *reactor;
     struct file *file;
@@ -18,6 +25,7 @@ struct values_visit {
     uint8_t *window; /* a part of the file */
     uint64_t window_begin;
     uint64_t window_end;
+    bool is_unreadable[VALUES_WINDOW_UNITS]; /* units of the window; what lies in them is zeros there */
 };
 
 struct values_found {
