@@ -502,6 +502,14 @@ static int audit_main(struct reactor *r, void *context)
     return 0;
 }
 
+/* One may refuse a start that was begun while there were faults. */
+static void bring_up(struct history *h)
+{
+    for (unsigned i = 0; i < h->service.server_count; i++)
+        if (!sim_node_is_up(h->service.servers[i].server.node))
+            start_server(h, i);
+}
+
 static void audit(struct history *h, struct sim_node *auditor, bool is_last)
 {
     struct audit a = {.h = h, .is_last = is_last};
@@ -509,8 +517,10 @@ static void audit(struct history *h, struct sim_node *auditor, bool is_last)
     uint64_t until_ns = now_ns(h) + LIVENESS_NS_MAX;
     h->service.phase = SERVICE_LIVENESS;
     sim_node_start(auditor, &options, audit_main, &a);
-    while (sim_node_is_up(auditor) && now_ns(h) < until_ns)
+    while (sim_node_is_up(auditor) && now_ns(h) < until_ns) {
+        bring_up(h);
         run_for(h, SECOND_NS / 10, NULL);
+    }
     if (!a.is_over)
         FAIL(h, "the keys cannot all be looked at");
     h->service.phase = SERVICE_OVER;
