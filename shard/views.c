@@ -304,10 +304,8 @@ static int begin_with_orders(struct shard *s, uint64_t id)
 int views_begin(struct shard *s, uint64_t *id)
 {
     static_assert((int)JOBS_AT_ONCE_MIN >= (int)VIEWS_TASK_SHARE, "one may always begin");
-    if (s->views.beginning_count >= s->memory.plan.jobs_at_once_max / VIEWS_TASK_SHARE) {
-        MARK(a_view_is_refused_while_others_begin);
+    if (s->views.beginning_count >= s->memory.plan.jobs_at_once_max / VIEWS_TASK_SHARE)
         return TORC_E_OVERLOADED;
-    }
     *id = reactor_random(s->reactor) | 1;
     s->views.beginning_count++;
     int rc = begin_with_orders(s, *id);
