@@ -95,7 +95,7 @@ static int look(struct engine *e, const struct table_ref *ref, bool *is_whole)
     int rc = table_open(e->reactor, NULL, path, number, &t);
     if (rc == TORC_E_STORAGE || rc == -EIO) /* a second look, as at a start */
         rc = table_open(e->reactor, NULL, path, number, &t);
-    *is_whole = rc != TORC_E_CORRUPT && rc != TORC_E_STORAGE && rc != -EIO && rc != -ENOENT;
+    *is_whole = !error_is_loss(rc);
     if (rc)
         return *is_whole ? rc : 0;
     rc = read_table(e, t, is_whole);

@@ -186,23 +186,20 @@ int copy_bytes_to_file(struct reactor *r, struct slice bytes, const char *path)
     return rc;
 }
 
-int copy_file_to_bytes(struct reactor *r, const char *path, uint64_t bytes_max, uint8_t **data, size_t *bytes)
+int copy_open_file_to_bytes(struct reactor *r, struct file *f, uint64_t bytes_max, uint8_t **data,
+                            size_t *bytes)
 {
-    struct file *f;
     uint64_t size = 0;
     *data = NULL;
-    int rc = file_open(r, path, FILE_READ, &f);
-    if (rc)
-        return rc;
-    rc = file_size(r, f, &size);
+    int rc = file_size(r, f, &size);
     if (rc == 0 && size > bytes_max)
         rc = TORC_E_CORRUPT;
+    uint64_t padded = (size / FILE_ALIGNMENT + 1) * FILE_ALIGNMENT;
     if (rc == 0) {
-        *data = reactor_alloc(r, size + 1);
+        *data = reactor_alloc_aligned(r, padded + FILE_ALIGNMENT, FILE_ALIGNMENT);
         rc = *data ? 0 : TORC_E_NO_MEMORY;
     }
-    int64_t got = rc == 0 ? file_read(r, f, *data, size, 0) : rc;
-    file_close(r, f);
+    int64_t got = rc == 0 ? file_read(r, f, *data, padded, 0) : rc;
     if (got < 0) {
         reactor_free(r, *data);
         *data = NULL;
@@ -211,4 +208,16 @@ int copy_file_to_bytes(struct reactor *r, const char *path, uint64_t bytes_max, 
     (*data)[got] = 0;
     *bytes = (size_t)got;
     return 0;
+}
+
+int copy_file_to_bytes(struct reactor *r, const char *path, uint64_t bytes_max, uint8_t **data, size_t *bytes)
+{
+    struct file *f;
+    *data = NULL;
+    int rc = file_open(r, path, FILE_READ, &f);
+    if (rc)
+        return rc;
+    rc = copy_open_file_to_bytes(r, f, bytes_max, data, bytes);
+    file_close(r, f);
+    return rc;
 }

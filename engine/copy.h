@@ -43,5 +43,8 @@ MUST_CHECK int copy_bytes_to_file(struct reactor *r, struct slice bytes, const c
  * reactor_free. Returns: TORC_E_CORRUPT when it is longer. */
 MUST_CHECK int copy_file_to_bytes(struct reactor *r, const char *path, uint64_t bytes_max, uint8_t **data,
                                   size_t *bytes);
+/* The same of a file that is open, FILE_DIRECT or not. */
+MUST_CHECK int copy_open_file_to_bytes(struct reactor *r, struct file *f, uint64_t bytes_max, uint8_t **data,
+                                       size_t *bytes);
 
 #endif

@@ -2,6 +2,7 @@
  *
  * The copies are read here and not by manifest_open, which writes what it reads once more; as there past the
  * page cache. */
+#include "engine/copy.h"
 #include "engine/manifest_format.h"
 #include "offline/check.h"
 
@@ -35,35 +36,17 @@ static int decode(struct reactor *r, struct copy *copy, uint64_t bytes)
     return copy->tables ? manifest_decode(image, copy->tables, &copy->state) : TORC_E_NO_MEMORY;
 }
 
-static int read_image(struct reactor *r, struct copy *copy, struct file *f, uint64_t *bytes)
-{
-    int rc = file_size(r, f, bytes);
-    if (rc == 0 && *bytes > MANIFEST_BYTES_MAX)
-        rc = TORC_E_CORRUPT;
-    if (rc)
-        return rc;
-    uint64_t units = (*bytes + FILE_ALIGNMENT - 1) / FILE_ALIGNMENT + 1; /* never none */
-    copy->image = reactor_alloc_aligned(r, units * FILE_ALIGNMENT, FILE_ALIGNMENT);
-    if (!copy->image)
-        return TORC_E_NO_MEMORY;
-    int64_t got = file_read(r, f, copy->image, units * FILE_ALIGNMENT, 0);
-    if (got < 0)
-        return (int)got;
-    *bytes = (uint64_t)got;
-    return 0;
-}
-
 /* Returns: 0 with is_there, is_whole and error set; an error that is no damage. */
 static int load(struct reactor *r, struct copy *copy)
 {
-    uint64_t bytes = 0;
+    size_t bytes = 0;
     struct file *f = NULL;
     int rc = file_open(r, copy->path, FILE_READ | FILE_DIRECT, &f);
     if (rc == -ENOENT)
         return 0;
     copy->is_there = true;
     if (rc == 0)
-        rc = read_image(r, copy, f, &bytes);
+        rc = copy_open_file_to_bytes(r, f, MANIFEST_BYTES_MAX, &copy->image, &bytes);
     file_close(r, f);
     if (rc && !error_is_loss(rc))
         return rc;

@@ -26,7 +26,7 @@ const char *source_time(uint64_t clock, char to[SOURCE_TIME_BYTES])
 
 int source_complain(const char *what, int error)
 {
-    bool is_damage = error == TORC_E_CORRUPT || error == TORC_E_STORAGE || error == -EIO || error == -ENOENT;
+    bool is_damage = error_is_loss(error);
     offline_complain(is_damage ? "%s: %s; take another backup" : "%s: %s", what, error_sentence(error));
     return is_damage ? OFFLINE_DAMAGED : OFFLINE_FAILED;
 }

@@ -143,3 +143,13 @@ bool rig_get_wait(struct rig *rig, const struct engine_key *k)
     engine_release(rig->engine, &hold);
     return answer == ENGINE_FOUND;
 }
+
+void rig_get_any(struct rig *rig, struct random *random, uint64_t records)
+{
+    uint8_t memory[SAMPLE_KEY_BYTES_MAX];
+    struct record_key key = sample_key(&rig->sample, random_below(random, records), memory);
+    struct engine_key k;
+    engine_key_init(rig->engine, &k, &key);
+    bool is_found = rig_get_wait(rig, &k);
+    ASSERT(is_found);
+}

@@ -6,6 +6,7 @@
 #define BENCH_ENGINE_RIG_H
 
 #include "bench/engine/sample.h"
+#include "bench/random.h"
 #include "engine/engine_internal.h"
 
 struct rig {
@@ -33,6 +34,8 @@ void rig_settle(struct rig *rig); /* Waits: until flushes and compactions have n
 
 /* Looks the record up, waiting for the disk if need be. Returns: found. */
 bool rig_get_wait(struct rig *rig, const struct engine_key *k);
+/* The same for one of the first `records`, which are there. */
+void rig_get_any(struct rig *rig, struct random *random, uint64_t records);
 
 /* Ends the program when rc is an error. */
 void rig_check(int rc, const char *what);
