@@ -217,10 +217,7 @@ static void try_crowd(unsigned cores, void (*body)(struct server_rig *rig))
     rig.server.options.memory = cores * SERVER_MEMORY_BYTES;
     rig.server.options.cache_bytes = 0;
     rig.server.options.memtable_bytes = 0;
-    rig.server.options.segment_bytes = 4 << 20;
-    rig.server.options.log_bytes_max = 16 << 20;
-    rig.server.sizes.value_bytes_max = 256 << 10;
-    rig.server.sizes.table_bytes_max = 4 << 20;
+    server_rig_allow_large_values(&rig, 16 << 20);
     server_rig_start(&rig);
     server_rig_run(&rig, put_all);
     server_rig_run(&rig, body);

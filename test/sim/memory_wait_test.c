@@ -143,10 +143,7 @@ static void open_with_little_memory(struct server_rig *rig, unsigned cores)
     rig->server.options.memory = MEMORY_BYTES_A_CORE * cores;
     rig->server.options.cache_bytes = 0;
     rig->server.options.memtable_bytes = 0;
-    rig->server.options.segment_bytes = 4 << 20;
-    rig->server.options.log_bytes_max = 16 << 20;
-    rig->server.sizes.value_bytes_max = 256 << 10;
-    rig->server.sizes.table_bytes_max = 4 << 20;
+    server_rig_allow_large_values(rig, 16 << 20);
     server_rig_start(rig);
     server_rig_run(rig, put_all);
     server_rig_stop(rig);

@@ -287,10 +287,7 @@ TEST(scans_of_one_moment_that_wait_for_a_log_that_hangs_leave_tasks_to_others)
     struct server_rig rig;
     server_rig_open(&rig, CORES);
     rig.server.options.memory = (UINT64_C(32) << 20) * CORES; /* for some 14 jobs at once */
-    rig.server.options.segment_bytes = 4 << 20;
-    rig.server.options.log_bytes_max = 16 << 20;
-    rig.server.sizes.value_bytes_max = 256 << 10;
-    rig.server.sizes.table_bytes_max = 4 << 20;
+    server_rig_allow_large_values(&rig, 16 << 20);
     server_rig_start(&rig);
     server_rig_run(&rig, scan_beside_beginnings);
     close_all(&rig);

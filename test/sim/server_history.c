@@ -430,6 +430,14 @@ static bool is_lively(struct history *h)
     return true;
 }
 
+/* One may refuse a start that was begun while there were faults. */
+static void bring_up(struct history *h)
+{
+    for (unsigned i = 0; i < h->service.server_count; i++)
+        if (!sim_node_is_up(h->service.servers[i].server.node))
+            start_server(h, i);
+}
+
 static void prove_liveness(struct history *h)
 {
     uint64_t begin_ns = h->faults_ended_ns = now_ns(h);
@@ -439,13 +447,10 @@ static void prove_liveness(struct history *h)
     for (unsigned i = 0; i < h->service.server_count; i++)
         set_full(h, i, false);
     while (!is_lively(h) && now_ns(h) < begin_ns + LIVENESS_NS_MAX) {
-        for (unsigned i = 0; i < h->service.server_count; i++) {
-            struct service_server *s = &h->service.servers[i];
-            if (!sim_node_is_up(s->server.node))
-                start_server(h, i);
-            else if (s->wants_restart && !s->is_asked_to_end)
+        bring_up(h);
+        for (unsigned i = 0; i < h->service.server_count; i++)
+            if (h->service.servers[i].wants_restart && !h->service.servers[i].is_asked_to_end)
                 ask_to_end(h, i);
-        }
         run_for(h, SECOND_NS, is_lively);
     }
     if (is_lively(h)) {
@@ -500,14 +505,6 @@ static int audit_main(struct reactor *r, void *context)
     a->is_over = true;
     reactor_stop(r);
     return 0;
-}
-
-/* One may refuse a start that was begun while there were faults. */
-static void bring_up(struct history *h)
-{
-    for (unsigned i = 0; i < h->service.server_count; i++)
-        if (!sim_node_is_up(h->service.servers[i].server.node))
-            start_server(h, i);
 }
 
 static void audit(struct history *h, struct sim_node *auditor, bool is_last)

@@ -69,6 +69,14 @@ void server_rig_close(struct server_rig *rig)
     free(rig->answers);
 }
 
+void server_rig_allow_large_values(struct server_rig *rig, uint64_t log_bytes_max)
+{
+    rig->server.options.segment_bytes = 4 << 20;
+    rig->server.options.log_bytes_max = log_bytes_max;
+    rig->server.sizes.value_bytes_max = 256 << 10;
+    rig->server.sizes.table_bytes_max = 4 << 20;
+}
+
 void server_rig_set_fault(struct server_rig *rig, enum sim_fault fault, uint32_t per_million)
 {
     struct sim_faults faults = {.per_million = {0}};

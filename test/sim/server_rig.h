@@ -40,6 +40,8 @@ struct server_rig {
 
 void server_rig_open(struct server_rig *rig, unsigned cores);
 void server_rig_close(struct server_rig *rig);
+/* Values to 256 KiB, and files to match. Before a start. */
+void server_rig_allow_large_values(struct server_rig *rig, uint64_t log_bytes_max);
 
 void server_rig_set_fault(struct server_rig *rig, enum sim_fault fault,
                           uint32_t per_million); /* all others off */

@@ -128,10 +128,7 @@ static void try_with(uint64_t memtable_bytes, void (*body)(struct server_rig *ri
     server_rig_open(&rig, 1);
     rig.server.options.memory = MEMORY_BYTES;
     rig.server.options.memtable_bytes = 0;
-    rig.server.options.segment_bytes = 4 << 20;
-    rig.server.options.log_bytes_max = 64 << 20;
-    rig.server.sizes.value_bytes_max = 256 << 10;
-    rig.server.sizes.table_bytes_max = 4 << 20;
+    server_rig_allow_large_values(&rig, 64 << 20);
     server_rig_start(&rig);
     server_rig_run(&rig, put_all);
     server_rig_stop(&rig);

@@ -85,40 +85,38 @@ static void find_all_after(struct server_rig *rig)
     server_rig_close(rig);
 }
 
-static void end_while_log_writes_hang(unsigned cores)
+/* Its disk hangs for good, and so does what is asked for then. */
+static void end_in_vain(struct server_rig *rig, void (*body)(struct server_rig *rig), unsigned lines)
+{
+    hold_disk(rig, FOR_EVER_NS);
+    server_rig_run(rig, body);
+    server_rig_stop_in_vain(rig, STOP_NS_MAX);
+    CU_ASSERT_EQUAL(rig->lines, lines);
+    find_all_after(rig);
+}
+
+static void end_while_log_writes_hang(unsigned cores, const char *line)
 {
     struct server_rig rig;
-    open_with(&rig, cores, "event=stop_gives_up");
+    open_with(&rig, cores, line);
     server_rig_run(&rig, put_many);
     server_rig_sleep(&rig, SECOND_NS);
-    hold_disk(&rig, FOR_EVER_NS);
-    server_rig_run(&rig, put_in_vain);
-    server_rig_stop_in_vain(&rig, STOP_NS_MAX);
-    CU_ASSERT_EQUAL(rig.lines, cores);
-    find_all_after(&rig);
+    end_in_vain(&rig, put_in_vain, cores);
 }
 
 TEST(server_whose_log_hangs_for_ever_ends_in_time_and_keeps_what_it_acknowledged)
 {
-    end_while_log_writes_hang(1);
+    end_while_log_writes_hang(1, "event=stop_gives_up");
 }
 
 TEST(server_whose_cores_all_hang_ends_in_time)
 {
-    end_while_log_writes_hang(3);
+    end_while_log_writes_hang(3, "event=stop_gives_up");
 }
 
 TEST(server_that_ends_says_that_it_waits_for_the_log)
 {
-    struct server_rig rig;
-    open_with(&rig, 1, "awaited=\"a write of the log\"");
-    server_rig_run(&rig, put_many);
-    server_rig_sleep(&rig, SECOND_NS);
-    hold_disk(&rig, FOR_EVER_NS);
-    server_rig_run(&rig, put_in_vain);
-    server_rig_stop_in_vain(&rig, STOP_NS_MAX);
-    CU_ASSERT_EQUAL(rig.lines, 1);
-    find_all_after(&rig);
+    end_while_log_writes_hang(1, "awaited=\"a write of the log\"");
 }
 
 /* The same again; whether a put is answered or not, its value is that of before. */
@@ -166,11 +164,7 @@ TEST(server_of_which_one_core_hangs_ends_in_time)
     open_with(&rig, 3, "event=stop_gives_up");
     server_rig_run(&rig, put_many);
     server_rig_sleep(&rig, 10 * SECOND_NS);
-    hold_disk(&rig, FOR_EVER_NS);
-    server_rig_run(&rig, put_one_in_vain);
-    server_rig_stop_in_vain(&rig, STOP_NS_MAX);
-    CU_ASSERT_EQUAL(rig.lines, 1);
-    find_all_after(&rig);
+    end_in_vain(&rig, put_one_in_vain, 1);
 }
 
 static void put_one_and_go(struct server_rig *rig)
@@ -191,11 +185,7 @@ TEST(core_does_not_wait_for_the_answer_of_one_that_has_given_up)
     rig.server.options.request_timeout_ms = 0;
     server_rig_start(&rig);
     server_rig_sleep(&rig, 10 * SECOND_NS);
-    hold_disk(&rig, FOR_EVER_NS);
-    server_rig_run(&rig, put_one_and_go);
-    server_rig_stop_in_vain(&rig, STOP_NS_MAX);
-    CU_ASSERT_EQUAL(rig.lines, 1);
-    find_all_after(&rig);
+    end_in_vain(&rig, put_one_and_go, 1);
 }
 
 static void read_in_vain(struct server_rig *rig)
@@ -215,11 +205,7 @@ TEST(server_whose_reads_hang_for_ever_says_so_when_it_ends)
     server_rig_run(&rig, put_many);
     server_rig_stop(&rig);
     server_rig_start(&rig);
-    hold_disk(&rig, FOR_EVER_NS);
-    server_rig_run(&rig, read_in_vain);
-    server_rig_stop_in_vain(&rig, STOP_NS_MAX);
-    CU_ASSERT_EQUAL(rig.lines, 1);
-    find_all_after(&rig);
+    end_in_vain(&rig, read_in_vain, 1);
 }
 
 /* Not for ever, and not longer than the end has patience: nothing is given up. */
