@@ -555,6 +555,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
         .batch_bytes_max = e->batch_bytes_max,
         .gather_bytes_max = e->gather_bytes_max,
         .writes_in_flight_max = e->options.log_writes_in_flight,
+        .padding_parts = e->options.log_padding_parts,
         .deliver_items_max = e->options.apply_at_once,
         .shard = e->options.vnode_first + 1u,
         .owner = e,

@@ -60,6 +60,7 @@ struct engine_options {
     bool compresses_merges;   /* tables of merges are compressed by zstd; flushes are soon merged */
     uint64_t idle_merge_rate; /* bytes a second that are merged when nothing is written; 0: 128 MiB / cores */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
+    uint32_t log_padding_parts;    /* as wal_options.padding_parts */
     uint64_t scrub_interval_ms;    /* all tables are read once in so long; 0: never */
     uint32_t list_shared_min;      /* as in memtable_options; 0 means 128 */
     uint32_t apply_at_once;        /* durable writes applied without other work between; 0 means 128 */

@@ -1,8 +1,8 @@
 /* wal.c - the shard's write-ahead log: gathering, submitting, acknowledging.
  *
  * Appends gather in memory; whatever has gathered goes out in one O_DIRECT write as soon as fewer than two
- * are in flight, so a busy log batches and an idle one does not wait. A record is acknowledged only when all
- * before it are durable. The tail block is never rewritten (but by a start, with the same bytes): a torn
+ * are in flight, so a busy log batches and an idle one does not wait. The second waits while it would be
+ * padding to a good part. A record is acknowledged only when all before it are durable. The tail block is never rewritten (but by a start, with the same bytes): a torn
  * write cannot hurt what was acknowledged.
  *
  * A failed write is never tried again on its file. All writes in flight are awaited, the durable prefix is
@@ -18,6 +18,7 @@ enum {
     GATHER_BYTES_DEFAULT = 16 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     WRITES_IN_FLIGHT_DEFAULT = 2,
+    PADDING_PARTS_DEFAULT = 16,
     DELIVER_ITEMS_DEFAULT = 128, /* applied in some 50 us */
     SPARES_DEFAULT = 2,
     SEGMENTS_MAX_DEFAULT = WAL_SEGMENTS_MAX - 256, /* each start makes one, and some may not go away */
@@ -413,10 +414,26 @@ static bool submit_first(struct wal *wal)
     return true;
 }
 
+/* Beside a write that is in flight: what gathers until that is done fills the blocks better. */
+static bool is_mostly_whole(const struct wal *wal, const struct wal_buffer *b)
+{
+    uint64_t bytes = wal_record_bytes(b->payload_bytes);
+    return (bytes - WAL_RECORD_HEADER_BYTES - b->payload_bytes) * wal->options.padding_parts <= bytes;
+}
+
+static bool may_submit(const struct wal *wal)
+{
+    if (wal->is_failing || wal->refusal || list_is_empty(&wal->gathering))
+        return false;
+    if (wal->in_flight_count == 0)
+        return true;
+    return wal->in_flight_count < wal->options.writes_in_flight_max &&
+           is_mostly_whole(wal, buffer_of(wal->gathering.next));
+}
+
 void wal_submit(struct wal *wal)
 {
-    while (!wal->is_failing && !wal->refusal && wal->in_flight_count < wal->options.writes_in_flight_max &&
-           !list_is_empty(&wal->gathering))
+    while (may_submit(wal))
         if (!submit_first(wal))
             break;
     if (wal->refusal && wal->in_flight_count == 0)
@@ -586,6 +603,8 @@ static void options_complete(struct wal_options *o)
         o->gather_bytes_max = GATHER_BYTES_DEFAULT;
     if (!o->writes_in_flight_max)
         o->writes_in_flight_max = WRITES_IN_FLIGHT_DEFAULT;
+    if (!o->padding_parts)
+        o->padding_parts = PADDING_PARTS_DEFAULT;
     if (!o->deliver_items_max)
         o->deliver_items_max = DELIVER_ITEMS_DEFAULT;
     if (!o->spare_segments_max)

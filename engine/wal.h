@@ -1,8 +1,8 @@
 /* wal.h - the write-ahead log of one shard.
  *
  * Entries gather in memory; wal_submit sends what has gathered as one log record, in one O_DIRECT durable
- * write, while fewer than `writes_in_flight_max` are under way. So a busy log batches and an idle one does
- * not wait. A batch is acknowledged when it and all before it are durable. The tail block is never rewritten.
+ * write, while fewer than `writes_in_flight_max` are under way and, beside one that is, no more than a
+ * sixteenth of it would be padding. So a busy log batches and an idle one does not wait. A batch is acknowledged when it and all before it are durable. The tail block is never rewritten.
  *
  *   append -> gathering --submit--> in flight --completion, in order--> on_durable -> buffer free again
  *
@@ -125,9 +125,12 @@ struct wal_options {
         batch_bytes_max; /* payload of one log record; 0 means WAL_PAYLOAD_BYTES_MAX; no append is larger */
     uint32_t gather_bytes_max;     /* appended and not yet submitted; 0 means 16 MiB */
     uint32_t writes_in_flight_max; /* 0 means 2; at most WAL_WRITES_IN_FLIGHT_MAX */
-    uint32_t deliver_items_max;    /* given back in one go, between which other work has its turn; 0: 128 */
-    uint32_t spare_segments_max;   /* kept for reuse after truncation; 0 means 2 */
-    uint32_t segments_max;         /* no new file beside so many; 0: somewhat fewer than a start takes */
+    /* A write waits for those in flight while more than one byte in so many would be padding; 0 means 16; 1:
+     * none waits for that. */
+    uint32_t padding_parts;
+    uint32_t deliver_items_max;  /* given back in one go, between which other work has its turn; 0: 128 */
+    uint32_t spare_segments_max; /* kept for reuse after truncation; 0 means 2 */
+    uint32_t segments_max;       /* no new file beside so many; 0: somewhat fewer than a start takes */
     const char
         *archive; /* directory, below two that are made: closed files are copied to it. Copied; null: no */
     uint64_t archive_patience_ns; /* wal_close waits no longer for the archive; 0: without end */
@@ -166,8 +169,8 @@ const char *wal_close_awaits(const struct wal *wal);
  * TORC_E_DISK_FULL, for deletes last; TORC_E_STORAGE. On error the ticket is not kept. */
 MUST_CHECK int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket);
 
-/* Sends what has gathered if fewer than writes_in_flight_max are under way. To be called once a turn: nothing
- * is submitted elsewhere. */
+/* Sends what has gathered, as writes_in_flight_max and padding_parts allow. To be called once a turn: nothing is
+ * submitted elsewhere. */
 void wal_submit(struct wal *wal);
 
 /* Hands the tickets of one log record whose deadline has passed to on_late; their entries go on. Returns:

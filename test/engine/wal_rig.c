@@ -95,6 +95,7 @@ struct rig *rig_make(struct reactor *r)
     rig->directory = test_directory();
     rig->start = (struct wal_start){0, 1};
     rig->value_bytes = 100;
+    rig->padding_parts = 1;
     event_init(&rig->returned_event);
     return rig;
 }
@@ -127,6 +128,7 @@ void rig_open(struct rig *rig)
         .directory = rig->directory,
         .segment_bytes = SEGMENT_BYTES,
         .writes_in_flight_max = rig->writes_in_flight_max,
+        .padding_parts = rig->padding_parts,
         .deliver_items_max = rig->deliver_items_max,
         .on_prepared = on_prepared,
         .owner = rig,

@@ -36,6 +36,7 @@ struct rig {
     uint32_t value_bytes;
     bool holds; /* the turn hook submits nothing */
     uint32_t writes_in_flight_max;
+    uint32_t padding_parts;
     uint32_t deliver_items_max;
     uint32_t portions; /* of the log record that comes back now, with so many items and bytes till now */
     uint32_t portion_items;

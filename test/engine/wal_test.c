@@ -71,6 +71,35 @@ TEST_IN_REACTOR(wal_gathers_while_two_writes_are_in_flight)
     rig_free(rig);
 }
 
+/* Beside another only a record goes out of which little is padding. */
+TEST_IN_REACTOR(wal_fills_its_blocks_while_a_write_is_in_flight)
+{
+    enum { FILLED = 5 }; /* the first, and four that fill a block */
+    struct rig *rig = rig_make(r);
+    rig->value_bytes = 940;
+    rig->padding_parts = 0;
+    rig->idle_ns = IDLE_NS; /* no watermark among them */
+    rig_open(rig);
+    rig_put_singly(rig, 0, 1);
+    rig->holds = true;
+    uint64_t writes = wal_counters(rig->wal).writes;
+    for (uint32_t n = 1; n <= FILLED; n++) {
+        CU_ASSERT_EQUAL(rig_put(rig, n), 0);
+        wal_submit(rig->wal);
+        CU_ASSERT_EQUAL(wal_counters(rig->wal).writes, writes + 1 + (n == FILLED));
+    }
+    CU_ASSERT_EQUAL(rig_put(rig, FILLED + 1), 0);
+    wal_submit(rig->wal); /* two are in flight */
+    rig->holds = false;
+    rig_await(rig, FILLED + 2); /* the last one though it is mostly padding */
+    CU_ASSERT_EQUAL(rig->batch_count, 4);
+    CU_ASSERT_EQUAL(rig->batch_items[2], FILLED - 1);
+    rig_close(rig);
+    rig_look(rig);
+    CU_ASSERT(rig_has_replayed(rig, 0, FILLED + 2));
+    rig_free(rig);
+}
+
 TEST_IN_REACTOR(wal_gives_a_long_record_back_in_portions_with_other_work_between)
 {
     enum { ITEMS = 200, PORTION = 16 };

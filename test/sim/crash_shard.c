@@ -70,6 +70,7 @@ struct engine_options crash_shard_options(struct crash_shard *s, const char *dir
         .table_bytes_max = 64 * 1024,
         .value_bytes_max = CRASH_VALUE_BYTES_MAX,
         .log_writes_in_flight = s->knobs.writes_in_flight,
+        .log_padding_parts = 1,
         .on_durable = on_durable,
         .owner = s,
         .on_event = on_event,

@@ -46,6 +46,7 @@ enum knob {
     KNOB_APPLY = KNOB_LIFE + PLAN_LIVES_MAX,
     KNOB_COPIES,
     KNOB_LISTS,
+    KNOB_PADDING,
 };
 
 static struct sim_dice dice_of(const struct plan *p, unsigned knob)
@@ -102,6 +103,7 @@ static void draw_knobs(struct plan *p)
     k->archive = between(p, KNOB_ARCHIVE, 0, 3) == 0 ? "/archive" : NULL;
     k->apply_at_once = (uint32_t)doubled(p, KNOB_APPLY, 1, 64);
     k->list_shared_min = (uint32_t)doubled(p, KNOB_LISTS, 2, 256);
+    k->log_padding_parts = (uint32_t)doubled(p, KNOB_PADDING, 1, 16);
 }
 
 static void draw_work(struct plan *p)
@@ -192,10 +194,11 @@ void plan_tell(const struct plan *p, struct story *story)
               (unsigned long long)k->cache_bytes >> 10);
     story_say(story, 0,
               "knobs: values to %u bytes, usually %u, in value logs from %u, tables %s; %u log writes in "
-              "flight%s, lists shared from %u, %u drivers, %u deep",
+              "flight, a part in %u padded%s, lists shared from %u, %u drivers, %u deep",
               k->value_bytes_max, p->value_bytes_usual, k->value_log_bytes_min,
               k->compresses_merges ? "compressed" : "as they are", k->log_writes_in_flight,
-              k->archive ? ", archived" : "", k->list_shared_min, p->drivers, p->pipeline);
+              k->log_padding_parts, k->archive ? ", archived" : "", k->list_shared_min, p->drivers,
+              p->pipeline);
     story_say(
         story, 0,
         "work: %u %% puts, %u %% deletes, %u %% expiring, %u %% scans; bursts of %u, pauses to %llu us%s",
