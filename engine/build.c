@@ -13,7 +13,7 @@ enum {
     MEMORY_TRIES_MAX = 1000,
     MEMORY_TRY_NS = 10 * 1000 * 1000,
     PAY_BYTES = 64 << 10, /* of a merge at once */
-    RUN_TABLES = 8,       /* that an upper run is cut into, unless they are too small */
+    RUN_TABLES = 32,      /* that an upper run is cut into, unless they are too small */
     RUN_TABLE_BYTES_MIN = 1 << 20,
 };
 

@@ -9,14 +9,14 @@
 #include <math.h>
 
 enum {
-    TIER_RUNS = 8, /* of one tier, and merged at once */
+    TIER_RUNS = 8, /* merged at once, at most */
     TIER_FACTOR = 8,
     TIERS_MAX = 16,
-    CROWDED_RUNS = 24, /* with so many upper runs fewer are merged, too: */
-    CROWDED_TIER_RUNS = 4,
-    IDLE_TIER_RUNS = 2, /* nothing is written: a get asks fewer filters */
+    TIER_RUNS_LEAST = 4,
+    RUNS_MAX_DEFAULT = 40, /* with more runs those of a tier are merged */
+    IDLE_TIER_RUNS = 2,    /* nothing is written: a get asks fewer filters */
     TRIGGER_MEMTABLES = 4,
-    DEBT_TRIGGERS = 2, /* upper runs never hold more than so many triggers */
+    DEBT_PER_CENT = 140, /* of what slows nobody: upper runs never hold more */
     TIER_ROOM_MEMTABLES = 2,
     FRAGMENTS_PER_TURN = 16,     /* of what makes room */
     IDLE_SHARE = 64,             /* of a memtable: less than that is nothing */
@@ -24,7 +24,7 @@ enum {
 };
 
 /* Of the live data: what upper runs and garbage in value logs may take together, about. */
-static const double SPARE_PER_CENT = 26;
+static const double SPARE_PER_CENT = 26, SPARE_PER_CENT_OF_TABLES = 38;
 
 #define LOOK_NS UINT64_C(5000000000) /* between looks whether anything is written */
 
@@ -46,11 +46,13 @@ bool compaction_is_upper(const struct table_run *run)
 /* Upper runs of a share t of the bottom cost about b / 2t bytes of merging for a byte written, where tables
  * hold the share b of the bottom, and value logs with a share g of garbage 1 / 2g of moving. Where t and g
  * have one sum both together are least with t / g = sqrt(b): half of it without value logs, a sixth of it
- * where tables are 4 % of all. */
+ * where tables are 4 % of all. Value logs are above their share while the garbage in them is moved, so they
+ * leave less. */
 static double trigger_per_cent(const struct table_run *bottom)
 {
-    double root = sqrt((double)bottom->bytes / (double)table_run_full_bytes(bottom));
-    return SPARE_PER_CENT * root / (1 + root);
+    double tables = (double)bottom->bytes / (double)table_run_full_bytes(bottom), root = sqrt(tables);
+    double spare = SPARE_PER_CENT + (SPARE_PER_CENT_OF_TABLES - SPARE_PER_CENT) * tables;
+    return spare * root / (1 + root);
 }
 
 uint64_t compaction_trigger_bytes(const struct engine *e)
@@ -73,13 +75,20 @@ uint64_t compaction_upper_bytes(const struct engine *e)
     return bytes;
 }
 
-/* The trigger falls with the bottom, as when much of that has expired: nobody has made that debt, so the
- * limit falls no faster than upper runs. */
-static uint64_t debt_limit(const struct engine *e, uint64_t trigger, uint64_t upper)
+/* The trigger falls with the bottom, as when much of that has expired: nobody has made that debt, so what is
+ * free falls no faster than upper runs. */
+static uint64_t free_debt(const struct engine *e, uint64_t trigger, uint64_t upper)
 {
-    uint64_t before = e->pace.merge_debt.limit, limit = DEBT_TRIGGERS * trigger;
-    uint64_t held = before < 2 * upper ? before : 2 * upper; /* at half of the limit nobody is slowed */
-    return limit > held ? limit : held;
+    uint64_t before = e->pace.merge_debt.free;
+    uint64_t held = before < upper ? before : upper;
+    return trigger > held ? trigger : held;
+}
+
+static uint64_t debt_limit(const struct engine *e, uint64_t free_bytes)
+{
+    uint64_t share = free_bytes / 100 * DEBT_PER_CENT;
+    uint64_t least = free_bytes + TRIGGER_MEMTABLES * e->options.memtable_bytes;
+    return share > least ? share : least;
 }
 
 /* A stretch takes twice the share of upper runs through the bottom that they have over all: at what rate? */
@@ -89,9 +98,11 @@ void compaction_refresh_debt(struct engine *e)
     const struct table_run *bottom = table_set_bottom(e->tables);
     double ahead = 2.0 * (double)(upper > trigger ? upper : trigger);
     double all = ahead + (bottom ? (double)table_run_full_bytes(bottom) : 0);
+    uint64_t free_bytes = free_debt(e, trigger, upper);
     e->pace.merge_debt = (struct pace_debt){
         .bytes = upper,
-        .limit = debt_limit(e, trigger, upper),
+        .free = free_bytes,
+        .limit = debt_limit(e, free_bytes),
         .rate = (uint64_t)((double)e->pace.merge_rate * ahead / all),
     };
 }
@@ -272,11 +283,14 @@ static uint32_t tier_of(const struct engine *e, const struct table_run *run)
     return tier;
 }
 
+/* Rounds take whatever there is, so a byte need not be merged before: but for the places that gets and scans
+ * must ask. Returns: so many of one tier are merged; 0: none. */
 static uint32_t runs_wanted(const struct engine *e)
 {
+    uint32_t runs_max = e->options.runs_max ? e->options.runs_max : RUNS_MAX_DEFAULT;
     if (e->is_idle)
         return IDLE_TIER_RUNS;
-    return e->tables->run_count > CROWDED_RUNS ? CROWDED_TIER_RUNS : TIER_RUNS;
+    return e->tables->run_count > runs_max ? TIER_RUNS_LEAST : 0;
 }
 
 static void drop_oldest(struct tier *t)
@@ -286,11 +300,10 @@ static void drop_oldest(struct tier *t)
 }
 
 /* The oldest of the tier that follow each other in it and together stay below half of what begins a round. */
-static bool pick_of_tier(const struct engine *e, uint32_t tier, struct tier *t)
+static bool pick_of_tier(const struct engine *e, uint32_t tier, uint32_t wanted, struct tier *t)
 {
     const struct table_set *set = e->tables;
     uint64_t room = compaction_trigger_bytes(e) / 2;
-    uint32_t wanted = runs_wanted(e);
     *t = (struct tier){.tier = tier};
     for (uint32_t i = set->run_count; i-- > 0 && t->count < TIER_RUNS;) {
         const struct table_run *run = &set->runs[i];
@@ -311,8 +324,9 @@ static bool pick_of_tier(const struct engine *e, uint32_t tier, struct tier *t)
 
 static bool pick_tier(const struct engine *e, struct tier *t)
 {
-    for (uint32_t tier = 0; tier < TIERS_MAX; tier++)
-        if (pick_of_tier(e, tier, t))
+    uint32_t wanted = runs_wanted(e);
+    for (uint32_t tier = 0; wanted > 0 && tier < TIERS_MAX; tier++)
+        if (pick_of_tier(e, tier, wanted, t))
             return true;
     return false;
 }

@@ -19,7 +19,8 @@ enum {
     TABLE_BYTES_MAX_DEFAULT = 64 << 20,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     VALUE_LOG_BYTES_MIN_DEFAULT = 2 << 10,
-    SEGMENTS_SPARE = 6, /* log files beside those that log_bytes_max fills */
+    SPARES_LEAST = 2,    /* log files kept to be used again */
+    SEGMENTS_BESIDE = 4, /* besides those and what log_bytes_max fills */
     EVENT_TEXT_BYTES = 512,
     BATCH_BYTES_MIN = 16 << 10,
     DELETES_MEMTABLES_MAX = 2, /* so large the active one may grow by deletes on a full disk */
@@ -86,11 +87,18 @@ static int new_memtable(struct engine *e, struct memtable **out)
 
 /* ---- freezing ---- */
 
+/* What a flush frees at once is used again: else as much would be filled with zeros anew. */
+static uint32_t log_spares(const struct engine *e)
+{
+    uint64_t freed = e->options.memtable_bytes / e->options.segment_bytes + 1;
+    return (uint32_t)(freed < SPARES_LEAST ? SPARES_LEAST : freed < WAL_SPARES_MAX ? freed : WAL_SPARES_MAX);
+}
+
 /* Every start begins a new log file, so a server that is often restarted and seldom written has many, almost
  * empty. */
 static bool has_many_segments(const struct engine *e)
 {
-    uint64_t usual = e->options.log_bytes_max / e->options.segment_bytes + SEGMENTS_SPARE;
+    uint64_t usual = e->options.log_bytes_max / e->options.segment_bytes + SEGMENTS_BESIDE + log_spares(e);
     struct wal_counters w = wal_counters(e->wal);
     return e->frozen_count == 0 && w.segments - w.kept_segments > usual;
 }
@@ -162,6 +170,7 @@ static uint64_t pause_behind(const struct engine *e, uint64_t bytes)
 {
     struct pace_debt flush_debt = {
         .bytes = e->frozen_count * e->options.memtable_bytes + memtable_used_bytes(e->active),
+        .free = (FROZEN_KEPT_MAX + 1) * e->options.memtable_bytes / 2,
         .limit = (FROZEN_KEPT_MAX + 1) * e->options.memtable_bytes,
         .rate = e->pace.flush_rate,
     };
@@ -556,6 +565,7 @@ int engine_open_wal(struct engine *e, struct wal_recovery *recovery)
         .gather_bytes_max = e->gather_bytes_max,
         .writes_in_flight_max = e->options.log_writes_in_flight,
         .padding_parts = e->options.log_padding_parts,
+        .spare_segments_max = log_spares(e),
         .deliver_items_max = e->options.apply_at_once,
         .shard = e->options.vnode_first + 1u,
         .owner = e,

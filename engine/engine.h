@@ -59,6 +59,7 @@ struct engine_options {
     uint32_t value_log_bytes_min;
     bool compresses_merges;   /* tables of merges are compressed by zstd; flushes are soon merged */
     uint64_t idle_merge_rate; /* bytes a second that are merged when nothing is written; 0: 128 MiB / cores */
+    uint32_t runs_max;        /* with more those of a tier are merged; 0 means 40 */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
     uint32_t log_padding_parts;    /* as wal_options.padding_parts */
     uint64_t scrub_interval_ms;    /* all tables are read once in so long; 0: never */
@@ -300,7 +301,7 @@ struct engine_counters {
     uint64_t write_delay_ns;         /* of them all */
     uint64_t log_hold_turns;         /* of the loop in which the log waited for a flush: should not be */
     uint64_t merge_debt_bytes;       /* in upper runs that wait for a round, now */
-    uint64_t merge_debt_limit_bytes; /* from half of it on writers are slowed */
+    uint64_t merge_debt_limit_bytes; /* it stays below: before that writers are slowed to what merges bear */
     uint64_t merge_rate;             /* bytes a second, as measured */
     uint64_t flush_rate;
     uint64_t runs; /* of tables */

@@ -72,10 +72,10 @@ void pace_flushed(struct pace *p, uint64_t bytes, uint64_t took_ns)
 
 uint64_t pace_delay_ns(const struct pace_debt *debt, uint64_t bytes)
 {
-    double half = (double)debt->limit / 2;
-    double x = ((double)debt->bytes - half) / (half > 0 ? half : 1);
-    if (x <= 0)
+    if (debt->bytes <= debt->free)
         return 0;
+    double room = debt->limit > debt->free ? (double)(debt->limit - debt->free) : 1;
+    double x = (double)(debt->bytes - debt->free) / room;
     double rate = debt->rate ? (double)debt->rate : RATE_UNKNOWN;
     double delay = 4 * x * x / rate * NS_PER_SECOND * (double)bytes;
     return delay < PACE_DELAY_MAX_NS ? (uint64_t)delay : PACE_DELAY_MAX_NS;

@@ -10,11 +10,11 @@
  * also when there is more to do than was planned: then it is merely late. When nothing is written the idle
  * rate brings it to its end.
  *
- * A debt is what waits to be flushed or merged. From half of its limit on writers are slowed: each batch of
- * the log is followed by a pause of so many nanoseconds a byte, from none at half the limit to what keeps the
- * debt from growing before the limit, by the rates that were measured:
+ * A debt is what waits to be flushed or merged. Some of it is free; beyond that writers are slowed: each
+ * batch of the log is followed by a pause of so many nanoseconds a byte, from none to what keeps the debt
+ * from growing before its limit, by the rates that were measured:
  *
- *   delay per byte = 4 x^2 / rate,   x = (debt - limit / 2) / (limit / 2)
+ *   delay per byte = 4 x^2 / rate,   x = (debt - free) / (limit - free)
  *
  * Nobody is ever stopped by it. Numbers only: no call waits or asks for the time. */
 #ifndef ENGINE_PACE_H
@@ -24,6 +24,7 @@
 
 struct pace_debt {
     uint64_t bytes;
+    uint64_t free; /* so much slows nobody */
     uint64_t limit;
     uint64_t rate; /* bytes a second at which it shrinks when nothing is added; 0: not known */
 };

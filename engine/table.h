@@ -69,8 +69,8 @@ struct table_writer_options {
     uint64_t now_ms;                    /* as in struct table_expiry */
 };
 
-/* The smallest block_units whose waste for entries of `entry_bytes` is at most a tenth, else the one with the
- * least; 1 for entries that need runs anyway. */
+/* The block_units with the least waste for entries of `entry_bytes`, where a unit more, which every get reads
+ * and the cache holds, must save 2.5 % of the space; 1 for entries that need runs anyway. */
 uint32_t table_block_units_for(uint64_t entry_bytes);
 
 /* Waits. Creates the file at o->path or empties the one that is there. Owns: the caller closes. */

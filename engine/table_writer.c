@@ -13,7 +13,7 @@
 #include "engine/table_pieces.h"
 #include "engine/table_section.h"
 
-enum { HASHES_PER_YIELD = 512, WASTE_OF_A_BLOCK = 10 /* a tenth */ };
+enum { HASHES_PER_YIELD = 512, UNIT_PER_MILLE = 25 };
 
 /* A copy of a key. */
 struct key_copy {
@@ -56,14 +56,13 @@ uint32_t table_block_units_for(uint64_t entry_bytes)
 {
     uint64_t each = entry_bytes + TABLE_ENTRY_EXTRA_BYTES;
     uint32_t best = 1;
-    uint64_t least = UINT64_MAX; /* waste, per unit */
+    uint64_t least = UINT64_MAX; /* price, per mille of the block */
     for (uint32_t units = 1; units <= TABLE_BLOCK_UNITS_MAX; units++) {
         uint64_t bytes = (uint64_t)units * TABLE_UNIT_BYTES;
         uint64_t waste = bytes - (bytes - TABLE_TRAILER_BYTES) / each * each;
-        if (waste * WASTE_OF_A_BLOCK <= bytes)
-            return units;
-        if (waste / units < least) {
-            least = waste / units;
+        uint64_t price = waste * 1000 / bytes + (uint64_t)units * UNIT_PER_MILLE;
+        if (price < least) {
+            least = price;
             best = units;
         }
     }

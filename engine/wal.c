@@ -2,8 +2,8 @@
  *
  * Appends gather in memory; whatever has gathered goes out in one O_DIRECT write as soon as fewer than two
  * are in flight, so a busy log batches and an idle one does not wait. The second waits while it would be
- * padding to a good part. A record is acknowledged only when all before it are durable. The tail block is never rewritten (but by a start, with the same bytes): a torn
- * write cannot hurt what was acknowledged.
+ * padding to a good part. A record is acknowledged only when all before it are durable. The tail block is
+ * never rewritten (but by a start, with the same bytes): a torn write cannot hurt what was acknowledged.
  *
  * A failed write is never tried again on its file. All writes in flight are awaited, the durable prefix is
  * acknowledged, the rest gets its tickets back with the error, and the log goes on in a new segment, whose
@@ -568,27 +568,6 @@ static void write_over(struct file_operation *op)
     }
     acknowledge(wal);
     event_set(wal->reactor, &wal->progress, 0);
-}
-
-/* ---- truncation ---- */
-
-struct wal_start wal_start_at(const struct wal *wal, uint64_t sequence)
-{
-    ASSERT(sequence >= 1);
-    struct wal_start start = {.segment = 0, .sequence = sequence};
-    for (uint32_t i = 0; i < wal->info_count; i++)
-        if (wal->infos[i].first_sequence != 0 && wal->infos[i].first_sequence <= sequence)
-            start.segment = wal->infos[i].id;
-    return start;
-}
-
-void wal_truncate(struct wal *wal, struct wal_start start)
-{
-    if (start.segment <= wal->truncate_below)
-        return;
-    ASSERT(start.segment <= wal->segment_id_max);
-    wal->truncate_below = start.segment;
-    wal_segments_wake(wal);
 }
 
 /* ---- open and close ---- */

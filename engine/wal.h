@@ -2,7 +2,8 @@
  *
  * Entries gather in memory; wal_submit sends what has gathered as one log record, in one O_DIRECT durable
  * write, while fewer than `writes_in_flight_max` are under way and, beside one that is, no more than a
- * sixteenth of it would be padding. So a busy log batches and an idle one does not wait. A batch is acknowledged when it and all before it are durable. The tail block is never rewritten.
+ * sixteenth of it would be padding. So a busy log batches and an idle one does not wait. A batch is
+ * acknowledged when it and all before it are durable. The tail block is never rewritten.
  *
  *   append -> gathering --submit--> in flight --completion, in order--> on_durable -> buffer free again
  *
@@ -28,7 +29,7 @@ struct wal_start {
 
 /* The files of the log whose loss no other file would show: the one with the last durable record, the one
  * that is written to, and the next one. Ids; 0: none. The manifest keeps them from before a file is used. */
-enum { WAL_NAMED_MAX = 3, WAL_WRITES_IN_FLIGHT_MAX = 16 };
+enum { WAL_NAMED_MAX = 3, WAL_WRITES_IN_FLIGHT_MAX = 16, WAL_SPARES_MAX = 16 };
 struct wal_named {
     uint64_t ids[WAL_NAMED_MAX];
 };
@@ -129,7 +130,7 @@ struct wal_options {
      * none waits for that. */
     uint32_t padding_parts;
     uint32_t deliver_items_max;  /* given back in one go, between which other work has its turn; 0: 128 */
-    uint32_t spare_segments_max; /* kept for reuse after truncation; 0 means 2 */
+    uint32_t spare_segments_max; /* kept for reuse after truncation; 0 means 2, WAL_SPARES_MAX is the most */
     uint32_t segments_max;       /* no new file beside so many; 0: somewhat fewer than a start takes */
     const char
         *archive; /* directory, below two that are made: closed files are copied to it. Copied; null: no */
@@ -169,8 +170,8 @@ const char *wal_close_awaits(const struct wal *wal);
  * TORC_E_DISK_FULL, for deletes last; TORC_E_STORAGE. On error the ticket is not kept. */
 MUST_CHECK int wal_append(struct wal *wal, const struct record *record, const struct engine_ticket *ticket);
 
-/* Sends what has gathered, as writes_in_flight_max and padding_parts allow. To be called once a turn: nothing is
- * submitted elsewhere. */
+/* Sends what has gathered, as writes_in_flight_max and padding_parts allow. To be called once a turn: nothing
+ * is submitted elsewhere. */
 void wal_submit(struct wal *wal);
 
 /* Hands the tickets of one log record whose deadline has passed to on_late; their entries go on. Returns:

@@ -16,7 +16,6 @@
 #include "engine/wal_format.h"
 
 enum {
-    WAL_SPARES_MAX = 16,
     WAL_PATH_BYTES_MAX = 4096,
     WAL_RECORD_AT = WAL_BLOCK_BYTES, /* in a buffer, behind the block for a segment header */
     WAL_PAYLOAD_AT = WAL_RECORD_AT + WAL_RECORD_HEADER_BYTES,

@@ -130,6 +130,25 @@ bool wal_segment_is_open(const struct wal *wal, uint64_t id)
     return false;
 }
 
+struct wal_start wal_start_at(const struct wal *wal, uint64_t sequence)
+{
+    ASSERT(sequence >= 1);
+    struct wal_start start = {.segment = 0, .sequence = sequence};
+    for (uint32_t i = 0; i < wal->info_count; i++)
+        if (wal->infos[i].first_sequence != 0 && wal->infos[i].first_sequence <= sequence)
+            start.segment = wal->infos[i].id;
+    return start;
+}
+
+void wal_truncate(struct wal *wal, struct wal_start start)
+{
+    if (start.segment <= wal->truncate_below)
+        return;
+    ASSERT(start.segment <= wal->segment_id_max);
+    wal->truncate_below = start.segment;
+    wal_segments_wake(wal);
+}
+
 /* Oldest first, so that whatever a crash leaves is the end of the log without a gap. */
 static void drop_truncated(struct wal *wal)
 {

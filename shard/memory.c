@@ -10,7 +10,7 @@ enum {
     SPARE_SHARE = 16,
     TRANSIENT_SHARE = 32, /* what answers, requests and jobs may always have, and the fewest jobs beside */
     OUTSIDE_SHARE_MIN = 4,
-    MEMTABLE_SHARE = 20, /* one is in use, as a rule, and five at most: a quarter */
+    MEMTABLE_SHARE = 18, /* one is in use, as a rule, and five at most: three tenths */
     MEMTABLE_BYTES_MIN = 1 << 20,
     MEMTABLE_BYTES_MAX = 256 << 20,
     CACHE_BYTES_MIN = 2 << 20,

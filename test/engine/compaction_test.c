@@ -129,6 +129,7 @@ TEST_IN_REACTOR(merge_of_a_tier_keeps_tombstones_that_the_bottom_needs)
         erase(rig, key);
     engine_rig_put(rig,
                    &(struct rig_put){.key = 60, .value_bytes = 9, .flags = RECORD_EXPIRING, .expiry_ms = 5});
+    rig->engine->options.runs_max = 4;
     struct engine_counters before = engine_counters(rig->engine);
     while (engine_counters(rig->engine).compacted_tier_bytes == before.compacted_tier_bytes)
         flush_with(rig, 2500);
@@ -378,7 +379,7 @@ TEST_IN_REACTOR(writers_are_not_slowed_when_the_bottom_goes)
     for (uint64_t upper = 0; upper < 300 << 10; upper = compaction_upper_bytes(e))
         (void)flush_keys(rig, 100);
     e->options.memtable_bytes = 8 << 10;
-    e->pace.merge_debt.limit = 0;
+    e->pace.merge_debt.free = 0;
     compaction_refresh_debt(e);
     CU_ASSERT_EQUAL_FATAL(pace_delay_ns(&e->pace.merge_debt, 1 << 20), 0);
     const struct table_run *bottom = table_set_bottom(e->tables);
@@ -391,7 +392,7 @@ TEST_IN_REACTOR(writers_are_not_slowed_when_the_bottom_goes)
     e->is_compacting = false;
     engine_wake_compaction(e);
     engine_rig_settle(rig);
-    CU_ASSERT_EQUAL(e->pace.merge_debt.limit, 2 * compaction_trigger_bytes(e));
+    CU_ASSERT_EQUAL(e->pace.merge_debt.free, compaction_trigger_bytes(e));
     engine_rig_close(rig);
     engine_rig_free(rig);
 }
@@ -401,6 +402,7 @@ TEST_IN_REACTOR(tiny_runs_are_merged_behind_large_ones)
 {
     enum { TINY = 60, RUNS_MAX = 12 };
     struct engine_rig *rig = engine_rig_make();
+    rig->options.runs_max = RUNS_MAX - 1;
     rig->options.memtable_bytes = 1 << 20;
     engine_rig_open(rig, r);
     for (uint32_t i = 0; i < 3; i++) { /* of two any third is too much for one merge */
@@ -433,10 +435,11 @@ TEST_IN_REACTOR(runs_that_do_not_fit_keep_none_of_their_tier_from_its_turn)
     fill_bottom(rig);
     uint64_t memtable_bytes = rig->engine->options.memtable_bytes;
     rig->engine->options.memtable_bytes = 1 << 20;
+    rig->engine->options.runs_max = SMALL;
     rig->engine->is_compacting = true; /* it waits until all are there */
-    uint64_t large = flush_keys(rig, 93) + flush_keys(rig, 93), small = 0;
+    uint64_t large = flush_keys(rig, 133) + flush_keys(rig, 133), small = 0;
     for (uint32_t i = 0; i < SMALL; i++)
-        small += flush_keys(rig, 8);
+        small += flush_keys(rig, 12);
     rig->engine->options.memtable_bytes = memtable_bytes;
     rig->engine->is_compacting = false;
     uint64_t room = compaction_trigger_bytes(rig->engine) / 2;

@@ -274,13 +274,14 @@ static void limit_files(rlim_t bytes)
 TEST_IN_REACTOR(flush_waits_for_a_disk_that_takes_no_table)
 {
     struct engine_rig *rig = engine_rig_make();
-    rig->options.memtable_bytes = 44 << 20; /* a run of it has tables of 5.5 MiB */
-    rig->options.log_bytes_max = 128 << 20;
+    rig->options.memtable_bytes = 112 << 20; /* a run of it has tables of 3.5 MiB */
+    rig->options.segment_bytes = 2 << 20;
+    rig->options.log_bytes_max = 256 << 20;
     rig->options.table_bytes_max = 0;
     engine_rig_open(rig, r);
-    limit_files(5 << 20);
+    limit_files(3 << 20);
     for (uint32_t key = 0; key < RIG_KEYS; key++)
-        put(rig, key, 16000);
+        put(rig, key, 40000);
     engine_rig_await(rig);
     for (int i = 0; rig->events == 0 && i < 5000; i++)
         task_sleep(r, 1000000);

@@ -83,9 +83,9 @@ TEST(grants_are_not_saved_up_for_a_burst)
     CU_ASSERT(p.grant <= 8 * MIB);
 }
 
-TEST(writers_are_slowed_from_half_of_the_limit_on)
+TEST(writers_are_slowed_from_what_is_free_to_the_limit)
 {
-    struct pace_debt debt = {.limit = 100 * MIB, .rate = 10 * MIB};
+    struct pace_debt debt = {.free = 50 * MIB, .limit = 100 * MIB, .rate = 10 * MIB};
     uint64_t before = 0;
     for (uint64_t per_cent = 0; per_cent <= 200; per_cent++) {
         debt.bytes = per_cent * MIB;
@@ -102,7 +102,7 @@ TEST(writers_are_slowed_from_half_of_the_limit_on)
     debt.bytes = 100 * debt.limit;
     CU_ASSERT_EQUAL(pace_delay_ns(&debt, MIB), PACE_DELAY_MAX_NS); /* and never stopped */
     /* A batch of large values rests for all its bytes. */
-    debt = (struct pace_debt){.bytes = 100 * MIB, .limit = 100 * MIB, .rate = 128 * MIB};
+    debt = (struct pace_debt){.bytes = 100 * MIB, .free = 50 * MIB, .limit = 100 * MIB, .rate = 128 * MIB};
     CU_ASSERT_EQUAL(pace_delay_ns(&debt, 16 * MIB), 16 * pace_delay_ns(&debt, MIB));
     CU_ASSERT(pace_delay_ns(&debt, MIB) > PACE_PIECE_NS);
 }

@@ -232,7 +232,7 @@ TEST(blocks_are_as_large_as_their_entries_need)
     static const struct {
         uint64_t entry_bytes;
         uint32_t units;
-    } rows[] = {{37, 1},   {150, 1},  {400, 1},  {1100, 2}, {1300, 1},
+    } rows[] = {{37, 1},   {150, 1},  {400, 1},  {1100, 3}, {1300, 1},
                 {1900, 1}, {2500, 2}, {3000, 3}, {4000, 1}, {ENTRY_BYTES_MAX, 1}};
     for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
         CU_ASSERT_EQUAL(table_block_units_for(rows[i].entry_bytes), rows[i].units);

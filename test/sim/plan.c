@@ -47,6 +47,7 @@ enum knob {
     KNOB_COPIES,
     KNOB_LISTS,
     KNOB_PADDING,
+    KNOB_RUNS,
 };
 
 static struct sim_dice dice_of(const struct plan *p, unsigned knob)
@@ -104,6 +105,7 @@ static void draw_knobs(struct plan *p)
     k->apply_at_once = (uint32_t)doubled(p, KNOB_APPLY, 1, 64);
     k->list_shared_min = (uint32_t)doubled(p, KNOB_LISTS, 2, 256);
     k->log_padding_parts = (uint32_t)doubled(p, KNOB_PADDING, 1, 16);
+    k->runs_max = (uint32_t)doubled(p, KNOB_RUNS, 2, 32);
 }
 
 static void draw_work(struct plan *p)
