@@ -1,8 +1,8 @@
 /* compaction.h - few tiers of runs above one bottom that is merged in fragments.
  *
- *   flush -> run   run   run   run   run  ... tier 1     eight runs of a tier become one of the next
- *            \______________________________/            as long as that is less than half of what
- *                  run      run               tier 2     rounds leave
+ *   flush -> run   run   run   run   run  ... tier 1     beside more than forty runs four to eight of a tier
+ *            \______________________________/            become one of the next, as long as that is less than
+ *                  run      run               tier 2     half of what rounds leave
  *
  *   rounds: all upper runs that there are, and the bottom, fragment by fragment, again and again
  *
@@ -11,14 +11,14 @@
  *            bottom  [new][new][new][n|][old][old][old]
  *                                     ^ position
  *
- * While the upper runs hold more than four memtables or 13 % of the bottom (less where values are in value
+ * While the upper runs hold more than four memtables or 19 % of the bottom (less where values are in value
  * logs and merging costs little), whichever is more, a round goes on through the keys, and begins anew at
  * their end. Before the position lies what was written in a whole round, behind it nothing yet: so a fragment
- * takes in twice the share that upper runs have over all, and a byte is written once by its flush, once by a
- * tier, and about 1 + 1 / 0.26 times into the bottom; and upper runs, which may be newer versions of what the
- * bottom has, cost 13 % of space and not more (lazy leveling, Dayan and Idreos, "Dostoevsky", SIGMOD 2018,
- * with the whole of the upper tiers as the source of one merge that does not wait until they are full).
- * docs/architecture.md has the arithmetic.
+ * takes in almost twice the share that upper runs have over all, and a byte is written once by its flush and
+ * about three times into the bottom; and upper runs, which may be newer versions of what the bottom has, cost
+ * 19 % of space, somewhat more while writers are slowed (lazy leveling, Dayan and Idreos, "Dostoevsky",
+ * SIGMOD 2018, with the whole of the upper tiers as the source of one merge that does not wait until they are
+ * full). docs/architecture.md has the arithmetic.
  *
  * A fragment merges one stretch of keys of all upper runs with the bottom tables in it and counts at once. An
  * upper table goes when it has been passed as a whole. What it holds of passed keys until then is a duplicate

@@ -90,7 +90,8 @@ static int new_memtable(struct engine *e, struct memtable **out)
 /* What a flush frees at once is used again: else as much would be filled with zeros anew. */
 static uint32_t log_spares(const struct engine *e)
 {
-    uint64_t freed = e->options.memtable_bytes / e->options.segment_bytes + 1;
+    uint64_t bytes = e->options.memtable_bytes, most = e->options.log_bytes_max;
+    uint64_t freed = (bytes < most ? bytes : most) / e->options.segment_bytes + 1;
     return (uint32_t)(freed < SPARES_LEAST ? SPARES_LEAST : freed < WAL_SPARES_MAX ? freed : WAL_SPARES_MAX);
 }
 

@@ -184,7 +184,7 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .has_auto = true,
      .min = MIB,
      .max = 2 * GIB,
-     .help = "Write the memtable of a core to an SSTable when it has this size; auto takes 1/20 of the "
+     .help = "Write the memtable of a core to an SSTable when it has this size; auto takes 1/18 of the "
              "memory of a "
              "core, at most 256M"},
     {.name = "log-bytes-max",

@@ -203,6 +203,14 @@ void model_answered(struct model *m, uint32_t number, int result, uint64_t seque
     end_lies(m);
 }
 
+/* That the log went on elsewhere is said by the header of one file, which a lie may cost at any time. */
+static void doubt_what_is_gone(struct model *m)
+{
+    for (uint32_t i = 1; i <= m->count; i++)
+        if (m->writes[i].state == WRITE_GONE && !m->writes[i].is_nowhere)
+            m->writes[i].state = WRITE_OPEN;
+}
+
 void model_end_life(struct model *m)
 {
     uint32_t i = m->count;
@@ -220,6 +228,8 @@ void model_end_life(struct model *m)
     for (; m->is_soft && !is_acked_behind && i > 0 && m->writes[i].state != WRITE_ACKED; i--)
         if (m->writes[i].state == WRITE_RULED_OUT)
             m->writes[i].state = WRITE_OPEN;
+    if (m->lie_count > 0)
+        doubt_what_is_gone(m);
     m->life++;
     end_lies(m);
 }
@@ -271,6 +281,7 @@ void model_lied(struct model *m, uint64_t watermark)
         return; /* of the same write, most likely */
     ASSERT(m->lie_count < MODEL_LIES_MAX);
     m->lies[m->lie_count++] = lie;
+    doubt_what_is_gone(m);
     end_lies(m);
 }
 

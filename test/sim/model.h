@@ -18,7 +18,7 @@
  *   at a read afterwards:  OPEN --> RECOVERED: it is there, and stays
  *                               --> RULED_OUT: an older one is the newest; GONE as soon as the log goes on
  *
- * What is GONE never comes back. */
+ * What is GONE never comes back, unless the disk lies about the log. */
 #ifndef TEST_SIM_MODEL_H
 #define TEST_SIM_MODEL_H
 
