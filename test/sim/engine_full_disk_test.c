@@ -227,7 +227,7 @@ static uint64_t put_together(struct script *s, uint32_t count)
     return most;
 }
 
-/* What has been used at most is there once more. Eight flushed runs do not always fit then, a fragment does:
+/* What has been used at most is there once more. Flushed runs of a tier do not always fit then, a fragment does:
  * so rounds go on, and writes with them. */
 static void merge_in_little_room(struct script *s)
 {
@@ -249,6 +249,7 @@ TEST(fragment_is_merged_where_a_tier_does_not_fit_on_the_disk)
 {
     struct script *s = script_new(&(struct sim_world_options){.seed = 6});
     s->table_bytes_max = 128 << 10;
+    s->runs_max = 2;
     script_run_to_the_end(s, merge_in_little_room);
     CU_ASSERT_EQUAL(s->opened, 0);
     script_free(s);

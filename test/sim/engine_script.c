@@ -143,6 +143,7 @@ static int live(struct reactor *r, void *context)
         .value_log_bytes_min = s->has_value_logs ? SCRIPT_VALUE_BYTES : UINT32_MAX,
         .archive = s->has_archive ? "archive" : NULL,
         .table_bytes_max = s->table_bytes_max,
+        .runs_max = s->runs_max,
         .on_durable = on_durable,
         .on_event = on_event,
         .owner = s,

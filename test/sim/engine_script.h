@@ -28,6 +28,7 @@ struct script {
     bool has_value_logs;
     bool has_archive;
     uint64_t table_bytes_max; /* 0: as usual */
+    uint32_t runs_max;        /* the same */
     uint64_t memtable_bytes;  /* 0: as usual */
     bool is_spoiling;         /* the next value log, as soon as it is written */
     bool is_removed;          /* by that; else it is cut off */
