@@ -24,7 +24,7 @@ enum {
 };
 
 /* Of the live data: what upper runs and garbage in value logs may take together, about. */
-static const double SPARE_PER_CENT = 26, SPARE_PER_CENT_OF_TABLES = 38;
+static const double SPARE_PER_CENT = 26, SPARE_PER_CENT_OF_TABLES = 34;
 
 #define LOOK_NS UINT64_C(5000000000) /* between looks whether anything is written */
 

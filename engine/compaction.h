@@ -11,12 +11,12 @@
  *            bottom  [new][new][new][n|][old][old][old]
  *                                     ^ position
  *
- * While the upper runs hold more than four memtables or 19 % of the bottom (less where values are in value
+ * While the upper runs hold more than four memtables or 17 % of the bottom (less where values are in value
  * logs and merging costs little), whichever is more, a round goes on through the keys, and begins anew at
  * their end. Before the position lies what was written in a whole round, behind it nothing yet: so a fragment
  * takes in almost twice the share that upper runs have over all, and a byte is written once by its flush and
  * about three times into the bottom; and upper runs, which may be newer versions of what the bottom has, cost
- * 19 % of space, somewhat more while writers are slowed (lazy leveling, Dayan and Idreos, "Dostoevsky",
+ * 17 % of space, somewhat more while writers are slowed (lazy leveling, Dayan and Idreos, "Dostoevsky",
  * SIGMOD 2018, with the whole of the upper tiers as the source of one merge that does not wait until they are
  * full). docs/architecture.md has the arithmetic.
  *

@@ -437,9 +437,9 @@ TEST_IN_REACTOR(runs_that_do_not_fit_keep_none_of_their_tier_from_its_turn)
     rig->engine->options.memtable_bytes = 1 << 20;
     rig->engine->options.runs_max = SMALL;
     rig->engine->is_compacting = true; /* it waits until all are there */
-    uint64_t large = flush_keys(rig, 133) + flush_keys(rig, 133), small = 0;
+    uint64_t large = flush_keys(rig, 119) + flush_keys(rig, 119), small = 0;
     for (uint32_t i = 0; i < SMALL; i++)
-        small += flush_keys(rig, 12);
+        small += flush_keys(rig, 10);
     rig->engine->options.memtable_bytes = memtable_bytes;
     rig->engine->is_compacting = false;
     uint64_t room = compaction_trigger_bytes(rig->engine) / 2;
