@@ -227,8 +227,8 @@ static uint64_t put_together(struct script *s, uint32_t count)
     return most;
 }
 
-/* What has been used at most is there once more. Flushed runs of a tier do not always fit then, a fragment does:
- * so rounds go on, and writes with them. */
+/* What has been used at most is there once more. Flushed runs of a tier do not always fit then, a fragment
+ * does: so rounds go on, and writes with them. */
 static void merge_in_little_room(struct script *s)
 {
     enum { KEYS = 40000, ROOM_BYTES = 64 << 10 };
