@@ -9,12 +9,11 @@
 #include <math.h>
 
 enum {
-    TIER_RUNS = 8, /* merged at once, at most */
+    TIER_RUNS = 8,       /* merged at once, at most */
+    TIER_RUNS_LEAST = 4, /* at least, */
+    IDLE_TIER_RUNS = 2,  /* or while nothing is written: a get asks fewer filters */
     TIER_FACTOR = 8,
     TIERS_MAX = 16,
-    TIER_RUNS_LEAST = 4,
-    RUNS_MAX_DEFAULT = 40, /* with more runs those of a tier are merged */
-    IDLE_TIER_RUNS = 2,    /* nothing is written: a get asks fewer filters */
     TRIGGER_MEMTABLES = 4,
     DEBT_PER_CENT = 140, /* of what slows nobody: upper runs never hold more */
     TIER_ROOM_MEMTABLES = 2,
@@ -55,15 +54,20 @@ static double trigger_per_cent(const struct table_run *bottom)
     return spare * root / (1 + root);
 }
 
-uint64_t compaction_trigger_bytes(const struct engine *e)
+static uint64_t trigger_least(const struct engine *e)
 {
     uint64_t memtable = e->options.memtable_bytes;
-    uint64_t bytes = TRIGGER_MEMTABLES * (memtable > TABLE_BYTES_LEAST ? memtable : TABLE_BYTES_LEAST);
+    return TRIGGER_MEMTABLES * (memtable > TABLE_BYTES_LEAST ? memtable : TABLE_BYTES_LEAST);
+}
+
+uint64_t compaction_trigger_bytes(const struct engine *e)
+{
+    uint64_t least = trigger_least(e);
     const struct table_run *bottom = table_set_bottom(e->tables);
     if (!bottom)
-        return bytes;
+        return least;
     uint64_t share = (uint64_t)((double)(table_run_full_bytes(bottom) / 100) * trigger_per_cent(bottom));
-    return share > bytes ? share : bytes;
+    return share > least ? share : least;
 }
 
 uint64_t compaction_upper_bytes(const struct engine *e)
@@ -87,7 +91,7 @@ static uint64_t free_debt(const struct engine *e, uint64_t trigger, uint64_t upp
 static uint64_t debt_limit(const struct engine *e, uint64_t free_bytes)
 {
     uint64_t share = free_bytes / 100 * DEBT_PER_CENT;
-    uint64_t least = free_bytes + TRIGGER_MEMTABLES * e->options.memtable_bytes;
+    uint64_t least = free_bytes + trigger_least(e);
     return share > least ? share : least;
 }
 
@@ -287,10 +291,9 @@ static uint32_t tier_of(const struct engine *e, const struct table_run *run)
  * must ask. Returns: so many of one tier are merged; 0: none. */
 static uint32_t runs_wanted(const struct engine *e)
 {
-    uint32_t runs_max = e->options.runs_max ? e->options.runs_max : RUNS_MAX_DEFAULT;
     if (e->is_idle)
         return IDLE_TIER_RUNS;
-    return e->tables->run_count > runs_max ? TIER_RUNS_LEAST : 0;
+    return e->tables->run_count > e->options.runs_max ? TIER_RUNS_LEAST : 0;
 }
 
 static void drop_oldest(struct tier *t)

@@ -17,6 +17,7 @@ enum {
     LOG_BYTES_MAX_DEFAULT = 512 << 20,
     CACHE_BYTES_DEFAULT = 64 << 20,
     TABLE_BYTES_MAX_DEFAULT = 64 << 20,
+    RUNS_MAX_DEFAULT = 40,
     SEGMENT_BYTES_DEFAULT = 64 << 20,
     VALUE_LOG_BYTES_MIN_DEFAULT = 2 << 10,
     SPARES_LEAST = 2,    /* log files kept to be used again */
@@ -435,6 +436,8 @@ static int copy_options(struct engine *e, const struct engine_options *o)
         e->options.cache_bytes = CACHE_BYTES_DEFAULT;
     if (!e->options.table_bytes_max)
         e->options.table_bytes_max = TABLE_BYTES_MAX_DEFAULT;
+    if (!e->options.runs_max)
+        e->options.runs_max = RUNS_MAX_DEFAULT;
     if (!e->options.value_bytes_max)
         e->options.value_bytes_max = VALUE_BYTES_MAX;
     if (!e->options.value_log_bytes_min)

@@ -13,7 +13,10 @@
 #include "engine/table_pieces.h"
 #include "engine/table_section.h"
 
-enum { HASHES_PER_YIELD = 512, UNIT_PER_MILLE = 25 };
+enum {
+    HASHES_PER_YIELD = 512,
+    UNIT_PER_MILLE = 25, /* of space: what a block is worth that is shorter by a unit, to who reads it */
+};
 
 /* A copy of a key. */
 struct key_copy {

@@ -196,11 +196,11 @@ void plan_tell(const struct plan *p, struct story *story)
               (unsigned long long)k->cache_bytes >> 10);
     story_say(story, 0,
               "knobs: values to %u bytes, usually %u, in value logs from %u, tables %s; %u log writes in "
-              "flight, a part in %u padded%s, lists shared from %u, %u drivers, %u deep",
+              "flight, a part in %u padded%s, at most %u runs, lists shared from %u, %u drivers, %u deep",
               k->value_bytes_max, p->value_bytes_usual, k->value_log_bytes_min,
               k->compresses_merges ? "compressed" : "as they are", k->log_writes_in_flight,
-              k->log_padding_parts, k->archive ? ", archived" : "", k->list_shared_min, p->drivers,
-              p->pipeline);
+              k->log_padding_parts, k->archive ? ", archived" : "", k->runs_max, k->list_shared_min,
+              p->drivers, p->pipeline);
     story_say(
         story, 0,
         "work: %u %% puts, %u %% deletes, %u %% expiring, %u %% scans; bursts of %u, pauses to %llu us%s",
