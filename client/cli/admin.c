@@ -24,17 +24,10 @@ static int complain_of_lost_job(const char *command)
     return CLI_OUTCOME_UNKNOWN;
 }
 
-/* The answer to a command, read; null after saying why, with the exit code in *code. */
-static json_t *ask(struct cli *cli, const char *command, const char *argument, int *code)
+/* What came of torc_admin: the answer, read; null after saying why, with the exit code in *code. */
+static json_t *read_answer(struct cli *cli, const char *command, int rc, char *text, int *code)
 {
-    char *text = NULL;
-    int rc = torc_admin(cli->client, torc_string(command), torc_string(argument), &text);
-    if (rc == TORC_OVERLOADED)
-        *code =
-            cli_complain("%s: the server is busy: another snapshot or backup is under way, or it has no task "
-                         "free; try again",
-                         command);
-    else if (rc == TORC_NOT_FOUND)
+    if (rc == TORC_NOT_FOUND)
         *code = complain_of_lost_job(command);
     else if (rc != 0)
         *code = cli_fail(cli, rc, command, torc_bytes_of(NULL, 0));
@@ -45,19 +38,39 @@ static json_t *ask(struct cli *cli, const char *command, const char *argument, i
     return answer;
 }
 
+/* As read_answer. */
+static json_t *start_job(struct cli *cli, const char *command, const char *argument, int *code)
+{
+    char *text = NULL;
+    int rc = torc_admin(cli->client, torc_string(command), torc_string(argument), &text);
+    if (rc != TORC_OVERLOADED)
+        return read_answer(cli, command, rc, text, code);
+    *code = cli_complain("%s: the server is busy: another snapshot or backup is under way, or it has no task "
+                         "free; try again",
+                         command);
+    return NULL;
+}
+
 static void pause_ns(long ns)
 {
     struct timespec time = {.tv_nsec = ns};
     nanosleep(&time, NULL);
 }
 
-/* Waits for the end of a job. Returns: what it says then, or null with the exit code. */
+/* Waits for the end of a job: a server that is too busy to say how it is has not ended it. Returns: what it
+ * says then, or null with the exit code. */
 static json_t *await_job(struct cli *cli, json_int_t number, int *code)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, number);
+    char argument[32];
+    snprintf(argument, sizeof argument, "%" JSON_INTEGER_FORMAT, number);
     for (long ns = LOOK_NS_FIRST;; ns = ns * 2 < LOOK_NS_MAX ? ns * 2 : LOOK_NS_MAX) {
-        json_t *job = ask(cli, "job", text, code);
+        char *text = NULL;
+        int rc = torc_admin(cli->client, torc_string("job"), torc_string(argument), &text);
+        if (rc == TORC_OVERLOADED) {
+            pause_ns(ns);
+            continue;
+        }
+        json_t *job = read_answer(cli, "job", rc, text, code);
         const char *state = json_string_value(json_object_get(job, "state"));
         if (!job || !state || strcmp(state, "running") != 0)
             return job;
@@ -70,7 +83,7 @@ static json_t *await_job(struct cli *cli, json_int_t number, int *code)
 static json_t *run_job(struct cli *cli, const char *command, const char *argument, int *code)
 {
     *code = CLI_DONE;
-    json_t *started = ask(cli, command, argument, code);
+    json_t *started = start_job(cli, command, argument, code);
     if (!started)
         return NULL;
     json_t *job = await_job(cli, json_integer_value(json_object_get(started, "job")), code);

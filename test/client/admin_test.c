@@ -53,3 +53,17 @@ TEST(snapshot_that_is_refused_names_both_reasons_for_it)
     fake_stop(fake);
     fake_close(fake);
 }
+
+TEST(job_goes_on_while_the_server_is_too_busy_to_say_how_it_is)
+{
+    struct fake *fake = fake_open(1);
+    char errors[512];
+    fake->admin = "{\"job\":1,\"state\":\"done\",\"result\":{\"snapshots\":[]}}";
+    fake->overload_every = 2;
+    fake_run(fake);
+    CU_ASSERT_EQUAL(list_snapshots(fake, errors, sizeof errors), CLI_DONE);
+    CU_ASSERT_STRING_EQUAL(errors, "");
+    fake_stop(fake);
+    CU_ASSERT_EQUAL(fake->request_count, 3); /* the job, and two looks at it */
+    fake_close(fake);
+}
