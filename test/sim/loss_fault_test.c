@@ -5,55 +5,24 @@
  * CORRUPT before, and nothing else, however often it is begun. */
 #include "engine/snapshot.h"
 
-#include "engine/entry.h"
 #include "engine/table.h"
-#include "reactor/sim/sim.h"
 #include "test/engine/engine_rig.h"
-#include "test/test.h"
+#include "test/sim/shard_trial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-    KEYS = 300,
-    VNODES = 4,
-    VALUE_BYTES = 200,
-    LARGE_BYTES = 3000, /* in a value log */
-    LARGE_EACH = 10,
-    TEXT_BYTES = 256, /* of a key: more than it needs */
-    WAITS_MAX = 2000,
-    CUTS_MAX = 400,
-    PATH_BYTES = 128,
-};
-#define MS UINT64_C(1000000)
-#define HOUR_NS (UINT64_C(3600) * 1000 * MS)
+enum { CUTS_MAX = 400, PATH_BYTES = 128 };
 
 struct trial {
-    struct sim_world *world;
-    struct sim_node *node;
-    struct reactor *r;
-    struct engine *engine;
-    void (*run)(struct trial *t); /* Waits; with the engine open */
-    bool is_over;
-    uint32_t puts;
-    uint32_t returned;
-    bool is_lost[KEYS]; /* answered CORRUPT before */
+    struct shard_trial shard;
+    bool is_lost[TRIAL_KEYS]; /* answered CORRUPT before */
     uint32_t lost;
     unsigned accepted; /* events of this life */
     unsigned remaining;
 };
 
 /* ---- in the life ---- */
-
-static void on_durable(void *owner, const struct engine_ticket *ticket, int result,
-                       const struct engine_write_times *times)
-{
-    struct trial *t = owner;
-    (void)ticket;
-    (void)times;
-    CU_ASSERT_EQUAL(result, 0);
-    t->returned++;
-}
 
 static void on_event(void *owner, const char *event, const char *text)
 {
@@ -63,77 +32,24 @@ static void on_event(void *owner, const char *event, const char *text)
     t->remaining += strcmp(event, "loss_remains") == 0;
 }
 
-static void on_turn(void *context)
+static void fill(void *owner)
 {
-    struct trial *t = context;
-    if (t->engine)
-        engine_submit(t->engine);
-}
-
-static int live(struct reactor *r, void *context)
-{
-    struct trial *t = context;
-    char why[256];
-    struct engine_options options = {
-        .directory = "shard",
-        .vnode_bits = 2,
-        .vnode_count = VNODES,
-        .memtable_bytes = 64 << 10,
-        .segment_bytes = 64 << 10,
-        .table_bytes_max = 24 << 10,
-        .value_bytes_max = LARGE_BYTES,
-        .value_log_bytes_min = LARGE_BYTES,
-        .on_durable = on_durable,
-        .on_event = on_event,
-        .owner = t,
-    };
-    t->r = r;
-    CU_ASSERT_EQUAL_FATAL(engine_open(r, &options, &t->engine, why, sizeof why), 0);
-    reactor_set_turn_hook(r, on_turn, t);
-    t->run(t);
-    engine_close(t->engine);
-    t->engine = NULL;
-    t->is_over = true;
-    reactor_set_turn_hook(r, NULL, NULL);
-    reactor_stop(r);
-    return 0;
-}
-
-static struct record_key key_of(uint32_t key, char text[TEXT_BYTES])
-{
-    int bytes = snprintf(text, TEXT_BYTES, "key-%03u", key);
-    return (struct record_key){.vnode = (uint16_t)(key % VNODES), .key = slice_of(text, (size_t)bytes)};
-}
-
-static void fill(struct trial *t)
-{
-    static const uint8_t value[LARGE_BYTES];
-    for (uint32_t key = 0; key < KEYS; key++) {
-        char text[TEXT_BYTES];
-        struct record record = {.key = key_of(key, text),
-                                .version = {.clock = ++t->puts},
-                                .value = slice_of(value, key % LARGE_EACH ? VALUE_BYTES : LARGE_BYTES)};
-        record.checksum = entry_checksum(&record.key, record.value);
-        int rc = engine_put(t->engine, &record, &(struct engine_ticket){.words = {key}});
-        CU_ASSERT_EQUAL_FATAL(rc, 0);
-        for (unsigned i = 0; t->returned < t->puts && i < WAITS_MAX; i++)
-            task_sleep(t->r, MS / 10);
-    }
-    CU_ASSERT_EQUAL(engine_flush(t->engine), 0);
-    task_sleep(t->r, 1000 * MS); /* what is merged is merged */
+    struct trial *t = owner;
+    shard_trial_fill(&t->shard);
 }
 
 static int answer_of(struct trial *t, uint32_t key)
 {
-    char text[TEXT_BYTES];
-    struct record_key plain = key_of(key, text);
-    return engine_answer(t->engine, &plain, 1);
+    char text[TRIAL_TEXT_BYTES];
+    struct record_key plain = shard_trial_key(key, text);
+    return engine_answer(t->shard.engine, &plain, 1);
 }
 
-static void look(struct trial *t)
+static void look(void *owner)
 {
+    struct trial *t = owner;
     t->lost = 0;
-    for (uint32_t key = 0; key < KEYS; key++) {
+    for (uint32_t key = 0; key < TRIAL_KEYS; key++) {
         int answer = answer_of(t, key);
         CU_ASSERT(answer == ENGINE_FOUND || answer == TORC_E_CORRUPT || answer == TORC_E_STORAGE);
         t->is_lost[key] = answer != ENGINE_FOUND;
@@ -144,7 +60,7 @@ static void look(struct trial *t)
 /* What was not lost is there; the rest is given up, or is not yet where that is allowed. */
 static void check_answers(struct trial *t, bool may_be_corrupt)
 {
-    for (uint32_t key = 0; key < KEYS; key++) {
+    for (uint32_t key = 0; key < TRIAL_KEYS; key++) {
         int answer = answer_of(t, key);
         bool is_error = answer == TORC_E_CORRUPT || answer == TORC_E_STORAGE;
         CU_ASSERT(t->is_lost[key] ? answer == ENGINE_ABSENT || (may_be_corrupt && is_error)
@@ -157,18 +73,20 @@ static void check_snapshot(struct trial *t)
     struct engine_snapshot *snapshot = NULL;
     struct engine_snapshot_facts facts;
     uint64_t clock;
-    CU_ASSERT_EQUAL_FATAL(engine_snapshot_begin(t->engine, &snapshot, &clock), 0);
+    CU_ASSERT_EQUAL_FATAL(engine_snapshot_begin(t->shard.engine, &snapshot, &clock), 0);
     CU_ASSERT_EQUAL(engine_snapshot_write(snapshot, "copy", NULL, &facts), 0);
     engine_snapshot_end(snapshot);
 }
 
-static void accept(struct trial *t)
+static void accept(void *owner)
 {
-    CU_ASSERT_EQUAL(engine_accept_loss(t->engine), 0);
+    struct trial *t = owner;
+    CU_ASSERT_EQUAL(engine_accept_loss(t->shard.engine), 0);
 }
 
-static void accept_the_rest(struct trial *t)
+static void accept_the_rest(void *owner)
 {
+    struct trial *t = owner;
     check_answers(t, true);
     accept(t);
     CU_ASSERT_EQUAL(t->remaining, 0);
@@ -176,8 +94,9 @@ static void accept_the_rest(struct trial *t)
     check_snapshot(t);
 }
 
-static void accept_nothing(struct trial *t)
+static void accept_nothing(void *owner)
 {
+    struct trial *t = owner;
     check_answers(t, false);
     accept(t);
     CU_ASSERT(t->accepted == 0 && t->remaining == 0);
@@ -186,42 +105,22 @@ static void accept_nothing(struct trial *t)
 
 /* ---- between lives ---- */
 
-static bool is_down(void *context)
+static void run_to_the_end(struct trial *t, void (*run)(void *owner))
 {
-    const struct trial *t = context;
-    return !sim_node_is_up(t->node);
+    t->accepted = t->remaining = 0;
+    shard_trial_run(&t->shard, run);
 }
 
-static void start(struct trial *t, void (*run)(struct trial *t))
+static bool run_and_lose_power(struct trial *t, void (*run)(void *owner), uint64_t after_ns)
 {
-    struct reactor_options options = {.core_count = 1, .first_cpu = -1};
-    t->run = run;
-    t->is_over = false;
-    t->puts = t->returned = t->accepted = t->remaining = 0;
-    sim_node_start(t->node, &options, live, t);
-}
-
-static void run_to_the_end(struct trial *t, void (*run)(struct trial *t))
-{
-    start(t, run);
-    CU_ASSERT(sim_run(t->world, sim_now_ns(t->world) + HOUR_NS, is_down, t));
-}
-
-/* Returns: whether it was over before. */
-static bool run_and_lose_power(struct trial *t, void (*run)(struct trial *t), uint64_t after_ns)
-{
-    start(t, run);
-    if (sim_run(t->world, sim_now_ns(t->world) + after_ns, is_down, t))
-        return true;
-    sim_node_kill(t->node, SIM_END_POWER);
-    t->engine = NULL;
-    return t->is_over;
+    t->accepted = t->remaining = 0;
+    return shard_trial_run_and_lose_power(&t->shard, run, after_ns);
 }
 
 /* Returns: its number. */
 static uint64_t first_table(const struct trial *t, char path[PATH_BYTES])
 {
-    const struct sim_disk *disk = sim_node_disk(t->node);
+    const struct sim_disk *disk = sim_node_disk(t->shard.node);
     unsigned long long number;
     for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
         snprintf(path, PATH_BYTES, "%s", sim_disk_file_at(disk, i).path);
@@ -237,20 +136,20 @@ static uint64_t first_table(const struct trial *t, char path[PATH_BYTES])
  * value of the first value log. */
 static unsigned damage_tables(struct trial *t)
 {
-    struct sim_disk *disk = sim_node_disk(t->node);
+    struct sim_disk *disk = sim_node_disk(t->shard.node);
     unsigned tables = 0, logs = 0;
     for (uint32_t i = 0; i < sim_disk_file_count(disk); i++) {
         struct sim_file_info file = sim_disk_file_at(disk, i);
         char path[PATH_BYTES];
         snprintf(path, sizeof path, "%s", file.path);
         if (strstr(path, "values-") && logs++ == 0)
-            sim_disk_rot(disk, t->world, path, 512);
+            sim_disk_rot(disk, t->shard.world, path, 512);
         if (!strstr(path, "table-"))
             continue;
         if (tables++ % 2)
-            sim_disk_rot(disk, t->world, path, 512);
+            sim_disk_rot(disk, t->shard.world, path, 512);
         else
-            sim_disk_break_sector(disk, t->world, path, 512);
+            sim_disk_break_sector(disk, t->shard.world, path, 512);
     }
     return tables;
 }
@@ -259,8 +158,9 @@ static struct trial *begin(const struct sim_world_options *options)
 {
     struct trial *t = calloc(1, sizeof *t);
     ASSERT(t);
-    t->world = sim_world_new(options);
-    t->node = sim_node_new(t->world, "10.0.0.1", NULL);
+    shard_trial_init(&t->shard, options);
+    t->shard.owner = t;
+    t->shard.on_event = on_event;
     run_to_the_end(t, fill);
     return t;
 }
@@ -270,20 +170,20 @@ static struct trial *begin_with_damage(uint64_t seed)
     struct trial *t = begin(&(struct sim_world_options){.seed = seed});
     CU_ASSERT_FATAL(damage_tables(t) > 3);
     run_to_the_end(t, look);
-    CU_ASSERT(t->lost > 20 && t->lost < KEYS);
+    CU_ASSERT(t->lost > 20 && t->lost < TRIAL_KEYS);
     return t;
 }
 
 static void end(struct trial *t)
 {
-    sim_world_free(t->world);
+    shard_trial_deinit(&t->shard);
     free(t);
 }
 
 static void give_disk(struct trial *t, const struct sim_disk *disk)
 {
-    sim_disk_free(sim_node_take_disk(t->node));
-    sim_node_give_disk(t->node, sim_disk_clone(disk));
+    sim_disk_free(sim_node_take_disk(t->shard.node));
+    sim_node_give_disk(t->shard.node, sim_disk_clone(disk));
 }
 
 /* ---- what is tried ---- */
@@ -291,7 +191,7 @@ static void give_disk(struct trial *t, const struct sim_disk *disk)
 TEST(giving_up_blocks_is_cut_short_by_a_loss_of_power_at_any_moment)
 {
     struct trial *t = begin_with_damage(1);
-    struct sim_disk *damaged = sim_disk_clone(sim_node_disk(t->node));
+    struct sim_disk *damaged = sim_disk_clone(sim_node_disk(t->shard.node));
     bool is_over = false;
     unsigned cuts = 0, in_part = 0;
     for (; !is_over && cuts < CUTS_MAX; cuts++) {
@@ -306,19 +206,20 @@ TEST(giving_up_blocks_is_cut_short_by_a_loss_of_power_at_any_moment)
     end(t);
 }
 
-static void accept_without_room(struct trial *t)
+static void accept_without_room(void *owner)
 {
-    struct sim_disk *disk = sim_node_disk(t->node);
+    struct trial *t = owner;
+    struct sim_disk *disk = sim_node_disk(t->shard.node);
     sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
     accept(t);
     CU_ASSERT(t->remaining > 0);
     check_answers(t, true);
     struct engine_snapshot *snapshot = NULL;
     uint64_t clock;
-    CU_ASSERT_EQUAL(engine_snapshot_begin(t->engine, &snapshot, &clock), TORC_E_CORRUPT);
+    CU_ASSERT_EQUAL(engine_snapshot_begin(t->shard.engine, &snapshot, &clock), TORC_E_CORRUPT);
     sim_disk_set_capacity(disk, UINT64_C(1) << 30);
     t->remaining = 0;
-    CU_ASSERT(engine_counters(t->engine).tables_damaged > 3);
+    CU_ASSERT(engine_counters(t->shard.engine).tables_damaged > 3);
     accept_the_rest(t); /* the same life can */
 }
 
@@ -334,14 +235,15 @@ static void make_room(struct reactor *r, void *context)
 {
     struct trial *t = context;
     task_sleep(r, 4000 * MS);
-    sim_disk_set_capacity(sim_node_disk(t->node), UINT64_C(1) << 30);
+    sim_disk_set_capacity(sim_node_disk(t->shard.node), UINT64_C(1) << 30);
 }
 
-static void accept_before_there_is_room(struct trial *t)
+static void accept_before_there_is_room(void *owner)
 {
-    struct sim_disk *disk = sim_node_disk(t->node);
+    struct trial *t = owner;
+    struct sim_disk *disk = sim_node_disk(t->shard.node);
     sim_disk_set_capacity(disk, sim_disk_used_bytes(disk));
-    CU_ASSERT_EQUAL(task_spawn(t->r, make_room, t), 0);
+    CU_ASSERT_EQUAL(task_spawn(t->shard.r, make_room, t), 0);
     accept_the_rest(t);
 }
 
@@ -358,12 +260,13 @@ static void end_errors(struct reactor *r, void *context)
 {
     struct trial *t = context;
     task_sleep(r, 5 * MS);
-    sim_world_set_faults(t->world, &(struct sim_faults){{0}});
+    sim_world_set_faults(t->shard.world, &(struct sim_faults){{0}});
 }
 
 /* Its first read fails, and what is tried some milliseconds later does not. */
-static void read_beside_an_error(struct trial *t)
+static void read_beside_an_error(void *owner)
 {
+    struct trial *t = owner;
     struct sim_faults faults = {.per_million[SIM_READ_ERROR] = 1000 * 1000};
     struct table_cursor c;
     struct table_losses losses;
@@ -371,18 +274,18 @@ static void read_beside_an_error(struct trial *t)
     struct table *table = NULL;
     char path[PATH_BYTES];
     uint64_t number = first_table(t, path);
-    CU_ASSERT_EQUAL_FATAL(table_open(t->r, NULL, path, number, &table), 0);
+    CU_ASSERT_EQUAL_FATAL(table_open(t->shard.r, NULL, path, number, &table), 0);
     table_cursor_init(&c, table, TABLE_CURSOR_BULK);
     table_cursor_give_up(&c, &losses);
-    sim_world_set_faults(t->world, &faults);
-    CU_ASSERT_EQUAL(task_spawn(t->r, end_errors, t), 0);
+    sim_world_set_faults(t->shard.world, &faults);
+    CU_ASSERT_EQUAL(task_spawn(t->shard.r, end_errors, t), 0);
     uint64_t records = 0;
     int rc;
     while ((rc = table_cursor_next(&c, &record)) == 1)
         records++;
     CU_ASSERT(rc == 0 && records == table_summary(table)->entries);
     CU_ASSERT_EQUAL(losses.blocks, 0);
-    CU_ASSERT(sim_fault_hits(t->world, SIM_READ_ERROR) > 0);
+    CU_ASSERT(sim_fault_hits(t->shard.world, SIM_READ_ERROR) > 0);
     table_cursor_deinit(&c);
     table_close(table);
 }
@@ -394,13 +297,14 @@ TEST(an_error_of_the_disk_that_passes_costs_no_block)
     end(t);
 }
 
-static void accept_beside_errors(struct trial *t)
+static void accept_beside_errors(void *owner)
 {
+    struct trial *t = owner;
     struct sim_faults faults = {.per_million[SIM_READ_ERROR] = 50 * 1000};
-    sim_world_set_faults(t->world, &faults);
+    sim_world_set_faults(t->shard.world, &faults);
     accept(t);
-    sim_world_set_faults(t->world, &(struct sim_faults){{0}});
-    CU_ASSERT(sim_fault_hits(t->world, SIM_READ_ERROR) > 0);
+    sim_world_set_faults(t->shard.world, &(struct sim_faults){{0}});
+    CU_ASSERT(sim_fault_hits(t->shard.world, SIM_READ_ERROR) > 0);
     CU_ASSERT(t->accepted == 0 && t->remaining == 0);
 }
 
