@@ -136,7 +136,7 @@ SRC_sim := $(filter-out $(SRC_sim_main),$(call find_c,test/sim))
 SIM_OBJECTS = $(call objects,$(SRC_sim_main) $(filter-out %_test.c %_script.c,$(SRC_sim)) $(SRC_sim_server))
 # Unit tests that use nothing but reactor.h: both backends pass them.
 SRC_sim_both := $(patsubst %,test/reactor/%_test.c,cores file socket task) $(patsubst %,test/engine/%_test.c,cache compaction restore snapshot \
-	cursor cursor_damage disk engine engine_damage engine_deadline engine_settings entry filter loss memtable merge pace reshard rot row_cache scrub table table_cursor table_damage \
+	cursor cursor_damage disk engine engine_damage engine_deadline engine_settings entry filter loss memtable merge pace removal reshard rot row_cache scrub table table_cursor table_damage \
 	copy manifest_format table_expiry table_format table_visit \
 	values values_ahead values_format values_visit) \
 	$(patsubst %,test/engine/%.c,damage engine_rig shard_rig) test/offline/check_test.c

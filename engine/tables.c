@@ -1,7 +1,7 @@
 /* tables.c - sets of tables and the end of a table; see tables.h. */
 #include "engine/tables.h"
 
-#include "engine/engine_internal.h"
+#include "engine/removal.h"
 #include "reactor/base/mark.h"
 
 struct table_ref *table_ref_new(struct engine *e, struct table *table, uint64_t run, uint32_t level)
@@ -219,7 +219,7 @@ static void bury(struct reactor *r, void *context)
         table_ref_keep_counters(ref);
         table_close(ref->table);
         values_release(e, &ref->values, ref->is_obsolete);
-        int rc = ref->is_obsolete ? file_remove(r, path) : 0;
+        int rc = ref->is_obsolete ? engine_remove_file(e, path, ref->bytes) : 0;
         if (rc)
             engine_tell(e, "table_not_removed", "%s: %s; it goes at the next start", path,
                         error_sentence(rc));

@@ -200,6 +200,11 @@ MUST_CHECK int file_size(struct reactor *r, struct file *f, uint64_t *bytes); /*
 MUST_CHECK int file_allocate(struct reactor *r, struct file *f, uint64_t offset,
                              uint64_t bytes);                                    /* Waits: fallocate */
 MUST_CHECK int file_truncate(struct reactor *r, struct file *f, uint64_t bytes); /* Waits */
+MUST_CHECK int file_names(struct reactor *r, struct file *f, uint64_t *count);   /* see file_link */
+/* Waits. Of a file that is to be removed: gives back the blocks of `bytes` from `offset` on. What was there
+ * reads as zeros or as the end of the file, and so may all behind it. -EOPNOTSUPP where the file system
+ * cannot. */
+MUST_CHECK int file_give_back(struct reactor *r, struct file *f, uint64_t offset, uint64_t bytes);
 
 /* A read or write that does not suspend anyone: `done` is called, outside of any task, when it is over.
  * The caller owns the operation and the buffer and keeps both until then. `result` is the bytes moved or

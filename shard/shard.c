@@ -248,6 +248,7 @@ static struct engine_options engine_options_of(struct shard *s)
         .log_writes_in_flight = s->sizes.log_writes_in_flight,
         .log_padding_parts = s->sizes.log_padding_parts,
         .runs_max = s->sizes.runs_max,
+        .removal_step_bytes = s->sizes.removal_step_bytes,
         .list_shared_min = s->sizes.list_shared_min,
         .archive = o->archive,
         .archive_patience_ns = archive_patience_ns(o),

@@ -118,8 +118,8 @@ struct shard {
 struct shard_context {
     const struct options *options;
     /* Sizes that no option sets, so that a simulation can have small ones: value_bytes_max, table_bytes_max,
-     * log_writes_in_flight, log_padding_parts, runs_max, list_shared_min; 0 and null mean as engine_options
-     * says. */
+     * log_writes_in_flight, log_padding_parts, runs_max, removal_step_bytes, list_shared_min; 0 and null mean
+     * as engine_options says. */
     const struct engine_options *sizes;
     uint32_t scan_looked_max; /* dead records that a page in the order of keys looks at; 0: SCAN_LOOKED_MAX */
     /* That the system lets the process have open, when `connections-max` is lower for it; 0: enough. */

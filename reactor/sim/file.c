@@ -131,6 +131,19 @@ int file_truncate(struct reactor *r, struct file *f, uint64_t bytes)
     return (int)disk_operation_wait(o);
 }
 
+int file_names(struct reactor *r, struct file *f, uint64_t *count)
+{
+    (void)r;
+    *count = f->inode->names;
+    return 0;
+}
+
+int file_give_back(struct reactor *r, struct file *f, uint64_t offset, uint64_t bytes)
+{
+    (void)bytes;
+    return offset < f->inode->cached.bytes ? file_truncate(r, f, offset) : 0;
+}
+
 static int64_t wait_for_paths(struct reactor *r, enum disk_draw kind, const char *path, const char *to_path)
 {
     struct disk_operation *o = disk_operation_new(r, NULL, kind);

@@ -237,6 +237,24 @@ int file_truncate(struct reactor *r, struct file *f, uint64_t bytes)
     return ftruncate(f->fd, (off_t)bytes) ? -errno : 0;
 }
 
+int file_names(struct reactor *r, struct file *f, uint64_t *count)
+{
+    struct stat info;
+    (void)r;
+    if (fstat(f->fd, &info))
+        return -errno;
+    *count = (uint64_t)info.st_nlink;
+    return 0;
+}
+
+int file_give_back(struct reactor *r, struct file *f, uint64_t offset, uint64_t bytes)
+{
+    struct io_uring_sqe *sqe = ring_sqe(r);
+    io_uring_prep_fallocate(sqe, f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                            (off_t)bytes);
+    return ring_await(r, sqe);
+}
+
 int file_rename(struct reactor *r, const char *from, const char *to)
 {
     struct io_uring_sqe *sqe = ring_sqe(r);

@@ -55,6 +55,24 @@ TEST_IN_REACTOR(file_direct_writes_whole_blocks_past_the_page_cache)
     file_close(r, f);
 }
 
+TEST_IN_REACTOR(the_end_of_a_file_is_given_back)
+{
+    enum { BYTES = 64 << 10, LEFT = 16 << 10 };
+    char path[256];
+    uint8_t *bytes = reactor_alloc(r, BYTES);
+    struct file *f;
+    memset(bytes, 'x', BYTES);
+    path_in(path, test_directory(), "a");
+    CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_READ | FILE_WRITE | FILE_CREATE, &f), 0);
+    CU_ASSERT_EQUAL(file_write(r, f, bytes, BYTES, 0, true), 0);
+    CU_ASSERT_EQUAL(file_give_back(r, f, LEFT, BYTES - LEFT), 0);
+    int64_t read = file_read(r, f, bytes, BYTES, 0);
+    CU_ASSERT(read == LEFT || (read == BYTES && bytes[LEFT] == 0 && bytes[BYTES - 1] == 0));
+    CU_ASSERT_EQUAL(bytes[LEFT - 1], 'x');
+    file_close(r, f);
+    reactor_free(r, bytes);
+}
+
 enum { OPERATIONS = 3000, BLOCK = 64 };
 
 struct writes {
@@ -154,11 +172,14 @@ TEST_IN_REACTOR(a_linked_file_has_two_names_and_stays_while_one_is_left)
     char path[256], other[256], byte = 'x';
     const char *directory = test_directory();
     struct file *f;
+    uint64_t names;
     CU_ASSERT_EQUAL(directory_create(r, path_in(path, directory, "d")), 0);
     CU_ASSERT_EQUAL(file_open(r, path_in(path, directory, "a"), FILE_WRITE | FILE_CREATE, &f), 0);
     CU_ASSERT_EQUAL(file_write(r, f, &byte, 1, 0, true), 0);
-    file_close(r, f);
+    CU_ASSERT(file_names(r, f, &names) == 0 && names == 1);
     CU_ASSERT_EQUAL(file_link(r, path, path_in(other, directory, "d/b")), 0);
+    CU_ASSERT(file_names(r, f, &names) == 0 && names == 2);
+    file_close(r, f);
     CU_ASSERT_EQUAL(file_link(r, path, other), -EEXIST);
     CU_ASSERT_EQUAL(file_remove(r, path), 0);
     CU_ASSERT_EQUAL(file_link(r, path, path_in(other, directory, "d/c")), -ENOENT);

@@ -48,6 +48,7 @@ enum knob {
     KNOB_LISTS,
     KNOB_PADDING,
     KNOB_RUNS,
+    KNOB_REMOVAL,
 };
 
 static struct sim_dice dice_of(const struct plan *p, unsigned knob)
@@ -106,6 +107,7 @@ static void draw_knobs(struct plan *p)
     k->list_shared_min = (uint32_t)doubled(p, KNOB_LISTS, 2, 256);
     k->log_padding_parts = (uint32_t)doubled(p, KNOB_PADDING, 1, 16);
     k->runs_max = (uint32_t)doubled(p, KNOB_RUNS, 2, 32);
+    k->removal_step_bytes = doubled(p, KNOB_REMOVAL, 4 << 10, 64 << 10);
 }
 
 static void draw_work(struct plan *p)

@@ -92,6 +92,7 @@ static void plan_server(struct history *h, unsigned i, struct sim_dice *d)
     registers_init(&s->registers, i, 8 + (uint32_t)sim_dice_below(d, 56));
     s->server.sizes.log_padding_parts = 1u << sim_dice_below(d, 5);
     s->server.sizes.runs_max = 2u << sim_dice_below(d, 5);
+    s->server.sizes.removal_step_bytes = 4096u << sim_dice_below(d, 5);
     uint64_t doubts = FAULT_BIT(SYNC_ERROR) | FAULT_BIT(WRITE_ERROR) | FAULT_BIT(READ_ERROR);
     for (unsigned f = 0; f < SIM_FAULT_COUNT; f++)
         if ((doubts >> f & 1) && h->service.faults.per_million[f] > 0)
