@@ -197,7 +197,8 @@ static uint64_t room_on_disk(struct engine *e)
  * room a merge takes none of it: what it may write, and a file of the log, must both find a place. */
 bool compaction_fits(struct engine *e, const struct merging *m)
 {
-    if (room_on_disk(e) >= m->bytes)
+    e->is_room_short = room_on_disk(e) < m->bytes;
+    if (!e->is_room_short)
         return true;
     if (is_room_wanted(e))
         MARK(merge_leaves_the_room_to_the_log);

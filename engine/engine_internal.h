@@ -117,6 +117,7 @@ struct engine {
     bool is_pressed; /* memory is short */
     bool has_told_memtable; /* that there is no memory for one, and not yet that there is none again */
     bool is_out_of_room;    /* the last flush found the disk full */
+    bool is_room_short;     /* the last merge does not fit on the disk */
     struct event closed;    /* close waits for the tasks */
 
     struct engine_counters counters;

@@ -20,7 +20,7 @@ static uint64_t waiting_bytes(const struct engine *e)
 
 static bool is_in_haste(const struct engine *e)
 {
-    return e->is_closing || e->is_failed || e->is_out_of_room;
+    return e->is_closing || e->is_failed || e->is_out_of_room || e->is_room_short;
 }
 
 /* Waits. So many bytes are gone, and so many of their file are left. */

@@ -12,7 +12,7 @@
 
 #include "engine/engine_internal.h"
 
-/* Waits: longer the larger the file is, unless the engine closes or the disk is full. A file with another
+/* Waits: longer the larger the file is, unless the engine closes or the disk has no room. A file with another
  * name, as of a snapshot, loses this name and nothing else. Returns: 0, or -errno of the removal; the end of
  * the file may then be gone. */
 MUST_CHECK int engine_remove_file(struct engine *e, const char *path, uint64_t bytes);
