@@ -66,13 +66,9 @@ static json_t *await_job(struct cli *cli, json_int_t number, int *code)
     for (long ns = LOOK_NS_FIRST;; ns = ns * 2 < LOOK_NS_MAX ? ns * 2 : LOOK_NS_MAX) {
         char *text = NULL;
         int rc = torc_admin(cli->client, torc_string("job"), torc_string(argument), &text);
-        if (rc == TORC_OVERLOADED) {
-            pause_ns(ns);
-            continue;
-        }
-        json_t *job = read_answer(cli, "job", rc, text, code);
+        json_t *job = rc == TORC_OVERLOADED ? NULL : read_answer(cli, "job", rc, text, code);
         const char *state = json_string_value(json_object_get(job, "state"));
-        if (!job || !state || strcmp(state, "running") != 0)
+        if (rc != TORC_OVERLOADED && (!state || strcmp(state, "running") != 0))
             return job;
         json_decref(job);
         pause_ns(ns);

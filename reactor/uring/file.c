@@ -224,11 +224,21 @@ int file_size(struct reactor *r, struct file *f, uint64_t *bytes)
     return 0;
 }
 
-int file_allocate(struct reactor *r, struct file *f, uint64_t offset, uint64_t bytes)
+static int change_blocks(struct reactor *r, struct file *f, int mode, uint64_t offset, uint64_t bytes)
 {
     struct io_uring_sqe *sqe = ring_sqe(r);
-    io_uring_prep_fallocate(sqe, f->fd, 0, (off_t)offset, (off_t)bytes);
+    io_uring_prep_fallocate(sqe, f->fd, mode, (off_t)offset, (off_t)bytes);
     return ring_await(r, sqe);
+}
+
+int file_allocate(struct reactor *r, struct file *f, uint64_t offset, uint64_t bytes)
+{
+    return change_blocks(r, f, 0, offset, bytes);
+}
+
+int file_give_back(struct reactor *r, struct file *f, uint64_t offset, uint64_t bytes)
+{
+    return change_blocks(r, f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, bytes);
 }
 
 int file_truncate(struct reactor *r, struct file *f, uint64_t bytes)
@@ -245,14 +255,6 @@ int file_names(struct reactor *r, struct file *f, uint64_t *count)
         return -errno;
     *count = (uint64_t)info.st_nlink;
     return 0;
-}
-
-int file_give_back(struct reactor *r, struct file *f, uint64_t offset, uint64_t bytes)
-{
-    struct io_uring_sqe *sqe = ring_sqe(r);
-    io_uring_prep_fallocate(sqe, f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-                            (off_t)bytes);
-    return ring_await(r, sqe);
 }
 
 int file_rename(struct reactor *r, const char *from, const char *to)
