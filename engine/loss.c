@@ -139,14 +139,17 @@ static int look_at_values(struct engine *e, uint64_t number, uint64_t bytes, boo
 {
     char path[ENGINE_PATH_MAX];
     struct values_visit visit;
-    struct values_found found = {.is_sound = true};
+    struct values_found found;
     values_path(e, number, path);
     int rc = values_visit_open(&visit, e->reactor, path, number);
     *is_whole = rc == 0 ? visit.bytes >= bytes : !error_is_loss(rc);
-    while (rc == 0 && *is_whole && !e->is_closing && values_visit_next(&visit, &found) == 1)
-        *is_whole = found.is_sound;
+    for (bool has_more = rc == 0; has_more && *is_whole && !e->is_closing;) {
+        rc = values_visit_next(&visit, &found);
+        has_more = rc == 1;
+        *is_whole = !has_more || found.is_sound;
+    }
     values_visit_close(&visit);
-    return rc == 0 || error_is_loss(rc) ? 0 : rc;
+    return rc == 1 || error_is_loss(rc) ? 0 : rc;
 }
 
 /* Waits. Files come and go meanwhile: each is looked up again. */

@@ -4,6 +4,7 @@
  * byte changes, so a full disk is found while both copies are still what they were. */
 #include "engine/manifest_file.h"
 
+#include "engine/patience.h"
 #include "reactor/base/checksum.h"
 #include "reactor/base/mark.h"
 
@@ -30,7 +31,7 @@ static int read_whole(struct reactor *r, struct file *f, struct manifest_image *
     image->data = reactor_alloc_aligned(r, image->padded, FILE_ALIGNMENT);
     if (!image->data)
         return TORC_E_NO_MEMORY;
-    int64_t got = file_read(r, f, image->data, image->padded, 0);
+    int64_t got = read_patiently(r, f, image->data, image->padded, 0);
     if (got < 0)
         MARK(manifest_copy_cannot_be_read);
     if (got < 0 || (uint64_t)got < bytes)
@@ -130,7 +131,7 @@ int manifest_file_reserve(struct reactor *r, struct manifest_copy *copy, const s
 static int check_written(struct reactor *r, struct file *f, const struct manifest_image *image)
 {
     uint8_t *back = image->data + image->padded;
-    int64_t got = file_read(r, f, back, image->padded, 0);
+    int64_t got = read_patiently(r, f, back, image->padded, 0);
     bool is_same = got == (int64_t)image->padded && memcmp(back, image->data, image->padded) == 0;
     if (is_same)
         return 0;

@@ -201,6 +201,8 @@ static bool look_at_some_values(struct pass *p, struct values_visit *v)
                  (unsigned long long)found.offset, (unsigned long long)found.bytes);
         tell(p, text);
     }
+    if (rc < 0)
+        miss(e);
     disk_release(e->disk, DISK_SCRUB, PIECE_BYTES);
     add_bytes(e, bytes);
     rest(e, bytes);

@@ -2,7 +2,8 @@
  *
  * It is read past the page cache, which would give what it has read before and not what the medium has now.
  * Each value has a check over its header and itself, so the file can be verified alone. Where one is damaged
- * the next sound header is sought step by step, and what lies between is one damaged stretch. */
+ * the next sound header is sought step by step, and what lies between is a damaged stretch: more than one
+ * when it is long, so that no call takes long. */
 #ifndef ENGINE_VALUES_VISIT_H
 #define ENGINE_VALUES_VISIT_H
 
@@ -13,6 +14,7 @@ enum {
     /* Two of the largest values fit behind the part of a unit before the first, so that one is always whole
      * in it. */
     VALUES_WINDOW_BYTES = 2 * (VALUE_BYTES_MAX + VALUE_UNIT_BYTES) + VALUE_UNIT_BYTES,
+    VALUES_STRETCH_BYTES_MAX = VALUE_BYTES_MAX + VALUE_UNIT_BYTES,
     VALUES_WINDOW_UNITS = VALUES_WINDOW_BYTES / VALUE_UNIT_BYTES,
 };
 
@@ -40,7 +42,8 @@ MUST_CHECK int values_visit_open(struct values_visit *v, struct reactor *r, cons
                                  uint64_t number);
 void values_visit_close(struct values_visit *v); /* Waits */
 
-/* Waits; yields. Returns: 1 with *out, or 0 at the end. What cannot be read is a damaged stretch. */
+/* Waits; yields. Returns: 1 with *out; 0 at the end; an error that says nothing of what is there, as of a
+ * want of memory: the next call tries again. What the disk does not give back is a damaged stretch. */
 MUST_CHECK int values_visit_next(struct values_visit *v, struct values_found *out);
 
 #endif

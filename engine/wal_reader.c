@@ -3,6 +3,8 @@
  * Pieces complete in any order and are handed on in order. A piece that fails is read again block by block,
  * so that one bad block of the disk costs one block of the log. */
 #include "engine/wal_reader.h"
+
+#include "engine/patience.h"
 #include "reactor/base/mark.h"
 
 void wal_reader_init(struct wal_reader *rd, struct reactor *r)
@@ -21,7 +23,7 @@ void wal_reader_deinit(struct wal_reader *rd)
 /* Returns: false when it cannot be read, and `to` is zeros. */
 static bool read_block(struct reactor *r, struct file *f, uint8_t *to, uint64_t offset)
 {
-    int64_t got = file_read(r, f, to, WAL_BLOCK_BYTES, offset);
+    int64_t got = read_patiently(r, f, to, WAL_BLOCK_BYTES, offset);
     if (got < 0)
         got = file_read(r, f, to, WAL_BLOCK_BYTES, offset);
     size_t good = got > 0 ? (size_t)got : 0;
@@ -32,7 +34,7 @@ static bool read_block(struct reactor *r, struct file *f, uint8_t *to, uint64_t 
 uint64_t wal_read_blocks(struct reactor *r, struct file *f, uint8_t *to, size_t bytes, uint64_t offset)
 {
     ASSERT(bytes % WAL_BLOCK_BYTES == 0 && offset % WAL_BLOCK_BYTES == 0);
-    int64_t got = file_read(r, f, to, bytes, offset);
+    int64_t got = read_patiently(r, f, to, bytes, offset);
     if (got >= 0) {
         memset(to + got, 0, bytes - (size_t)got);
         return 0;

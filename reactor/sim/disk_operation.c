@@ -117,6 +117,8 @@ static int check_access(const struct disk_operation *o)
 {
     if (o->trouble == SIM_NO_DESCRIPTORS)
         return -EMFILE;
+    if (o->trouble == SIM_NO_READ_MEMORY)
+        return -ENOMEM;
     if ((o->offset >> FILE_BYTES_MAX_LOG2 || o->bytes >> FILE_BYTES_MAX_LOG2) && o->kind != DISK_DRAW_READ)
         return -EFBIG;
     if (o->kind == DISK_DRAW_READ)
@@ -167,6 +169,8 @@ static void draw_trouble(struct disk_operation *o)
     struct sim_world *w = o->reactor->world;
     if (o->kind == DISK_DRAW_READ && disk_draws_fault(o->disk, w, o->kind, SIM_READ_ERROR))
         trouble_is(o, SIM_READ_ERROR);
+    if (o->kind == DISK_DRAW_READ && disk_draws_fault(o->disk, w, o->kind, SIM_NO_READ_MEMORY))
+        trouble_is(o, SIM_NO_READ_MEMORY);
     if ((o->kind == DISK_DRAW_SYNC || o->kind == DISK_DRAW_DIRECTORY_SYNC) &&
         disk_draws_fault(o->disk, w, o->kind, SIM_SYNC_ERROR))
         trouble_is(o, SIM_SYNC_ERROR);

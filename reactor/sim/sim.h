@@ -56,7 +56,8 @@ struct sim_disk;
     X(WALL_DRIFT, "wall clock drifts")      /* at the start of a node: up to 1 part in 1,000, either way */  \
     X(WALL_FREEZE, "wall clock freezes")    /* each turn: stands for up to 10 s */                           \
     X(TURN_DELAY, "late turn")              /* each turn: the core gets no processor for up to 100 ms */     \
-    X(NO_DESCRIPTORS, "no descriptors")     /* each open, each sync of a directory: -EMFILE, not tried */
+    X(NO_DESCRIPTORS, "no descriptors")     /* each open, each sync of a directory: -EMFILE, not tried */    \
+    X(NO_READ_MEMORY, "no memory to read")  /* each read: -ENOMEM, not tried */
 
 /* A sync that fails: what it was to make durable is dropped from the cache at once or at the next crash, and
  * later syncs report nothing of it (fsyncgate). But the names of a directory are journaled: they stay

@@ -4,6 +4,7 @@
 #include "test/test.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -33,7 +34,7 @@ struct counted {
     uint64_t damaged_bytes;
 };
 
-static struct counted visit(struct reactor *r, const uint8_t file[FILE_BYTES])
+static struct counted visit(struct reactor *r, const uint8_t *file, uint64_t bytes)
 {
     char path[256];
     struct file *f;
@@ -42,13 +43,14 @@ static struct counted visit(struct reactor *r, const uint8_t file[FILE_BYTES])
     struct counted counted = {0};
     snprintf(path, sizeof path, "%s/values", test_directory());
     CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE | FILE_CREATE, &f), 0);
-    CU_ASSERT_EQUAL(file_write(r, f, file, FILE_BYTES, 0, false), 0);
+    CU_ASSERT_EQUAL(file_write(r, f, file, bytes, 0, false), 0);
     file_close(r, f);
     CU_ASSERT_EQUAL(values_visit_open(&v, r, path, NUMBER), 0);
     while (values_visit_next(&v, &found) == 1) {
         counted.sound += found.is_sound;
         counted.damaged += !found.is_sound;
         counted.damaged_bytes += found.is_sound ? 0 : found.bytes;
+        CU_ASSERT(found.is_sound || found.bytes <= VALUES_STRETCH_BYTES_MAX);
     }
     values_visit_close(&v);
     return counted;
@@ -58,7 +60,7 @@ TEST_IN_REACTOR(visit_of_a_value_log_ends_before_its_padding)
 {
     uint8_t file[FILE_BYTES];
     fill(file);
-    struct counted c = visit(r, file);
+    struct counted c = visit(r, file, FILE_BYTES);
     CU_ASSERT(c.sound == VALUES && c.damaged == 0);
 }
 
@@ -67,7 +69,7 @@ TEST_IN_REACTOR(visit_of_a_value_log_goes_on_behind_a_damaged_value)
     uint8_t file[FILE_BYTES];
     fill(file);
     file[STORED_BYTES + VALUE_HEADER_BYTES + 5] ^= 1;
-    struct counted c = visit(r, file);
+    struct counted c = visit(r, file, FILE_BYTES);
     CU_ASSERT(c.sound == VALUES - 1 && c.damaged == 1);
     CU_ASSERT_EQUAL(c.damaged_bytes, STORED_BYTES);
 }
@@ -81,8 +83,21 @@ TEST_IN_REACTOR(zeros_at_the_end_of_a_value_log_are_damage)
         uint32_t lost = lost_values[i] * STORED_BYTES + PADDING_BYTES;
         fill(file);
         memset(file + FILE_BYTES - lost, 0, lost);
-        struct counted c = visit(r, file);
+        struct counted c = visit(r, file, FILE_BYTES);
         CU_ASSERT(c.sound == VALUES - lost_values[i] && c.damaged == 1);
         CU_ASSERT_EQUAL(c.damaged_bytes, lost);
     }
+}
+
+/* Looking for the next value takes a bounded time, whatever it is that rots. */
+TEST_IN_REACTOR(a_long_damaged_stretch_of_a_value_log_is_given_out_in_parts)
+{
+    enum { UNITS = 3 * VALUES_STRETCH_BYTES_MAX / VALUE_UNIT_BYTES, BYTES = (UNITS + 1) * VALUE_UNIT_BYTES };
+    uint8_t *file = calloc(1, BYTES);
+    ASSERT(file);
+    fill(file);
+    struct counted c = visit(r, file, BYTES);
+    CU_ASSERT(c.sound == VALUES && c.damaged == 4);
+    CU_ASSERT_EQUAL(c.damaged_bytes, BYTES - VALUES * STORED_BYTES);
+    free(file);
 }

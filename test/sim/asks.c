@@ -109,6 +109,9 @@ static const char *judge_code(const struct asks *a, const struct ask *ask, int c
                    : "DISK_FULL, but the disk never was, nor was there no descriptor";
     case TORC_E_STORAGE:
         return is_faulty || a->server->was_full ? NULL : "STORAGE, but no read, write or sync has failed";
+    case TORC_E_NO_MEMORY:
+        return service_has_seen(s, SIM_NO_READ_MEMORY) && !is_write(ask) ? NULL
+                                                                         : "NO_MEMORY, but there was some";
     case TORC_E_SHUTTING_DOWN:
         return ask->run <= a->server->asked_run ? NULL : "SHUTTING_DOWN, but it was not asked to end";
     case TORC_E_CORRUPT: /* a table that could not be opened is set aside until the next start */

@@ -22,8 +22,9 @@ enum {
 /* Has the disk of this history faults that explain why a copy could not be made or read? */
 static bool is_excused(const struct subject *s)
 {
-    static const enum sim_fault which[] = {SIM_READ_ERROR, SIM_WRITE_ERROR, SIM_SYNC_ERROR,    SIM_DISK_FULL,
-                                           SIM_SLOW_DISK,  SIM_STUCK_DISK,  SIM_NO_DESCRIPTORS};
+    static const enum sim_fault which[] = {SIM_READ_ERROR,     SIM_WRITE_ERROR,   SIM_SYNC_ERROR,
+                                           SIM_DISK_FULL,      SIM_SLOW_DISK,     SIM_STUCK_DISK,
+                                           SIM_NO_DESCRIPTORS, SIM_NO_READ_MEMORY};
     const struct plan *p = &s->history->plan;
     bool has_faults = p->destroys || s->quarantined > 0; /* a loss stays until it is accepted */
     for (unsigned i = 0; i < ARRAY_COUNT(which) && !s->history->is_final; i++)

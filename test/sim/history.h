@@ -16,7 +16,7 @@
      FAULT_BIT(DROPPED_NAME) | FAULT_BIT(READ_ERROR) | FAULT_BIT(WRITE_ERROR) | FAULT_BIT(SYNC_ERROR) |      \
      FAULT_BIT(DISK_FULL) | FAULT_BIT(SLOW_DISK) | FAULT_BIT(STUCK_DISK) | FAULT_BIT(NO_DESCRIPTORS) |       \
      FAULT_BIT(WALL_JUMP) | FAULT_BIT(WALL_DRIFT) | FAULT_BIT(WALL_FREEZE) | FAULT_BIT(TURN_DELAY) |         \
-     FAULTS_THAT_DESTROY)
+     FAULT_BIT(NO_READ_MEMORY) | FAULTS_THAT_DESTROY)
 
 /* Of a struct history_kind. */
 void history_run(const struct history_request *request, struct history_outcome *outcome);

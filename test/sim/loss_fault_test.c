@@ -308,6 +308,30 @@ static void accept_beside_errors(void *owner)
     CU_ASSERT(t->accepted == 0 && t->remaining == 0);
 }
 
+/* It may be that it cannot be told what is lost. */
+static void accept_without_memory(void *owner)
+{
+    struct trial *t = owner;
+    struct sim_faults faults = {.per_million[SIM_NO_READ_MEMORY] = 300 * 1000};
+    sim_world_set_faults(t->shard.world, &faults);
+    for (int i = 0; i < 20; i++) {
+        int rc = engine_accept_loss(t->shard.engine);
+        CU_ASSERT(rc == 0 || error_is_shortage(rc));
+    }
+    sim_world_set_faults(t->shard.world, &(struct sim_faults){{0}});
+    CU_ASSERT(sim_fault_hits(t->shard.world, SIM_NO_READ_MEMORY) > 0);
+    CU_ASSERT_EQUAL(t->accepted, 0);
+}
+
+TEST(a_want_of_memory_costs_nothing_when_a_loss_is_accepted)
+{
+    struct trial *t = begin(&(struct sim_world_options){.seed = 6});
+    run_to_the_end(t, accept_without_memory);
+    run_to_the_end(t, look);
+    CU_ASSERT_EQUAL(t->lost, 0);
+    end(t);
+}
+
 TEST(errors_of_the_disk_that_pass_cost_nothing_when_a_loss_is_accepted)
 {
     struct trial *t = begin(&(struct sim_world_options){.seed = 3});

@@ -62,14 +62,15 @@ TEST(what_looks_for_damage_reads_nothing_through_the_page_cache)
 
 /* ---- what could not be looked at ---- */
 
-static void scrub_without_descriptors(struct shard_trial *t)
+static void scrub_beside(struct shard_trial *t, enum sim_fault fault)
 {
-    struct sim_faults faults = {.per_million[SIM_NO_DESCRIPTORS] = 1000 * 1000};
+    struct sim_faults faults = {{0}};
+    faults.per_million[fault] = 1000 * 1000;
     sim_world_set_faults(t->world, &faults);
     task_sleep(t->r, INTERVAL_NS); /* the pass that was begun ends */
     uint64_t before = engine_counters(t->engine).scrub_passes;
     task_sleep(t->r, 5 * INTERVAL_NS);
-    CU_ASSERT(sim_fault_hits(t->world, SIM_NO_DESCRIPTORS) > 0);
+    CU_ASSERT(sim_fault_hits(t->world, fault) > 0);
     CU_ASSERT_EQUAL(engine_counters(t->engine).scrub_passes, before);
     sim_world_set_faults(t->world, &(struct sim_faults){{0}});
     task_sleep(t->r, 5 * INTERVAL_NS);
@@ -78,9 +79,26 @@ static void scrub_without_descriptors(struct shard_trial *t)
     shard_trial_close_engine(t);
 }
 
+static void scrub_without_descriptors(struct shard_trial *t)
+{
+    scrub_beside(t, SIM_NO_DESCRIPTORS);
+}
+
+static void scrub_without_memory_to_read(struct shard_trial *t)
+{
+    scrub_beside(t, SIM_NO_READ_MEMORY);
+}
+
 TEST(scrub_does_not_count_a_pass_in_which_it_could_open_nothing)
 {
     struct scrubbed s;
     run(&s, 2, scrub_without_descriptors);
+    shard_trial_deinit(&s.shard);
+}
+
+TEST(scrub_tells_of_no_damage_where_there_is_no_memory_to_read)
+{
+    struct scrubbed s;
+    run(&s, 3, scrub_without_memory_to_read);
     shard_trial_deinit(&s.shard);
 }

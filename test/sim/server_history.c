@@ -258,7 +258,8 @@ static void ask_to_end(struct history *h, unsigned i)
 static bool has_errors(const struct service *s)
 {
     return service_has_seen(s, SIM_READ_ERROR) || service_has_seen(s, SIM_WRITE_ERROR) ||
-           service_has_seen(s, SIM_SYNC_ERROR) || service_has_seen(s, SIM_NO_DESCRIPTORS);
+           service_has_seen(s, SIM_SYNC_ERROR) || service_has_seen(s, SIM_NO_DESCRIPTORS) ||
+           service_has_seen(s, SIM_NO_READ_MEMORY);
 }
 
 static void check_leaks(struct history *h, unsigned i)

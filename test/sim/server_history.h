@@ -19,7 +19,7 @@
      FAULT_BIT(CHANNEL_FULL) | FAULT_BIT(CHANNEL_DELAY) | FAULT_BIT(NETWORK_SEGMENT) |                       \
      FAULT_BIT(NETWORK_DELAY) | FAULT_BIT(NETWORK_STALL) | FAULT_BIT(NETWORK_RESET) |                        \
      FAULT_BIT(NETWORK_REFUSE) | FAULT_BIT(WALL_JUMP) | FAULT_BIT(WALL_DRIFT) | FAULT_BIT(WALL_FREEZE) |     \
-     FAULT_BIT(TURN_DELAY))
+     FAULT_BIT(TURN_DELAY) | FAULT_BIT(NO_READ_MEMORY))
 
 /* Of a struct history_kind. */
 void server_history_run(const struct history_request *request, struct history_outcome *outcome);

@@ -35,7 +35,7 @@ static const struct range {
     [SIM_NETWORK_STALL] = {100, 3000},       [SIM_NETWORK_RESET] = {100, 5000},
     [SIM_NETWORK_REFUSE] = {1000, 200000},   [SIM_WALL_JUMP] = {20, 3000},
     [SIM_WALL_DRIFT] = {500000, 1000000},    [SIM_WALL_FREEZE] = {20, 3000},
-    [SIM_TURN_DELAY] = {20, 3000},
+    [SIM_TURN_DELAY] = {20, 3000},           [SIM_NO_READ_MEMORY] = {500, 30000},
 };
 
 /* How likely a class is on, in millionths: by the mood of the seed. */

@@ -30,6 +30,11 @@ static bool lacks_descriptors(const struct history *h)
     return history_hits(h, SIM_NO_DESCRIPTORS) > 0;
 }
 
+static bool lacks_memory_to_read(const struct history *h, int error)
+{
+    return (error == TORC_E_NO_MEMORY || error == -ENOMEM) && history_hits(h, SIM_NO_READ_MEMORY) > 0;
+}
+
 static bool has_failed_writes(const struct history *h)
 {
     return history_hits(h, SIM_WRITE_ERROR) > 0 || history_hits(h, SIM_SYNC_ERROR) > 0;
@@ -106,7 +111,7 @@ static bool explains_read(const struct subject *s, int error, uint32_t floor)
         return explains_corrupt(s);
     if (error == TORC_E_STORAGE || error == -EIO)
         return has_failed_reads(s);
-    return error == TORC_E_UNKNOWN && explains_unknown(s, floor);
+    return lacks_memory_to_read(s->history, error) || (error == TORC_E_UNKNOWN && explains_unknown(s, floor));
 }
 
 static bool explains_write(const struct subject *s, int error)
@@ -130,6 +135,8 @@ static bool explains_open(const struct subject *s, int error)
         return was_full(s->history);
     if (error == -EMFILE)
         return lacks_descriptors(s->history);
+    if (lacks_memory_to_read(s->history, error))
+        return true;
     bool has_failed = s->damage.manifests > 0 || has_failed_writes(s->history) || has_failed_reads(s);
     return (error == TORC_E_STORAGE || error == -EIO) && has_failed;
 }
@@ -147,7 +154,8 @@ bool truth_explains(const struct subject *s, enum truth_place place, int error, 
     case TRUTH_OPEN:
         return explains_open(s, error);
     case TRUTH_LOSS:
-        return explains_write(s, error) || (error == -EMFILE && lacks_descriptors(s->history));
+        return explains_write(s, error) || (error == -EMFILE && lacks_descriptors(s->history)) ||
+               lacks_memory_to_read(s->history, error);
     }
     return false;
 }
