@@ -15,6 +15,8 @@ enum {
     PAY_BYTES = 64 << 10, /* of a merge at once */
     RUN_TABLES = 32,      /* that an upper run is cut into, unless they are too small */
     RUN_TABLE_BYTES_MIN = 1 << 20,
+    BOTTOM_TABLES = 128, /* that the bottom is cut into, at least; unless they are too small */
+    BOTTOM_TABLE_BYTES_MIN = 8 << 20,
 };
 
 /* ---- one table ---- */
@@ -393,11 +395,21 @@ int engine_build_tables(struct engine *e, struct build *b)
     return rc;
 }
 
+static uint64_t table_bytes_of(const struct engine *e, uint64_t part, uint64_t least)
+{
+    uint64_t most = e->options.table_bytes_max;
+    part = part > least ? part : least;
+    return part < most ? part : most;
+}
+
 uint64_t build_table_bytes_of_run(const struct engine *e, uint64_t bytes)
 {
-    uint64_t part = bytes / RUN_TABLES;
-    part = part > RUN_TABLE_BYTES_MIN ? part : RUN_TABLE_BYTES_MIN;
-    return part < e->options.table_bytes_max ? part : e->options.table_bytes_max;
+    return table_bytes_of(e, bytes / RUN_TABLES, RUN_TABLE_BYTES_MIN);
+}
+
+uint64_t build_table_bytes_of_bottom(const struct engine *e, uint64_t bytes)
+{
+    return table_bytes_of(e, bytes / BOTTOM_TABLES, BOTTOM_TABLE_BYTES_MIN);
 }
 
 uint64_t build_entry_bytes(struct table_ref *const *tables, uint32_t count)

@@ -56,6 +56,9 @@ MUST_CHECK int engine_build_tables(struct engine *e, struct build *build);
 /* For build.table_bytes of an upper run of so many bytes, values that it points to included: rounds merge a
  * part of it and let that part go, so it is of several tables. */
 uint64_t build_table_bytes_of_run(const struct engine *e, uint64_t bytes);
+/* The same for tables of a bottom of so many bytes. A fragment takes as much of it, and old and new tables
+ * are both on the disk until it counts: so it is a small part, but each is a change of the manifest. */
+uint64_t build_table_bytes_of_bottom(const struct engine *e, uint64_t bytes);
 uint64_t build_bytes(const struct build *build); /* of all its tables */
 /* The usual length of an entry in these tables; 0 when there is none. */
 uint64_t build_entry_bytes(struct table_ref *const *tables, uint32_t count);

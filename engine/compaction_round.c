@@ -322,12 +322,15 @@ static void plan(struct engine *e, struct merging *m, struct stretch *s, uint64_
 static int merge_stretch(struct engine *e, struct merging *m)
 {
     struct stretch s;
-    plan(e, m, &s, e->options.table_bytes_max);
+    const struct table_run *bottom = table_set_bottom(m->set);
+    uint64_t table_bytes = build_table_bytes_of_bottom(e, bottom ? table_run_full_bytes(bottom) : 0);
+    plan(e, m, &s, table_bytes);
     if (!compaction_fits(e, m))
         plan(e, m, &s, 1); /* as little as can be */
     struct build build = {
         .level = TABLE_LEVEL_BOTTOM,
         .run = TABLE_RUN_BOTTOM,
+        .table_bytes = table_bytes,
         .from = first_key(e, &s),
         .end = s.end,
     };

@@ -19,7 +19,8 @@ enum {
     TABLE_BYTES_MAX_DEFAULT = 64 << 20,
     RUNS_MAX_DEFAULT = 40,
     REMOVAL_STEP_BYTES_DEFAULT = 2 << 20,
-    SEGMENT_BYTES_DEFAULT = 64 << 20,
+    SEGMENT_BYTES_USUAL = 64 << 20,
+    SEGMENT_BYTES_SMALL = 4 << 20,
     VALUE_LOG_BYTES_MIN_DEFAULT = 2 << 10,
     SPARES_LEAST = 2,    /* log files kept to be used again */
     SEGMENTS_BESIDE = 4, /* besides those and what log_bytes_max fills */
@@ -88,6 +89,18 @@ static int new_memtable(struct engine *e, struct memtable **out)
 }
 
 /* ---- freezing ---- */
+
+/* A log is as long as one memtable or two, in whole files, and has some to use again beside: where memtables
+ * are small, large files would be mostly room that nothing is in. A power of two, so that it is seldom
+ * another one at the next start, which uses only files of its own length again. */
+static uint64_t usual_segment_bytes(const struct engine *e)
+{
+    uint64_t memtable = e->options.memtable_bytes, most = e->options.log_bytes_max;
+    uint64_t half = (memtable < most ? memtable : most) / 2, bytes = SEGMENT_BYTES_USUAL;
+    while (bytes > half && bytes > SEGMENT_BYTES_SMALL)
+        bytes /= 2;
+    return bytes;
+}
 
 /* What a flush frees at once is used again: else as much would be filled with zeros anew. */
 static uint32_t log_spares(const struct engine *e)
@@ -432,7 +445,7 @@ static int copy_options(struct engine *e, const struct engine_options *o)
     if (!e->options.log_bytes_max)
         e->options.log_bytes_max = LOG_BYTES_MAX_DEFAULT;
     if (!e->options.segment_bytes)
-        e->options.segment_bytes = SEGMENT_BYTES_DEFAULT;
+        e->options.segment_bytes = usual_segment_bytes(e);
     if (!e->options.cache_bytes)
         e->options.cache_bytes = CACHE_BYTES_DEFAULT;
     if (!e->options.table_bytes_max)

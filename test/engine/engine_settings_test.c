@@ -1,8 +1,10 @@
 /* engine_settings_test.c - an engine with the smallest settings: log files of a few records, memtables and
  * tables of a few blocks, one log write at a time. */
-#include "engine/engine_internal.h"
+#include "engine/build.h"
 #include "engine/wal_format.h"
 #include "test/engine/engine_rig.h"
+
+#include <stdlib.h>
 
 static struct engine_rig *rig; /* of the test that runs */
 
@@ -79,4 +81,36 @@ TEST_IN_REACTOR(engine_takes_what_larger_settings_have_left)
     CU_ASSERT(engine_rig_check_all(rig));
     engine_rig_close(rig);
     engine_rig_free(rig);
+}
+
+TEST_IN_REACTOR(engine_makes_its_log_of_files_that_fit_its_memtable)
+{
+    static const struct {
+        uint64_t memtable_bytes, log_bytes_max, segment_bytes; /* MiB */
+    } cases[] = {{1, 512, 4}, {40, 512, 16}, {40, 16, 8}, {256, 1024, 64}};
+    rig = engine_rig_make();
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        rig->options.memtable_bytes = cases[i].memtable_bytes << 20;
+        rig->options.log_bytes_max = cases[i].log_bytes_max << 20;
+        rig->options.segment_bytes = 0;
+        engine_rig_open(rig, r);
+        CU_ASSERT_EQUAL(rig->engine->options.segment_bytes, cases[i].segment_bytes << 20);
+        put_many(10, 1000);
+        CU_ASSERT(engine_rig_check_all(rig));
+        engine_rig_close(rig);
+    }
+    engine_rig_free(rig);
+}
+
+TEST(tables_of_a_bottom_are_a_small_part_of_it)
+{
+    static const uint64_t mib[][2] = {{0, 8}, {1024, 8}, {4096, 32}, {8192, 64}, {1 << 20, 64}};
+    struct engine *e = calloc(1, sizeof *e);
+    ASSERT(e);
+    e->options.table_bytes_max = 64 << 20;
+    for (size_t i = 0; i < ARRAY_COUNT(mib); i++)
+        CU_ASSERT_EQUAL(build_table_bytes_of_bottom(e, mib[i][0] << 20), mib[i][1] << 20);
+    e->options.table_bytes_max = 1 << 20;
+    CU_ASSERT_EQUAL(build_table_bytes_of_bottom(e, 0), 1 << 20);
+    free(e);
 }

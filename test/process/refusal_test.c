@@ -215,7 +215,7 @@ TEST(bad_flags_are_named)
     static const char *const flags[][4] = {{"--cores", "0", "cores", "expected"},
                                            {"--colour", "red", "--colour", "expected"},
                                            {"--listen", "nowhere", "listen", "nowhere"},
-                                           {"--log-bytes-max", "100M", "log-bytes-max", "segment-bytes"}};
+                                           {"--segment-bytes", "600M", "log-bytes-max", "segment-bytes"}};
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         struct server s;
         const char *const arguments[] = {flags[i][0], flags[i][1], NULL};
