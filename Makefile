@@ -313,6 +313,7 @@ SIM_LEAST = $(shell [ $(or $(SEEDS),2000) -ge 2000 ] 2>/dev/null && echo --opera
 SIM_FOCI := engine+bit-rot+bad-sector+write-error+power-loss engine+misdirected-write+lost-write+power-loss \
 	engine+sync-error+dropped-write+dropped-name+power-loss engine+disk-full+write-error+kill \
 	engine+bad-sector+read-error+kill engine+disk-rollback+power-loss engine+no-descriptors+kill \
+	engine+no-read-memory+power-loss \
 	server+stuck-disk+slow-disk+kill server+network-stall+network-reset+network-segment+channel-full
 sim: simulator
 	@build/sim --seeds $(or $(SEEDS),2000) --require-all $(SIM_LEAST)

@@ -91,13 +91,14 @@ static int new_memtable(struct engine *e, struct memtable **out)
 /* ---- freezing ---- */
 
 /* A log is as long as one memtable or two, in whole files, and has some to use again beside: where memtables
- * are small, large files would be mostly room that nothing is in. A power of two, so that it is seldom
- * another one at the next start, which uses only files of its own length again. */
+ * are small, large files would be mostly room that nothing is in. But each file is a change of the manifest.
+ * A power of two, so that it is seldom another one at the next start, which uses only files of its own length
+ * again. */
 static uint64_t usual_segment_bytes(const struct engine *e)
 {
     uint64_t memtable = e->options.memtable_bytes, most = e->options.log_bytes_max;
-    uint64_t half = (memtable < most ? memtable : most) / 2, bytes = SEGMENT_BYTES_USUAL;
-    while (bytes > half && bytes > SEGMENT_BYTES_SMALL)
+    uint64_t bytes = SEGMENT_BYTES_USUAL;
+    while ((bytes > memtable || bytes > most / 2) && bytes > SEGMENT_BYTES_SMALL)
         bytes /= 2;
     return bytes;
 }

@@ -49,8 +49,8 @@ struct engine_options {
     uint16_t vnode_count;
     uint64_t memtable_bytes; /* frozen at this size; 0 means 64 MiB */
     uint64_t log_bytes_max;  /* also frozen when the log since it began is longer; 0 means 512 MiB */
-    /* Of one log file, whole 4 KiB; 64 KiB and a record at least. 0 means half of a memtable, rounded down to
-     * a power of two, 4 to 64 MiB. */
+    /* Of one log file, whole 4 KiB; 64 KiB and a record at least. 0 means those of a memtable, rounded down
+     * to a power of two, 4 to 64 MiB. */
     uint64_t segment_bytes;
     uint64_t cache_bytes; /* half for rows, half for blocks; 0 means 64 MiB */
     /* Merges begin a new table at this size, values in value logs included; 0: 64 MiB; 8 KiB to 2 GiB. */

@@ -207,8 +207,8 @@ const struct option_row option_table[OPTIONS_COUNT] = {
      .has_auto = true,
      .min = 4 * MIB,
      .max = GIB,
-     .help = "The size of one file of the log, a multiple of 4K; auto takes half of a memtable or of"
-             " log-bytes-max, rounded down to a power of two, 4M to 64M"},
+     .help = "The size of one file of the log, a multiple of 4K; auto takes memtable-bytes, or half"
+             " of log-bytes-max, rounded down to a power of two, 4M to 64M"},
     {.name = "archive",
      .section = section_storage,
      .kind = OPTION_PATH,

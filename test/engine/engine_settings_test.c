@@ -87,7 +87,7 @@ TEST_IN_REACTOR(engine_makes_its_log_of_files_that_fit_its_memtable)
 {
     static const struct {
         uint64_t memtable_bytes, log_bytes_max, segment_bytes; /* MiB */
-    } cases[] = {{1, 512, 4}, {40, 512, 16}, {40, 16, 8}, {256, 1024, 64}};
+    } cases[] = {{1, 512, 4}, {40, 512, 32}, {40, 16, 8}, {256, 1024, 64}};
     rig = engine_rig_make();
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         rig->options.memtable_bytes = cases[i].memtable_bytes << 20;
