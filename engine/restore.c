@@ -121,8 +121,10 @@ static int put(struct restoring *s, const struct record *record)
         look_later(s);
         rc = engine_put(s->engine, record, &ticket);
     }
-    if (rc)
+    if (rc) {
+        s->error = rc;
         return rc;
+    }
     if (++s->put_count % PUTS_PER_SUBMIT == 0)
         engine_submit(s->engine);
     s->asked->records++;
@@ -175,6 +177,16 @@ static int tell_another_past(struct restoring *s, const char *directory)
     return TORC_E_CORRUPT;
 }
 
+/* Of what is made, and not of what is read. */
+static int tell_unwritten(struct restoring *s, int rc)
+{
+    const char *what = error_is_disk_full(rc)
+                           ? "there is no room for its log; make some, or name another directory"
+                           : error_sentence(rc);
+    snprintf(s->asked->why, RESTORE_WHY_BYTES, "%.400s: %s", s->asked->options->directory, what);
+    return rc;
+}
+
 /* `previous`: the checksum of the record before the start; 0: not known. */
 static int replay_log(struct restoring *s, const char *directory, struct wal_start start, uint64_t previous)
 {
@@ -189,6 +201,8 @@ static int replay_log(struct restoring *s, const char *directory, struct wal_sta
     };
     struct wal_recovery found;
     int rc = wal_recover(s->reactor, &options, &found, s->asked->why, RESTORE_WHY_BYTES);
+    if (rc && s->error)
+        return tell_unwritten(s, s->error);
     if (rc)
         return found.is_of_another_past ? tell_another_past(s, directory) : rc;
     if (found.damaged_count || found.last_sequence < until)
@@ -208,7 +222,10 @@ static int replay_logs(struct restoring *s)
     s->is_of_archive = true;
     if (rc == 0 && a->archive)
         rc = replay_log(s, a->archive, start, a->end_checksum);
-    return rc ? rc : await_puts(s);
+    if (rc)
+        return rc;
+    rc = await_puts(s);
+    return rc ? tell_unwritten(s, rc) : 0;
 }
 
 static int open_engine(struct restoring *s, const struct engine_options *options)
@@ -241,7 +258,5 @@ int engine_restore(struct reactor *r, struct engine_restore *restore)
     engine_close(s.engine);
     if (rc == 0)
         rc = s.error;
-    if (rc && restore->why[0] == '\0')
-        snprintf(restore->why, RESTORE_WHY_BYTES, "%.400s: %s", options.directory, error_sentence(rc));
-    return rc;
+    return rc && restore->why[0] == '\0' ? tell_unwritten(&s, rc) : rc;
 }

@@ -166,6 +166,16 @@ static bool make_log(struct server *s, struct places *places)
     return places->count > 10;
 }
 
+/* The record with the nth entry: records have as many as came together, and those that only carry the
+ * watermark have none. */
+static const struct place *record_of_entry(const struct places *places, uint32_t n)
+{
+    uint32_t i = 0, entries = places->items[0].header.entry_count;
+    while (entries <= n && i + 1 < places->count)
+        entries += places->items[++i].header.entry_count;
+    return &places->items[i];
+}
+
 static bool log_says(const struct server *s, const char *text)
 {
     char *log = server_log(s);
@@ -220,7 +230,8 @@ TEST(damage_in_the_middle_of_the_log_is_told_and_makes_keys_unknown)
     char key[KEY_BYTES];
     if (!make_log(&s, &places))
         return;
-    const struct place *middle = &places.items[places.count / 2];
+    const struct place *middle = record_of_entry(&places, KEYS / 2);
+    CU_ASSERT(middle->header.payload_bytes >= VALUE_BYTES);
     CU_ASSERT(strcmp(middle->path, places.items[places.count - 1].path) != 0); /* not in the last segment */
     overwrite(middle, WAL_RECORD_HEADER_BYTES + 1000, 3000, 0x55);
     free(places.items);
@@ -270,7 +281,7 @@ TEST(a_damaged_header_in_the_middle_of_the_log_is_told)
     struct places places;
     if (!make_log(&s, &places))
         return;
-    overwrite(&places.items[places.count / 3], 0, WAL_BLOCK_BYTES, 0);
+    overwrite(record_of_entry(&places, KEYS / 3), 0, WAL_BLOCK_BYTES, 0);
     free(places.items);
     if (!server_start(&s) || !raw_connect(&raw, s.port, 0))
         return;
