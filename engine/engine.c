@@ -18,7 +18,6 @@ enum {
     CACHE_BYTES_DEFAULT = 64 << 20,
     TABLE_BYTES_MAX_DEFAULT = 64 << 20,
     RUNS_MAX_DEFAULT = 40,
-    REMOVAL_STEP_BYTES_DEFAULT = 2 << 20,
     SEGMENT_BYTES_USUAL = 64 << 20,
     SEGMENT_BYTES_SMALL = 4 << 20,
     VALUE_LOG_BYTES_MIN_DEFAULT = 2 << 10,
@@ -453,8 +452,6 @@ static int copy_options(struct engine *e, const struct engine_options *o)
         e->options.table_bytes_max = TABLE_BYTES_MAX_DEFAULT;
     if (!e->options.runs_max)
         e->options.runs_max = RUNS_MAX_DEFAULT;
-    if (!e->options.removal_step_bytes)
-        e->options.removal_step_bytes = REMOVAL_STEP_BYTES_DEFAULT;
     if (!e->options.value_bytes_max)
         e->options.value_bytes_max = VALUE_BYTES_MAX;
     if (!e->options.value_log_bytes_min)

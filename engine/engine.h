@@ -62,7 +62,7 @@ struct engine_options {
     bool compresses_merges;   /* tables of merges are compressed by zstd; flushes are soon merged */
     uint64_t idle_merge_rate; /* bytes a second that are merged when nothing is written; 0: 128 MiB / cores */
     uint32_t runs_max;        /* with more those of a tier are merged; 0 means 40 */
-    uint64_t removal_step_bytes;   /* larger files are removed in steps of this; 0 means 2 MiB */
+    uint64_t removal_step_bytes;   /* of struct removal_pace */
     uint32_t log_writes_in_flight; /* at most; 0 means 2, 16 is the most */
     uint32_t log_padding_parts;    /* as wal_options.padding_parts */
     uint64_t scrub_interval_ms;    /* all tables are read once in so long; 0: never */

@@ -219,7 +219,7 @@ static void bury(struct reactor *r, void *context)
         table_ref_keep_counters(ref);
         table_close(ref->table);
         values_release(e, &ref->values, ref->is_obsolete);
-        int rc = ref->is_obsolete ? engine_remove_file(e, path, ref->bytes) : 0;
+        int rc = ref->is_obsolete ? engine_remove_file(e, path) : 0;
         if (rc)
             engine_tell(e, "table_not_removed", "%s: %s; it goes at the next start", path,
                         error_sentence(rc));

@@ -247,7 +247,7 @@ static void end_file(struct engine *e, struct value_file *f)
     take_out(e->values, f); /* first: nobody is to find it while it goes */
     file_close(e->reactor, f->file);
     values_path(e, f->number, path);
-    int rc = is_removed ? engine_remove_file(e, path, f->bytes) : 0;
+    int rc = is_removed ? engine_remove_file(e, path) : 0;
     if (is_removed && rc == 0) {
         MARK(value_log_without_references_is_removed);
         e->counters.value_bytes_removed += f->bytes;

@@ -149,7 +149,7 @@ int restore_run(struct reactor *r, struct restore *restore)
 
 static void remove_work(struct reactor *r, const char *work)
 {
-    int rc = directory_remove_all(r, work);
+    int rc = directory_remove_all(r, work, NULL);
     if (rc)
         offline_complain("%s could not be removed: %s", work, error_sentence(rc));
 }

@@ -360,7 +360,7 @@ static int run(struct reactor *r, void *context)
         rc = verify_source(r, &source, v->scratch);
         source_deinit(r, &source);
     }
-    int removed = directory_remove_all(r, v->scratch);
+    int removed = directory_remove_all(r, v->scratch, NULL);
     if (removed)
         offline_complain("%s could not be removed: %s", v->scratch, error_sentence(removed));
     return rc;

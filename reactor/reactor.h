@@ -183,6 +183,7 @@ enum file_flag {
     FILE_CREATE = 4,    /* made when missing */
     FILE_EXCLUSIVE = 8, /* with FILE_CREATE: -EEXIST when there */
     FILE_DIRECT = 16,   /* past the page cache: buffer, offset and length aligned to FILE_ALIGNMENT */
+    FILE_NO_LINK = 32,  /* a symbolic link is an error (-ELOOP), not followed */
 };
 
 /* Waits. `path` is borrowed. Owns: the caller closes. */
@@ -221,9 +222,30 @@ void file_write_start(struct reactor *r, struct file *f, struct file_operation *
 
 MUST_CHECK int directory_create(struct reactor *r, const char *path); /* Waits. -EEXIST when there. */
 MUST_CHECK int directory_remove(struct reactor *r, const char *path); /* Waits. -ENOTEMPTY when it is not. */
-/* Waits. Removes the directory with all that is in it, some levels deep. Returns: 0, also when it is not
- * there; -errno, and a part may be left. */
-MUST_CHECK int directory_remove_all(struct reactor *r, const char *path);
+
+/* How files go a little at a time.
+ *
+ *   | step | step | step | ... | step | step |
+ *                        <--- pause --- gone, from the end on; then the name
+ *
+ * A file system that is mounted with `discard` tells the disk of every block that is given back, and all
+ * blocks of a large file at once are some tens of milliseconds in which the disk does nothing else: the log's
+ * writes wait for them. RocksDB's SstFileManager does the same for that reason (rate_bytes_per_sec and
+ * bytes_max_delete_chunk). */
+struct removal_pace {
+    uint64_t step_bytes; /* 0 means 2 MiB */
+    /* Waits as it likes: `gone` bytes have gone since the last call (none before the first step), `left` of
+     * their file are there. Returns: false when those are to go at once. */
+    bool (*pause)(void *context, uint64_t gone, uint64_t left);
+    void *context;
+};
+
+/* Waits. A file with another name, as of a snapshot, loses this name and nothing else. Returns: 0, or -errno
+ * of the removal; the end of the file may then be gone. */
+MUST_CHECK int file_remove_in_steps(struct reactor *r, const char *path, const struct removal_pace *pace);
+/* Waits. Removes the directory with all that is in it, some levels deep, at `pace`, or at once where that is
+ * null. Returns: 0, also when it is not there; -errno, and a part may be left. */
+MUST_CHECK int directory_remove_all(struct reactor *r, const char *path, const struct removal_pace *pace);
 MUST_CHECK int directory_sync(struct reactor *r,
                               const char *path); /* Waits: names in it survive a loss of power */
 MUST_CHECK int directory_sync_parent(struct reactor *r,

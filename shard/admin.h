@@ -112,6 +112,9 @@ MUST_CHECK int snapshots_make(struct admin_job *job, const char *directory, uint
 bool snapshots_is_name(const char *name);
 /* Waits. Is it a snapshot's directory, and no snapshot? What cannot be looked into is none of that. */
 bool snapshots_is_leftover(struct shard *s, const char *directory, const char *name);
+/* Waits: in steps, so that the disk has time for others (struct removal_pace), at once when the server stops.
+ * Returns: as directory_remove_all. */
+MUST_CHECK int snapshots_remove_files(struct shard *s, const char *directory);
 /* Waits. Removes one, also one that was cut short. */
 MUST_CHECK int snapshots_remove(struct admin_job *job, const char *directory);
 

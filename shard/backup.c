@@ -156,7 +156,7 @@ static int remove_unfinished(void *context, const char *name)
         return 0;
     if (file_probe(r, path_of(b, name, "/CATALOGUE")) != -ENOENT)
         return 0; /* one that is damaged is left for people to look at */
-    return directory_remove_all(r, path_of(b, name, ""));
+    return directory_remove_all(r, path_of(b, name, ""), NULL);
 }
 
 static int prepare_target(struct backup *b)
@@ -219,7 +219,7 @@ static int bring_all(struct backup *b)
         memcpy(job->why, s->admin.parts[core].why, sizeof job->why);
     if (rc == 0)
         rc = snapshots_write_catalogue(job, path_of(b, b->name, ""), b->clock);
-    if (rc && b->is_made && directory_remove_all(s->reactor, path_of(b, b->name, "")) != 0)
+    if (rc && b->is_made && directory_remove_all(s->reactor, path_of(b, b->name, ""), NULL) != 0)
         return say(job, rc, "the backup was cut short and is removed by the next one, in");
     return rc ? say(job, rc, "cannot write the backup to") : 0;
 }

@@ -110,7 +110,7 @@ static int make_shards(struct change *c)
 static int make_layout(struct change *c)
 {
     datadir_layout_path(c->path, sizeof c->path, c->asked->directory, c->new.layout);
-    int rc = directory_remove_all(c->reactor, c->path);
+    int rc = directory_remove_all(c->reactor, c->path, NULL);
     if (rc == 0)
         rc = directory_create(c->reactor, c->path);
     if (rc == 0)
@@ -243,7 +243,7 @@ int layout_tidy(struct reactor *r, const char *directory, const struct datadir_i
         datadir_layout_path(path, sizeof path, directory, l.found);
         if (rc == 0 && l.found != l.counts) {
             MARK(layout_that_does_not_count_is_removed);
-            rc = directory_remove_all(r, path);
+            rc = directory_remove_all(r, path, NULL);
         }
         if (rc) {
             snprintf(why, why_bytes, "cannot tidy %s: %s", path, error_sentence(rc));

@@ -149,7 +149,7 @@ int snapshots_make(struct admin_job *job, const char *directory, uint64_t *clock
     ASSERT(ended == 0);
     if (rc == 0)
         rc = snapshots_write_catalogue(job, directory, *clock);
-    if (rc && directory_remove_all(s->reactor, directory) != 0)
+    if (rc && snapshots_remove_files(s, directory) != 0)
         return fail(job, rc, "the snapshot was cut short, and what is left of it could not be removed");
     return rc ? fail(job, rc, "the snapshot could not be written") : 0;
 }
@@ -182,7 +182,7 @@ static int remove_leftover(struct admin_job *job, const char *directory)
                    "there is something of that name in DATA/snapshots that is no snapshot; move it away or "
                    "choose another name");
     if (rc >= 0)
-        rc = directory_remove_all(s->reactor, directory);
+        rc = snapshots_remove_files(s, directory);
     return rc ? fail(job, rc, directory) : 0;
 }
 
@@ -291,7 +291,7 @@ int snapshots_remove(struct admin_job *job, const char *directory)
     if (rc == 0)
         rc = directory_sync(r, directory); /* from here on it is none, whatever is left of it */
     rc = rc == -ENOENT ? 0 : rc;
-    return rc ? rc : directory_remove_all(r, directory);
+    return rc ? rc : snapshots_remove_files(job->shard, directory);
 }
 
 /* Waits. A snapshot, or what is left of one whose making or deletion was cut short. */

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+enum { PAUSE_NS_PER_MIB = 2 * 1000 * 1000 };
+
 static int is_foreign(void *context, const char *name)
 {
     (void)context;
@@ -29,6 +31,22 @@ bool snapshots_is_leftover(struct shard *s, const char *directory, const char *n
     return rc == -ENOENT && directory_list(s->reactor, directory, is_foreign, NULL) == 0;
 }
 
+/* What only a snapshot still holds is as much as was merged since: it goes at 512 MiB a second. */
+static bool pause_after(void *context, uint64_t gone, uint64_t left)
+{
+    struct shard *s = context;
+    (void)left;
+    if (gone > 0 && !s->admin.is_stopping)
+        task_sleep(s->reactor, gone * PAUSE_NS_PER_MIB >> 20);
+    return !s->admin.is_stopping;
+}
+
+int snapshots_remove_files(struct shard *s, const char *directory)
+{
+    const struct removal_pace pace = {s->sizes.removal_step_bytes, pause_after, s};
+    return directory_remove_all(s->reactor, directory, &pace);
+}
+
 static int look_at(void *context, const char *name)
 {
     struct shard *s = context;
@@ -38,7 +56,7 @@ static int look_at(void *context, const char *name)
     int length = snprintf(directory, sizeof directory, "%s/snapshots/%s", s->options->data, name);
     if (length < 0 || (size_t)length >= sizeof directory || !snapshots_is_leftover(s, directory, name))
         return 0;
-    int rc = directory_remove_all(s->reactor, directory);
+    int rc = snapshots_remove_files(s, directory);
     if (rc)
         log_write(&s->log, LOG_LEVEL_WARN, "snapshot_leftover",
                   "what a crash has left of a snapshot could not be removed; the next start tries again",

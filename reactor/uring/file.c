@@ -164,6 +164,7 @@ static int open_flags(unsigned flags)
     result |= flags & FILE_CREATE ? O_CREAT : 0;
     result |= flags & FILE_EXCLUSIVE ? O_EXCL : 0;
     result |= flags & FILE_DIRECT ? O_DIRECT : 0;
+    result |= flags & FILE_NO_LINK ? O_NOFOLLOW : 0;
     return result;
 }
 

@@ -52,7 +52,7 @@ static void end(struct doomed *d)
 TEST_IN_REACTOR(a_large_file_goes_in_steps_from_its_end)
 {
     struct doomed d = begin(r);
-    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.path, BYTES), 0);
+    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.path), 0);
     CU_ASSERT_EQUAL(bytes_left(&d), STEP);
     CU_ASSERT_EQUAL(file_probe(r, d.path), -ENOENT);
     end(&d);
@@ -62,7 +62,7 @@ TEST_IN_REACTOR(a_file_with_another_name_stays_whole)
 {
     struct doomed d = begin(r);
     CU_ASSERT_EQUAL(file_link(r, d.path, d.other), 0);
-    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.path, BYTES), 0);
+    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.path), 0);
     CU_ASSERT_EQUAL(bytes_left(&d), BYTES);
     CU_ASSERT_EQUAL(file_probe(r, d.path), -ENOENT);
     CU_ASSERT_EQUAL(file_probe(r, d.other), 0);
@@ -73,7 +73,7 @@ TEST_IN_REACTOR(a_file_goes_at_once_while_the_disk_is_full)
 {
     struct doomed d = begin(r);
     d.rig->engine->is_out_of_room = true;
-    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.path, BYTES), 0);
+    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.path), 0);
     CU_ASSERT_EQUAL(bytes_left(&d), BYTES); /* for who has it open */
     CU_ASSERT_EQUAL(file_probe(r, d.path), -ENOENT);
     d.rig->engine->is_out_of_room = false;
@@ -83,6 +83,6 @@ TEST_IN_REACTOR(a_file_goes_at_once_while_the_disk_is_full)
 TEST_IN_REACTOR(a_file_that_is_not_there_is_an_error)
 {
     struct doomed d = begin(r);
-    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.other, BYTES), -ENOENT);
+    CU_ASSERT_EQUAL(engine_remove_file(d.rig->engine, d.other), -ENOENT);
     end(&d);
 }

@@ -87,7 +87,7 @@ static int restore(struct reactor *r, const struct engine_rig *rig, struct place
     p->options = rig->options;
     p->options.directory = p->restored;
     p->options.archive = NULL;
-    CU_ASSERT_EQUAL(directory_remove_all(r, p->restored), 0);
+    CU_ASSERT_EQUAL(directory_remove_all(r, p->restored, NULL), 0);
     CU_ASSERT_EQUAL(directory_create(r, p->restored), 0);
     CU_ASSERT_EQUAL(directory_list(r, p->snapshot, link_table, &linking), 0);
     out->options = &p->options;
@@ -414,7 +414,7 @@ static int copy_one(void *context, const char *name)
 static void copy_directory(struct reactor *r, const char *from, const char *to)
 {
     struct copying c = {r, from, to};
-    CU_ASSERT_EQUAL(directory_remove_all(r, to), 0);
+    CU_ASSERT_EQUAL(directory_remove_all(r, to, NULL), 0);
     CU_ASSERT_EQUAL(directory_create(r, to), 0);
     CU_ASSERT_EQUAL_FATAL(directory_list(r, from, copy_one, &c), 0);
 }
@@ -443,7 +443,7 @@ TEST_IN_REACTOR(an_archive_does_not_take_the_log_of_another_past)
     CU_ASSERT_EQUAL(engine_counters(rig->engine).log_archived, 0);
     int rc = -1;
     for (int i = 0; i < 10 && rc; i++) /* a try to archive may be under way in it */
-        rc = directory_remove_all(r, p.archive);
+        rc = directory_remove_all(r, p.archive, NULL);
     CU_ASSERT_EQUAL(rc, 0); /* moved away: it begins anew */
     for (int i = 0; i < 3000 && engine_counters(rig->engine).log_archived == 0; i++)
         task_sleep(r, 1000000);

@@ -262,11 +262,31 @@ TEST(a_snapshot_is_made_listed_restored_and_deleted)
     server_stop(&s);
 }
 
+/* A file of some steps of a removal, and a symbolic link to it. */
+static bool make_linked(const char *file, const char *link)
+{
+    static char bytes[8 << 20];
+    FILE *f = fopen(file, "w");
+    memset(bytes, 'x', sizeof bytes);
+    bool is_written = f && fwrite(bytes, sizeof bytes, 1, f) == 1;
+    is_written = f && fclose(f) == 0 && is_written;
+    char *whole = realpath(file, NULL);
+    bool is_linked = is_written && whole && symlink(whole, link) == 0;
+    free(whole);
+    return is_linked;
+}
+
+static bool is_whole(const char *file)
+{
+    struct stat info;
+    return stat(file, &info) == 0 && (uint64_t)info.st_blocks * 512 >= 8 << 20;
+}
+
 TEST(a_start_removes_what_is_left_of_snapshots_and_nothing_else)
 {
     static const char *const names[] = {"", "/half", "/half/shard-000", "/.backup", "/mine", "/mine/notes"};
     struct server s;
-    char path[700];
+    char path[700], outside[700];
     server_init(&s, NULL, options);
     if (!server_start(&s))
         return;
@@ -275,6 +295,9 @@ TEST(a_start_removes_what_is_left_of_snapshots_and_nothing_else)
         snprintf(path, sizeof path, "%s/snapshots%s", s.data, names[i]);
         CU_ASSERT_EQUAL(mkdir(path, 0777), 0);
     }
+    snprintf(path, sizeof path, "%s/snapshots/half/shard-000/link", s.data);
+    snprintf(outside, sizeof outside, "%s/outside", test_directory());
+    CU_ASSERT(make_linked(outside, path) && is_whole(outside));
     const char *const create[] = {"snapshot", "create", "half", NULL};
     const char *const delete[] = {"snapshot", "delete", "half", NULL};
     if (!server_start(&s))
@@ -286,6 +309,7 @@ TEST(a_start_removes_what_is_left_of_snapshots_and_nothing_else)
         snprintf(path, sizeof path, "%s/snapshots%s", s.data, names[i]);
         CU_ASSERT_EQUAL(access(path, F_OK) == 0, strncmp(names[i], "/mine", 5) == 0);
     }
+    CU_ASSERT(is_whole(outside));
     server_stop(&s);
 }
 

@@ -205,10 +205,46 @@ TEST_IN_REACTOR(a_directory_is_removed_with_all_that_is_in_it)
     CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "tree")), -ENOTEMPTY);
     CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "tree/1")), -ENOTDIR);
     CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "none")), -ENOENT);
-    CU_ASSERT_EQUAL(directory_remove_all(r, path_in(path, directory, "tree")), 0);
-    CU_ASSERT_EQUAL(directory_remove_all(r, path_in(path, directory, "tree")), 0);
+    CU_ASSERT_EQUAL(directory_remove_all(r, path_in(path, directory, "tree"), NULL), 0);
+    CU_ASSERT_EQUAL(directory_remove_all(r, path_in(path, directory, "tree"), NULL), 0);
     CU_ASSERT_EQUAL(directory_create(r, path_in(path, directory, "tree")), 0);
     CU_ASSERT_EQUAL(directory_remove(r, path_in(path, directory, "tree")), 0);
+}
+
+static bool pause_never(void *context, uint64_t gone, uint64_t left)
+{
+    (void)left;
+    *(uint64_t *)context += gone;
+    return true;
+}
+
+TEST_IN_REACTOR(a_directory_that_goes_in_steps_leaves_files_whole_that_have_another_name)
+{
+    enum { STEP = 4096, BYTES = 3 * STEP };
+    static char bytes[BYTES], found[BYTES];
+    char path[256], kept[256];
+    const char *directory = test_directory();
+    uint64_t gone = 0;
+    const struct removal_pace pace = {STEP, pause_never, &gone};
+    struct file *f;
+    memset(bytes, 'x', sizeof bytes);
+    CU_ASSERT_EQUAL(directory_create(r, path_in(path, directory, "tree")), 0);
+    CU_ASSERT_EQUAL(directory_create(r, path_in(path, directory, "tree/a")), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        path_in(path, directory, i ? "tree/a/1" : "kept");
+        CU_ASSERT_EQUAL_FATAL(file_open(r, path, FILE_WRITE | FILE_CREATE, &f), 0);
+        CU_ASSERT_EQUAL(file_write(r, f, bytes, sizeof bytes, 0, false), 0);
+        file_close(r, f);
+    }
+    path_in(kept, directory, "kept");
+    CU_ASSERT_EQUAL(file_link(r, kept, path_in(path, directory, "tree/a/2")), 0);
+    CU_ASSERT_EQUAL(directory_remove_all(r, path_in(path, directory, "tree"), &pace), 0);
+    CU_ASSERT_EQUAL(gone, BYTES);
+    CU_ASSERT_EQUAL(directory_has_names(r, path), -ENOENT);
+    CU_ASSERT_EQUAL_FATAL(file_open(r, kept, FILE_READ, &f), 0);
+    CU_ASSERT_EQUAL(file_read(r, f, found, sizeof found, 0), BYTES);
+    CU_ASSERT_EQUAL(memcmp(found, bytes, BYTES), 0);
+    file_close(r, f);
 }
 
 TEST_IN_REACTOR(a_locked_directory_is_refused_to_the_next)

@@ -15,6 +15,8 @@ enum {
     JOBS_KEPT = 8, /* beside the last one */
     SNAPSHOTS_OF_A_LONG_LIST = 40,
     LIST_NS = 500 * 1000 * 1000,
+    REMOVAL_STEP_BYTES = 4096,
+    LOOK_NS = 4000,
 };
 
 struct admin_rig {
@@ -184,6 +186,39 @@ TEST(half_deleted_snapshot_is_listed_as_useless_and_can_be_deleted)
     CU_ASSERT_EQUAL(count_files(&a, "data/snapshots/one/"), 0);
     server_rig_stop(&a.server);
     CU_ASSERT_EQUAL(sim_node_leaks(a.server.server.node).heap_bytes, 0); /* of either core */
+    server_rig_close(&a.server);
+}
+
+/* Waits until the snapshot is gone. */
+static void delete_and_watch(struct server_rig *rig)
+{
+    struct admin_rig *a = rig_of(rig);
+    uint64_t used = sim_disk_used_bytes(sim_node_disk(rig->server.node)), before = used;
+    unsigned files = count_files(a, "data/snapshots/one/"), steps = 0;
+    char number[NUMBER_BYTES];
+    begin_job(rig, "snapshot-delete", "one", number);
+    for (unsigned i = 0; i < POLLS_MAX && count_files(a, "data/snapshots/one/") > 0; i++) {
+        task_sleep(rig->reactor, LOOK_NS);
+        used = sim_disk_used_bytes(sim_node_disk(rig->server.node));
+        steps += used < before;
+        before = used;
+    }
+    CU_ASSERT(steps > files + KEYS * 1000 / REMOVAL_STEP_BYTES / 2);
+    CU_ASSERT(strstr(await_job(rig, number), "\"done\"") != NULL);
+}
+
+/* The copy of the log, which has no other name. */
+TEST(deleted_snapshot_gives_its_blocks_back_in_steps)
+{
+    struct admin_rig a = {.pause_ns = 0};
+    server_rig_open(&a.server, 1);
+    a.server.server.sizes.removal_step_bytes = REMOVAL_STEP_BYTES;
+    server_rig_start(&a.server);
+    server_rig_run(&a.server, put_all);
+    server_rig_run(&a.server, make_snapshot);
+    server_rig_run(&a.server, delete_and_watch);
+    CU_ASSERT_EQUAL(count_files(&a, "data/snapshots/one/"), 0);
+    server_rig_stop(&a.server);
     server_rig_close(&a.server);
 }
 

@@ -95,7 +95,7 @@ int copies_restore(struct reactor *r, const char *from, const char *to, struct e
     one->manifest = manifest;
     one->log = from;
     one->why[0] = '\0';
-    int rc = directory_remove_all(r, to);
+    int rc = directory_remove_all(r, to, NULL);
     if (rc == 0)
         rc = directory_create(r, to);
     if (rc == 0)
@@ -185,7 +185,7 @@ static bool try_restore(struct subject *s, const char *from, struct engine_resto
         judge_error(s, "a whole snapshot is not restored", one->why, rc);
     else
         compare(s, &options);
-    int removed = directory_remove_all(s->reactor, to);
+    int removed = directory_remove_all(s->reactor, to, NULL);
     if (removed)
         judge_error(s, "what was restored stays", "", removed);
     return rc == 0;
@@ -203,7 +203,7 @@ static void keep(struct subject *s, const char *from, const struct engine_restor
 {
     char path[PATH_BYTES];
     kept_path(s, path);
-    int rc = directory_remove_all(s->reactor, path);
+    int rc = directory_remove_all(s->reactor, path, NULL);
     if (rc == 0)
         rc = file_rename(s->reactor, from, path);
     if (rc == 0)
@@ -265,7 +265,7 @@ void copies_prove(struct subject *s)
     struct engine_restore one = {.archive = NULL};
     uint64_t log_history = 0;
     snprintf(from, sizeof from, "/copy-%u", s->core);
-    int rc = directory_remove_all(s->reactor, from); /* a crash has left it */
+    int rc = directory_remove_all(s->reactor, from, NULL); /* a crash has left it */
     if (rc == 0)
         rc = take(s, from, &one, &log_history);
     if (rc)
@@ -277,7 +277,7 @@ void copies_prove(struct subject *s)
     else if (rc == 0 && try_restore(s, from, &one) && s->options.archive)
         keep(s, from, &one, log_history);
     copies_forget(s);
-    rc = directory_remove_all(s->reactor, from);
+    rc = directory_remove_all(s->reactor, from, NULL);
     if (rc)
         judge_error(s, "a copy stays", "", rc);
 }

@@ -119,6 +119,6 @@ bool crash_copy_check(struct crash_shard *s)
         return crash_shard_complain(s, "the catalogue of a snapshot: %s", error_sentence(rc));
     bool is_good = restore(s, &c) && compare(s);
     catalogue_deinit(s->reactor, &c);
-    rc = directory_remove_all(s->reactor, RESTORED);
+    rc = directory_remove_all(s->reactor, RESTORED, NULL);
     return is_good && (rc == 0 || crash_shard_complain(s, RESTORED " stays: %s", error_sentence(rc)));
 }

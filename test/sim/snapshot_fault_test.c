@@ -262,7 +262,7 @@ static void check_snapshot(struct subject *s)
 
 static void clean_snapshot(struct subject *s)
 {
-    int rc = directory_remove_all(s->r, "copy");
+    int rc = directory_remove_all(s->r, "copy", NULL);
     CU_ASSERT(rc == 0 || rc == -ENOENT);
     CU_ASSERT_EQUAL(count_found(s->engine, VNODES), KEYS);
 }
@@ -290,7 +290,7 @@ static void snapshots_of_zeros(struct reactor *r, struct rig *rig)
         put(s, key, LONG_BYTES);
         CU_ASSERT_EQUAL_FATAL(take_snapshot(s), 0);
         check_copy_of(s, "copy", key + 1);
-        CU_ASSERT_EQUAL(directory_remove_all(r, "copy"), 0);
+        CU_ASSERT_EQUAL(directory_remove_all(r, "copy", NULL), 0);
     }
     end(s);
 }
@@ -420,7 +420,7 @@ static void check_half(struct subject *s)
 
 static void clean_made(struct subject *s)
 {
-    CU_ASSERT_EQUAL(directory_remove_all(s->r, "made"), 0);
+    CU_ASSERT_EQUAL(directory_remove_all(s->r, "made", NULL), 0);
 }
 
 static const struct making restoring = {RATE_PER_MILLION / 2, prepare_restore, make_restore, check_restore,
