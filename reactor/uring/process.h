@@ -17,6 +17,7 @@ struct gate {
     unsigned expected;
     unsigned waiting;
     unsigned generation;
+    int error; /* the first of any core when it opened */
 };
 
 struct process {

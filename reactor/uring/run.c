@@ -78,7 +78,8 @@ static void gate_record(struct process *p, int error, const char *why)
     pthread_mutex_unlock(&p->gate.lock);
 }
 
-/* Returns: the first error of any core so far. */
+/* Returns: the first error of any core before all were there. One that fails or gives up right behind it says
+ * so by itself. */
 static int gate_pass(struct process *p)
 {
     struct gate *g = &p->gate;
@@ -87,11 +88,12 @@ static int gate_pass(struct process *p)
     if (++g->waiting == g->expected) {
         g->waiting = 0;
         g->generation++;
+        g->error = p->first_error;
         pthread_cond_broadcast(&g->opened);
     }
     while (generation == g->generation)
         pthread_cond_wait(&g->opened, &g->lock);
-    int error = p->first_error;
+    int error = g->error;
     pthread_mutex_unlock(&g->lock);
     return error;
 }

@@ -101,6 +101,33 @@ TEST(a_core_that_gives_up_ends_the_process_with_its_error_and_the_others_go_on)
     CU_ASSERT_STRING_EQUAL(why, error_sentence(TORC_E_TIMEOUT));
 }
 
+static int give_up_at_once(struct reactor *r, void *context)
+{
+    bool *has_begun = context;
+    if (reactor_core(r) == 0) {
+        reactor_give_up(r, TORC_E_TIMEOUT);
+        return 0;
+    }
+    *has_begun = true;
+    reactor_stop(r);
+    return 0;
+}
+
+/* Core 0 may be done before the other has seen that all are there. */
+TEST(a_core_that_gives_up_at_once_keeps_no_other_from_beginning)
+{
+    enum { RUNS = 200 };
+    struct reactor_options options = {.core_count = 2, .first_cpu = -1};
+    char why[256];
+    unsigned begun = 0;
+    for (unsigned i = 0; i < RUNS; i++) {
+        bool has_begun = false;
+        CU_ASSERT_EQUAL(reactor_run(&options, give_up_at_once, &has_begun, why, sizeof why), TORC_E_TIMEOUT);
+        begun += has_begun;
+    }
+    CU_ASSERT_EQUAL(begun, RUNS);
+}
+
 static int end_at_once(struct reactor *r, void *context)
 {
     (void)context;
