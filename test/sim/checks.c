@@ -4,6 +4,7 @@
 #include "engine/engine_internal.h"
 #include "test/sim/truth.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ static void judge_error(struct subject *s, const char *how, const struct model_q
 {
     uint32_t key = q->key, floor = q->floor;
     s->errors++;
+    s->wants += error == TORC_E_NO_MEMORY || error == -ENOMEM;
     tally_of(s)->detections++;
     sim_trace(s->history->world, key, (uint64_t)(int64_t)error);
     story_detail(&s->history->outcome->story, history_now_ns(s->history), "core %u: %s of key %u answers %s",
@@ -284,7 +286,7 @@ static void check_clock(struct subject *s)
 
 void checks_audit(struct subject *s, bool is_after_start)
 {
-    s->errors = 0;
+    s->errors = s->wants = 0;
     for (uint32_t key = 0; key < s->model.key_count && !history_has_failed(s->history); key++)
         checks_get(s, key);
     if (is_after_start)

@@ -86,8 +86,8 @@ static void accept_loss(struct subject *s)
     s->is_giving_up = rc != 0; /* what it answers from memory until its end may be gone at the next start */
     h->outcome->tally.accepted_losses += rc == 0;
     checks_audit(s, false);
-    if (rc == 0 && s->errors > 0 && !s->has_remains && !has_disk_faults(h))
-        subject_fail(s, "the loss was accepted, and %u answers are errors still", s->errors);
+    if (rc == 0 && s->errors > s->wants && !s->has_remains && !has_disk_faults(h))
+        subject_fail(s, "the loss was accepted, and %u answers are errors still", s->errors - s->wants);
 }
 
 static int node_main(struct reactor *r, void *context)

@@ -67,6 +67,7 @@ struct subject {
     bool has_copied;
     uint64_t turns;
     uint32_t errors; /* answers that were errors, in this audit */
+    uint32_t wants;  /* of memory, among them: they say nothing of the data */
 };
 
 struct history {
