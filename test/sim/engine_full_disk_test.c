@@ -227,16 +227,16 @@ static uint64_t put_together(struct script *s, uint32_t count)
     return most;
 }
 
-/* What has been used at most is there once more. Flushed runs of a tier do not always fit then, a fragment
+/* A little less than has been used at most is there. Flushed runs of a tier do not always fit then, a fragment
  * does: so rounds go on, and writes with them. */
 static void merge_in_little_room(struct script *s)
 {
-    enum { KEYS = 40000, ROOM_BYTES = 64 << 10 };
+    enum { KEYS = 40000, LESS_BYTES = 128 << 10 };
     struct sim_disk *disk = sim_node_disk(s->node);
     put_together(s, KEYS);
     task_sleep(s->r, 20000 * MS);
     uint64_t most = put_together(s, KEYS); /* rounds, wherever the first begins */
-    sim_disk_set_capacity(disk, most + ROOM_BYTES);
+    sim_disk_set_capacity(disk, most - LESS_BYTES);
     uint64_t bottom_bytes = engine_counters(s->engine).compacted_bottom_bytes;
     put_together(s, KEYS / 4);
     CU_ASSERT(engine_counters(s->engine).compacted_bottom_bytes > bottom_bytes);
