@@ -227,8 +227,8 @@ static uint64_t put_together(struct script *s, uint32_t count)
     return most;
 }
 
-/* A little less than has been used at most is there. Flushed runs of a tier do not always fit then, a fragment
- * does: so rounds go on, and writes with them. */
+/* A little less than has been used at most is there. Flushed runs of a tier do not always fit then, a
+ * fragment does: so rounds go on, and writes with them. */
 static void merge_in_little_room(struct script *s)
 {
     enum { KEYS = 40000, LESS_BYTES = 128 << 10 };
