@@ -126,8 +126,10 @@ void rig_settle(struct rig *rig)
     int still = 0;
     for (int i = 0; still < SETTLED_POLLS && i < POLLS_MAX; i++) {
         wait_a_little(rig);
-        still = e->is_flushing || e->is_compacting || e->is_burying ? 0 : still + 1;
+        bool is_busy = e->is_flushing || e->is_compacting || e->is_burying;
+        still = is_busy || !e->is_idle ? 0 : still + 1; /* idle: what waits for that has begun */
     }
+    rig_check(still == SETTLED_POLLS ? 0 : TORC_E_TIMEOUT, "there is always something to merge");
 }
 
 bool rig_get_wait(struct rig *rig, const struct engine_key *k)

@@ -30,7 +30,8 @@ void rig_put(struct rig *rig, const struct record *record);
 void rig_fill(struct rig *rig, uint64_t first, uint64_t count);
 void rig_await(struct rig *rig);  /* Waits: until all that was put is durable */
 void rig_flush(struct rig *rig);  /* Waits: until all that was put is in tables */
-void rig_settle(struct rig *rig); /* Waits: until flushes and compactions have nothing left to do */
+/* Waits: until flushes and compactions have nothing left to do, also what is done when nothing is written. */
+void rig_settle(struct rig *rig);
 
 /* Looks the record up, waiting for the disk if need be. Returns: found. */
 bool rig_get_wait(struct rig *rig, const struct engine_key *k);
