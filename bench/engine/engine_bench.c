@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { KEY_DIRECTORY = 256, KEY_RECORDS, KEY_LARGE, KEY_CPU, KEY_SECONDS, MEASURES = 4 };
+enum { KEY_DIRECTORY = 256, KEY_RECORDS, KEY_LARGE, KEY_CPU, KEY_SECONDS, KEY_ASKED, MEASURES = 4 };
 
 static const struct measure {
     const char *name;
@@ -36,6 +36,10 @@ static const struct argp_option argp_options[] = {
     {"records", KEY_RECORDS, "N", 0, "Small records, of 100 and 150 bytes (default 1000000)", 0},
     {"large", KEY_LARGE, "N", 0, "Records of 64 and 1,000 bytes (default 200000)", 0},
     {"seconds", KEY_SECONDS, "N", 0, "Of each run of gets from the disk (default 5)", 0},
+    {"asked", KEY_ASKED, NULL, 0,
+     "Gets run once for each line of standard input, with so many in flight (default: once with 16, 64 and "
+     "128)",
+     0},
     {"cpu", KEY_CPU, "N", 0, "Pin the core to this CPU (default: none)", 0},
     {0},
 };
@@ -64,6 +68,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_SECONDS:
         o->bench.seconds = number(state, text, 1, 3600);
+        return 0;
+    case KEY_ASKED:
+        o->bench.is_asked = true;
         return 0;
     case KEY_CPU:
         o->cpu = (int)number(state, text, 0, 4095);

@@ -13,6 +13,7 @@ struct bench {
     uint64_t small;        /* records of the measures with small records */
     uint64_t large;        /* of those with 64-byte keys and 1,000-byte values */
     uint64_t seconds;      /* of each run of gets */
+    bool is_asked;         /* gets run once for each line of standard input, which says how many in flight */
 };
 
 void bench_tell(const char *name, double value, const char *unit);

@@ -4,7 +4,9 @@
 #include "bench/engine/engine_bench.h"
 #include "engine/build.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define SECOND_NS 1e9
 #define MIB 1048576.0
@@ -60,7 +62,7 @@ void measure_tables(struct bench *b)
 
 /* ---- gets from the disk ---- */
 
-enum { CACHE_SHARE = 10, WRITE_MEMORY = 64 << 20 };
+enum { CACHE_SHARE = 10, WRITE_MEMORY = 64 << 20, DEPTH_MAX = 1024 };
 
 struct getters {
     struct rig *rig;
@@ -116,6 +118,18 @@ static void get_at_depth(struct bench *b, struct getters *g, unsigned depth)
     bench_tell(name, (double)(after.table_block_reads - before.table_block_reads) / gets, "reads/get");
 }
 
+/* The core stands still between two lines, so that something else can be measured meanwhile: what is settled
+ * has nothing to do. */
+static void get_as_asked(struct bench *b, struct getters *g)
+{
+    char line[32];
+    while (fgets(line, sizeof line, stdin)) {
+        unsigned long depth = strtoul(line, NULL, 10);
+        rig_check(depth > 0 && depth <= DEPTH_MAX ? 0 : -EINVAL, "how many gets in flight");
+        get_at_depth(b, g, (unsigned)depth);
+    }
+}
+
 /* Data ten times as large as the cache, uniform keys: what fio's random reads are to be compared with. */
 void measure_gets(struct bench *b)
 {
@@ -130,7 +144,9 @@ void measure_gets(struct bench *b)
     rig_settle(&rig);
     struct getters g = {.rig = &rig, .random = random_of_seed(1), .records = b->large};
     get_for(b, &g, depths[0]); /* into the cache */
-    for (size_t i = 0; i < sizeof depths / sizeof depths[0]; i++)
+    if (b->is_asked)
+        get_as_asked(b, &g);
+    for (size_t i = 0; !b->is_asked && i < sizeof depths / sizeof depths[0]; i++)
         get_at_depth(b, &g, depths[i]);
     rig_close(&rig);
 }

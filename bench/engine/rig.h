@@ -28,8 +28,8 @@ void rig_close(struct rig *rig); /* Waits */
 void rig_put(struct rig *rig, const struct record *record);
 /* Puts records `first` to `first + count - 1` and waits until they are durable. */
 void rig_fill(struct rig *rig, uint64_t first, uint64_t count);
-void rig_await(struct rig *rig);  /* Waits: until all that was put is durable */
-void rig_flush(struct rig *rig);  /* Waits: until all that was put is in tables */
+void rig_await(struct rig *rig); /* Waits: until all that was put is durable */
+void rig_flush(struct rig *rig); /* Waits: until all that was put is in tables */
 /* Waits: until flushes and compactions have nothing left to do, also what is done when nothing is written. */
 void rig_settle(struct rig *rig);
 
